@@ -1,0 +1,247 @@
+/**
+ * What outlives a run: a conversation, and what the context providers keep beside it.
+ *
+ * A `Session` is an immutable value with an id and a version. A `SessionStore` loads and saves it, `SessionHistory` does
+ * both around a run. `close` is the rule that every stored conversation obeys: each tool call has a result, so that the
+ * conversation can always go on.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import * as Schema from "effect/Schema"
+
+/**
+ * Schema for what the providers keep in a session, one entry for each provider name.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const State: Schema.$Record<Schema.String, Schema.Codec<Schema.Json>> = Schema.Record(
+  Schema.String,
+  Schema.Json
+)
+
+/**
+ * What the providers keep in a session, one entry for each provider name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type State = typeof State.Type
+
+/**
+ * Schema for a session.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Session: Schema.Struct<{
+  readonly id: Schema.String
+  readonly history: Schema.Codec<Prompt.Prompt, Prompt.PromptEncoded>
+  readonly state: typeof State
+  readonly version: Schema.Int
+}> = Schema.Struct({
+  id: Schema.String,
+  history: Prompt.Prompt,
+  state: State,
+  version: Schema.Int
+})
+
+/**
+ * A conversation as it was when it was loaded or saved.
+ *
+ * **Details**
+ *
+ * `version` counts the saves: 0 is a session that was never saved. A store accepts a save only if its version is still
+ * the one of this value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Session extends Schema.Schema.Type<typeof Session> {}
+
+/**
+ * The save was made from a session that somebody else has saved in the meantime. Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionConflict extends Schema.Error<SessionConflict>("effect-agents/Session/SessionConflict")({
+  _tag: Schema.tag("SessionConflict"),
+  expectedVersion: Schema.Int,
+  actualVersion: Schema.Int
+}) {
+  override get message(): string {
+    return `the save was made from version ${this.expectedVersion}, but version ${this.actualVersion} is stored; ` +
+      "load it again"
+  }
+}
+
+/**
+ * A stored record is torn, of another program, or of a newer version of this one. `record` says which.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionRecordInvalid extends Schema.Error<SessionRecordInvalid>(
+  "effect-agents/Session/SessionRecordInvalid"
+)({
+  _tag: Schema.tag("SessionRecordInvalid"),
+  record: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `the stored record \`${this.record}\` is not valid: ${this.description}`
+  }
+}
+
+/**
+ * The store could not be read or written: locked, out of space, not a database, gone.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionStoreUnavailable extends Schema.Error<SessionStoreUnavailable>(
+  "effect-agents/Session/SessionStoreUnavailable"
+)({
+  _tag: Schema.tag("SessionStoreUnavailable"),
+  operation: Schema.Literals(["load", "save", "remove"]),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const detail = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `the session store is not available for \`${this.operation}\`: ${detail}`
+  }
+}
+
+/**
+ * What went wrong with a stored session.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type SessionErrorReason = SessionConflict | SessionRecordInvalid | SessionStoreUnavailable
+
+/**
+ * Schema for what went wrong with a stored session.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const SessionErrorReason: Schema.Union<[
+  typeof SessionConflict,
+  typeof SessionRecordInvalid,
+  typeof SessionStoreUnavailable
+]> = Schema.Union([SessionConflict, SessionRecordInvalid, SessionStoreUnavailable])
+
+/**
+ * A session could not be loaded, saved or removed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to
+ * recover from one reason.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionError extends Schema.Error<SessionError>("effect-agents/Session/SessionError")({
+  _tag: Schema.tag("SessionError"),
+  sessionId: Schema.String,
+  reason: SessionErrorReason
+}) {
+  override get message(): string {
+    return `Session \`${this.sessionId}\`: ${this.reason.message}`
+  }
+}
+
+/**
+ * Creates the session that an unknown id stands for: no history, no state, version 0.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const empty = (id: string): Session => ({ id, history: Prompt.empty, state: {}, version: 0 })
+
+/**
+ * Creates the result of a tool call that was never answered: a failure the model can read.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const interruptedResult = (
+  call: { readonly id: string; readonly name: string },
+  reason = "The run ended before this tool call had a result"
+): Prompt.ToolResultPart =>
+  Prompt.toolResultPart({
+    id: call.id,
+    name: call.name,
+    isFailure: true,
+    result: { type: "execution-interrupted", reason } satisfies typeof Tool.ExecutionFailure.Type,
+    providerExecuted: false
+  })
+
+/**
+ * Returns the messages with a result for every tool call: the same array when nothing was missing.
+ *
+ * **Details**
+ *
+ * A call that has no result later on gets an interrupted one, at the end of the tool message that follows its assistant
+ * message, or in a tool message of its own put there. Calls that the provider executes itself are left alone, and so are
+ * the ids in `except` (calls that wait for an approval, for instance). Nothing is reordered, changed or dropped.
+ * A result answers the latest call before it that has its id, so ids that come again in a later step are told apart.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const close = (
+  messages: ReadonlyArray<Prompt.Message>,
+  options?: {
+    readonly except?: ReadonlySet<string> | undefined
+    readonly reason?: string | undefined
+  }
+): ReadonlyArray<Prompt.Message> => {
+  const open = openCalls(messages, options?.except)
+  if (open.size === 0) return messages
+  const closed: Array<Prompt.Message> = []
+  for (let index = 0; index < messages.length; index++) {
+    const message = messages[index]!
+    closed.push(message)
+    const calls = open.get(index)
+    if (calls === undefined) continue
+    const results = calls.map((call) => interruptedResult(call, options?.reason))
+    const next = messages[index + 1]
+    if (next === undefined || next.role !== "tool") {
+      closed.push(Prompt.toolMessage({ content: results }))
+      continue
+    }
+    closed.push(Prompt.toolMessage({ content: [...next.content, ...results], options: next.options }))
+    index++
+  }
+  return closed
+}
+
+/** The calls without a result, under the index of their message. */
+const openCalls = (
+  messages: ReadonlyArray<Prompt.Message>,
+  except: ReadonlySet<string> | undefined
+): ReadonlyMap<number, ReadonlyArray<Prompt.ToolCallPart>> => {
+  const waiting = new Map<string, Array<{ readonly index: number; readonly call: Prompt.ToolCallPart }>>()
+  for (let index = 0; index < messages.length; index++) {
+    const message = messages[index]!
+    if (message.role !== "assistant" && message.role !== "tool") continue
+    for (const part of message.content) {
+      if (part.type === "tool-result") {
+        waiting.get(part.id)?.pop()
+      } else if (part.type === "tool-call" && !part.providerExecuted && !except?.has(part.id)) {
+        const same = waiting.get(part.id)
+        if (same === undefined) waiting.set(part.id, [{ index, call: part }])
+        else same.push({ index, call: part })
+      }
+    }
+  }
+  const open = new Map<number, Array<Prompt.ToolCallPart>>()
+  for (const { call, index } of Array.from(waiting.values()).flat()) {
+    const calls = open.get(index)
+    if (calls === undefined) open.set(index, [call])
+    else calls.push(call)
+  }
+  return open
+}
