@@ -7,4 +7,27 @@
  *
  * @since 0.1.0
  */
-export {}
+
+/** @since 0.1.0 */
+export * as AgentError from "./AgentError.ts"
+
+/** @since 0.1.0 */
+export * as AgentRun from "./AgentRun.ts"
+
+/** @since 0.1.0 */
+export * as ContextProvider from "./ContextProvider.ts"
+
+/** @since 0.1.0 */
+export * as DirectLanguageModel from "./DirectLanguageModel.ts"
+
+/** @since 0.1.0 */
+export * as Middleware from "./Middleware.ts"
+
+/** @since 0.1.0 */
+export * as Session from "./Session.ts"
+
+/** @since 0.1.0 */
+export * as SessionStore from "./SessionStore.ts"
+
+/** @since 0.1.0 */
+export * as StopCondition from "./StopCondition.ts"

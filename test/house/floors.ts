@@ -1,0 +1,38 @@
+/**
+ * The rooms of `src`, from the ground up. A room imports lower floors only; `import type` may look up.
+ *
+ * A new module goes into this table first: choose the lowest floor it can stand on.
+ */
+export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: ReadonlyArray<string> }> = [
+  { name: "words", rooms: ["AgentError", "AgentRun", "Session"] },
+  {
+    name: "seams",
+    rooms: ["ContextProvider", "Middleware", "SessionStore", "StopCondition", "DirectLanguageModel"]
+  },
+  { name: "engine", rooms: ["ToolLoop", "AgentTelemetry"] },
+  { name: "agent", rooms: ["Agent"] },
+  { name: "made of the seams", rooms: ["SessionHistory"] }
+]
+
+/**
+ * The folders that are subpath exports, with what each may import beside `effect/*` and the core. The core imports none
+ * of them, and they do not import one another.
+ */
+export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
+  testing: [],
+  sqlite: ["node:sqlite"],
+  otel: ["@effect/opentelemetry/", "@opentelemetry/"]
+}
+
+/** The floor that `internal` stands on: it imports this floor and lower, and is imported from above. */
+export const internalAbove = 1
+
+/** Rooms that may import `internal` although they stand below it. */
+export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel"]
+
+/** Constructs that a file may use although `src` as a whole may not, each with its reason. */
+export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =
+  []
+
+/** A module longer than this has a second idea in it. */
+export const maximumLines = 500
