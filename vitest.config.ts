@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     reporters: ["default", new CountReporter()],
+    // the machine that runs this has two cores, and some tests start processes
+    maxConcurrency: 2,
     testTimeout: 30_000,
     typecheck: {
       enabled: true,
