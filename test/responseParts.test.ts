@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "node:assert"
 import { Prompt, Response } from "effect/ai"
 import * as Parts from "../src/internal/responseParts.ts"
 
 const metadata = { provider: { signature: "s", nested: [1, null] } }
 
 const same = (ours: object, theirs: object) => {
-  assert.deepStrictEqual(ours, theirs)
+  deepStrictEqual(ours, theirs)
   assert.deepStrictEqual(Object.keys(ours).sort(), Object.keys(theirs).sort())
 }
 
@@ -29,6 +30,8 @@ describe("responseParts", () => {
       Parts.toolCall("c", "add", { a: 1 }, true),
       Response.makePart("tool-call", { id: "c", name: "add", params: { a: 1 }, providerExecuted: true })
     )
+    const usage = new Response.Usage({ inputTokens: { total: 1 }, outputTokens: {} })
+    same(Parts.finish("stop", usage), Response.makePart("finish", { reason: "stop", usage }))
     const result = {
       id: "c",
       name: "add",

@@ -198,6 +198,21 @@ export const toolCall = (
     : Response.makePart("tool-call", { id, name, params, providerExecuted, metadata })
 
 /**
+ * Creates a `finish` part without the details of an HTTP response.
+ *
+ * @category response parts
+ * @since 0.1.0
+ */
+export const finish = (
+  reason: Response.FinishReason,
+  usage: Response.Usage,
+  metadata: Response.ProviderMetadata = empty
+): Response.FinishPart =>
+  knowsResponse
+    ? { reason, usage, "~effect/ai/Response/Part": "~effect/ai/Response/Part", type: "finish", metadata }
+    : Response.makePart("finish", { reason, usage, metadata })
+
+/**
  * Creates a `tool-result` part. Without a `modelOutput` the part has no such key,
  * as in effect.
  *

@@ -1,0 +1,329 @@
+/**
+ * Language models whose streams are checked by hand.
+ *
+ * `DirectLanguageModel.make` takes the parameters of effect's
+ * `LanguageModel.make` and gives the same service with the same behaviour. Only
+ * `streamText` differs, and only in cost: effect decodes each part with a
+ * Schema; here the common parts are checked and built as literals, one array in,
+ * one array out. Whatever is not common (a rare part, a rejected part, a call
+ * that resolves its tools, a prompt with approvals) goes to effect, so that
+ * nothing is accepted or refused differently.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import * as IdGenerator from "effect/ai/IdGenerator"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import * as ResponseIdTracker from "effect/ai/ResponseIdTracker"
+import * as Telemetry from "effect/ai/Telemetry"
+import type * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
+import * as Arr from "effect/Array"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import * as Parts from "./internal/responseParts.ts"
+
+/**
+ * The parameters of `make`: those of effect's `LanguageModel.make`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options = Parameters<typeof LanguageModel.make>[0]
+
+// The options of one call with its types erased: what is left inside the service.
+type CallOptions = LanguageModel.GenerateTextOptions<any>
+
+type Tools = Readonly<Record<string, Tool.Any>>
+
+type DecodedPart = Response.StreamPart<{}> | Response.ToolCallPart<string, unknown>
+
+type DecodedParts = readonly [DecodedPart, ...Array<DecodedPart>]
+
+type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * Creates a language model from the functions of a provider.
+ *
+ * **Details**
+ *
+ * The service is effect's own for `generateText` and `generateObject`. A
+ * `streamText` call takes the short path when it has no toolkit, or a resolved
+ * one together with `disableToolCallResolution: true` and
+ * `toolCallValidation: "deferred"`, and when no approval response, no
+ * `ResponseIdTracker` and no `CurrentSpanTransformer` is in play.
+ *
+ * **Gotchas**
+ *
+ * A prompt that does not decode fails `streamText` with an
+ * `InvalidUserInputError`; in effect it is a defect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<LanguageModel.LanguageModel> {
+  const base = yield* LanguageModel.make(options)
+  const ambient = yield* Effect.context<never>()
+  const hasTransformer = Option.isSome(Context.getOption(ambient, Telemetry.CurrentSpanTransformer))
+  const idGenerator = Option.getOrElse(
+    Context.getOption(ambient, IdGenerator.IdGenerator),
+    () => IdGenerator.defaultIdGenerator
+  )
+  // What a provider annotates when nothing is traced. It records nothing, so that all calls may share it.
+  const noopSpan = yield* Effect.withTracerEnabled(
+    Effect.makeSpan("LanguageModel.streamText", { kind: "client", root: true }),
+    false
+  )
+
+  const streamText = (call: CallOptions): Stream.Stream<DecodedPart, AiError.AiError> =>
+    Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
+      Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
+        const made = makePrompt(call.prompt)
+        if (Exit.isFailure(made)) return Exit.failCause(made.cause)
+        const prompt = made.value
+        if (
+          hasTransformer || !isPlain(call) || hasApprovalResponse(prompt) ||
+          Context.getOrUndefined(fiber.context, ResponseIdTracker.ResponseIdTracker) !== undefined ||
+          Context.getOrUndefined(fiber.context, Telemetry.CurrentSpanTransformer) !== undefined
+        ) {
+          // The overloads of `streamText` infer from literal options; here they are erased.
+          const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
+          return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
+        }
+        const start = (span: Tracer.Span): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>> => {
+          const provided = providerOptions(call, prompt, span)
+          const withIdGenerator = addIdGenerator(idGenerator)
+          return Effect.map(
+            Effect.updateContext(
+              Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope),
+              withIdGenerator
+            ),
+            (pull) => Effect.flatMap(Effect.updateContext(pull, withIdGenerator), makeDecoder(options, call, provided))
+          )
+        }
+        if (!Parts.tracerEnabled(fiber)) return start(noopSpan)
+        return Effect.flatMap(
+          Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
+          (span) => {
+            const { toolChoice = "auto" } = call
+            span.attribute("gen_ai.output.type", "text")
+            span.attribute(
+              "effect.ai.tool_choice",
+              typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice)
+            )
+            span.attribute("effect.ai.concurrency", call.concurrency ?? "unbounded")
+            return start(span)
+          }
+        )
+      })
+    ))
+
+  return {
+    ...base,
+    // The stream is the one that the overloads describe; they cannot be written down for erased options.
+    streamText: streamText as LanguageModel.LanguageModel["streamText"]
+  }
+})
+
+// =============================================================================
+// The call
+// =============================================================================
+
+const isDeferred = (call: CallOptions): boolean =>
+  call.disableToolCallResolution === true && call.toolCallValidation === "deferred"
+
+const isPlain = (call: CallOptions): boolean =>
+  call.toolkit === undefined || (!Effect.isEffect(call.toolkit) && isDeferred(call))
+
+const toolsOf = (call: CallOptions): Tools =>
+  call.toolkit === undefined || Effect.isEffect(call.toolkit) ? {} : call.toolkit.tools
+
+const hasApprovalResponse = (prompt: Prompt.Prompt): boolean =>
+  prompt.content.some((message) =>
+    message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
+  )
+
+const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { errors: "all" })
+
+const makePrompt = (input: Prompt.RawInput): Exit.Exit<Prompt.Prompt, AiError.AiError> => {
+  if (typeof input === "string" || Prompt.isPrompt(input)) return Exit.succeed(Prompt.make(input))
+  const messages = decodeMessages(Array.from(input))
+  if (Exit.isSuccess(messages)) return Exit.succeed(Prompt.fromMessages(messages.value))
+  const error = Exit.findErrorOption(messages)
+  return Exit.fail(AiError.make({
+    module: "LanguageModel",
+    method: "streamText",
+    reason: new AiError.InvalidUserInputError({
+      description: Option.isSome(error) ? error.value.message : "The prompt could not be decoded"
+    })
+  }))
+}
+
+// The same keys as in effect: a provider may spread them.
+const providerOptions = (
+  call: CallOptions,
+  prompt: Prompt.Prompt,
+  span: Tracer.Span
+): LanguageModel.ProviderOptions => {
+  const { toolChoice = "auto" } = call
+  const tools = Object.values(toolsOf(call))
+  return {
+    prompt,
+    tools: typeof toolChoice === "object" && "oneOf" in toolChoice
+      ? tools.filter((tool) => toolChoice.oneOf.includes(tool.name))
+      : tools,
+    toolChoice: tools.length === 0 ? "none" : toolChoice,
+    responseFormat: { type: "text" },
+    span,
+    previousResponseId: undefined,
+    incrementalPrompt: undefined,
+    ...(isDeferred(call) ? { toolCallValidation: "deferred" } : undefined)
+  }
+}
+
+/** Adds the generator to a context. Asked once per pull, so the last answer is kept. */
+const addIdGenerator = (idGenerator: IdGenerator.Service) => {
+  let previous: Context.Context<never> | undefined
+  let added: Context.Context<IdGenerator.IdGenerator>
+  return (context: Context.Context<never>): Context.Context<IdGenerator.IdGenerator> => {
+    if (context !== previous) {
+      previous = context
+      added = Context.add(context, IdGenerator.IdGenerator, idGenerator)
+    }
+    return added
+  }
+}
+
+// =============================================================================
+// The parts
+// =============================================================================
+
+const makeDecoder = (
+  options: Options,
+  call: CallOptions,
+  { toolCallValidation }: LanguageModel.ProviderOptions
+) => {
+  const tools = toolsOf(call)
+  const deferred = toolCallValidation === "deferred"
+  return (parts: EncodedParts): Effect.Effect<DecodedParts, AiError.AiError> => {
+    const out: Array<DecodedPart> = []
+    for (let i = 0; i < parts.length; i++) {
+      const decoded = decodePart(parts[i], tools, deferred)
+      if (decoded === undefined) return decodeByEffect(options, call, parts)
+      out.push(decoded)
+    }
+    return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : decodeByEffect(options, call, parts)
+  }
+}
+
+/** Gives an array of parts to a model made by effect, so that it is accepted or refused in effect's words. */
+const decodeByEffect = (
+  options: Options,
+  call: CallOptions,
+  parts: EncodedParts
+): Effect.Effect<DecodedParts, AiError.AiError> =>
+  LanguageModel.make({ ...options, streamText: () => Stream.mapArray(Stream.succeed(undefined), () => parts) }).pipe(
+    Effect.flatMap((judge) => {
+      const decode = judge.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
+      return Stream.runCollect(decode({ ...call, prompt: Prompt.empty }))
+    }),
+    // Effect decodes by a `NonEmptyArray`: an empty array has failed before this line.
+    Effect.map((decoded) => decoded as unknown as DecodedParts),
+    Effect.withTracerEnabled(false)
+  )
+
+const decodeMetadata = Schema.decodeUnknownExit(Response.ProviderMetadata)
+const decodeUsage = Schema.decodeUnknownExit(Response.Usage)
+const decodeRarePart = Schema.decodeUnknownExit(Response.StreamPart(Toolkit.empty))
+const finishReasons: ReadonlySet<string> = new Set(Response.FinishReason.literals)
+
+/** Returns the decoded part, or `undefined` when effect has to look at it. */
+const decodePart = (part: Response.StreamPartEncoded, tools: Tools, deferred: boolean): DecodedPart | undefined => {
+  // The type is a promise of the provider: the shape is checked here.
+  if (typeof part !== "object" || part === null) return undefined
+  let metadata: Response.ProviderMetadata | undefined
+  if (part.metadata !== undefined) {
+    const decoded = decodeMetadata(part.metadata)
+    if (Exit.isFailure(decoded)) return undefined
+    metadata = decoded.value
+  }
+  switch (part.type) {
+    case "text-delta":
+      return isString(part.id) && isString(part.delta) ? Parts.textDelta(part.id, part.delta, metadata) : undefined
+    case "text-start":
+      return isString(part.id) ? Parts.textStart(part.id, metadata) : undefined
+    case "text-end":
+      return isString(part.id) ? Parts.textEnd(part.id, metadata) : undefined
+    case "reasoning-delta":
+      return isString(part.id) && isString(part.delta)
+        ? Parts.reasoningDelta(part.id, part.delta, metadata)
+        : undefined
+    case "reasoning-start":
+      return isString(part.id) ? Parts.reasoningStart(part.id, metadata) : undefined
+    case "reasoning-end":
+      return isString(part.id) ? Parts.reasoningEnd(part.id, metadata) : undefined
+    case "tool-params-start": {
+      const executed = isProviderExecuted(part)
+      return isString(part.id) && isString(part.name) && executed !== undefined
+        ? Parts.toolParamsStart(part.id, part.name, executed, metadata)
+        : undefined
+    }
+    case "tool-params-delta":
+      return isString(part.id) && isString(part.delta)
+        ? Parts.toolParamsDelta(part.id, part.delta, metadata)
+        : undefined
+    case "tool-params-end":
+      return isString(part.id) ? Parts.toolParamsEnd(part.id, metadata) : undefined
+    case "tool-call":
+      return decodeToolCall(part, tools, deferred, metadata)
+    case "finish": {
+      if (!finishReasons.has(part.reason) || "response" in part) return undefined
+      const usage = decodeUsage(part.usage)
+      return Exit.isSuccess(usage) ? Parts.finish(part.reason, usage.value, metadata) : undefined
+    }
+    case "tool-result":
+      // Its result is decoded by the schemas of its tool.
+      return undefined
+    default: {
+      const decoded = decodeRarePart(part)
+      return Exit.isSuccess(decoded) ? decoded.value : undefined
+    }
+  }
+}
+
+const decodeToolCall = (
+  part: Response.ToolCallPartEncoded,
+  tools: Tools,
+  deferred: boolean,
+  metadata: Response.ProviderMetadata | undefined
+): DecodedPart | undefined => {
+  // Unless its validation is deferred, a call without a toolkit is refused.
+  if (!deferred || !isString(part.id) || !isString(part.name) || part.params === undefined) return undefined
+  const executed = isProviderExecuted(part)
+  // The parameters of a call that the provider has executed are validated now: nothing does it later.
+  return executed === undefined || (executed && tools[part.name] !== undefined)
+    ? undefined
+    : Parts.toolCall(part.id, part.name, part.params, executed, metadata)
+}
+
+/** The default holds for an absent key only: `undefined` is refused by effect, so it is not decided here. */
+const isProviderExecuted = (part: { readonly providerExecuted?: boolean | undefined }): boolean | undefined =>
+  "providerExecuted" in part
+    ? typeof part.providerExecuted === "boolean" ? part.providerExecuted : undefined
+    : false
+
+const isString = (value: unknown): value is string => typeof value === "string"
