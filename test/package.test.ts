@@ -1,0 +1,181 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { subpaths } from "./house/floors.ts"
+
+const root = join(import.meta.dirname, "..")
+
+const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+  .map((path) => path.replaceAll("\\", "/"))
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => path.slice(0, -".ts".length))
+
+const rooms = sources.filter((path) => !path.includes("/") && path !== "index").sort()
+
+const effect = realpathSync(join(root, "node_modules/effect"))
+
+/** An empty project beside nothing: our tarball and `effect` are all that it has. */
+const project = mkdtempSync(join(tmpdir(), "effect-agents-package-"))
+
+/** Runs a program of the project and returns what it printed as JSON. */
+const run = (name: string, code: string): unknown => {
+  writeFileSync(join(project, name), code)
+  const { status, stderr, stdout } = spawnSync(process.execPath, [name], { cwd: project, encoding: "utf8" })
+  assert.deepStrictEqual({ status, stderr }, { status: 0, stderr: "" })
+  return JSON.parse(stdout)
+}
+
+/** Type-checks a file of the project and returns the compiler's complaints. */
+const check = (name: string, code: string, options: object = {}): string => {
+  writeFileSync(join(project, name), code)
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        target: "ES2023",
+        module: "NodeNext",
+        lib: ["ES2024", "DOM", "DOM.Iterable", "DOM.AsyncIterable"],
+        types: [],
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noEmit: true,
+        ...options
+      },
+      files: [name]
+    })
+  )
+  return spawnSync(process.execPath, [
+    join(root, "node_modules/typescript/bin/tsc"),
+    "-p",
+    project,
+    "--pretty",
+    "false"
+  ], {
+    cwd: project,
+    encoding: "utf8"
+  }).stdout
+}
+
+const npm = (...args: ReadonlyArray<string>): string => {
+  const { status, stderr, stdout } = spawnSync("npm", args, { cwd: root, encoding: "utf8" })
+  assert.strictEqual(status, 0, `npm ${args.join(" ")}\n${stdout}\n${stderr}`)
+  return stdout
+}
+
+let packed: ReadonlyArray<string> = []
+
+beforeAll(() => {
+  npm("run", "build")
+  // the build was made above; `prepare` would patch the compiler under the feet of the tests that use it
+  const [tarball] = JSON.parse(npm("pack", "--json", "--ignore-scripts", "--pack-destination", project))
+  packed = tarball.files.map((_: { readonly path: string }) => _.path).sort()
+  const modules = join(project, "node_modules")
+  mkdirSync(join(modules, "effect-agents"), { recursive: true })
+  execFileSync("tar", ["-xzf", tarball.filename, "-C", join(modules, "effect-agents"), "--strip-components=1"], {
+    cwd: project
+  })
+  symlinkSync(effect, join(modules, "effect"), "dir")
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true, type: "module" }))
+}, 180_000)
+
+afterAll(() => rmSync(project, { recursive: true, force: true }))
+
+describe("the tarball", () => {
+  it("holds the compiled sources with their types and maps, the documents, and nothing else", () => {
+    const compiled = sources.flatMap((path) => [".d.ts", ".js", ".js.map"].map((end) => `dist/${path}${end}`))
+    assert.deepStrictEqual(packed, ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...compiled].sort())
+  })
+
+  it("has source maps that carry the sources", () => {
+    const map = JSON.parse(readFileSync(join(project, "node_modules/effect-agents/dist/Session.js.map"), "utf8"))
+    assert.deepStrictEqual(map.sourcesContent, [readFileSync(join(root, "src/Session.ts"), "utf8")])
+  })
+
+  it("requires nothing but effect", () => {
+    const manifest = JSON.parse(readFileSync(join(project, "node_modules/effect-agents/package.json"), "utf8"))
+    const required = Object.keys(manifest.peerDependencies).filter((_) => !manifest.peerDependenciesMeta[_]?.optional)
+    assert.deepStrictEqual([manifest.dependencies, required], [undefined, ["effect"]])
+  })
+})
+
+describe("in an empty project with only effect beside it", { timeout: 120_000 }, () => {
+  it("every module comes from the barrel and from its own path, and is the same", () => {
+    const program = `import * as barrel from "effect-agents"
+const same = {}
+for (const name of ${JSON.stringify(rooms)}) same[name] = barrel[name] === await import("effect-agents/" + name)
+console.log(JSON.stringify({ names: Object.keys(barrel), same }))
+`
+    assert.deepStrictEqual(run("rooms.js", program), {
+      names: rooms,
+      same: Object.fromEntries(rooms.map((name) => [name, true]))
+    })
+  })
+
+  it("the core loads nothing but itself and effect", () => {
+    const program = `import { registerHooks } from "node:module"
+const loaded = new Set()
+registerHooks({ load: (url, context, next) => (loaded.add(url), next(url, context)) })
+await import("effect-agents")
+console.log(JSON.stringify([...loaded]))
+`
+    const loaded = run("loaded.js", program) as ReadonlyArray<string>
+    const own = `file://${realpathSync(project)}/node_modules/effect-agents/dist/`
+    assert.isAbove(loaded.filter((url) => url.startsWith(own)).length, rooms.length)
+    assert.deepStrictEqual(
+      loaded.filter((url) => !url.startsWith(own) && !url.startsWith(`file://${effect}/dist/`)),
+      []
+    )
+  })
+
+  it("internal modules are out of reach", () => {
+    const internal = sources.find((path) => path.startsWith("internal/"))!
+    const program = `const codes = []
+for (const path of ["effect-agents/${internal}", "effect-agents/index", "effect-agents/dist/index.js"]) {
+  await import(path).then(() => codes.push("loaded"), (error) => codes.push(error.code))
+}
+console.log(JSON.stringify(codes))
+`
+    assert.deepStrictEqual(run("internal.js", program), [
+      "ERR_PACKAGE_PATH_NOT_EXPORTED",
+      "ERR_PACKAGE_PATH_NOT_EXPORTED",
+      "ERR_MODULE_NOT_FOUND"
+    ])
+  })
+
+  it.each(Object.entries(subpaths))("the subpath %s loads, or names the optional package that is missing", (
+    subpath,
+    packages
+  ) => {
+    const optional = packages.filter((_) => !_.startsWith("node:"))
+    const program = `const result = await import("effect-agents/${subpath}").then(
+  (module) => ({ names: Object.keys(module).length > 0 }),
+  (error) => ({ code: error.code, missing: /Cannot find package '([^']+)'/.exec(error.message)?.[1] })
+)
+console.log(JSON.stringify(result))
+`
+    const result = run(`${subpath}.js`, program) as { readonly code?: string; readonly missing?: string }
+    if (optional.length === 0) return assert.deepStrictEqual<unknown>(result, { names: true })
+    assert.strictEqual(result.code, "ERR_MODULE_NOT_FOUND")
+    assert.isTrue(optional.some((_) => (result.missing ?? "").startsWith(_)), result.missing)
+  })
+
+  it("the types of every module are found and sound, without anything else installed", () => {
+    const program = rooms.map((name) => `import * as ${name} from "effect-agents/${name}"`).join("\n") +
+      `\nimport * as barrel from "effect-agents"\n` +
+      rooms.map((name) => `export const same${name}: typeof ${name} = barrel.${name}\n`).join("")
+    assert.strictEqual(check("rooms.ts", program), "")
+    // so that a compiler that checks nothing is noticed
+    assert.include(check("wrong.ts", `import * as barrel from "effect-agents"\nbarrel.Nothing\n`), "TS2339")
+  })
+})
