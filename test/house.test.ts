@@ -47,6 +47,24 @@ describe("the compiler", () => {
   })
 })
 
+describe("the lock file", () => {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    readonly packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>
+  }
+
+  it("names the optional packages of every platform, without which npm ci refuses it", () => {
+    const optional = Object.values(packages).flatMap((_) => Object.keys(_.optionalDependencies ?? {}))
+    assert.isNotEmpty(optional)
+    assert.deepStrictEqual(optional.filter((name) => packages[`node_modules/${name}`] === undefined), [])
+  })
+
+  it("pins every dependency exactly", () => {
+    const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    const ranges = Object.entries<string>(devDependencies).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
+    assert.deepStrictEqual(ranges, [])
+  })
+})
+
 describe("the rules themselves", () => {
   const documented = "/** Words.\n * @since 0.1.0 */\n"
   const complaints = (path: string, body: string) => checkFile({ path, text: documented + body })
