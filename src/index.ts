@@ -31,3 +31,6 @@ export * as SessionStore from "./SessionStore.ts"
 
 /** @since 0.1.0 */
 export * as StopCondition from "./StopCondition.ts"
+
+/** @since 0.1.0 */
+export * as ToolLoop from "./ToolLoop.ts"

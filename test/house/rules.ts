@@ -70,7 +70,9 @@ const checkImports = (source: Source): Array<string> => {
     if (found.dynamic) complaints.push(`${at}: import("${found.specifier}") inside src`)
     if (found.specifier.startsWith(".")) complaints.push(...checkRelative(source.path, found).map((_) => `${at}: ${_}`))
     else complaints.push(...checkPackage(source.path, found.specifier).map((_) => `${at}: ${_}`))
-    if (found.braces.length > 0 && !bracesAllowed.includes(found.specifier) && isWholeModule(found.specifier)) {
+    if (
+      found.braces.length > 0 && !bracesAllowed.includes(found.specifier) && isWholeModule(source.path, found.specifier)
+    ) {
       complaints.push(`${at}: "${found.specifier}" is imported as a whole, as in import * as X`)
     }
   }
@@ -79,7 +81,11 @@ const checkImports = (source: Source): Array<string> => {
 
 const bracesAllowed = ["effect/Function", "effect/Pipeable", "effect/Types"]
 
-const isWholeModule = (specifier: string): boolean => specifier.startsWith("effect/") || specifier.startsWith(".")
+const isWholeModule = (from: string, specifier: string): boolean =>
+  specifier.startsWith(".")
+    // internal modules have no name that says the noun
+    ? !resolve(from, specifier)?.startsWith("internal/")
+    : specifier.startsWith("effect/")
 
 const checkRelative = (from: string, { runtime, specifier }: Import): Array<string> => {
   const to = resolve(from, specifier)
