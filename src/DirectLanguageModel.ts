@@ -90,47 +90,50 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   )
 
   const streamText = (call: CallOptions): Stream.Stream<DecodedPart, AiError.AiError> =>
-    Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
-      Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
-        const made = makePrompt(call.prompt)
-        if (Exit.isFailure(made)) return Exit.failCause(made.cause)
-        const prompt = made.value
-        if (
-          hasTransformer || !isPlain(call) || hasApprovalResponse(prompt) ||
-          Context.getOrUndefined(fiber.context, ResponseIdTracker.ResponseIdTracker) !== undefined ||
-          Context.getOrUndefined(fiber.context, Telemetry.CurrentSpanTransformer) !== undefined
-        ) {
-          // The overloads of `streamText` infer from literal options; here they are erased.
-          const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
-          return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
-        }
-        const start = (span: Tracer.Span): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>> => {
-          const provided = providerOptions(call, prompt, span)
-          const withIdGenerator = addIdGenerator(idGenerator)
-          return Effect.map(
-            Effect.updateContext(
-              Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope),
-              withIdGenerator
-            ),
-            (pull) => Effect.flatMap(Effect.updateContext(pull, withIdGenerator), makeDecoder(options, call, provided))
-          )
-        }
-        if (!Parts.tracerEnabled(fiber)) return start(noopSpan)
-        return Effect.flatMap(
-          Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
-          (span) => {
-            const { toolChoice = "auto" } = call
-            span.attribute("gen_ai.output.type", "text")
-            span.attribute(
-              "effect.ai.tool_choice",
-              typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice)
-            )
-            span.attribute("effect.ai.concurrency", call.concurrency ?? "unbounded")
-            return start(span)
+    Stream.fromChannel(
+      Channel.fromTransform((_upstream, scope) =>
+        Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
+          const made = makePrompt(call.prompt)
+          if (Exit.isFailure(made)) return Exit.failCause(made.cause)
+          const prompt = made.value
+          if (
+            hasTransformer || !isPlain(call) || hasApprovalResponse(prompt) ||
+            Context.getOrUndefined(fiber.context, ResponseIdTracker.ResponseIdTracker) !== undefined ||
+            Context.getOrUndefined(fiber.context, Telemetry.CurrentSpanTransformer) !== undefined
+          ) {
+            // The overloads of `streamText` infer from literal options; here they are erased.
+            const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
+            return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
           }
-        )
-      })
-    ))
+          const start = (span: Tracer.Span): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>> => {
+            const provided = providerOptions(call, prompt, span)
+            const withIdGenerator = addIdGenerator(idGenerator)
+            return Effect.map(
+              Effect.updateContext(
+                Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope),
+                withIdGenerator
+              ),
+              (pull) =>
+                Effect.flatMap(Effect.updateContext(pull, withIdGenerator), makeDecoder(options, call, provided))
+            )
+          }
+          if (!Parts.tracerEnabled(fiber)) return start(noopSpan)
+          return Effect.flatMap(
+            Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
+            (span) => {
+              const { toolChoice = "auto" } = call
+              span.attribute("gen_ai.output.type", "text")
+              span.attribute(
+                "effect.ai.tool_choice",
+                typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice)
+              )
+              span.attribute("effect.ai.concurrency", call.concurrency ?? "unbounded")
+              return start(span)
+            }
+          )
+        })
+      )
+    )
 
   return {
     ...base,

@@ -1,7 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "node:assert"
 import { Cause, Effect, Exit, Fiber, Queue, Schema, Stream, Tracer } from "effect"
-import { AiError, IdGenerator, LanguageModel, Prompt, Response, ResponseIdTracker, Telemetry, Tool, Toolkit } from "effect/ai"
+import {
+  AiError,
+  IdGenerator,
+  LanguageModel,
+  Prompt,
+  type Response,
+  ResponseIdTracker,
+  Telemetry,
+  Tool,
+  Toolkit
+} from "effect/ai"
 import * as DirectLanguageModel from "../src/DirectLanguageModel.ts"
 
 const Add = Tool.make("add", {
@@ -12,7 +22,9 @@ const Shout = Tool.make("shout", { parameters: Schema.Struct({ text: Schema.Stri
 const toolkit = Toolkit.make(Add, Shout)
 
 const kit = toolkit.pipe(
-  Effect.provide(toolkit.toLayer({ add: ({ a, b }) => Effect.succeed(a + b), shout: ({ text }) => Effect.succeed(text) }))
+  Effect.provide(
+    toolkit.toLayer({ add: ({ a, b }) => Effect.succeed(a + b), shout: ({ text }) => Effect.succeed(text) })
+  )
 )
 
 type Make = typeof LanguageModel.make
@@ -25,8 +37,12 @@ const arrays = (chunks: ReadonlyArray<ReadonlyArray<unknown>>): Stream.Stream<En
     Stream.mapArray((chunk) => chunk[0] as unknown as readonly [Encoded, ...Array<Encoded>])
   )
 
-const modelOf = (make: Make, streamText: (options: LanguageModel.ProviderOptions) => Stream.Stream<Encoded, AiError.AiError, IdGenerator.IdGenerator>) =>
-  make({ generateText: () => Effect.succeed([]), streamText })
+const modelOf = (
+  make: Make,
+  streamText: (
+    options: LanguageModel.ProviderOptions
+  ) => Stream.Stream<Encoded, AiError.AiError, IdGenerator.IdGenerator>
+) => make({ generateText: () => Effect.succeed([]), streamText })
 
 /** The arrays that a call emits until it ends, and how it ends. */
 const record = (make: Make, chunks: ReadonlyArray<ReadonlyArray<unknown>>, call: Call) =>
@@ -100,7 +116,13 @@ describe("DirectLanguageModel", () => {
       ["a call whose parameters do not decode", { type: "tool-call", id: "c", name: "add", params: { a: "x" } }],
       ["a call without parameters", { type: "tool-call", id: "c", name: "add" }],
       ["a call with undefined parameters", { type: "tool-call", id: "c", name: "add", params: undefined }],
-      ["a provider's call", { type: "tool-call", id: "c", name: "add", params: { a: 1, b: "2" }, providerExecuted: true }],
+      ["a provider's call", {
+        type: "tool-call",
+        id: "c",
+        name: "add",
+        params: { a: 1, b: "2" },
+        providerExecuted: true
+      }],
       ["a provider's call that is wrong", {
         type: "tool-call",
         id: "c",
@@ -115,7 +137,13 @@ describe("DirectLanguageModel", () => {
         params: 1,
         providerExecuted: true
       }],
-      ["a provider's call, undefined", { type: "tool-call", id: "c", name: "a", params: 1, providerExecuted: undefined }],
+      ["a provider's call, undefined", {
+        type: "tool-call",
+        id: "c",
+        name: "a",
+        params: 1,
+        providerExecuted: undefined
+      }],
       ["a provider's result", {
         type: "tool-result",
         id: "c",
@@ -124,7 +152,13 @@ describe("DirectLanguageModel", () => {
         isFailure: false,
         providerExecuted: true
       }],
-      ["a provider's result of an unknown tool", { type: "tool-result", id: "c", name: "x", result: 1, isFailure: false }],
+      ["a provider's result of an unknown tool", {
+        type: "tool-result",
+        id: "c",
+        name: "x",
+        result: 1,
+        isFailure: false
+      }],
       ["an empty array", undefined],
       ["a part that is no object", 7],
       ["a part that is null", null],
@@ -132,10 +166,22 @@ describe("DirectLanguageModel", () => {
       ["an id that is no string", { type: "text-end", id: 1 }],
       ["metadata that is not JSON", { type: "text-end", id: "t", metadata: { a: { b: undefined } } }],
       ["metadata that is no record", { type: "text-end", id: "t", metadata: "a" }],
-      ["metadata with symbols and prototypes", { type: "text-end", id: "t", metadata: JSON.parse("{\"__proto__\":1}") }],
+      ["metadata with symbols and prototypes", {
+        type: "text-end",
+        id: "t",
+        metadata: JSON.parse("{\"__proto__\":1}")
+      }],
       ["an unknown finish reason", { type: "finish", reason: "tired", usage }],
-      ["usage that is null", { type: "finish", reason: "stop", usage: { inputTokens: { total: null }, outputTokens: {} } }],
-      ["usage that is fractional", { type: "finish", reason: "stop", usage: { inputTokens: {}, outputTokens: { text: 0.5 } } }],
+      ["usage that is null", {
+        type: "finish",
+        reason: "stop",
+        usage: { inputTokens: { total: null }, outputTokens: {} }
+      }],
+      ["usage that is fractional", {
+        type: "finish",
+        reason: "stop",
+        usage: { inputTokens: {}, outputTokens: { text: 0.5 } }
+      }],
       ["no usage", { type: "finish", reason: "stop" }],
       ["an unknown type", { type: "thought", id: "t" }],
       ["a part of generateText", { type: "text", text: "a" }]
@@ -264,7 +310,10 @@ describe("DirectLanguageModel", () => {
               assert.strictEqual(ours.length, 1)
               assert.deepStrictEqual(ours, yield* optionsSeen(LanguageModel.make, full))
               const untraced = yield* Effect.withTracerEnabled(optionsSeen(DirectLanguageModel.make, full), false)
-              assert.deepStrictEqual(untraced.map(({ span: _, ...rest }) => rest), ours.map(({ span: _, ...rest }) => rest))
+              assert.deepStrictEqual(
+                untraced.map(({ span: _, ...rest }) => rest),
+                ours.map(({ span: _, ...rest }) => rest)
+              )
             }
           }
         }
@@ -293,7 +342,9 @@ describe("DirectLanguageModel", () => {
                 Stream.concat(Stream.fromEffect(generate)),
                 Stream.map((id): Encoded => ({ type: "text-start", id }))
               )).pipe(
-                Effect.provideService(IdGenerator.IdGenerator, { generateId: () => Effect.sync(() => left.shift() ?? "") })
+                Effect.provideService(IdGenerator.IdGenerator, {
+                  generateId: () => Effect.sync(() => left.shift() ?? "")
+                })
               )
             return yield* Stream.runCollect(model.streamText({ prompt: "hi" })).pipe(
               Effect.provideService(IdGenerator.IdGenerator, { generateId: () => Effect.succeed("the caller's") })
@@ -335,7 +386,10 @@ describe("DirectLanguageModel", () => {
             })
             const first = Prompt.make("one")
             yield* Stream.runDrain(model.streamText({ prompt: first }))
-            const answered = Prompt.concat(first, [{ role: "assistant", content: "1" }, { role: "user", content: "two" }])
+            const answered = Prompt.concat(first, [{ role: "assistant", content: "1" }, {
+              role: "user",
+              content: "two"
+            }])
             yield* Stream.runDrain(model.streamText({ prompt: answered }))
             return sent
           }).pipe(Effect.provideServiceEffect(ResponseIdTracker.ResponseIdTracker, ResponseIdTracker.make))
@@ -425,7 +479,11 @@ describe("DirectLanguageModel", () => {
   })
 
   describe("spans", () => {
-    const traced = (make: Make, chunks: ReadonlyArray<ReadonlyArray<unknown>>, use: (stream: Stream.Stream<unknown, AiError.AiError>) => Effect.Effect<unknown, AiError.AiError>) =>
+    const traced = (
+      make: Make,
+      chunks: ReadonlyArray<ReadonlyArray<unknown>>,
+      use: (stream: Stream.Stream<unknown, AiError.AiError>) => Effect.Effect<unknown, AiError.AiError>
+    ) =>
       Effect.gen(function*() {
         const spans: Array<Tracer.Span> = []
         const tracer = Tracer.make({
@@ -495,7 +553,8 @@ describe("DirectLanguageModel", () => {
     it.effect("is effect's", () =>
       Effect.gen(function*() {
         const model = yield* DirectLanguageModel.make({
-          generateText: () => Effect.succeed([{ type: "text", text: "hello" }, { type: "finish", reason: "stop", usage }]),
+          generateText: () =>
+            Effect.succeed([{ type: "text", text: "hello" }, { type: "finish", reason: "stop", usage }]),
           streamText: () => Stream.empty
         })
         const response = yield* model.generateText({ prompt: "hi" })

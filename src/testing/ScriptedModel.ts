@@ -1,0 +1,563 @@
+/**
+ * A language model that says what a test wrote down.
+ *
+ * A script is a list of steps, one for each call of the model. A step is made of
+ * pieces: text, reasoning, tool calls, delays (under the test clock), failures,
+ * hangs. The model takes one step per call, in order, and refuses a call that is
+ * not in the script; `assertDone` fails when steps are left over. The service
+ * `ScriptedModel` tells what the model was asked.
+ *
+ * **Example** (A tool call, then an answer)
+ *
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { LanguageModel } from "effect/ai"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* LanguageModel.streamText({ prompt: "Hello?" }).pipe(
+ *     Stream.filter((part) => part.type === "text-delta"),
+ *     Stream.runForEach((part) => Console.log(part.delta))
+ *   )
+ *   const { requests } = yield* ScriptedModel.ScriptedModel
+ *   yield* Console.log((yield* requests).length)
+ *   yield* ScriptedModel.assertDone
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([ScriptedModel.text(["Hello ", "you"])])))
+ * // => Hello
+ * // => you
+ * // => 1
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Model from "effect/ai/Model"
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Response from "effect/ai/Response"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as DirectLanguageModel from "../DirectLanguageModel.ts"
+
+/**
+ * What the model was asked in one call, as the provider saw it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Request {
+  readonly prompt: Prompt.Prompt
+  readonly tools: ReadonlyArray<string>
+  readonly toolChoice: LanguageModel.ToolChoice<string>
+}
+
+/**
+ * A piece of a step: made by `text`, `toolCalls`, `delay` and the others.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Piece =
+  | {
+    readonly _tag: "Block"
+    readonly type: "text" | "reasoning"
+    readonly deltas: ReadonlyArray<string>
+    readonly every: Duration.Input | undefined
+  }
+  | { readonly _tag: "ToolCalls"; readonly calls: ReadonlyArray<ToolCall> }
+  | {
+    readonly _tag: "Finish"
+    readonly reason: Response.FinishReason
+    readonly usage: typeof Response.Usage.Encoded
+  }
+  | { readonly _tag: "Parts"; readonly parts: ReadonlyArray<Response.StreamPartEncoded> }
+  | { readonly _tag: "Delay"; readonly duration: Duration.Input }
+  | { readonly _tag: "Cut"; readonly effect: Effect.Effect<void, AiError.AiError> }
+
+/**
+ * A tool call of the script. Without an `id` it gets one from its place in the
+ * script: the second call of the first step is `call-1-2`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolCall {
+  readonly name: string
+  readonly params: unknown
+  readonly id?: string | undefined
+}
+
+/**
+ * What the model says in one call: one piece, some pieces, or a function from
+ * the request to pieces.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Step = Piece | ReadonlyArray<Piece> | ((request: Request) => Piece | ReadonlyArray<Piece>)
+
+/**
+ * How a scripted model is made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * `"one"` (the default) emits each part in an array of its own, `"all"` emits
+   * the parts between two delays in one array.
+   */
+  readonly chunking?: "one" | "all" | undefined
+  /** The constructor of the service: `DirectLanguageModel.make` by default. */
+  readonly via?: typeof LanguageModel.make | undefined
+}
+
+// =============================================================================
+// Errors
+// =============================================================================
+
+/**
+ * The script has steps that nobody asked for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LeftoverSteps extends Schema.Error<LeftoverSteps>("effect-agents/testing/ScriptedModel/LeftoverSteps")({
+  _tag: Schema.tag("LeftoverSteps"),
+  steps: Schema.Int,
+  remaining: Schema.Int
+}) {
+  override get message(): string {
+    return `The script has ${count(this.steps, "step")}, and ${this.remaining} of them never ran`
+  }
+}
+
+const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`
+
+// =============================================================================
+// Service
+// =============================================================================
+
+/**
+ * Service that tells what a scripted model was asked and what became of it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ScriptedModel extends Context.Service<ScriptedModel, {
+  /** The calls so far, the refused ones as well. */
+  readonly requests: Effect.Effect<ReadonlyArray<Request>>
+  /** How many steps of the script nobody has asked for yet. */
+  readonly remaining: Effect.Effect<number>
+  /** How many steps have begun. */
+  readonly opened: Effect.Effect<number>
+  /** How the steps that are over have ended, in the order of their ends: for a stream, the exit of its scope. */
+  readonly closed: Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
+  /** Fails when steps of the script are left over. */
+  readonly assertDone: Effect.Effect<void, LeftoverSteps>
+}>()("effect-agents/testing/ScriptedModel") {}
+
+/**
+ * Fails when steps of the script are left over.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const assertDone: Effect.Effect<void, LeftoverSteps, ScriptedModel> = Effect.flatMap(
+  ScriptedModel,
+  (script) => script.assertDone
+)
+
+// =============================================================================
+// Pieces
+// =============================================================================
+
+/**
+ * Creates a step of several pieces, or one that looks at the request first.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const step: {
+  (pieces: (request: Request) => Piece | ReadonlyArray<Piece>): Step
+  (...pieces: ReadonlyArray<Piece>): Step
+} = (...pieces: ReadonlyArray<Piece> | readonly [(request: Request) => Piece | ReadonlyArray<Piece>]): Step => {
+  const [first] = pieces
+  return typeof first === "function" ? first : pieces as ReadonlyArray<Piece>
+}
+
+/**
+ * Says a text, in one delta or in several, with a pause before each of them if
+ * `every` is given. A text that is followed by `fail`, `die`, `hang` or `end` is
+ * cut: its end is not sent.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const text = (
+  deltas: string | ReadonlyArray<string>,
+  options?: { readonly every?: Duration.Input | undefined }
+): Piece => block("text", deltas, options?.every)
+
+/**
+ * Says its reasoning, in one delta or in several, like `text`.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const reasoning = (
+  deltas: string | ReadonlyArray<string>,
+  options?: { readonly every?: Duration.Input | undefined }
+): Piece => block("reasoning", deltas, options?.every)
+
+const block = (
+  type: "text" | "reasoning",
+  deltas: string | ReadonlyArray<string>,
+  every: Duration.Input | undefined
+): Piece => ({ _tag: "Block", type, deltas: typeof deltas === "string" ? [deltas] : deltas, every })
+
+/**
+ * Asks for tool calls.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const toolCalls = (...calls: ReadonlyArray<ToolCall>): Piece => ({ _tag: "ToolCalls", calls })
+
+/**
+ * Creates the usage of a step.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const usage = (input: number, output: number): typeof Response.Usage.Encoded => ({
+  inputTokens: { total: input },
+  outputTokens: { total: output }
+})
+
+/**
+ * Finishes a step. A step without it finishes by itself, with `"tool-calls"` if
+ * it has some and `"stop"` otherwise, and a usage of 10 tokens in and 5 out.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const finish = (
+  reason: Response.FinishReason,
+  used: typeof Response.Usage.Encoded = defaultUsage
+): Piece => ({ _tag: "Finish", reason, usage: used })
+
+const defaultUsage = usage(10, 5)
+
+/**
+ * Sends encoded parts as they are, valid or not.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const parts = (encoded: ReadonlyArray<Response.StreamPartEncoded>): Piece => ({ _tag: "Parts", parts: encoded })
+
+/**
+ * Waits, by the clock of the caller: the test clock in a test.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const delay = (duration: Duration.Input): Piece => ({ _tag: "Delay", duration })
+
+/**
+ * Fails the call with a typed error.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const fail = (error: AiError.AiError | AiError.AiErrorReason): Piece => ({
+  _tag: "Cut",
+  effect: Effect.fail(
+    AiError.isAiError(error)
+      ? error
+      : AiError.make({ module: "ScriptedModel", method: "step", reason: error })
+  )
+})
+
+/**
+ * Fails the call with a defect.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const die = (defect: unknown): Piece => ({ _tag: "Cut", effect: Effect.die(defect) })
+
+/**
+ * Never goes on.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const hang: Piece = { _tag: "Cut", effect: Effect.never }
+
+/**
+ * Ends the call here, without a finish part, as a cut connection does.
+ *
+ * @category pieces
+ * @since 0.1.0
+ */
+export const end: Piece = { _tag: "Cut", effect: Effect.void }
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * Creates a scripted model and the service that tells what it was asked.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  steps: ReadonlyArray<Step>,
+  options?: Options
+): Effect.fn.Return<{
+  readonly languageModel: LanguageModel.LanguageModel
+  readonly script: ScriptedModel["Service"]
+}> {
+  // Changed in one synchronous stretch only, so that calls at the same time each get a step of their own.
+  const requests: Array<Request> = []
+  const closed: Array<Exit.Exit<unknown, unknown>> = []
+  let opened = 0
+
+  const next = ({ prompt, toolChoice, tools }: LanguageModel.ProviderOptions, scope: Scope.Scope, method: string) =>
+    Effect.suspend(() => {
+      const request: Request = { prompt, tools: tools.map((tool) => tool.name), toolChoice }
+      const number = requests.push(request)
+      const current = steps[number - 1]
+      if (current === undefined) return exhausted(method, number, steps.length)
+      opened++
+      const pieces = typeof current === "function" ? current(request) : current
+      return Effect.as(
+        Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => closed.push(exit))),
+        toInstructions(isPieces(pieces) ? pieces : [pieces], number, options?.chunking ?? "one")
+      )
+    })
+
+  const languageModel = yield* (options?.via ?? DirectLanguageModel.make)({
+    streamText: (provided) =>
+      Stream.fromChannel(
+        Channel.fromTransform((_upstream, scope) => Effect.map(next(provided, scope, "streamText"), toPull))
+      ),
+    generateText: (provided) =>
+      Effect.scopedWith((scope) =>
+        Effect.flatMap(next(provided, scope, "generateText"), (instructions) => {
+          const collected: Array<Response.StreamPartEncoded> = []
+          return Effect.as(
+            Effect.forEach(instructions, (instruction) =>
+              Effect.isEffect(instruction)
+                ? instruction
+                : Effect.sync(() => collected.push(...instruction)), { discard: true }),
+            collected
+          )
+        })
+      ).pipe(Effect.map(toContent))
+  })
+  const remaining = Effect.sync(() => Math.max(0, steps.length - requests.length))
+  return {
+    languageModel,
+    script: {
+      requests: Effect.sync(() => requests.slice()),
+      remaining,
+      opened: Effect.sync(() => opened),
+      closed: Effect.sync(() => closed.slice()),
+      assertDone: Effect.flatMap(remaining, (left) =>
+        left === 0
+          ? Effect.void
+          : Effect.fail(new LeftoverSteps({ steps: steps.length, remaining: left })))
+    }
+  }
+})
+
+const exhausted = (method: string, number: number, steps: number) =>
+  Effect.fail(AiError.make({
+    module: "ScriptedModel",
+    method,
+    reason: new AiError.InvalidRequestError({
+      description: `Step ${number} was asked for, and the script has ${count(steps, "step")}`
+    })
+  }))
+
+// =============================================================================
+// Layers
+// =============================================================================
+
+/**
+ * Layer that provides a scripted model. Each time it is built the script begins
+ * anew.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  steps: ReadonlyArray<Step>,
+  options?: Options
+): Layer.Layer<LanguageModel.LanguageModel | ScriptedModel> =>
+  Layer.effectContext(
+    Effect.map(make(steps, options), ({ languageModel, script }) =>
+      Context.make(LanguageModel.LanguageModel, languageModel).pipe(Context.add(ScriptedModel, script)))
+  )
+
+/**
+ * Creates the layer of a scripted model with a provider and a name:
+ * `"scripted"` and `"script"` unless they are given.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const model = (
+  steps: ReadonlyArray<Step>,
+  options?: Options & { readonly provider?: string | undefined; readonly name?: string | undefined }
+): Model.Model<string, LanguageModel.LanguageModel | ScriptedModel, never> =>
+  Model.make(options?.provider ?? "scripted", options?.name ?? "script", layer(steps, options))
+
+// =============================================================================
+// Playing a step
+// =============================================================================
+
+/** Parts to send, or something to do before the next ones are sent. */
+type Instruction = ReadonlyArray<Response.StreamPartEncoded> | Effect.Effect<void, AiError.AiError>
+
+const isPieces = (pieces: Piece | ReadonlyArray<Piece>): pieces is ReadonlyArray<Piece> => Array.isArray(pieces)
+
+const toInstructions = (
+  pieces: ReadonlyArray<Piece>,
+  number: number,
+  chunking: "one" | "all"
+): ReadonlyArray<Instruction> => {
+  const instructions: Array<Instruction> = []
+  let open: Array<Response.StreamPartEncoded> | undefined
+  const send = (part: Response.StreamPartEncoded) => {
+    if (chunking === "all" && open !== undefined) {
+      open.push(part)
+      return
+    }
+    open = [part]
+    instructions.push(open)
+  }
+  const perform = (effect: Effect.Effect<void, AiError.AiError>) => {
+    open = undefined
+    instructions.push(effect)
+  }
+  let calls = 0
+  let finished = false
+  for (const [index, piece] of pieces.entries()) {
+    switch (piece._tag) {
+      case "Block": {
+        const id = `${piece.type}-${number}-${index + 1}`
+        send({ type: `${piece.type}-start`, id })
+        for (const delta of piece.deltas) {
+          if (piece.every !== undefined) perform(Effect.sleep(piece.every))
+          send({ type: `${piece.type}-delta`, id, delta })
+        }
+        // A cut does not end what is being said.
+        if (pieces.slice(index + 1).find((next) => next._tag !== "Delay")?._tag !== "Cut") {
+          send({ type: `${piece.type}-end`, id })
+        }
+        break
+      }
+      case "ToolCalls": {
+        for (const call of piece.calls) {
+          calls++
+          send({ type: "tool-call", id: call.id ?? `call-${number}-${calls}`, name: call.name, params: call.params })
+        }
+        break
+      }
+      case "Parts": {
+        for (const part of piece.parts) {
+          if (part.type === "tool-call" && part.providerExecuted !== true) calls++
+          if (part.type === "finish") finished = true
+          send(part)
+        }
+        break
+      }
+      case "Finish": {
+        finished = true
+        send({ type: "finish", reason: piece.reason, usage: piece.usage })
+        break
+      }
+      case "Delay": {
+        perform(Effect.sleep(piece.duration))
+        break
+      }
+      case "Cut": {
+        perform(piece.effect)
+        return instructions
+      }
+    }
+  }
+  if (!finished) send({ type: "finish", reason: calls > 0 ? "tool-calls" : "stop", usage: defaultUsage })
+  return instructions
+}
+
+type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
+
+const toPull = (instructions: ReadonlyArray<Instruction>): Pull.Pull<EncodedParts, AiError.AiError> => {
+  let index = 0
+  const pull: Pull.Pull<EncodedParts, AiError.AiError> = Effect.suspend(() => {
+    const instruction = instructions[index++]
+    if (instruction === undefined) return Cause.done()
+    if (Effect.isEffect(instruction)) return Effect.flatMap(instruction, () => pull)
+    // Made with a first part and never emptied.
+    return Exit.succeed(instruction as unknown as EncodedParts)
+  })
+  return pull
+}
+
+/** The parts of a stream as those of a response that comes at once. */
+const toContent = (streamed: ReadonlyArray<Response.StreamPartEncoded>): Array<Response.PartEncoded> => {
+  const content: Array<Response.PartEncoded> = []
+  const open = new Map<string, { type: "text" | "reasoning"; text: string; metadata?: Response.ProviderMetadata }>()
+  for (const part of streamed) {
+    switch (part.type) {
+      case "text-start":
+      case "reasoning-start": {
+        const said = {
+          type: part.type === "text-start" ? "text" as const : "reasoning" as const,
+          text: "",
+          ...(part.metadata === undefined ? undefined : { metadata: part.metadata })
+        }
+        open.set(part.id, said)
+        content.push(said)
+        break
+      }
+      case "text-delta":
+      case "reasoning-delta": {
+        const said = open.get(part.id)
+        if (said !== undefined) said.text += part.delta
+        break
+      }
+      case "text-end":
+      case "reasoning-end": {
+        const said = open.get(part.id)
+        if (said !== undefined && part.metadata !== undefined) said.metadata = { ...said.metadata, ...part.metadata }
+        break
+      }
+      case "tool-params-start":
+      case "tool-params-delta":
+      case "tool-params-end":
+      case "error":
+        break
+      default:
+        content.push(part)
+    }
+  }
+  return content
+}

@@ -1,0 +1,11 @@
+/**
+ * What a test of an agent needs: models that follow a script, and suites for stores.
+ *
+ * @since 0.1.0
+ */
+
+/** @since 0.1.0 */
+export * as ScriptedModel from "./ScriptedModel.ts"
+
+/** @since 0.1.0 */
+export * as SessionStoreSuite from "./SessionStoreSuite.ts"
