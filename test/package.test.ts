@@ -167,7 +167,7 @@ console.log(JSON.stringify(result))
     if (optional.length > 0) {
       const result = run(`${subpath}.js`, program) as { readonly code?: string; readonly missing?: string }
       assert.strictEqual(result.code, "ERR_MODULE_NOT_FOUND")
-      assert.isTrue(optional.some((_) => (result.missing ?? "").startsWith(_)), JSON.stringify(result))
+      assert.isTrue(optional.some((_) => `${result.missing}/`.startsWith(_)), JSON.stringify(result))
     }
     const scopes = optional.map((_) => _.split("/")[0]!)
     for (const scope of scopes) {
