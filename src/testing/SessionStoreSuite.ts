@@ -1,0 +1,417 @@
+/**
+ * What every `SessionStore` has to do, as a list of cases for any test runner.
+ *
+ * A case is an `Effect` that succeeds when the store behaves and fails with a `SuiteFailure` that says what it did instead.
+ * The cases use ids of their own, so one store can run them all.
+ *
+ * **Example** (Running the suite with vitest)
+ *
+ * ```ts
+ * import { describe, it } from "@effect/vitest"
+ * import { Effect } from "effect"
+ * import * as SessionStore from "effect-agents/SessionStore"
+ * import { SessionStoreSuite } from "effect-agents/testing"
+ *
+ * describe("my store", () => {
+ *   for (const { effect, name } of SessionStoreSuite.cases) {
+ *     it.effect(name, () => Effect.provide(effect, SessionStore.layerMemory))
+ *   }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Session from "../Session.ts"
+import * as SessionStore from "../SessionStore.ts"
+
+/**
+ * The store did something else than a `SessionStore` does.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SuiteFailure extends Schema.Error<SuiteFailure>("effect-agents/testing/SessionStoreSuite/SuiteFailure")({
+  _tag: Schema.tag("SuiteFailure"),
+  what: Schema.String,
+  expected: Schema.Json,
+  actual: Schema.Json
+}) {
+  override get message(): string {
+    return `${this.what}: expected ${JSON.stringify(this.expected)}, but got ${JSON.stringify(this.actual)}`
+  }
+}
+
+/**
+ * One thing that a store has to do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Case<E = never, R = SessionStore.SessionStore> {
+  readonly name: string
+  readonly effect: Effect.Effect<void, SuiteFailure | Session.SessionError | E, R>
+}
+
+/**
+ * The cases for every store.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const cases: ReadonlyArray<Case> = [
+  make("an unknown id is the empty session", (store, id) =>
+    Effect.gen(function*() {
+      yield* expectSession("the loaded session", yield* store.load(id), Session.empty(id))
+    })),
+
+  make("a saved session is loaded as it was saved", (store, id) =>
+    Effect.gen(function*() {
+      const saved = yield* store.save(yield* store.load(id), { append: everyMessage, state: everyState })
+      yield* expectSession("the saved session", saved, {
+        id,
+        history: Prompt.fromMessages(everyMessage),
+        state: everyState,
+        version: 1
+      })
+      yield* expectSession("the loaded session", yield* store.load(id), saved)
+    })),
+
+  make(
+    "a tool call without parameters and a result without a value can be saved",
+    (store, id) =>
+      Effect.gen(function*() {
+        const call = Prompt.toolCallPart({ id: "c1", name: "ping", params: undefined, providerExecuted: false })
+        const result = Prompt.toolResultPart({
+          id: "c1",
+          name: "ping",
+          isFailure: false,
+          result: undefined,
+          providerExecuted: false
+        })
+        yield* store.save(yield* store.load(id), {
+          append: [Prompt.assistantMessage({ content: [call] }), Prompt.toolMessage({ content: [result] })]
+        })
+        const loaded = yield* store.load(id)
+        yield* expect(
+          "the parts of the loaded session",
+          loaded.history.content.flatMap((message) =>
+            message.role === "system" ? [] : message.content.map((part) => part.type)
+          ),
+          ["tool-call", "tool-result"]
+        )
+      })
+  ),
+
+  make("saves append in order, and each counts the version up", (store, id) =>
+    Effect.gen(function*() {
+      let session = yield* store.load(id)
+      for (let version = 1; version <= 4; version++) {
+        const append = Array.from({ length: version }, (_, index) => text(`${version}.${index}`))
+        session = yield* store.save(session, { append })
+        yield* expect("the version", session.version, version)
+      }
+      yield* expectTexts("the history", session, ["1.0", "2.0", "2.1", "3.0", "3.1", "3.2", "4.0", "4.1", "4.2", "4.3"])
+      yield* expectSession("the loaded session", yield* store.load(id), session)
+    })),
+
+  make("a save without messages is a save", (store, id) =>
+    Effect.gen(function*() {
+      const saved = yield* store.save(yield* store.load(id), { append: [] })
+      yield* expectSession("the saved session", saved, { ...Session.empty(id), version: 1 })
+      yield* expectSession("the loaded session", yield* store.load(id), saved)
+    })),
+
+  make("a save replaces the state it names and keeps the rest", (store, id) =>
+    Effect.gen(function*() {
+      const first = yield* store.save(yield* store.load(id), { append: [], state: { one: [1], two: "kept" } })
+      const second = yield* store.save(first, { append: [text("hello")] })
+      const third = yield* store.save(second, { append: [], state: { one: null, three: { deep: true } } })
+      yield* expect("the state after the second save", second.state, { one: [1], two: "kept" })
+      yield* expect("the state after the third save", third.state, { one: null, two: "kept", three: { deep: true } })
+      yield* expectSession("the loaded session", yield* store.load(id), third)
+    })),
+
+  make("a save from an old version is a conflict and writes nothing", (store, id) =>
+    Effect.gen(function*() {
+      const empty = yield* store.load(id)
+      const first = yield* store.save(empty, { append: [text("first")] })
+      const second = yield* store.save(first, { append: [text("second")] })
+      yield* expectConflict(store.save(empty, { append: [text("lost")], state: { lost: true } }), 0, 2)
+      yield* expectConflict(store.save(first, { append: [text("lost")], state: { lost: true } }), 1, 2)
+      yield* expectSession("the loaded session", yield* store.load(id), second)
+    })),
+
+  make("a save from a version that was never reached is a conflict", (store, id) =>
+    Effect.gen(function*() {
+      yield* expectConflict(store.save({ ...Session.empty(id), version: 3 }, { append: [text("lost")] }), 3, 0)
+      yield* expectSession("the loaded session", yield* store.load(id), Session.empty(id))
+    })),
+
+  make("of saves made from one version at once exactly one succeeds", (store, id) =>
+    Effect.gen(function*() {
+      let session = yield* store.load(id)
+      for (let round = 0; round < 3; round++) {
+        const from = session
+        const results = yield* Effect.forEach(
+          Array.from({ length: 8 }, (_, index) => `${round}.${index}`),
+          (name) => Effect.result(store.save(from, { append: [text(`${name} a`), text(`${name} b`)] })),
+          { concurrency: "unbounded" }
+        )
+        const [won, ...others] = results.flatMap((result) => Result.isSuccess(result) ? [result.success] : [])
+        const conflicts = results.filter((result) =>
+          Result.isFailure(result) && result.failure.reason._tag === "SessionConflict"
+        )
+        yield* expect("the saves that succeeded", won === undefined ? 0 : 1 + others.length, 1)
+        yield* expect("the saves that were conflicts", conflicts.length, 7)
+        session = yield* store.load(id)
+        yield* expectSession("the loaded session", session, won!)
+      }
+      yield* expect("the length of the history", session.history.content.length, 6)
+    })),
+
+  make("sessions with similar ids are apart", (store, id) =>
+    Effect.gen(function*() {
+      const ids = oddIds.map((odd) => `${id}${odd}`).concat(oddIds)
+      for (const each of ids) {
+        yield* store.remove(each)
+        yield* store.save(yield* store.load(each), { append: [text(each)], state: { id: each } })
+      }
+      for (const each of ids) {
+        yield* expectSession("the loaded session", yield* store.load(each), {
+          id: each,
+          history: Prompt.fromMessages([text(each)]),
+          state: { id: each },
+          version: 1
+        })
+      }
+    })),
+
+  make("a removed session is an unknown one, and can begin again", (store, id) =>
+    Effect.gen(function*() {
+      const other = yield* store.save(yield* store.load(`${id}-other`), { append: [text("stays")] })
+      const first = yield* store.save(yield* store.load(id), { append: [text("first")], state: { gone: true } })
+      const second = yield* store.save(first, { append: [text("second")] })
+      yield* store.remove(id)
+      yield* expectSession("the removed session", yield* store.load(id), Session.empty(id))
+      yield* expectConflict(store.save(second, { append: [text("lost")] }), 2, 0)
+      const again = yield* store.save(yield* store.load(id), { append: [text("again")] })
+      yield* expectTexts("the history", again, ["again"])
+      yield* expectSession("the loaded session", yield* store.load(id), again)
+      yield* expectSession("the other session", yield* store.load(`${id}-other`), other)
+      yield* store.remove(`${id}-unknown`)
+    })),
+
+  make("a long session is loaded as it was saved", (store, id) =>
+    Effect.gen(function*() {
+      const messages = Array.from({ length: 600 }, (_, index) => text(`${index} ${"long ".repeat(index % 50)}`))
+      const first = yield* store.save(yield* store.load(id), { append: messages })
+      const second = yield* store.save(first, { append: [text("last")] })
+      yield* expectSession("the loaded session", yield* store.load(id), second)
+    })),
+
+  make("serialize lets one scope after the other hold a session", (store, id) =>
+    Effect.gen(function*() {
+      const release = yield* Deferred.make<void>()
+      const log: Array<string> = []
+      const holder = (name: string, hold: Effect.Effect<void>) =>
+        Effect.scoped(Effect.gen(function*() {
+          yield* store.serialize(id)
+          log.push(`${name} in`)
+          yield* hold
+          log.push(`${name} out`)
+        }))
+      const first = yield* Effect.forkChild(holder("first", Deferred.await(release)), { startImmediately: true })
+      const second = yield* Effect.forkChild(holder("second", Effect.yieldNow), { startImmediately: true })
+      const third = yield* Effect.forkChild(holder("third", Effect.yieldNow), { startImmediately: true })
+      yield* Effect.scoped(store.serialize(`${id}-other`))
+      yield* Deferred.succeed(release, undefined)
+      yield* Fiber.joinAll([first, second, third])
+      yield* expect("the order", log, ["first in", "first out", "second in", "second out", "third in", "third out"])
+    })),
+
+  make("serialize can be interrupted while it waits, and then holds nothing", (store, id) =>
+    Effect.gen(function*() {
+      const release = yield* Deferred.make<void>()
+      const hold = Effect.scoped(Effect.andThen(store.serialize(id), Deferred.await(release)))
+      const holder = yield* Effect.forkChild(hold, { startImmediately: true })
+      const waiter = yield* Effect.forkChild(Effect.scoped(store.serialize(id)), { startImmediately: true })
+      yield* Fiber.interrupt(waiter)
+      const exit = yield* Fiber.await(waiter)
+      yield* expect("the waiting fiber was interrupted", Exit.hasInterrupts(exit), true)
+      yield* Deferred.succeed(release, undefined)
+      yield* Fiber.join(holder)
+      yield* Effect.scoped(store.serialize(id))
+    }))
+]
+
+/**
+ * The cases for stores that keep sessions longer than the layer lives: each builds the layer more than once.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const casesDurable = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>): ReadonlyArray<Case<E, R>> => {
+  const opened = <A, E2, R2>(f: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, E2, R2>) =>
+    Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
+  return [
+    {
+      name: "a session is there when the store is opened again",
+      effect: Effect.gen(function*() {
+        const id = "durable"
+        const first = yield* opened((store) =>
+          store.save(Session.empty(id), { append: everyMessage, state: everyState })
+        )
+        yield* expectSession("the session opened again", yield* opened((store) => store.load(id)), first)
+        const second = yield* opened((store) => store.save(first, { append: [text("more")] }))
+        yield* expectConflict(opened((store) => store.save(first, { append: [text("lost")] })), 1, 2)
+        yield* expectSession("the session opened again", yield* opened((store) => store.load(id)), second)
+        yield* opened((store) => store.remove(id))
+        yield* expectSession("the removed session", yield* opened((store) => store.load(id)), Session.empty(id))
+      })
+    },
+    {
+      name: "two stores over the same sessions see each other's saves",
+      effect: opened((one) =>
+        opened((two) =>
+          Effect.gen(function*() {
+            const id = "shared"
+            const first = yield* one.save(yield* one.load(id), { append: [text("one")] })
+            yield* expectSession("the session seen by the other", yield* two.load(id), first)
+            const second = yield* two.save(first, { append: [text("two")] })
+            yield* expectConflict(one.save(first, { append: [text("lost")] }), 1, 2)
+            yield* expectSession("the session seen by the first", yield* one.load(id), second)
+            yield* one.remove(id)
+          })
+        )
+      )
+    }
+  ]
+}
+
+function make(
+  name: string,
+  f: (
+    store: SessionStore.SessionStore["Service"],
+    id: string
+  ) => Effect.Effect<void, SuiteFailure | Session.SessionError>
+): Case {
+  const id = name.replace(/[^a-z]+/g, "-")
+  return { name, effect: Effect.flatMap(SessionStore.SessionStore, (store) => f(store, id)) }
+}
+
+const oddIds = [
+  "",
+  ".",
+  "..",
+  "../outside",
+  "/absolute",
+  "a/b",
+  "a\\b",
+  "a",
+  "A",
+  "a.head",
+  "a~",
+  "a~2f",
+  "a%2Fb",
+  "a\nb",
+  "a'b",
+  "a;--",
+  "a%",
+  "a*",
+  "日本",
+  "😀",
+  "l".repeat(150)
+]
+
+const text = (text: string): Prompt.Message => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
+
+const everyState: Session.State = { notes: ["a", 1, null, { deep: [true] }], "odd name/ä": "" }
+
+const everyMessage: ReadonlyArray<Prompt.Message> = [
+  Prompt.systemMessage({ content: "Be brief. 日本 😀 \u0000 \ud800", options: { provider: { cache: true } } }),
+  Prompt.userMessage({
+    content: [
+      Prompt.textPart({ text: "look at these" }),
+      Prompt.filePart({ mediaType: "text/plain", fileName: "a.txt", data: "inline" }),
+      Prompt.filePart({ mediaType: "image/png", data: new Uint8Array([0, 1, 254, 255]) }),
+      Prompt.filePart({ mediaType: "image/png", data: new URL("https://example.com/a.png?b=c") })
+    ]
+  }),
+  Prompt.assistantMessage({
+    content: [
+      Prompt.reasoningPart({ text: "hm", options: { provider: { signature: "s" } } }),
+      Prompt.textPart({ text: "" }),
+      Prompt.toolCallPart({
+        id: "c1",
+        name: "read",
+        params: { path: "a", deep: [null, 1.5] },
+        providerExecuted: false
+      }),
+      Prompt.toolCallPart({ id: "c2", name: "search", params: "raw", providerExecuted: true }),
+      Prompt.toolResultPart({ id: "c2", name: "search", isFailure: false, result: [], providerExecuted: true }),
+      Prompt.toolCallPart({ id: "c3", name: "delete", params: {}, providerExecuted: false }),
+      Prompt.toolApprovalRequestPart({ approvalId: "a1", toolCallId: "c3" })
+    ]
+  }),
+  Prompt.toolMessage({
+    content: [
+      Prompt.toolResultPart({
+        id: "c1",
+        name: "read",
+        isFailure: false,
+        result: { lines: 3 },
+        modelOutput: [Prompt.textPart({ text: "3 lines" })],
+        providerExecuted: false
+      }),
+      Prompt.toolApprovalResponsePart({ approvalId: "a1", approved: false, reason: "no" }),
+      Session.interruptedResult({ id: "c3", name: "delete" })
+    ]
+  })
+]
+
+const expect = (what: string, actual: Schema.Json, expected: Schema.Json): Effect.Effect<void, SuiteFailure> =>
+  Equal.equals(actual, expected) ? Effect.void : new SuiteFailure({ what, expected, actual })
+
+const toJson = Schema.encodeSync(Schema.toCodecJson(Session.Session))
+
+const expectSession = (
+  what: string,
+  actual: Session.Session,
+  expected: Session.Session
+): Effect.Effect<void, SuiteFailure> => expect(what, toJson(actual), toJson(expected))
+
+const expectTexts = (
+  what: string,
+  session: Session.Session,
+  expected: ReadonlyArray<string>
+): Effect.Effect<void, SuiteFailure> =>
+  expect(
+    what,
+    session.history.content.flatMap((message) =>
+      message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
+    ),
+    expected
+  )
+
+const expectConflict = <E, R>(
+  save: Effect.Effect<Session.Session, E, R>,
+  expectedVersion: number,
+  actualVersion: number
+): Effect.Effect<void, SuiteFailure | E, R> =>
+  Effect.matchEffect(save, {
+    onSuccess: (session) => new SuiteFailure({ what: "a save", expected: "SessionConflict", actual: toJson(session) }),
+    onFailure: (error): Effect.Effect<void, SuiteFailure | E> => {
+      if (!(error instanceof Session.SessionError) || error.reason._tag !== "SessionConflict") return Effect.fail(error)
+      const versions = [error.reason.expectedVersion, error.reason.actualVersion]
+      return expect("the versions of the conflict", versions, [expectedVersion, actualVersion])
+    }
+  })

@@ -1,0 +1,319 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Path } from "effect"
+import { Prompt } from "effect/ai"
+import { KeyValueStore } from "effect/persistence"
+import * as Session from "../src/Session.ts"
+import * as SessionStore from "../src/SessionStore.ts"
+import { SqliteClient } from "../src/sqlite/index.ts"
+import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
+
+const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
+
+const texts = (session: Session.Session) =>
+  session.history.content.flatMap((message) =>
+    message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
+  )
+
+const Platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
+
+const withFolder = <A, E, R>(f: (folder: string) => Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), f))).pipe(
+    Effect.provide(Platform)
+  )
+
+const files = (folder: string) =>
+  SessionStore.layerKeyValueStore().pipe(
+    Layer.provide(KeyValueStore.layerFileSystem(folder)),
+    Layer.provide(Platform)
+  )
+
+describe("SessionStore", () => {
+  describe("layerMemory", () => {
+    for (const { effect, name } of SessionStoreSuite.cases) {
+      it.effect(name, () => Effect.provide(effect, SessionStore.layerMemory))
+    }
+  })
+
+  describe("layerKeyValueStore in memory", () => {
+    const layer = Layer.provide(SessionStore.layerKeyValueStore(), KeyValueStore.layerMemory)
+    for (const { effect, name } of SessionStoreSuite.cases) {
+      it.effect(name, () => Effect.provide(effect, layer))
+    }
+  })
+
+  describe("layerKeyValueStore in files", () => {
+    for (const { effect, name } of SessionStoreSuite.cases) {
+      it.effect(name, () => withFolder((folder) => Effect.provide(effect, files(folder))))
+    }
+    for (const { name } of SessionStoreSuite.casesDurable(files(""))) {
+      it.effect(
+        name,
+        () =>
+          withFolder((folder) =>
+            SessionStoreSuite.casesDurable(files(folder)).find((each) => each.name === name)!.effect
+          )
+      )
+    }
+
+    it.effect("writes only below its folder, under names that no id can leave", () =>
+      withFolder((folder) =>
+        Effect.gen(function*() {
+          const fs = yield* FileSystem.FileSystem
+          const path = yield* Path.Path
+          const inner = path.join(folder, "sessions")
+          yield* Effect.gen(function*() {
+            const store = yield* SessionStore.SessionStore
+            for (const id of ["..", "../x", "/etc/x", "Upper", "a\0b"]) {
+              yield* store.save(Session.empty(id), { append: [] })
+            }
+          }).pipe(Effect.provide(files(inner)))
+          assert.deepStrictEqual(yield* fs.readDirectory(folder), ["sessions"])
+          assert.deepStrictEqual((yield* fs.readDirectory(inner)).sort(), [
+            "effect-agents.session.a~00b.a",
+            "effect-agents.session.a~00b.head",
+            "effect-agents.session.~2e~2e.a",
+            "effect-agents.session.~2e~2e.head",
+            "effect-agents.session.~2e~2e~2fx.a",
+            "effect-agents.session.~2e~2e~2fx.head",
+            "effect-agents.session.~2fetc~2fx.a",
+            "effect-agents.session.~2fetc~2fx.head",
+            "effect-agents.session.~55pper.a",
+            "effect-agents.session.~55pper.head"
+          ])
+        })
+      ))
+
+    it.effect("says that the store is not available when a file cannot be read or written", () =>
+      withFolder((folder) =>
+        Effect.gen(function*() {
+          const fs = yield* FileSystem.FileSystem
+          const path = yield* Path.Path
+          // A folder where the record should be: it can be neither read nor written, whoever the user is
+          yield* fs.makeDirectory(path.join(folder, "effect-agents.session.x.head"))
+          const store = yield* SessionStore.SessionStore
+          for (
+            const [operation, effect] of [
+              ["load", store.load("x")],
+              ["save", store.save(Session.empty("x"), { append: [] })],
+              ["remove", store.remove("x")]
+            ] as const
+          ) {
+            const error = yield* Effect.flip(Effect.asVoid(effect))
+            assert.strictEqual(error.sessionId, "x")
+            assert.strictEqual(error.reason._tag, "SessionStoreUnavailable")
+            assert.include(error.reason, { operation })
+          }
+        }).pipe(Effect.provide(files(folder)))
+      ))
+  })
+
+  describe("layerKeyValueStore in SQLite", () => {
+    const sqlite = (filename: string) =>
+      SessionStore.layerKeyValueStore().pipe(
+        Layer.provide(KeyValueStore.layerSql()),
+        Layer.provide(SqliteClient.layer({ filename, synchronous: "NORMAL" })),
+        Layer.orDie
+      )
+    for (const { effect, name } of SessionStoreSuite.cases) {
+      it.effect(name, () => Effect.provide(effect, sqlite(":memory:")))
+    }
+    for (const { name } of SessionStoreSuite.casesDurable(sqlite(""))) {
+      it.effect(
+        name,
+        () =>
+          withFolder((folder) =>
+            SessionStoreSuite.casesDurable(sqlite(`${folder}/kv.db`)).find((each) => each.name === name)!.effect
+          )
+      )
+    }
+  })
+
+  describe("layerKeyValueStore", () => {
+    const layer = Layer.provideMerge(SessionStore.layerKeyValueStore({ prefix: "s." }), KeyValueStore.layerMemory)
+    const saves = (count: number) =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        let session = yield* store.load("x")
+        for (let version = 1; version <= count; version++) {
+          session = yield* store.save(session, { append: [user(`m${version}`)] })
+        }
+        return session
+      })
+    const records = Effect.gen(function*() {
+      const kvs = yield* KeyValueStore.KeyValueStore
+      const keys = Array.from(yield* kvs.keys).sort()
+      return yield* Effect.forEach(keys, (key) => Effect.map(kvs.get(key), (value) => [key, value!] as const))
+    })
+
+    it.effect("keeps a head and two slots", () =>
+      Effect.gen(function*() {
+        yield* saves(1)
+        const parse = (value: string): unknown => JSON.parse(value)
+        assert.deepStrictEqual((yield* records).map(([key, value]) => [key, parse(value)]), [
+          ["s.x.a", {
+            format: "effect-agents/session/1",
+            id: "x",
+            version: 1,
+            state: {},
+            history: [{ role: "user", content: "m1", options: {} }]
+          }],
+          ["s.x.head", { format: "effect-agents/session-head/1", slot: "a", version: 1 }]
+        ])
+        const store = yield* SessionStore.SessionStore
+        yield* store.save(yield* store.load("x"), { append: [user("m2")] })
+        assert.deepStrictEqual((yield* records).map(([key]) => key), ["s.x.a", "s.x.b", "s.x.head"])
+        yield* store.remove("x")
+        assert.deepStrictEqual(yield* records, [])
+      }).pipe(Effect.provide(layer)))
+
+    // A store that stops in the middle of the nth write from now on, having written the first `length` characters of it
+    const stopping = Effect.gen(function*() {
+      const kvs = yield* KeyValueStore.KeyValueStore
+      let left = Infinity
+      let length = 0
+      const stop = (key: string) => new KeyValueStore.KeyValueStoreError({ message: "stopped", method: "set", key })
+      const torn = {
+        ...kvs,
+        set: (key: string, value: string | Uint8Array) =>
+          Effect.suspend(() => {
+            if (left < 0) return Effect.fail(stop(key))
+            if (left-- > 0) return kvs.set(key, value)
+            return Effect.andThen(kvs.set(key, (value as string).slice(0, length)), Effect.fail(stop(key)))
+          }),
+        remove: (key: string) =>
+          Effect.suspend(() => {
+            if (left < 0) return Effect.fail(stop(key))
+            if (left-- > 0) return kvs.remove(key)
+            return Effect.fail(stop(key))
+          })
+      }
+      const store = yield* Layer.build(Layer.provide(
+        SessionStore.layerKeyValueStore({ prefix: "s." }),
+        Layer.succeed(KeyValueStore.KeyValueStore, torn)
+      ))
+      return {
+        store: Effect.provide(SessionStore.SessionStore, store),
+        stopAt: (write: number, characters: number) =>
+          Effect.sync(() => {
+            left = write
+            length = characters
+          })
+      }
+    })
+
+    for (const before of [0, 1, 2, 3]) {
+      it.effect(`a save that stops anywhere after ${before} saves leaves the old or the new session`, () =>
+        Effect.gen(function*() {
+          for (let write = 0; write < 3; write++) {
+            for (const characters of [0, 1, 20, 40, 60, 65, 70, 75, 80, 100, 150]) {
+              const outcome = yield* Effect.gen(function*() {
+                const { stopAt, store } = yield* stopping
+                const whole = yield* SessionStore.SessionStore
+                const old = yield* saves(before)
+                yield* stopAt(write, characters)
+                yield* Effect.exit(Effect.flatMap(store, (store) => store.save(old, { append: [user("new")] })))
+
+                const found = yield* whole.load("x")
+                const oldTexts = texts(old)
+                if (found.version === before) assert.deepStrictEqual(texts(found), oldTexts)
+                else assert.deepStrictEqual([found.version, texts(found)], [before + 1, [...oldTexts, "new"]])
+
+                // The next save may stop as well, in any write, and after it the conversation still goes on
+                for (let second = 0; second < 4; second++) {
+                  const from = yield* whole.load("x")
+                  yield* stopAt(second, characters)
+                  yield* Effect.exit(Effect.flatMap(store, (store) => store.save(from, { append: [user("again")] })))
+                  const to = yield* whole.load("x")
+                  if (to.version === from.version) assert.deepStrictEqual(texts(to), texts(from))
+                  else assert.deepStrictEqual([to.version, texts(to)], [from.version + 1, [...texts(from), "again"]])
+                }
+                const last = yield* whole.load("x")
+                const saved = yield* whole.save(last, { append: [user("last")] })
+                assert.deepStrictEqual(texts(yield* whole.load("x")), [...texts(last), "last"])
+                assert.strictEqual(saved.version, last.version + 1)
+                return found.version === before ? "old" : "new"
+              }).pipe(Effect.scoped, Effect.provide(Layer.fresh(layer)))
+              // The first write is the slot: without it nothing happened
+              const slotWrite = before === 0 ? 1 : 0
+              if (write <= slotWrite) assert.strictEqual(outcome, "old")
+              if (write === slotWrite + 1) assert.strictEqual(outcome, "new")
+            }
+          }
+        }))
+    }
+
+    it.effect("a remove that stops anywhere leaves the old session or none", () =>
+      Effect.gen(function*() {
+        for (let write = 0; write < 6; write++) {
+          for (const characters of [0, 30, 60, 66, 70, 100]) {
+            yield* Effect.gen(function*() {
+              const { stopAt, store } = yield* stopping
+              const whole = yield* SessionStore.SessionStore
+              const old = yield* saves(3)
+              yield* stopAt(write, characters)
+              yield* Effect.exit(Effect.flatMap(store, (store) => store.remove("x")))
+              const found = yield* whole.load("x")
+              if (found.version === 0) assert.deepStrictEqual(texts(found), [])
+              else assert.deepStrictEqual([found.version, texts(found)], [3, texts(old)])
+              const saved = yield* whole.save(found, { append: [user("on")] })
+              assert.deepStrictEqual(texts(yield* whole.load("x")), texts(saved))
+              yield* whole.remove("x")
+              assert.deepStrictEqual(yield* records, [])
+            }).pipe(Effect.scoped, Effect.provide(Layer.fresh(layer)))
+          }
+        }
+      }))
+
+    const damaged: ReadonlyArray<
+      readonly [name: string, record: string, damage: (value: string) => string | undefined]
+    > = [
+      ["torn slot in force", "s.x.b", (value) => value.slice(0, -1)],
+      ["missing slot in force", "s.x.b", () => undefined],
+      ["slot with a changed type", "s.x.b", (value) => value.replace("\"user\"", "\"usur\"")],
+      ["slot of another session", "s.x.b", (value) => value.replace("\"id\":\"x\"", "\"id\":\"y\"")],
+      ["slot of another version", "s.x.b", (value) => value.replace("\"version\":2", "\"version\":1")],
+      ["slot of another program", "s.x.b", () => "<xml/>"],
+      ["slot of a newer format", "s.x.b", (value) => value.replace("session/1", "session/2")],
+      ["head of another program", "s.x.head", () => "42"],
+      ["head of a newer format", "s.x.head", (value) => value.replace("session-head/1", "session-head/2")],
+      ["head with a piece cut out", "s.x.head", (value) => value.slice(0, 10) + value.slice(12)],
+      ["missing head", "s.x.head", () => undefined]
+    ]
+    for (const [name, record, damage] of damaged) {
+      it.effect(`${name}: a typed error that names the record, until it is removed`, () =>
+        Effect.gen(function*() {
+          const kvs = yield* KeyValueStore.KeyValueStore
+          const store = yield* SessionStore.SessionStore
+          const session = yield* saves(2)
+          const value = damage((yield* kvs.get(record))!)
+          yield* value === undefined ? kvs.remove(record) : kvs.set(record, value)
+          for (const effect of [store.load("x"), store.save(session, { append: [user("m3")] })]) {
+            const error = yield* Effect.flip(effect)
+            assert.strictEqual(error.sessionId, "x")
+            assert.strictEqual(error.reason._tag, "SessionRecordInvalid")
+            assert.include(error.reason, { record })
+          }
+          yield* store.remove("x")
+          assert.deepStrictEqual(yield* store.load("x"), Session.empty("x"))
+        }).pipe(Effect.provide(layer)))
+    }
+
+    it.effect("a message that JSON cannot hold is a typed error, and nothing is written", () =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        const session = yield* saves(1)
+        const part = Prompt.toolResultPart({
+          id: "c",
+          name: "t",
+          isFailure: false,
+          result: { big: 1n },
+          providerExecuted: false
+        })
+        const error = yield* Effect.flip(store.save(session, { append: [Prompt.toolMessage({ content: [part] })] }))
+        assert.strictEqual(error.reason._tag, "SessionRecordInvalid")
+        assert.deepStrictEqual(texts(yield* store.load("x")), ["m1"])
+      }).pipe(Effect.provide(layer)))
+  })
+})
