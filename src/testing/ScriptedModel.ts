@@ -37,18 +37,17 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../DirectLanguageModel.ts"
+import * as ScriptPlay from "./internal/scriptPlay.ts"
 
 /**
  * What the model was asked in one call, as the provider saw it.
@@ -347,14 +346,19 @@ export const make = Effect.fnUntraced(function*(
       const pieces = typeof current === "function" ? current(request) : current
       return Effect.as(
         Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => closed.push(exit))),
-        toInstructions(isPieces(pieces) ? pieces : [pieces], number, options?.chunking ?? "one")
+        ScriptPlay.toInstructions(
+          "_tag" in pieces ? [pieces] : pieces,
+          number,
+          options?.chunking ?? "one",
+          defaultUsage
+        )
       )
     })
 
   const languageModel = yield* (options?.via ?? DirectLanguageModel.make)({
     streamText: (provided) =>
       Stream.fromChannel(
-        Channel.fromTransform((_upstream, scope) => Effect.map(next(provided, scope, "streamText"), toPull))
+        Channel.fromTransform((_upstream, scope) => Effect.map(next(provided, scope, "streamText"), ScriptPlay.toPull))
       ),
     generateText: (provided) =>
       Effect.scopedWith((scope) =>
@@ -368,7 +372,7 @@ export const make = Effect.fnUntraced(function*(
             collected
           )
         })
-      ).pipe(Effect.map(toContent))
+      ).pipe(Effect.map(ScriptPlay.toContent))
   })
   const remaining = Effect.sync(() => Math.max(0, steps.length - requests.length))
   return {
@@ -427,137 +431,3 @@ export const model = (
   options?: Options & { readonly provider?: string | undefined; readonly name?: string | undefined }
 ): Model.Model<string, LanguageModel.LanguageModel | ScriptedModel, never> =>
   Model.make(options?.provider ?? "scripted", options?.name ?? "script", layer(steps, options))
-
-// =============================================================================
-// Playing a step
-// =============================================================================
-
-/** Parts to send, or something to do before the next ones are sent. */
-type Instruction = ReadonlyArray<Response.StreamPartEncoded> | Effect.Effect<void, AiError.AiError>
-
-const isPieces = (pieces: Piece | ReadonlyArray<Piece>): pieces is ReadonlyArray<Piece> => Array.isArray(pieces)
-
-const toInstructions = (
-  pieces: ReadonlyArray<Piece>,
-  number: number,
-  chunking: "one" | "all"
-): ReadonlyArray<Instruction> => {
-  const instructions: Array<Instruction> = []
-  let open: Array<Response.StreamPartEncoded> | undefined
-  const send = (part: Response.StreamPartEncoded) => {
-    if (chunking === "all" && open !== undefined) {
-      open.push(part)
-      return
-    }
-    open = [part]
-    instructions.push(open)
-  }
-  const perform = (effect: Effect.Effect<void, AiError.AiError>) => {
-    open = undefined
-    instructions.push(effect)
-  }
-  let calls = 0
-  let finished = false
-  for (const [index, piece] of pieces.entries()) {
-    switch (piece._tag) {
-      case "Block": {
-        const id = `${piece.type}-${number}-${index + 1}`
-        send({ type: `${piece.type}-start`, id })
-        for (const delta of piece.deltas) {
-          if (piece.every !== undefined) perform(Effect.sleep(piece.every))
-          send({ type: `${piece.type}-delta`, id, delta })
-        }
-        // A cut does not end what is being said.
-        if (pieces.slice(index + 1).find((next) => next._tag !== "Delay")?._tag !== "Cut") {
-          send({ type: `${piece.type}-end`, id })
-        }
-        break
-      }
-      case "ToolCalls": {
-        for (const call of piece.calls) {
-          calls++
-          send({ type: "tool-call", id: call.id ?? `call-${number}-${calls}`, name: call.name, params: call.params })
-        }
-        break
-      }
-      case "Parts": {
-        for (const part of piece.parts) {
-          if (part.type === "tool-call" && part.providerExecuted !== true) calls++
-          if (part.type === "finish") finished = true
-          send(part)
-        }
-        break
-      }
-      case "Finish": {
-        finished = true
-        send({ type: "finish", reason: piece.reason, usage: piece.usage })
-        break
-      }
-      case "Delay": {
-        perform(Effect.sleep(piece.duration))
-        break
-      }
-      case "Cut": {
-        perform(piece.effect)
-        return instructions
-      }
-    }
-  }
-  if (!finished) send({ type: "finish", reason: calls > 0 ? "tool-calls" : "stop", usage: defaultUsage })
-  return instructions
-}
-
-type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
-
-const toPull = (instructions: ReadonlyArray<Instruction>): Pull.Pull<EncodedParts, AiError.AiError> => {
-  let index = 0
-  const pull: Pull.Pull<EncodedParts, AiError.AiError> = Effect.suspend(() => {
-    const instruction = instructions[index++]
-    if (instruction === undefined) return Cause.done()
-    if (Effect.isEffect(instruction)) return Effect.flatMap(instruction, () => pull)
-    // Made with a first part and never emptied.
-    return Exit.succeed(instruction as unknown as EncodedParts)
-  })
-  return pull
-}
-
-/** The parts of a stream as those of a response that comes at once. */
-const toContent = (streamed: ReadonlyArray<Response.StreamPartEncoded>): Array<Response.PartEncoded> => {
-  const content: Array<Response.PartEncoded> = []
-  const open = new Map<string, { type: "text" | "reasoning"; text: string; metadata?: Response.ProviderMetadata }>()
-  for (const part of streamed) {
-    switch (part.type) {
-      case "text-start":
-      case "reasoning-start": {
-        const said = {
-          type: part.type === "text-start" ? "text" as const : "reasoning" as const,
-          text: "",
-          ...(part.metadata === undefined ? undefined : { metadata: part.metadata })
-        }
-        open.set(part.id, said)
-        content.push(said)
-        break
-      }
-      case "text-delta":
-      case "reasoning-delta": {
-        const said = open.get(part.id)
-        if (said !== undefined) said.text += part.delta
-        break
-      }
-      case "text-end":
-      case "reasoning-end": {
-        const said = open.get(part.id)
-        if (said !== undefined && part.metadata !== undefined) said.metadata = { ...said.metadata, ...part.metadata }
-        break
-      }
-      case "tool-params-start":
-      case "tool-params-delta":
-      case "tool-params-end":
-      case "error":
-        break
-      default:
-        content.push(part)
-    }
-  }
-  return content
-}
