@@ -1,0 +1,309 @@
+/**
+ * Agents: immutable values that run as streams.
+ *
+ * An `Agent` is a name, a description, and a function from an input to a `Stream`
+ * of parts. `make` creates one from a model in the context, a toolkit and context
+ * providers; its expected failures are in `E`, what it needs is in `R`. `stream`
+ * runs it, `run` folds the stream to its result.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Stream from "effect/Stream"
+import type * as AgentError from "./AgentError.ts"
+import * as AgentRun from "./AgentRun.ts"
+import type * as ContextProvider from "./ContextProvider.ts"
+import * as Lifecycle from "./internal/lifecycle.ts"
+import * as ToolHandler from "./internal/toolHandler.ts"
+import * as Middleware from "./Middleware.ts"
+import * as StopCondition from "./StopCondition.ts"
+import * as ToolLoop from "./ToolLoop.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/Agent"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/Agent"
+
+/**
+ * What a run begins with. `session` is the id of the conversation it belongs to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Input {
+  readonly prompt: Prompt.RawInput
+  readonly session?: string | undefined
+}
+
+/**
+ * An agent: what it can fail with is `E`, what it needs is `R`.
+ *
+ * The stream runs nothing until it is pulled; each time it is run is a new run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Agent<Tools extends Record<string, Tool.Any> = {}, out E = never, out R = never> extends Pipeable {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly description: string | undefined
+  readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools>, E, R>
+  /** Returns the same agent with a middleware around its own, at whatever places its kind of run has. */
+  readonly withMiddleware: <E1, R1>(middleware: Middleware.Middleware<E1, R1>) => Agent<Tools, E | E1, R | R1>
+}
+
+/**
+ * Any agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends Agent<any, any, any> {}
+
+/**
+ * The failures of an agent.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Error<A> = A extends Agent<infer _Tools, infer E, infer _R> ? E : never
+
+/**
+ * The services that an agent needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Services<A> = A extends Agent<infer _Tools, infer _E, infer R> ? R : never
+
+/**
+ * The parts that an agent streams.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Part<A> = A extends Agent<infer Tools, infer _E, infer _R> ? AgentRun.Part<Tools> : never
+
+/**
+ * What an agent is made of.
+ *
+ * - `instructions`: the system message; providers append to it.
+ * - `toolkit`: the tools the model may call.
+ * - `providers`: context providers, in the order of their `beforeRun`s. Names are unique.
+ * - `middleware`: the first is the outermost.
+ * - `stopWhen`: asked in this order after every step with tool calls. A run that
+ *   names no step limit or tool error limit gets those of `StopCondition.defaults`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<
+  Tools extends Record<string, Tool.Any>,
+  ToolkitError,
+  ToolkitServices,
+  Providers extends ReadonlyArray<ContextProvider.Any>,
+  Middlewares extends ReadonlyArray<Middleware.Any>
+> {
+  readonly description?: string | undefined
+  readonly instructions?: string | undefined
+  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
+  readonly providers?: Providers | undefined
+  readonly middleware?: Middlewares | undefined
+  readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
+}
+
+const Proto = {
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/**
+ * Returns whether a value is an agent.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAgent = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Creates an agent that runs a model in a tool loop.
+ *
+ * **Gotchas**
+ *
+ * Two providers of one name are a defect here, not a failure of a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <
+  Tools extends Record<string, Tool.Any> = {},
+  ToolkitError = never,
+  ToolkitServices = never,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  const Middlewares extends ReadonlyArray<Middleware.Any> = []
+>(
+  name: string,
+  options: Options<Tools, ToolkitError, ToolkitServices, Providers, Middlewares> = {}
+): Agent<
+  Tools,
+  | AiError.AiError
+  | AgentError.AgentError
+  | ToolkitError
+  | Tool.HandlerError<Tools[keyof Tools]>
+  | ContextProvider.Error<Providers[number]>
+  | Middleware.Error<Middlewares[number]>,
+  | LanguageModel.LanguageModel
+  | ToolkitServices
+  | Tool.HandlerServices<Tools[keyof Tools]>
+  | ContextProvider.Services<Providers[number]>
+  | Middleware.Services<Middlewares[number]>
+> => {
+  const { description, instructions, stopWhen = [], toolkit } = options
+  // what tools, providers and middleware need is in `R`, and captured when a run begins
+  const providers = (options.providers ?? []) as ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  rejectDuplicates(name, providers.map((provider) => provider.name))
+  const loop = {
+    instructions,
+    toolkit: toolkit === undefined || !isToolkit(toolkit) ? toolkit : ToolHandler.fromToolkit(toolkit),
+    stopWhen: withDefaults(stopWhen)
+  } as Omit<ToolLoop.Options, "middleware">
+  return fromBody(name, description, options.middleware ?? [], (middleware) => ({
+    name,
+    description,
+    remote: false,
+    providers,
+    body: ToolLoop.body({ ...loop, middleware })
+  }))
+}
+
+/**
+ * Creates an agent from a function to a stream of parts: an orchestration of other
+ * agents, or a test double. The stream ends with `run-end`.
+ *
+ * Of a middleware, only the function around a run applies.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromStream = <Tools extends Record<string, Tool.Any> = {}, E = never, R = never>(
+  name: string,
+  options: {
+    readonly description?: string | undefined
+    readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools>, E, R>
+  }
+): Agent<Tools, E, R> => {
+  const self: Agent<Tools, E, R> = Object.assign(Object.create(Proto), {
+    name,
+    description: options.description,
+    stream: options.stream,
+    withMiddleware: (middleware: Middleware.Any) =>
+      fromStream(name, { ...options, stream: aroundRun(name, [middleware], (request) => self.stream(request)) })
+  })
+  return self
+}
+
+/**
+ * Runs an agent. Nothing happens until the stream is pulled.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const stream = <Tools extends Record<string, Tool.Any>, E, R>(
+  self: Agent<Tools, E, R>,
+  input: Input
+): Stream.Stream<AgentRun.Part<Tools>, E, R> => self.stream(input)
+
+/**
+ * Runs an agent to its result: the fold of `stream`.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = <Tools extends Record<string, Tool.Any>, E, R>(
+  self: Agent<Tools, E, R>,
+  input: Input
+): Effect.Effect<AgentRun.Result, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
+
+/**
+ * Returns the agent with one more middleware around it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withMiddleware: {
+  <E1, R1>(
+    middleware: Middleware.Middleware<E1, R1>
+  ): <Tools extends Record<string, Tool.Any>, E, R>(self: Agent<Tools, E, R>) => Agent<Tools, E | E1, R | R1>
+  <Tools extends Record<string, Tool.Any>, E, R, E1, R1>(
+    self: Agent<Tools, E, R>,
+    middleware: Middleware.Middleware<E1, R1>
+  ): Agent<Tools, E | E1, R | R1>
+} = dual(
+  2,
+  <Tools extends Record<string, Tool.Any>, E, R, E1, R1>(
+    self: Agent<Tools, E, R>,
+    middleware: Middleware.Middleware<E1, R1>
+  ): Agent<Tools, E | E1, R | R1> => self.withMiddleware(middleware)
+)
+
+const fromBody = (
+  name: string,
+  description: string | undefined,
+  middleware: ReadonlyArray<Middleware.Any>,
+  define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition
+): Any => {
+  const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>)
+  return Object.assign(Object.create(Proto), {
+    name,
+    description,
+    stream: aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request)),
+    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...middleware], define)
+  })
+}
+
+const aroundRun = (
+  agent: string,
+  middleware: ReadonlyArray<Middleware.Any>,
+  last: (request: Middleware.AgentRequest) => Stream.Stream<AgentRun.Part, any, any>
+): (input: Input) => Stream.Stream<AgentRun.Part, any, any> => {
+  const around = Middleware.compose<Middleware.AgentRequest, typeof last>(
+    middleware.flatMap((m) => m.agent ?? []),
+    last
+  )
+  return (input) => around({ agent, prompt: input.prompt, session: input.session })
+}
+
+const isToolkit = (u: object): u is Toolkit.Toolkit<any> => Predicate.hasProperty(u, ToolkitTypeId)
+
+const ToolkitTypeId: keyof Toolkit.Any = "~effect/ai/Toolkit"
+
+const withDefaults = (
+  stopWhen: ReadonlyArray<StopCondition.StopCondition>
+): ReadonlyArray<StopCondition.StopCondition> => [
+  ...stopWhen,
+  ...StopCondition.defaults.filter(({ reason }) => !stopWhen.some((condition) => condition.reason === reason))
+]
+
+const rejectDuplicates = (agent: string, names: ReadonlyArray<string>): void => {
+  const duplicate = names.find((name, index) => names.indexOf(name) !== index)
+  if (duplicate !== undefined) {
+    throw new Error(`Agent \`${agent}\` has two context providers named \`${duplicate}\``)
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The errors that this package itself adds to a run.
+ *
+ * `AgentError` is the envelope, its `reason` the detail. The failures of models,
+ * tools and providers keep their own types and stand beside it in `E`.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as AgentRun from "./AgentRun.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/AgentError"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/AgentError"
+
+/**
+ * The prompt of a run could not be read, or there was nothing to send.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidPrompt extends Schema.Error<InvalidPrompt>("effect-agents/AgentError/InvalidPrompt")({
+  _tag: Schema.tag("InvalidPrompt"),
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `Invalid prompt: ${this.description}`
+  }
+}
+
+/**
+ * A critical `afterRun` failed, died, or overran its budget. The model's work was
+ * done: `result` is the whole result of the run. `cause` is the provider's own.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AfterRunFailed extends Schema.Error<AfterRunFailed>("effect-agents/AgentError/AfterRunFailed")({
+  _tag: Schema.tag("AfterRunFailed"),
+  provider: Schema.String,
+  result: AgentRun.Result,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const detail = Predicate.isError(this.cause) ? `: ${this.cause.message}` : ""
+    return `The \`afterRun\` of context provider \`${this.provider}\` failed${detail}`
+  }
+}
+
+/**
+ * A `StopCondition` made with `StopCondition.orFail` held.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LimitReached extends Schema.Error<LimitReached>("effect-agents/AgentError/LimitReached")({
+  _tag: Schema.tag("LimitReached"),
+  limit: Schema.String,
+  steps: Schema.Array(AgentRun.Step),
+  usage: AgentRun.Usage
+}) {
+  override get message(): string {
+    return `The run reached its limit \`${this.limit}\` after ${this.steps.length} steps`
+  }
+}
+
+/**
+ * Two tools of one run have the same name: one of the agent's toolkit and one
+ * that a context provider contributed, or two contributed ones.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DuplicateTool extends Schema.Error<DuplicateTool>("effect-agents/AgentError/DuplicateTool")({
+  _tag: Schema.tag("DuplicateTool"),
+  tool: Schema.String,
+  provider: Schema.String
+}) {
+  override get message(): string {
+    return `Context provider \`${this.provider}\` contributes tool \`${this.tool}\`, which the run already has`
+  }
+}
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export const AgentErrorReason: Schema.Union<[
+  typeof InvalidPrompt,
+  typeof AfterRunFailed,
+  typeof LimitReached,
+  typeof DuplicateTool
+]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool])
+
+/**
+ * A failure of a run that is neither the model's, nor a tool's, nor a provider's.
+ *
+ * Catch it by tag, or one of its reasons with `Effect.catchReason("AgentError", "AfterRunFailed", ...)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AgentError extends Schema.Error<AgentError>(TypeId)({
+  _tag: Schema.tag("AgentError"),
+  agent: Schema.String,
+  reason: AgentErrorReason
+}) {
+  /**
+   * Marks this value as an agent error for runtime guards.
+   *
+   * @since 0.1.0
+   */
+  readonly [TypeId]: TypeId = TypeId
+
+  override get message(): string {
+    return `Agent \`${this.agent}\`: ${this.reason.message}`
+  }
+}
+
+/**
+ * Returns whether a value is an `AgentError`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAgentError = (u: unknown): u is AgentError => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Creates an `AgentError`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (agent: string, reason: AgentErrorReason): AgentError => new AgentError({ agent, reason })

@@ -1,0 +1,460 @@
+/**
+ * The words of an agent run: the parts it streams, the steps it takes, the
+ * result it ends with, and the four ways in which it can end.
+ *
+ * A run is a `Stream` of `Part`s. Its end is a value: an `Exit` whose success is
+ * a `Result` and whose failure carries what there was until then. `outcome`
+ * reads that `Exit`; nothing else decides how a run ended.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import type * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+
+// -----------------------------------------------------------------------------
+// Usage
+// -----------------------------------------------------------------------------
+
+/**
+ * Tokens as the providers reported them. A field is `undefined` until a model
+ * call reported it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Usage = Schema.Struct({
+  inputTokens: Response.Usage.fields.inputTokens,
+  outputTokens: Response.Usage.fields.outputTokens
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Usage = typeof Usage.Type
+
+/**
+ * The usage of no model call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const emptyUsage: Usage = {
+  inputTokens: { uncached: undefined, total: undefined, cacheRead: undefined, cacheWrite: undefined },
+  outputTokens: { total: undefined, text: undefined, reasoning: undefined }
+}
+
+const add = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : a + b
+
+/**
+ * Returns the sum of two usages. What neither reports stays `undefined`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const addUsage = (self: Usage, that: Usage): Usage => ({
+  inputTokens: {
+    uncached: add(self.inputTokens.uncached, that.inputTokens.uncached),
+    total: add(self.inputTokens.total, that.inputTokens.total),
+    cacheRead: add(self.inputTokens.cacheRead, that.inputTokens.cacheRead),
+    cacheWrite: add(self.inputTokens.cacheWrite, that.inputTokens.cacheWrite)
+  },
+  outputTokens: {
+    total: add(self.outputTokens.total, that.outputTokens.total),
+    text: add(self.outputTokens.text, that.outputTokens.text),
+    reasoning: add(self.outputTokens.reasoning, that.outputTokens.reasoning)
+  }
+})
+
+// -----------------------------------------------------------------------------
+// Steps and results
+// -----------------------------------------------------------------------------
+
+/**
+ * A tool call of a finished step, and how it ended.
+ *
+ * `executed` is false when the handler never ran: an unknown tool, parameters
+ * that did not decode, a limit that was reached, an incomplete finish, or a tool
+ * that the provider executed itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ToolCall = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  params: Schema.Unknown,
+  executed: Schema.Boolean,
+  isFailure: Schema.Boolean
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ToolCall = typeof ToolCall.Type
+
+/**
+ * One finished model call and the tool calls it asked for. `index` counts from 0.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Step = Schema.Struct({
+  index: Schema.Int,
+  text: Schema.String,
+  finishReason: Response.FinishReason,
+  toolCalls: Schema.Array(ToolCall),
+  usage: Usage
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Step = typeof Step.Type
+
+/**
+ * Why a completed run stopped: the model's own finish reason (`"stop"`,
+ * `"length"`, `"content-filter"`, ...) when it asked for no tools, otherwise the
+ * name of the `StopCondition` that held.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StopReason =
+  | Response.FinishReason
+  | "step-limit"
+  | "tool-call-limit"
+  | "tool-error-limit"
+  | "token-limit"
+  | "duration-limit"
+  | "tool-called"
+  | (string & {})
+
+/**
+ * What a completed run gives.
+ *
+ * - `text`: the text of the last step.
+ * - `usage`: the sum of this run's own model calls.
+ * - `totalUsage`: `usage` and that of the runs nested in this one.
+ * - `steps`: every finished step, in order.
+ * - `transcript`: this run's messages from its prompt on, without loaded history
+ *   and without the system message. Every tool call in it has a result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Result = Schema.Struct({
+  agent: Schema.String,
+  session: Schema.UndefinedOr(Schema.String),
+  text: Schema.String,
+  usage: Usage,
+  totalUsage: Usage,
+  steps: Schema.Array(Step),
+  stopReason: Schema.String as Schema.Codec<StopReason, string>,
+  transcript: Prompt.Prompt
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Result extends Schema.Schema.Type<typeof Result> {}
+
+// -----------------------------------------------------------------------------
+// Parts
+// -----------------------------------------------------------------------------
+
+/**
+ * The first part: every `beforeRun` has succeeded, no model was called yet.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface RunStart {
+  readonly type: "run-start"
+  readonly agent: string
+  readonly session: string | undefined
+}
+
+/**
+ * A step begins; its model call is made when the next part is pulled.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface StepStart {
+  readonly type: "step-start"
+  readonly index: number
+}
+
+/**
+ * A step has finished: its model call and all its tool calls.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface StepEnd {
+  readonly type: "step-end"
+  readonly step: Step
+}
+
+/**
+ * The last part, and the receipt of the run: every critical `afterRun` has
+ * succeeded, everything was saved.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface RunEnd {
+  readonly type: "run-end"
+  readonly result: Result
+}
+
+/**
+ * A result that no handler gave: the model's mistake, a limit, a timeout, or an
+ * interruption. `encodedResult` is what the model reads.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export type SynthesizedToolResult = Response.ToolResultFailure<
+  string,
+  AiError.AiError | typeof Tool.ExecutionFailure.Type
+>
+
+/**
+ * One element of a run's stream, told apart by `type`: effect/ai's stream parts
+ * and the four of a run.
+ *
+ * The order is `run-start`, then for each step `step-start`, the model's parts,
+ * its `tool-result`s as they come, `step-end`; at last `run-end`.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export type Part<Tools extends Record<string, Tool.Any> = any> =
+  | Response.StreamPart<Tools, "deferred">
+  | SynthesizedToolResult
+  | RunStart
+  | StepStart
+  | StepEnd
+  | RunEnd
+
+// -----------------------------------------------------------------------------
+// Outcomes
+// -----------------------------------------------------------------------------
+
+/**
+ * What there is of a run that did not complete: the text of the step it was in,
+ * what it spent, and the steps it finished.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Partial {
+  readonly text: string
+  readonly usage: Usage
+  readonly totalUsage: Usage
+  readonly steps: ReadonlyArray<Step>
+}
+
+/**
+ * How a run ended.
+ *
+ * - `Completed`: every step and every critical `afterRun` succeeded.
+ * - `Failed`: the run failed or died with `cause`.
+ * - `Interrupted`: the fiber that ran it was interrupted.
+ * - `Abandoned`: the consumer stopped pulling, also when its own code failed.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export type Outcome<E = unknown> = Completed | Failed<E> | Interrupted | Abandoned
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Completed {
+  readonly _tag: "Completed"
+  readonly result: Result
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Failed<out E> {
+  readonly _tag: "Failed"
+  readonly cause: Cause.Cause<E>
+  readonly partial: Partial
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Interrupted {
+  readonly _tag: "Interrupted"
+  readonly cause: Cause.Cause<never>
+  readonly partial: Partial
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Abandoned {
+  readonly _tag: "Abandoned"
+  readonly partial: Partial
+}
+
+/**
+ * Annotation of the cause of every run that did not complete.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export class PartialResult extends Context.Service<PartialResult, Partial>()("effect-agents/AgentRun/PartialResult") {}
+
+/**
+ * Annotation that tells an abandoned run from an interrupted one.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-agents/AgentRun/AbandonedRun") {}
+
+const emptyPartial: Partial = { text: "", usage: emptyUsage, totalUsage: emptyUsage, steps: [] }
+
+/**
+ * Tells how a run ended from the `Exit` that its finalizers receive, or from the
+ * `Exit` of `Agent.run`.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const outcome = <E>(exit: Exit.Exit<Result, E>): Outcome<E> => {
+  if (Exit.isSuccess(exit)) {
+    return { _tag: "Completed", result: exit.value }
+  }
+  const annotations = Cause.annotations(exit.cause)
+  const partial = Option.getOrElse(Context.getOption(annotations, PartialResult), () => emptyPartial)
+  if (!Cause.hasInterruptsOnly(exit.cause)) {
+    return { _tag: "Failed", cause: exit.cause, partial }
+  }
+  return Option.isSome(Context.getOption(annotations, AbandonedRun))
+    ? { _tag: "Abandoned", partial }
+    : { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
+}
+
+/**
+ * Returns the `Exit` that stands for an outcome; the inverse of `outcome`.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const toExit = <E>(self: Outcome<E>): Exit.Exit<Result, E> => {
+  switch (self._tag) {
+    case "Completed":
+      return Exit.succeed(self.result)
+    case "Failed":
+      return Exit.failCause(
+        Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true })
+      )
+    case "Interrupted":
+      return Exit.failCause(Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true }))
+    case "Abandoned":
+      return Exit.failCause(Cause.annotate(
+        Cause.interrupt(),
+        Context.add(Context.make(PartialResult, self.partial), AbandonedRun, true)
+      ))
+  }
+}
+
+/**
+ * Folds the four outcomes of a run into one value.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const matchOutcome: {
+  <E, A, B = A, C = A, D = A>(cases: {
+    readonly onCompleted: (result: Result) => A
+    readonly onFailed: (cause: Cause.Cause<E>, partial: Partial) => B
+    readonly onInterrupted: (partial: Partial) => C
+    readonly onAbandoned: (partial: Partial) => D
+  }): (exit: Exit.Exit<Result, E>) => A | B | C | D
+} = (cases) => (exit) => {
+  const self = outcome(exit)
+  switch (self._tag) {
+    case "Completed":
+      return cases.onCompleted(self.result)
+    case "Failed":
+      return cases.onFailed(self.cause, self.partial)
+    case "Interrupted":
+      return cases.onInterrupted(self.partial)
+    case "Abandoned":
+      return cases.onAbandoned(self.partial)
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Running
+// -----------------------------------------------------------------------------
+
+/**
+ * The time that each of these may take before it is interrupted and recorded: an
+ * `afterRun`, the finalizers of a provider, the end of a model stream, the end of
+ * the running tools. Default: 10 seconds.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const FinalizationBudget = Context.Reference<Duration.Input>("effect-agents/AgentRun/FinalizationBudget", {
+  defaultValue: () => "10 seconds"
+})
+
+/**
+ * Runs a stream of parts to its end and returns the result of its `run-end`.
+ *
+ * A stream that ends without a `run-end` breaks the contract of a run: a defect.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const fold = <E, R>(stream: Stream.Stream<Part, E, R>): Effect.Effect<Result, E, R> =>
+  Effect.suspend(() => {
+    let result: Result | undefined
+    return Effect.scopedWith((scope) =>
+      Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
+        const next = Effect.map(pull, (parts) => {
+          const last = parts[parts.length - 1]
+          if (last.type === "run-end") {
+            result = last.result
+          }
+        })
+        return Pull.catchDone(Effect.forever(next, { disableYield: true }), () => Effect.void)
+      })
+    ).pipe(Effect.flatMap(() =>
+      result === undefined
+        ? Effect.die(new Error("The stream of the run ended without a `run-end` part"))
+        : Effect.succeed(identity<Result>(result))
+    ))
+  })

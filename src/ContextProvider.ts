@@ -1,0 +1,204 @@
+/**
+ * What the model sees, and what follows when a run has completed.
+ *
+ * `beforeRun` is called once, in the order of the agent's list, before the first
+ * model call. `afterRun` is called once, in reverse order, and only when the run
+ * has completed every step. What must happen on every path is a finalizer that
+ * `beforeRun` adds to its `Scope`: it receives the run's `Exit`.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import type * as Effect from "effect/Effect"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type * as Scope from "effect/Scope"
+import type * as AgentRun from "./AgentRun.ts"
+import type * as Middleware from "./Middleware.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/ContextProvider"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/ContextProvider"
+
+/**
+ * The run that is about to begin.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Request {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly prompt: Prompt.Prompt
+}
+
+/**
+ * What a provider adds to a run.
+ *
+ * - `instructions`: appended to the system message.
+ * - `messages`: put before the prompt; not part of the run's transcript.
+ * - `toolkit`: tools with their handlers, for this run.
+ * - `middleware`: around the model and tool calls of this run.
+ * - `state`: handed to this provider's `afterRun`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Contribution {
+  readonly instructions?: string | undefined
+  readonly messages?: ReadonlyArray<Prompt.Message> | undefined
+  readonly toolkit?: Toolkit.WithHandler<any> | undefined
+  readonly middleware?: Middleware.Any | undefined
+  readonly state?: unknown
+}
+
+/**
+ * What `afterRun` is told.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CompletedRun<out State = unknown> {
+  readonly request: Request
+  readonly result: AgentRun.Result
+  readonly state: State
+}
+
+/**
+ * How the run treats a provider's `afterRun`.
+ *
+ * - `critical`: a failure makes the run fail, with the finished result in the error.
+ * - `best-effort`: a failure is recorded and the run completes.
+ * - `committing`: runs after all others whatever its place in the list, and not at
+ *   all if a critical one failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Commitment = "critical" | "best-effort" | "committing"
+
+/**
+ * A named source of context for a run.
+ *
+ * `E` is what `beforeRun` and what it contributed can fail with. A failing
+ * `afterRun` is an `AgentError` that carries the result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ContextProvider<out E = never, out R = never> extends Pipeable {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly commitment: Commitment
+  readonly beforeRun: (request: Request) => Effect.Effect<Contribution | void, E, R | Scope.Scope>
+  readonly afterRun: ((run: CompletedRun<any>) => Effect.Effect<unknown, unknown, R>) | undefined
+}
+
+/**
+ * Any context provider.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends ContextProvider<any, any> {}
+
+/**
+ * The errors that a provider adds to a run.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Error<P> = P extends ContextProvider<infer E, infer _R> ? E : never
+
+/**
+ * The services that a provider needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Services<P> = P extends ContextProvider<infer _E, infer R> ? R : never
+
+/**
+ * The state that a contribution hands to `afterRun`.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type State<C> = C extends { readonly state: infer S } ? S : undefined
+
+type ToolsOf<C> = C extends { readonly toolkit: Toolkit.WithHandler<infer Tools> } ? Tools[keyof Tools] : never
+type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
+
+/**
+ * The errors that a contribution adds: those of its tools and its middleware.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type ContributionError<C> = Tool.HandlerError<ToolsOf<C>> | Middleware.Error<MiddlewareOf<C>>
+
+/**
+ * The services that a contribution needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type ContributionServices<C> = Tool.HandlerServices<ToolsOf<C>> | Middleware.Services<MiddlewareOf<C>>
+
+const Proto = {
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/**
+ * Creates a context provider.
+ *
+ * `afterRun` is uninterruptible within `AgentRun.FinalizationBudget`; overrunning
+ * it is failing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <C extends Contribution | void, E = never, R = never, R2 = never>(name: string, options: {
+  readonly beforeRun: (request: Request) => Effect.Effect<C, E, R>
+  readonly afterRun?: ((run: CompletedRun<State<C>>) => Effect.Effect<unknown, unknown, R2>) | undefined
+}): ContextProvider<E | ContributionError<C>, Exclude<R, Scope.Scope> | R2 | ContributionServices<C>> =>
+  Object.assign(Object.create(Proto), {
+    name,
+    commitment: "critical" satisfies Commitment,
+    beforeRun: options.beforeRun,
+    afterRun: options.afterRun
+  })
+
+const withCommitment =
+  (commitment: Commitment) => <E, R>(self: ContextProvider<E, R>): ContextProvider<E, R> =>
+    Object.assign(Object.create(Proto), self, { commitment })
+
+/**
+ * Returns the provider with an `afterRun` whose failure is recorded and does not
+ * fail the run.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const bestEffort: <E, R>(self: ContextProvider<E, R>) => ContextProvider<E, R> = withCommitment("best-effort")
+
+/**
+ * Returns the provider with an `afterRun` that runs after all the others, and
+ * only if every critical one succeeded: what it saves stands for a whole run.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const committing: <E, R>(self: ContextProvider<E, R>) => ContextProvider<E, R> = withCommitment("committing")

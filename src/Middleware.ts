@@ -1,0 +1,208 @@
+/**
+ * What happens around a call.
+ *
+ * A middleware is one shape, `(request, next) => Stream`, at up to three places:
+ * around a whole run (`agent`), around one model call (`model`), around one tool
+ * call (`tool`). It may change the request, change the parts, call `next` not at
+ * all or several times. The first middleware of a list is the outermost.
+ *
+ * @since 0.1.0
+ */
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Response from "effect/ai/Response"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import { identity } from "effect/Function"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type * as Stream from "effect/Stream"
+import type * as AgentRun from "./AgentRun.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/Middleware"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/Middleware"
+
+/**
+ * A run that is about to begin.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentRequest {
+  readonly agent: string
+  readonly prompt: Prompt.RawInput
+  readonly session: string | undefined
+}
+
+/**
+ * A model call that is about to be made.
+ *
+ * `prompt` is everything the model will see; `transcript` is this run's own part
+ * of it, closed: every tool call in it has a result. `steps` are the finished ones.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ModelRequest {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly steps: ReadonlyArray<AgentRun.Step>
+  readonly transcript: ReadonlyArray<Prompt.Message>
+  readonly prompt: Prompt.Prompt
+  readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> | undefined
+  readonly toolChoice: LanguageModel.ToolChoice<string>
+}
+
+/**
+ * A tool call that is about to be answered. `params` are as the model wrote them,
+ * not decoded. `tool` is undefined when the model asked for one that is not there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolRequest {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly id: string
+  readonly name: string
+  readonly params: unknown
+  readonly tool: Tool.Any | undefined
+}
+
+/**
+ * A result of a tool call: preliminary ones first, then exactly one final one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ToolResult = Response.ToolResultPart<string, unknown, unknown>
+
+/**
+ * Around a run. `next` may be called with another prompt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentPlace<out E, out R> {
+  <E1, R1>(
+    request: AgentRequest,
+    next: (request: AgentRequest) => Stream.Stream<AgentRun.Part, E1, R1>
+  ): Stream.Stream<AgentRun.Part, E | E1, R | R1>
+}
+
+/**
+ * Around a model call. The stream of `next` reads its `LanguageModel` from the
+ * context in which it is pulled, so that a middleware may provide another one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ModelPlace<out E, out R> {
+  <E1>(
+    request: ModelRequest,
+    next: (request: ModelRequest) => Stream.Stream<Response.StreamPart<any, "deferred">, E1, LanguageModel.LanguageModel>
+  ): Stream.Stream<Response.StreamPart<any, "deferred">, E | E1, R | LanguageModel.LanguageModel>
+}
+
+/**
+ * Around a tool call. The first final result ends the call; without one the call
+ * gets a synthesized failure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolPlace<out E, out R> {
+  <E1>(
+    request: ToolRequest,
+    next: (request: ToolRequest) => Stream.Stream<ToolResult, E1>
+  ): Stream.Stream<ToolResult, E | E1, R>
+}
+
+/**
+ * A named function around calls, at one or more of the three places.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Middleware<out E = never, out R = never> extends Pipeable {
+  readonly [TypeId]: TypeId
+  readonly name: string
+  readonly agent: AgentPlace<E, R> | undefined
+  readonly model: ModelPlace<E, R> | undefined
+  readonly tool: ToolPlace<E, R> | undefined
+}
+
+/**
+ * Any middleware.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends Middleware<any, any> {}
+
+/**
+ * The errors that a middleware adds.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Error<M> = M extends Middleware<infer E, infer _R> ? E : never
+
+/**
+ * The services that a middleware needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Services<M> = M extends Middleware<infer _E, infer R> ? R : never
+
+const Proto = {
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/**
+ * Creates a middleware for one or more of the three places.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <EA = never, RA = never, EM = never, RM = never, ET = never, RT = never>(
+  name: string,
+  places: {
+    readonly agent?: AgentPlace<EA, RA> | undefined
+    readonly model?: ModelPlace<EM, RM> | undefined
+    readonly tool?: ToolPlace<ET, RT> | undefined
+  }
+): Middleware<EA | EM | ET, RA | RM | RT> =>
+  Object.assign(Object.create(Proto), {
+    name,
+    agent: places.agent,
+    model: places.model,
+    tool: places.tool
+  })
+
+/**
+ * Composes the functions of one place, the first being the outermost.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const compose = <Request, Next extends (request: Request) => unknown>(
+  places: ReadonlyArray<(request: Request, next: Next) => ReturnType<Next>>,
+  last: Next
+): Next =>
+  places.reduceRight<Next>(
+    (next, place) => identity((request: Request) => place(request, next)) as Next,
+    last
+  )

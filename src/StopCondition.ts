@@ -1,0 +1,147 @@
+/**
+ * When a run stops although the model would go on.
+ *
+ * A condition is asked after every step that called tools. What happens when it
+ * holds is part of the condition: a limit lets the model give one final answer
+ * without tools (visible as a step, and counted), `orFail` makes it a typed
+ * failure, and `toolCalled` and `when` simply stop.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type * as AgentRun from "./AgentRun.ts"
+
+/**
+ * What a condition may look at: the finished steps of the run, never none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Progress {
+  readonly steps: ReadonlyArray<AgentRun.Step>
+  readonly usage: AgentRun.Usage
+  /** Milliseconds since the run began. */
+  readonly elapsed: number
+}
+
+/**
+ * A named predicate over the finished steps.
+ *
+ * `toolCalls` is the number of tool calls that a run may execute in all; calls
+ * beyond it get a failure result and do not run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StopCondition {
+  readonly reason: AgentRun.StopReason
+  readonly then: "final-answer" | "fail" | "stop"
+  readonly holds: (progress: Progress) => boolean
+  readonly toolCalls: number | undefined
+}
+
+const limit = (
+  reason: AgentRun.StopReason,
+  holds: (progress: Progress) => boolean,
+  toolCalls?: number
+): StopCondition => ({ reason, then: "final-answer", holds, toolCalls })
+
+const count = (progress: Progress, select: (call: AgentRun.ToolCall) => boolean): number => {
+  let n = 0
+  for (const step of progress.steps) {
+    for (const call of step.toolCalls) {
+      if (select(call)) n++
+    }
+  }
+  return n
+}
+
+/**
+ * Holds after `n` steps. The forced final answer is one more.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const stepCount = (n: number): StopCondition => limit("step-limit", (progress) => progress.steps.length >= n)
+
+/**
+ * Lets a run execute `n` tool calls, also of one step: further ones get a
+ * "budget exhausted" result.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const toolCalls = (n: number): StopCondition =>
+  limit("tool-call-limit", (progress) => count(progress, (call) => call.executed) >= n, n)
+
+/**
+ * Holds after `n` failed tool calls: the model's mistakes and the failures that
+ * were returned to it.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const toolErrors = (n: number): StopCondition =>
+  limit("tool-error-limit", (progress) => count(progress, (call) => call.isFailure) >= n)
+
+/**
+ * Holds when the run's model calls have used `n` tokens, input and output together.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const tokens = (n: number): StopCondition =>
+  limit("token-limit", ({ usage }) => (usage.inputTokens.total ?? 0) + (usage.outputTokens.total ?? 0) >= n)
+
+/**
+ * Holds when the run has lasted this long at the end of a step. It does not cut a
+ * step short: for that, `Effect.timeout` the run.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const duration = (input: Duration.Input): StopCondition => {
+  const millis = Duration.toMillis(input)
+  return limit("duration-limit", (progress) => progress.elapsed >= millis)
+}
+
+/**
+ * Stops after a step in which one of these tools was called and succeeded,
+ * without asking the model again.
+ *
+ * @category conditions
+ * @since 0.1.0
+ */
+export const toolCalled = (...names: ReadonlyArray<string>): StopCondition =>
+  when("tool-called", ({ steps }) =>
+    steps[steps.length - 1].toolCalls.some((call) => !call.isFailure && names.includes(call.name)))
+
+/**
+ * Stops after a step for which the predicate holds; `reason` becomes the stop
+ * reason of the result.
+ *
+ * @category conditions
+ * @since 0.1.0
+ */
+export const when = (reason: AgentRun.StopReason, predicate: (progress: Progress) => boolean): StopCondition => ({
+  reason,
+  then: "stop",
+  holds: predicate,
+  toolCalls: undefined
+})
+
+/**
+ * Makes a condition fail the run with `AgentError` (`LimitReached`) instead.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const orFail = (self: StopCondition): StopCondition => ({ ...self, then: "fail" })
+
+/**
+ * What bounds a run that names no such limit itself: 16 steps, 16 tool errors.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const defaults: ReadonlyArray<StopCondition> = [stepCount(16), toolErrors(16)]

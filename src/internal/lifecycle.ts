@@ -1,0 +1,423 @@
+/**
+ * The life of one run: providers, body, after-run, outcome, finalizers.
+ *
+ * A run is one hand-made pull over mutable state, not a composition of stream
+ * operators: such a composition costs ten times as much, and says Success when
+ * its consumer leaves early. The phases follow the run contract:
+ *
+ * start -> (before-run) -> body -> (after-run) -> completed -> ended
+ *
+ * Every way out ends in `finalize`, once, with the outcome.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AgentError from "../AgentError.ts"
+import * as AgentRun from "../AgentRun.ts"
+import type * as ContextProvider from "../ContextProvider.ts"
+import type * as Middleware from "../Middleware.ts"
+import { bounded } from "./bounded.ts"
+import { Instrumentation, type RunSpan } from "./instrumentation.ts"
+
+/**
+ * One pull of a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PartPull = Pull.Pull<readonly [AgentRun.Part, ...Array<AgentRun.Part>], any>
+
+/**
+ * What a run does between its providers. `advance` is one pull; it ends in
+ * `run.complete` or `run.fail`. `stop` is called once when the run ends in any
+ * way, and ends whatever is still open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Body {
+  readonly opening: ReadonlyArray<AgentRun.Part>
+  readonly advance: () => PartPull
+  readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
+  readonly partial: () => Omit<AgentRun.Partial, "totalUsage">
+}
+
+/**
+ * What the providers have contributed when the body begins.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Contributions {
+  readonly instructions: Array<string>
+  readonly messages: Array<Prompt.Message>
+  readonly toolkits: Array<{ readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }>
+  readonly middleware: Array<Middleware.Middleware<unknown, never>>
+}
+
+/**
+ * What a run is a run of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Definition {
+  readonly name: string
+  readonly description: string | undefined
+  readonly remote: boolean
+  /** What they need is in the context that the run captures. */
+  readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  readonly body: (run: Run, contributions: Contributions) => Body | Effect.Effect<Body, any>
+}
+
+/**
+ * The run that a tool's fiber belongs to. A run that finds one adds its total
+ * usage to it, however it ends. Only the fibers of tools have it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ParentRun extends Context.Service<ParentRun, {
+  readonly addNestedUsage: (usage: AgentRun.Usage) => void
+}>()("effect-agents/internal/ParentRun") {}
+
+interface StartedProvider {
+  readonly provider: ContextProvider.ContextProvider<unknown, never>
+  readonly scope: Scope.Closeable
+  contribution: ContextProvider.Contribution | undefined
+}
+
+/**
+ * The state of one run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Run {
+  readonly definition: Definition
+  readonly session: string | undefined
+  readonly pull: PartPull
+  span: RunSpan | undefined = undefined
+  /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
+  context: Context.Context<never>
+  prompt: Prompt.Prompt = Prompt.empty
+  outcome: AgentRun.Outcome | undefined = undefined
+  private phase: "start" | "before-run" | "body" | "after-run" | "completed" | "ended" = "start"
+  private body: Body | undefined = undefined
+  private nestedUsage: AgentRun.Usage = AgentRun.emptyUsage
+  private readonly input: Prompt.RawInput
+  private readonly scope: Scope.Closeable
+  private readonly parent: ParentRun["Service"] | undefined
+  private readonly started: Array<StartedProvider> = []
+  private readonly contributions: Contributions = { instructions: [], messages: [], toolkits: [], middleware: [] }
+
+  constructor(
+    definition: Definition,
+    request: Middleware.AgentRequest,
+    scope: Scope.Closeable,
+    context: Context.Context<never>
+  ) {
+    this.definition = definition
+    this.session = request.session
+    this.input = request.prompt
+    this.scope = scope
+    this.parent = Context.getOrUndefined(context, ParentRun)
+    this.context = this.parent === undefined ? context : Context.omit(ParentRun)(context)
+    this.pull = Effect.suspend(() => this.advance())
+  }
+
+  private advance(): PartPull {
+    switch (this.phase) {
+      case "body":
+        return this.body!.advance()
+      case "start":
+        return this.begin()
+      case "completed":
+        return this.deliver()
+      case "ended":
+        return this.end()
+      default:
+        // the pull before this one was interrupted while a provider worked
+        return this.fail(Cause.interrupt())
+    }
+  }
+
+  // --- start and before-run -------------------------------------------------
+
+  private begin(): PartPull {
+    this.phase = "before-run"
+    const instrumentation = Context.getOrUndefined(this.context, Instrumentation)
+    if (instrumentation !== undefined) {
+      const { description, name, remote } = this.definition
+      this.span = instrumentation.startRun({ agent: name, description, session: this.session, remote }, this.context)
+      this.context = this.span.context
+    }
+    const input = this.input
+    if (typeof input === "string" || Prompt.isPrompt(input)) {
+      this.prompt = Prompt.make(input)
+      return this.startProvider(0)
+    }
+    const invalid = (error: unknown) => this.error(new AgentError.InvalidPrompt({ description: String(error) }))
+    return Effect.matchEffect(Effect.try({ try: () => Prompt.make(input), catch: invalid }), {
+      onFailure: (error) => this.fail(Cause.fail(error)),
+      onSuccess: (prompt) => {
+        this.prompt = prompt
+        return this.startProvider(0)
+      }
+    })
+  }
+
+  private startProvider(index: number): PartPull {
+    const { providers } = this.definition
+    if (index === providers.length) return this.openBody()
+    const provider = providers[index]
+    const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), contribution: undefined }
+    this.started.push(started)
+    const beforeRun = Effect.suspend(() => provider.beforeRun(this.request()))
+    return Effect.matchCauseEffect(
+      Effect.provideContext(beforeRun, Context.add(this.context, Scope.Scope, started.scope)),
+      {
+        onFailure: (cause) => this.fail(cause),
+        onSuccess: (contribution) => {
+          if (contribution !== undefined) this.contribute(started, contribution)
+          return this.startProvider(index + 1)
+        }
+      }
+    )
+  }
+
+  private contribute(started: StartedProvider, contribution: ContextProvider.Contribution): void {
+    const all = this.contributions
+    started.contribution = contribution
+    if (contribution.instructions !== undefined) all.instructions.push(contribution.instructions)
+    if (contribution.messages !== undefined) for (const message of contribution.messages) all.messages.push(message)
+    // what it needs is in the context that the run captures, like what the provider needs
+    if (contribution.middleware !== undefined) {
+      all.middleware.push(contribution.middleware as Middleware.Middleware<unknown, never>)
+    }
+    if (contribution.toolkit !== undefined) {
+      all.toolkits.push({ provider: started.provider.name, toolkit: contribution.toolkit })
+    }
+  }
+
+  private openBody(): PartPull {
+    const body = this.definition.body(this, this.contributions)
+    if (!Effect.isEffect(body)) return this.enterBody(body)
+    return Effect.matchCauseEffect(body, {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (body) => this.enterBody(body)
+    })
+  }
+
+  private enterBody(body: Body): PartPull {
+    this.body = body
+    this.phase = "body"
+    return Exit.succeed([
+      { type: "run-start", agent: this.definition.name, session: this.session },
+      ...body.opening
+    ])
+  }
+
+  // --- after-run ------------------------------------------------------------
+
+  /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
+  complete(result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage">): PartPull {
+    this.phase = "after-run"
+    const whole: AgentRun.Result = {
+      agent: this.definition.name,
+      session: this.session,
+      ...result,
+      totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage)
+    }
+    const pending = this.started.filter((started) => started.provider.afterRun !== undefined)
+    if (pending.length === 0) {
+      this.completed(whole)
+      return this.deliver()
+    }
+    return Effect.flatMap(
+      Effect.uninterruptible(Effect.map(this.afterRuns(pending, whole), (failures) => {
+        if (failures.length === 0) this.completed(whole)
+        return failures
+      })),
+      (failures) => failures.length === 0 ? this.deliver() : this.fail(Cause.fromReasons(failures))
+    )
+  }
+
+  private readonly afterRuns = Effect.fnUntraced(function*(
+    this: Run,
+    pending: ReadonlyArray<StartedProvider>,
+    result: AgentRun.Result
+  ) {
+    const failures: Array<Cause.Reason<AgentError.AgentError>> = []
+    const budget = this.budget()
+    const reversed = pending.toReversed()
+    const committing = (started: StartedProvider) => started.provider.commitment === "committing"
+    const ordered = [...reversed.filter((started) => !committing(started)), ...reversed.filter(committing)]
+    for (const started of ordered) {
+      const { contribution, provider } = started
+      if (provider.commitment === "committing" && failures.length > 0) continue
+      const afterRun = Effect.suspend(() =>
+        provider.afterRun!({ request: this.request(), result, state: contribution?.state })
+      )
+      const exit = yield* bounded(afterRun, budget, this.context)
+      if (exit !== undefined && Exit.isSuccess(exit)) continue
+      const cause = exit === undefined
+        ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(budget))}`)
+        : Cause.squash(exit.cause)
+      if (provider.commitment === "best-effort") {
+        yield* this.record(provider.name, "afterRun", exit?.cause)
+      } else {
+        failures.push(Cause.makeFailReason(
+          this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
+        ))
+      }
+    }
+    return failures
+  })
+
+  private completed(result: AgentRun.Result): void {
+    this.outcome = { _tag: "Completed", result }
+    this.phase = "completed"
+  }
+
+  private deliver(): PartPull {
+    this.phase = "ended"
+    return Exit.succeed([{ type: "run-end", result: (this.outcome as AgentRun.Completed).result }])
+  }
+
+  // --- the end --------------------------------------------------------------
+
+  /** A pull after the last part: done, or the same failure once more. */
+  private end(): PartPull {
+    const outcome = this.outcome
+    return outcome?._tag === "Completed"
+      ? Effect.flatMap(Scope.close(this.scope, Exit.void), () => Cause.done())
+      : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
+  }
+
+  /** The run ends with this cause: everything is finalized, then the cause is the stream's. */
+  fail(cause: Cause.Cause<unknown>): PartPull {
+    const partial = this.partial()
+    const outcome: AgentRun.Outcome = Cause.hasInterruptsOnly(cause)
+      ? { _tag: "Interrupted", cause: cause as Cause.Cause<never>, partial }
+      : { _tag: "Failed", cause, partial }
+    this.outcome = outcome
+    const exit = AgentRun.toExit(outcome) as Exit.Exit<never, any>
+    return Effect.flatMap(Scope.close(this.scope, exit), () => exit)
+  }
+
+  /**
+   * Called once, when the run's scope closes: by the run itself at its end, or by
+   * whoever runs the stream. Without an outcome the consumer left: with an
+   * interrupt, or otherwise.
+   */
+  finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const partial = this.partial()
+    const outcome = this.outcome ??= Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+      ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
+      : { _tag: "Abandoned", partial }
+    this.phase = "ended"
+    const runExit = AgentRun.toExit(outcome)
+    const stop = this.body?.stop(runExit)
+    if (stop === undefined && this.started.length === 0) {
+      this.ended(outcome)
+      return Effect.void
+    }
+    return this.closeAll(stop, runExit, outcome)
+  }
+
+  private readonly closeAll = Effect.fnUntraced(function*(
+    this: Run,
+    stop: Effect.Effect<unknown> | undefined,
+    exit: Exit.Exit<AgentRun.Result, unknown>,
+    outcome: AgentRun.Outcome
+  ) {
+    const budget = this.budget()
+    if (stop !== undefined) yield* this.closing(this.definition.name, stop, budget)
+    for (const { provider, scope } of this.started.toReversed()) {
+      const close = Scope.closeUnsafe(scope, exit)
+      if (close !== undefined) yield* this.closing(provider.name, close, budget)
+    }
+    this.ended(outcome)
+  })
+
+  /** Runs what ends something of the run; how that goes never changes how the run ended. */
+  readonly closing = (name: string, close: Effect.Effect<unknown>, budget = this.budget()): Effect.Effect<void> =>
+    Effect.flatMap(bounded(close, budget, this.context), (exit) =>
+      exit !== undefined && Exit.isSuccess(exit)
+        ? Effect.void
+        : this.record(name, "finalizer", exit?.cause))
+
+  private ended(outcome: AgentRun.Outcome): void {
+    this.span?.end(outcome)
+    this.parent?.addNestedUsage(
+      outcome._tag === "Completed" ? outcome.result.totalUsage : outcome.partial.totalUsage
+    )
+  }
+
+  // --- what the body may use --------------------------------------------------
+
+  /** Adds what a run nested in one of this run's tools has spent. */
+  readonly addNestedUsage = (usage: AgentRun.Usage): void => {
+    this.nestedUsage = AgentRun.addUsage(this.nestedUsage, usage)
+  }
+
+  error(reason: AgentError.AgentErrorReason): AgentError.AgentError {
+    return AgentError.make(this.definition.name, reason)
+  }
+
+  private budget(): Duration.Input {
+    return Context.get(this.context, AgentRun.FinalizationBudget)
+  }
+
+  private request(): ContextProvider.Request {
+    return { agent: this.definition.name, session: this.session, prompt: this.prompt }
+  }
+
+  private partial(): AgentRun.Partial {
+    const partial = this.body?.partial()
+    if (partial === undefined) {
+      return { text: "", usage: AgentRun.emptyUsage, totalUsage: this.nestedUsage, steps: [] }
+    }
+    return { ...partial, totalUsage: AgentRun.addUsage(partial.usage, this.nestedUsage) }
+  }
+
+  private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
+    this.span?.onFinalizerFailure(name, cause)
+    const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
+    return Effect.provideContext(
+      cause === undefined ? Effect.logError(message) : Effect.logError(message, cause),
+      this.context
+    )
+  }
+}
+
+/**
+ * Creates the stream of a run. Nothing happens until it is pulled; each time it is
+ * run is a new run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stream = (
+  definition: Definition,
+  request: Middleware.AgentRequest
+): Stream.Stream<AgentRun.Part, any> =>
+  Stream.fromChannel(Channel.fromTransform((_upstream, consumer) =>
+    Effect.withFiber((fiber) => {
+      const scope = Scope.forkUnsafe(consumer)
+      const run = new Run(definition, request, scope, fiber.context)
+      return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
+    })
+  ))

@@ -1,0 +1,92 @@
+/**
+ * A finished step, as a value and as messages.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as AgentRun from "../AgentRun.ts"
+import type * as Middleware from "../Middleware.ts"
+import * as Session from "../Session.ts"
+import * as Parts from "./responseParts.ts"
+import type { Call, StepBuilder } from "./stepBuilder.ts"
+import * as ToolHandler from "./toolHandler.ts"
+
+/**
+ * The result of a call that nobody answered.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const interrupted = (call: Call): Middleware.ToolResult =>
+  ToolHandler.notExecuted(call, "execution-interrupted", "The run ended before the tool did")
+
+/**
+ * Creates a step from what the model said and how its calls ended.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const toStep = (
+  index: number,
+  builder: StepBuilder,
+  calls: ReadonlyArray<Call>,
+  results: ReadonlyArray<Middleware.ToolResult>,
+  executed: ReadonlyArray<boolean>
+): AgentRun.Step => {
+  const toolCalls: Array<AgentRun.ToolCall> = builder.providerCalls ?? []
+  for (let i = 0; i < calls.length; i++) {
+    const { id, name, params } = calls[i]
+    toolCalls.push({ id, name, params, executed: executed[i], isFailure: results[i].isFailure })
+  }
+  return {
+    index,
+    text: builder.text(),
+    finishReason: builder.finishReason ?? "unknown",
+    toolCalls,
+    usage: builder.usage
+  }
+}
+
+/**
+ * Creates the messages that a step adds to the transcript.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const toMessages = (
+  builder: StepBuilder,
+  results: ReadonlyArray<Middleware.ToolResult>
+): Array<Prompt.Message> => {
+  const messages: Array<Prompt.Message> = []
+  const content = builder.content()
+  if (content.length > 0) messages.push(Parts.assistantMessage(content))
+  if (results.length > 0) messages.push(Parts.toolMessage(results.map(toPromptResult)))
+  return messages
+}
+
+const toPromptResult = (result: Middleware.ToolResult): Prompt.ToolResultPart =>
+  Parts.promptToolResult({ ...result, result: result.encodedResult }, result.metadata)
+
+/**
+ * Puts the messages of a run in order. Both halves are closed: a call of the
+ * history may be answered in the prompt, any other gets an interrupted result.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
+export const compose = (
+  instructions: string,
+  history: ReadonlyArray<Prompt.Message>,
+  prompt: ReadonlyArray<Prompt.Message>
+) => {
+  let systemCount = 0
+  while (systemCount < prompt.length && prompt[systemCount].role === "system") systemCount++
+  const system: Array<Prompt.Message> = prompt.slice(0, systemCount)
+  if (instructions !== "") system.unshift(Prompt.systemMessage({ content: instructions }))
+  const own = prompt.slice(systemCount)
+  const answered = own.flatMap((message) =>
+    message.role === "tool" ? message.content.flatMap((part) => part.type === "tool-result" ? part.id : []) : []
+  )
+  return { system, history: Session.close(history, { except: new Set(answered) }), prompt: Session.close(own) }
+}
+

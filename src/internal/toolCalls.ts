@@ -1,0 +1,313 @@
+/**
+ * The tool calls of one step: each in a fiber of its own, at most so many at once,
+ * their results streamed as they come and kept in call order.
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Middleware from "../Middleware.ts"
+import type { ToolSpan } from "./instrumentation.ts"
+import type { Call } from "./stepBuilder.ts"
+import * as ToolHandler from "./toolHandler.ts"
+
+/** How many results may wait for the consumer before a handler that gives preliminary ones has to wait too. */
+const highWater = 256
+
+/**
+ * What the calls of every step of a run have in common.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tools {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly toolkit: ToolHandler.WithHandler | undefined
+  readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, never>>
+  readonly context: Context.Context<never>
+  readonly concurrency: number
+  readonly timeout: (tool: Tool.Any) => Duration.Duration | undefined
+  readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
+}
+
+/**
+ * Prepares the tools of a run: handlers are looked up once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export class Runner {
+  readonly tools: Tools
+  private readonly prepared = new Map<string, Prepared>()
+
+  constructor(tools: Tools) {
+    this.tools = tools
+  }
+
+  /** The way to run this tool, or undefined when the run does not have it. */
+  find(name: string): Prepared | undefined {
+    let prepared = this.prepared.get(name)
+    if (prepared === undefined) {
+      const { context, middleware, timeout, toolkit } = this.tools
+      const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
+      if (toolkit === undefined || tool === undefined) return undefined
+      const resolved = ToolHandler.resolve(toolkit, tool, context)
+      const merged = resolved.context === undefined ? context : Context.merge(resolved.context, context)
+      prepared = {
+        tool,
+        handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
+        context: merged,
+        fork: Effect.runForkWith(merged),
+        timeout: timeout(tool)
+      }
+      this.prepared.set(name, prepared)
+    }
+    return prepared
+  }
+
+  get names(): ReadonlyArray<string> {
+    return Object.keys(this.tools.toolkit?.tools ?? {})
+  }
+}
+
+interface Prepared {
+  readonly tool: Tool.Any
+  readonly handler: ToolHandler.Handler
+  readonly context: Context.Context<never>
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly timeout: Duration.Duration | undefined
+}
+
+/**
+ * The calls of one step while they are answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ToolCalls {
+  /** The final results, in call order; complete when `pull` has nothing more to give. */
+  readonly results: Array<Middleware.ToolResult | undefined>
+  /** Whether the handler of a call was started, in call order. */
+  readonly executed: Array<boolean>
+  /** The cause of the first call that fails the run. */
+  failure: Cause.Cause<unknown> | undefined = undefined
+  private readonly runner: Runner
+  private readonly calls: ReadonlyArray<Call>
+  private readonly allowance: number
+  private readonly running = new Map<number, Running>()
+  private readonly abandoned = new Set<Fiber.Fiber<unknown, unknown>>()
+  private out: Array<Middleware.ToolResult> = []
+  private next = 0
+  private started = 0
+  private pending: number
+  private wake: (() => void) | undefined = undefined
+  private drained: Array<() => void> = []
+
+  /** `allowance` is how many of the calls may run. */
+  constructor(runner: Runner, calls: ReadonlyArray<Call>, allowance: number) {
+    this.runner = runner
+    this.calls = calls
+    this.allowance = allowance
+    this.pending = calls.length
+    this.results = new Array(calls.length)
+    this.executed = new Array(calls.length).fill(false)
+    this.launch()
+  }
+
+  /** Takes what has come since the last time: preliminary results too, in the order of their arrival. */
+  take(): Array<Middleware.ToolResult> {
+    const out = this.out
+    this.out = []
+    for (const resume of this.drained.splice(0)) resume()
+    return out
+  }
+
+  /** Whether every call has its final result. */
+  get done(): boolean {
+    return this.pending === 0
+  }
+
+  /** Succeeds when there is something to take, when all is done, or when a call has failed the run. */
+  readonly wait: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.out.length > 0 || this.pending === 0 || this.failure !== undefined) return resume(Effect.void)
+    this.wake = () => resume(Effect.void)
+  })
+
+  /** Interrupts what still runs and waits for it; undefined when nothing does. */
+  stop(): Effect.Effect<void> | undefined {
+    if (this.running.size === 0 && this.abandoned.size === 0) return undefined
+    const fibers: Array<Fiber.Fiber<unknown, unknown>> = [...this.abandoned]
+    for (const running of this.running.values()) {
+      fibers.push(running.fiber)
+      running.timer?.interruptUnsafe()
+      running.span?.end({ _tag: "Cancelled" })
+    }
+    this.running.clear()
+    return Fiber.interruptAll(fibers)
+  }
+
+  private launch(): void {
+    const { concurrency } = this.runner.tools
+    while (this.next < this.calls.length && this.running.size < concurrency && this.failure === undefined) {
+      this.start(this.next++)
+    }
+  }
+
+  private start(index: number): void {
+    const call = this.calls[index]
+    const prepared = this.runner.find(call.name)
+    const { agent, session, startSpan } = this.runner.tools
+    const request: Middleware.ToolRequest = {
+      agent,
+      session,
+      id: call.id,
+      name: call.name,
+      params: call.params,
+      tool: prepared?.tool
+    }
+    if (prepared === undefined) {
+      const result = ToolHandler.unknownTool(call, this.runner.names)
+      startSpan?.(request).end({ _tag: "Result", result })
+      return this.settle(index, result)
+    }
+    if (this.started >= this.allowance) {
+      return this.settle(
+        index,
+        ToolHandler.notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
+      )
+    }
+    this.started++
+    this.executed[index] = true
+    const span = startSpan?.(request)
+    const handling = Effect.suspend(() => prepared.handler(request, (result) => this.preliminary(result)))
+    const fiber = span === undefined
+      ? prepared.fork(handling)
+      : Effect.runForkWith(Context.merge(prepared.context, span.context))(handling)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return this.ended(index, call, span, exit)
+    const running: Running = { fiber, span, timer: undefined }
+    this.running.set(index, running)
+    if (prepared.timeout !== undefined) running.timer = this.startTimer(index, call, prepared.timeout)
+    fiber.addObserver((exit) => {
+      this.abandoned.delete(fiber)
+      if (this.running.get(index)?.fiber !== fiber) return
+      this.running.delete(index)
+      running.timer?.interruptUnsafe()
+      this.ended(index, call, span, exit)
+      this.launch()
+      this.signal()
+    })
+  }
+
+  /** A tool that does not end in time is interrupted and answered for; the run does not wait for it until its end. */
+  private startTimer(index: number, call: Call, timeout: Duration.Duration): Fiber.Fiber<void> {
+    const timer = Effect.runForkWith(this.runner.tools.context)(Effect.sleep(timeout))
+    timer.addObserver((exit) => {
+      const running = this.running.get(index)
+      if (Exit.isFailure(exit) || running === undefined) return
+      this.running.delete(index)
+      this.abandoned.add(running.fiber)
+      running.fiber.interruptUnsafe()
+      const result = ToolHandler.notExecuted(
+        call,
+        "execution-interrupted",
+        `The tool did not end within ${Duration.format(timeout)}`
+      )
+      running.span?.end({ _tag: "Result", result })
+      this.settle(index, result)
+      this.launch()
+      this.signal()
+    })
+    return timer
+  }
+
+  private ended(
+    index: number,
+    call: Call,
+    span: ToolSpan | undefined,
+    exit: Exit.Exit<Middleware.ToolResult, unknown>
+  ): void {
+    if (Exit.isSuccess(exit)) {
+      span?.end({ _tag: "Result", result: exit.value })
+      return this.settle(index, exit.value)
+    }
+    if (Cause.hasInterruptsOnly(exit.cause)) {
+      const result = ToolHandler.notExecuted(call, "execution-interrupted", "The tool was interrupted")
+      span?.end({ _tag: "Result", result })
+      return this.settle(index, result)
+    }
+    span?.end({ _tag: "Failed", cause: exit.cause })
+    this.failure ??= exit.cause
+  }
+
+  private settle(index: number, result: Middleware.ToolResult): void {
+    this.pending--
+    this.results[index] = result
+    this.out.push(result)
+  }
+
+  private preliminary(result: Middleware.ToolResult): Effect.Effect<void> {
+    this.out.push(result)
+    this.signal()
+    return this.out.length < highWater
+      ? Effect.void
+      : Effect.callback<void>((resume) => {
+        this.drained.push(() => resume(Effect.void))
+      })
+  }
+
+  private signal(): void {
+    const wake = this.wake
+    if (wake !== undefined) {
+      this.wake = undefined
+      wake()
+    }
+  }
+}
+
+interface Running {
+  readonly fiber: Fiber.Fiber<Middleware.ToolResult, unknown>
+  readonly span: ToolSpan | undefined
+  timer: Fiber.Fiber<void> | undefined
+}
+
+/** Runs a handler through the middleware: its results become a stream, and the first final one of theirs is the result. */
+const throughMiddleware = (
+  middleware: ReadonlyArray<Middleware.ToolPlace<any, never>>,
+  handler: ToolHandler.Handler
+): ToolHandler.Handler => {
+  const around = Middleware.compose<
+    Middleware.ToolRequest,
+    (request: Middleware.ToolRequest) => Stream.Stream<Middleware.ToolResult, unknown>
+  >(middleware, (request) =>
+    Stream.callback<Middleware.ToolResult, unknown>((queue) =>
+      handler(request, (result) => Effect.asVoid(Queue.offer(queue, result))).pipe(
+        Effect.flatMap((result) => Queue.offer(queue, result)),
+        // also when the handler interrupts its own fiber
+        Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+        Effect.exit
+      ), { bufferSize: highWater }))
+  return (request, preliminary) =>
+    Effect.suspend(() => {
+      let last: Middleware.ToolResult | undefined
+      return around(request).pipe(
+        Stream.takeUntil((result) => !result.preliminary),
+        Stream.runForEach((result) => {
+          if (result.preliminary) return preliminary(result)
+          last = result
+          return Effect.void
+        }),
+        Effect.map(() =>
+          last ?? ToolHandler.notExecuted(request, "execution-interrupted", "The tool ended without a result")
+        )
+      )
+    })
+}
