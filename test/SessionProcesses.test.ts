@@ -1,0 +1,169 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import { type Cause, Effect, FileSystem, Layer, Queue, Random, Stream } from "effect"
+import { KeyValueStore } from "effect/persistence"
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import * as Session from "../src/Session.ts"
+import * as SessionStore from "../src/SessionStore.ts"
+import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
+
+const fixture = fileURLToPath(new URL("./fixtures/sessionProcess.ts", import.meta.url))
+
+/** A process of the fixture, killed when the scope closes. Its lines end when its output does. */
+const start = (mode: "save" | "race" | "lock", kind: "files" | "sqlite", path: string) =>
+  Effect.gen(function*() {
+    const lines = yield* Queue.unbounded<string, Cause.Done>()
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(process.execPath, [fixture, mode, kind, path], { stdio: ["pipe", "pipe", "inherit"] })),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const reader = createInterface({ input: child.stdout })
+    reader.on("line", (line) => Queue.offerUnsafe(lines, line))
+    reader.on("close", () => Queue.endUnsafe(lines))
+    return {
+      pid: child.pid!,
+      line: Queue.take(lines),
+      go: Effect.sync(() => child.stdin.write("\n")),
+      /** Ends the process without a word, and returns what it had said. */
+      kill: Effect.andThen(Effect.sync(() => child.kill("SIGKILL")), Stream.runCollect(Stream.fromQueue(lines)))
+    }
+  })
+
+const texts = (session: Session.Session) =>
+  session.history.content.flatMap((message) =>
+    message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
+  )
+
+const Platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
+
+const inFolder = <A, E, R>(f: (folder: string) => Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), f))).pipe(
+    Effect.provide(Platform)
+  )
+
+const files = (folder: string) =>
+  SessionStore.layerKeyValueStore().pipe(
+    Layer.provide(KeyValueStore.layerFileSystem(folder)),
+    Layer.provide(Platform)
+  )
+
+const sqlite = (filename: string) => SqliteSessionStore.layerFile({ filename, busyTimeout: "20 millis" })
+
+const load = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
+  Effect.provide(Effect.flatMap(SessionStore.SessionStore, (store) => store.load("shared")), Layer.fresh(layer))
+
+describe("sessions and processes", () => {
+  describe("kill -9 in the middle of a save", () => {
+    const chains = 5
+    const kills = 5
+
+    /** Kills one process after the other at random moments, each going on with what the one before has left. */
+    const chain = <E, R>(
+      kind: "files" | "sqlite",
+      path: string,
+      layer: Layer.Layer<SessionStore.SessionStore, E, R>
+    ) =>
+      Effect.gen(function*() {
+        let version = 0
+        for (let kill = 0; kill < kills; kill++) {
+          const process = yield* start("save", kind, path)
+          const said: Array<string> = []
+          const moment = yield* Random.nextIntBetween(1, 20)
+          while (said.length < moment) said.push(yield* process.line)
+          said.push(...yield* process.kill)
+          const saved = said.flatMap((line) => line.startsWith("saved ") ? [Number(line.slice(6))] : [])
+          const last = saved.at(-1) ?? version
+
+          const session = yield* load(layer)
+          assert.include([last, last + 1], session.version)
+          const versions = Array.from({ length: session.version }, (_, index) => index + 1)
+          assert.deepStrictEqual(
+            texts(session),
+            versions.flatMap((each) => [`${each} ask`, `${each} answer ${"x".repeat(each * 50)}`])
+          )
+          assert.deepStrictEqual(session.state, session.version === 0 ? {} : { last: session.version })
+          version = session.version
+        }
+        assert.isAbove(version, 0)
+      })
+
+    const repeat = <E, R>(f: (folder: string) => Effect.Effect<void, E, R>) =>
+      Effect.forEach(Array.from({ length: chains }), () => inFolder((folder) => Effect.scoped(f(folder))), {
+        concurrency: 3,
+        discard: true
+      })
+
+    it.live(`SQLite has the old session or the new one, ${chains * kills} times`, () =>
+      repeat((folder) => chain("sqlite", `${folder}/s.db`, sqlite(`${folder}/s.db`))))
+
+    it.live(`files have the old session or the new one, ${chains * kills} times`, () =>
+      repeat((folder) => chain("files", folder, files(folder))))
+  })
+
+  it.live("of two processes that save one version exactly one succeeds, every time", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const one = yield* start("race", "sqlite", `${folder}/s.db`)
+        const two = yield* start("race", "sqlite", `${folder}/s.db`)
+        const winners: Array<number> = []
+        for (let version = 0; version < 40; version++) {
+          assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
+          yield* one.go
+          yield* two.go
+          const outcomes = [[one.pid, yield* one.line], [two.pid, yield* two.line]] as const
+          const [won, lost] = outcomes[0][1].startsWith("saved") ? outcomes : [outcomes[1], outcomes[0]]
+          assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
+          winners.push(won[0])
+        }
+        assert.deepStrictEqual(
+          texts(yield* load(sqlite(`${folder}/s.db`))),
+          winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
+        )
+      })
+    ))
+
+  it.live("a lock held longer than the busy timeout is a typed error, and is over when it is released", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const filename = `${folder}/s.db`
+        const store = yield* SessionStore.SessionStore
+        const first = yield* store.save(Session.empty("shared"), { append: [] })
+        const other = yield* start("lock", "sqlite", filename)
+        assert.strictEqual(yield* other.line, "locked")
+
+        const error = yield* Effect.flip(store.save(first, { append: [] }))
+        assert.strictEqual(error.reason._tag, "SessionStoreUnavailable")
+        assert.strictEqual(
+          error.message,
+          "Session `shared`: the session store is not available for `save`: database is locked"
+        )
+        assert.deepStrictEqual(yield* store.load("shared"), first)
+
+        yield* other.go
+        assert.strictEqual(yield* other.line, "released")
+        assert.strictEqual((yield* store.save(first, { append: [] })).version, 2)
+      }).pipe(Effect.provide(sqlite(`${folder}/s.db`)))
+    ))
+
+  it.live("a folder that cannot be written is an error when the layer is built", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        // The superuser may write everywhere but in a file system that cannot be written
+        const readOnly = process.getuid?.() === 0 ? "/proc" : folder
+        if (readOnly === folder) yield* fs.chmod(folder, 0o555)
+        const error = yield* Effect.flip(
+          Effect.scoped(Layer.build(SqliteClient.layer({ filename: `${readOnly}/s.db` })))
+        )
+        assert.strictEqual(error._tag, "SqlError")
+        assert.strictEqual(error.reason._tag, "ConnectionError")
+        assert.strictEqual(
+          error.message,
+          `Could not open the database \`${readOnly}/s.db\`: unable to open database file`
+        )
+      })
+    ))
+})
