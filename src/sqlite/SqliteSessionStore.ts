@@ -155,15 +155,18 @@ const schemaVersion = 1
 /** Reads before it writes, so that opening an existing database waits for nobody. */
 const migrate = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'effect_agents_schema'`
-  if (tables.length === 0) yield* sql.withTransaction(createTables(sql))
+  if (tables.length > 0) return yield* checkTables(sql)
+  return yield* sql.withTransaction(Effect.andThen(createTables(sql), checkTables(sql)))
+})
 
-  const found = yield* sql<{ readonly version: number }>`
+/** Tables of these names that somebody else made, or a newer version of us, are found out before the first save. */
+const checkTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
+  const [row] = yield* sql<{ readonly version: number }>`
     SELECT version FROM effect_agents_schema WHERE name = 'sessions'
   `
-  const version = found[0]?.version ?? 0
-  if (version > schemaVersion) return yield* new SchemaTooNew({ found: version, supported: schemaVersion })
-
-  // Tables of these names that somebody else made are found out here, not in the first save
+  if (row !== undefined && row.version > schemaVersion) {
+    return yield* new SchemaTooNew({ found: row.version, supported: schemaVersion })
+  }
   yield* sql`SELECT id, version, length, state FROM effect_agents_sessions LIMIT 0`
   yield* sql`SELECT session_id, seq, message FROM effect_agents_session_messages LIMIT 0`
 })
