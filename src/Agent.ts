@@ -22,10 +22,10 @@ import type * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import * as Lifecycle from "./internal/lifecycle.ts"
+import * as Loop from "./internal/loop.ts"
 import * as ToolHandler from "./internal/toolHandler.ts"
 import * as Middleware from "./Middleware.ts"
 import * as StopCondition from "./StopCondition.ts"
-import * as ToolLoop from "./ToolLoop.ts"
 
 /**
  * @category type IDs
@@ -183,13 +183,13 @@ export const make = <
     instructions,
     toolkit: toolkit === undefined || !isToolkit(toolkit) ? toolkit : ToolHandler.fromToolkit(toolkit),
     stopWhen: withDefaults(stopWhen)
-  } as Omit<ToolLoop.Options, "middleware">
+  } as Omit<Loop.Options, "middleware">
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,
     remote: false,
     providers,
-    body: ToolLoop.body({ ...loop, middleware })
+    body: Loop.body({ ...loop, middleware })
   }))
 }
 
@@ -283,10 +283,7 @@ const aroundRun = (
   middleware: ReadonlyArray<Middleware.Any>,
   last: (request: Middleware.AgentRequest) => Stream.Stream<AgentRun.Part, any, any>
 ): (input: Input) => Stream.Stream<AgentRun.Part, any, any> => {
-  const around = Middleware.compose<Middleware.AgentRequest, typeof last>(
-    middleware.flatMap((m) => m.agent ?? []),
-    last
-  )
+  const around = Middleware.compose(middleware.flatMap((m) => m.agent ?? []), last)
   return (input) => around({ agent, prompt: input.prompt, session: input.session })
 }
 

@@ -181,9 +181,8 @@ export const make = <C extends Contribution | void, E = never, R = never, R2 = n
     afterRun: options.afterRun
   })
 
-const withCommitment =
-  (commitment: Commitment) => <E, R>(self: ContextProvider<E, R>): ContextProvider<E, R> =>
-    Object.assign(Object.create(Proto), self, { commitment })
+const withCommitment = (commitment: Commitment) => <E, R>(self: ContextProvider<E, R>): ContextProvider<E, R> =>
+  Object.assign(Object.create(Proto), self, { commitment })
 
 /**
  * Returns the provider with an `afterRun` whose failure is recorded and does not

@@ -8,12 +8,12 @@
  *
  * @since 0.1.0
  */
+import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
-import { identity } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "./AgentRun.ts"
@@ -86,16 +86,38 @@ export interface ToolRequest {
 export type ToolResult = Response.ToolResultPart<string, unknown, unknown>
 
 /**
+ * Stands for the failures of what a middleware is around: they pass through it, or
+ * are caught as a whole. It is never in the type of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface InnerError {
+  readonly "~effect-agents/Middleware/InnerError": never
+}
+
+/**
+ * Stands for the services of what a middleware is around. It is never in the type
+ * of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface InnerServices {
+  readonly "~effect-agents/Middleware/InnerServices": never
+}
+
+/**
  * Around a run. `next` may be called with another prompt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface AgentPlace<out E, out R> {
-  <E1, R1>(
+  (
     request: AgentRequest,
-    next: (request: AgentRequest) => Stream.Stream<AgentRun.Part, E1, R1>
-  ): Stream.Stream<AgentRun.Part, E | E1, R | R1>
+    next: (request: AgentRequest) => Stream.Stream<AgentRun.Part, InnerError, InnerServices>
+  ): Stream.Stream<AgentRun.Part, E, R>
 }
 
 /**
@@ -106,10 +128,16 @@ export interface AgentPlace<out E, out R> {
  * @since 0.1.0
  */
 export interface ModelPlace<out E, out R> {
-  <E1>(
+  (
     request: ModelRequest,
-    next: (request: ModelRequest) => Stream.Stream<Response.StreamPart<any, "deferred">, E1, LanguageModel.LanguageModel>
-  ): Stream.Stream<Response.StreamPart<any, "deferred">, E | E1, R | LanguageModel.LanguageModel>
+    next: (
+      request: ModelRequest
+    ) => Stream.Stream<
+      Response.StreamPart<any, "deferred">,
+      AiError.AiError | InnerError,
+      LanguageModel.LanguageModel | InnerServices
+    >
+  ): Stream.Stream<Response.StreamPart<any, "deferred">, E, R>
 }
 
 /**
@@ -120,10 +148,10 @@ export interface ModelPlace<out E, out R> {
  * @since 0.1.0
  */
 export interface ToolPlace<out E, out R> {
-  <E1>(
+  (
     request: ToolRequest,
-    next: (request: ToolRequest) => Stream.Stream<ToolResult, E1>
-  ): Stream.Stream<ToolResult, E | E1, R>
+    next: (request: ToolRequest) => Stream.Stream<ToolResult, InnerError, InnerServices>
+  ): Stream.Stream<ToolResult, E, R>
 }
 
 /**
@@ -135,9 +163,9 @@ export interface ToolPlace<out E, out R> {
 export interface Middleware<out E = never, out R = never> extends Pipeable {
   readonly [TypeId]: TypeId
   readonly name: string
-  readonly agent: AgentPlace<E, R> | undefined
-  readonly model: ModelPlace<E, R> | undefined
-  readonly tool: ToolPlace<E, R> | undefined
+  readonly agent: AgentPlace<E | InnerError, R | InnerServices> | undefined
+  readonly model: ModelPlace<E | InnerError, R | InnerServices> | undefined
+  readonly tool: ToolPlace<E | InnerError, R | InnerServices> | undefined
 }
 
 /**
@@ -180,9 +208,9 @@ const Proto = {
 export const make = <EA = never, RA = never, EM = never, RM = never, ET = never, RT = never>(
   name: string,
   places: {
-    readonly agent?: AgentPlace<EA, RA> | undefined
-    readonly model?: ModelPlace<EM, RM> | undefined
-    readonly tool?: ToolPlace<ET, RT> | undefined
+    readonly agent?: AgentPlace<EA | InnerError, RA | InnerServices> | undefined
+    readonly model?: ModelPlace<EM | InnerError, RM | InnerServices> | undefined
+    readonly tool?: ToolPlace<ET | InnerError, RT | InnerServices> | undefined
   }
 ): Middleware<EA | EM | ET, RA | RM | RT> =>
   Object.assign(Object.create(Proto), {
@@ -193,16 +221,18 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
   })
 
 /**
- * Composes the functions of one place, the first being the outermost.
+ * Composes the functions of one place around `last`, the first being the
+ * outermost. What they fail with and what they need is known to the agent that
+ * has the middleware, not here.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const compose = <Request, Next extends (request: Request) => unknown>(
-  places: ReadonlyArray<(request: Request, next: Next) => ReturnType<Next>>,
-  last: Next
-): Next =>
-  places.reduceRight<Next>(
-    (next, place) => identity((request: Request) => place(request, next)) as Next,
+export const compose = <Request, A, E, R>(
+  places: ReadonlyArray<(request: Request, next: (request: Request) => any) => Stream.Stream<A, any, any>>,
+  last: (request: Request) => Stream.Stream<A, E, R>
+): (request: Request) => Stream.Stream<A, any, R> =>
+  places.reduceRight<(request: Request) => Stream.Stream<A, any, R>>(
+    (next, place) => (request) => place(request, next),
     last
   )

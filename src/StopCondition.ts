@@ -113,8 +113,10 @@ export const duration = (input: Duration.Input): StopCondition => {
  * @since 0.1.0
  */
 export const toolCalled = (...names: ReadonlyArray<string>): StopCondition =>
-  when("tool-called", ({ steps }) =>
-    steps[steps.length - 1].toolCalls.some((call) => !call.isFailure && names.includes(call.name)))
+  when(
+    "tool-called",
+    ({ steps }) => steps[steps.length - 1].toolCalls.some((call) => !call.isFailure && names.includes(call.name))
+  )
 
 /**
  * Stops after a step for which the predicate holds; `reason` becomes the stop

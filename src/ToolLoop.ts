@@ -8,58 +8,45 @@
  *
  * @since 0.1.0
  */
-import * as AiError from "effect/ai/AiError"
+import type * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
-import type * as Tool from "effect/ai/Tool"
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
-import type { ModelEnd, ModelSpan } from "./internal/instrumentation.ts"
-import * as Lifecycle from "./internal/lifecycle.ts"
-import { callModel, finishedWithError, promote } from "./internal/modelCall.ts"
-import { compose, interrupted, toMessages, toStep } from "./internal/step.ts"
-import { type Call, StepBuilder, type StreamPart } from "./internal/stepBuilder.ts"
+import { callModel, promote } from "./internal/modelCall.ts"
+import { interrupted, toMessages, toStep } from "./internal/step.ts"
+import { StepBuilder, type StreamPart } from "./internal/stepBuilder.ts"
 import * as ToolCalls from "./internal/toolCalls.ts"
-import * as ToolHandler from "./internal/toolHandler.ts"
-import * as Middleware from "./Middleware.ts"
-import type * as StopCondition from "./StopCondition.ts"
+import type * as ToolHandler from "./internal/toolHandler.ts"
+import type * as Middleware from "./Middleware.ts"
 
 // -----------------------------------------------------------------------------
 // References
 // -----------------------------------------------------------------------------
 
-/**
- * How many tool calls of one step run at the same time. Default: 8.
- *
- * @category references
- * @since 0.1.0
- */
-export const ToolConcurrency = Context.Reference<number>("effect-agents/ToolLoop/ToolConcurrency", {
-  defaultValue: () => 8
-})
-
-/**
- * How long a tool may take. Then it is interrupted, the model is told, and the run
- * goes on. Annotate a tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`)
- * or provide it for all tools of a run. Default: no limit.
- *
- * @category references
- * @since 0.1.0
- */
-export const ToolTimeout = Context.Reference<Duration.Input | undefined>("effect-agents/ToolLoop/ToolTimeout", {
-  defaultValue: () => undefined
-})
+export {
+  /**
+   * How many tool calls of one step run at the same time. Default: 8.
+   *
+   * @category references
+   * @since 0.1.0
+   */
+  ToolConcurrency,
+  /**
+   * How long a tool may take. Then it is interrupted, the model is told, and the
+   * run goes on. Annotate a tool with it
+   * (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`) or provide it for all
+   * tools of a run. Default: no limit.
+   *
+   * @category references
+   * @since 0.1.0
+   */
+  ToolTimeout
+} from "./internal/toolCalls.ts"
 
 // -----------------------------------------------------------------------------
 // State
@@ -135,7 +122,11 @@ export const ask = (
 ): Stream.Stream<StreamPart, AiError.AiError, LanguageModel.LanguageModel> =>
   Stream.mapArrayEffect(
     Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) =>
-      callModel(request, model, middleware.flatMap((m) => m.model ?? [])))),
+      callModel(
+        request,
+        model,
+        middleware.flatMap((m) => m.model ?? [])
+      ))),
     (parts) => {
       const error = parts.find((part) => part.type === "error")
       return error === undefined ? Exit.succeed(parts) : Exit.fail(promote(error))
@@ -168,8 +159,6 @@ export const answer = (
       toolkit: options.toolkit,
       middleware: (options.middleware ?? []).flatMap((m) => m.tool ?? []),
       context,
-      concurrency: Context.get(context, ToolConcurrency),
-      timeout: timeoutIn(context),
       startSpan: undefined
     })
     return Effect.map(
@@ -177,378 +166,6 @@ export const answer = (
         Effect.sync(() => new ToolCalls.ToolCalls(runner, builder.calls ?? [], Infinity)),
         (calls) => calls.stop() ?? Effect.void
       ),
-      (calls) =>
-        Stream.fromPull(Effect.succeed(pullResults(calls)))
+      (calls) => Stream.fromPull(Effect.succeed(calls.pull))
     )
   }))
-
-const pullResults = (calls: ToolCalls.ToolCalls): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> =>
-  Effect.flatMap(calls.wait, () => {
-    const out = calls.take()
-    if (isNonEmpty(out)) return Exit.succeed(out)
-    return calls.failure !== undefined ? Exit.failCause(calls.failure) : calls.done ? Cause.done() : pullResults(calls)
-  })
-
-// -----------------------------------------------------------------------------
-// The run
-// -----------------------------------------------------------------------------
-
-/**
- * What the loop needs to know of an agent.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  readonly instructions: string | undefined
-  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
-  readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
-  readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
-}
-
-/**
- * Creates the body of a run: what is between its providers.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const body = (
-  options: Options
-): (run: Lifecycle.Run, contributions: Lifecycle.Contributions) => Effect.Effect<Lifecycle.Body, unknown> => {
-  const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
-  const toolCallLimit = Math.min(Infinity, ...limits)
-  return (run, contributions) => {
-    const open = (own: ToolHandler.WithHandler | undefined): Exit.Exit<Lifecycle.Body, AgentError.AgentError> => {
-      const duplicate = findDuplicate(own, contributions.toolkits)
-      if (duplicate !== undefined) return Exit.fail(run.error(duplicate))
-      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
-      if (own !== undefined) toolkits.unshift(own)
-      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      return run.prompt.content.every(isSystem) && contributions.messages.length === 0
-        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : Exit.succeed(new Loop(run, options, contributions, toolkit, toolCallLimit))
-    }
-    const { toolkit } = options
-    return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), open)
-      : open(toolkit)
-  }
-}
-
-const isSystem = (message: Prompt.Message): boolean => message.role === "system"
-
-const findDuplicate = (
-  own: ToolHandler.WithHandler | undefined,
-  contributed: Lifecycle.Contributions["toolkits"]
-): AgentError.DuplicateTool | undefined => {
-  const names = new Set(Object.keys(own?.tools ?? {}))
-  for (const { provider, toolkit } of contributed) {
-    for (const tool of Object.keys(toolkit.tools)) {
-      if (names.has(tool)) return new AgentError.DuplicateTool({ provider, tool })
-      names.add(tool)
-    }
-  }
-  return undefined
-}
-
-type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
-
-/**
- * The mutable state of one run's steps, behind one pull.
- *
- * ask -> asking -> (answering ->) ask ... -> stopping
- *
- * It is not composed from stream operators: each of them costs more than
- * everything that happens here for a part.
- */
-class Loop implements Lifecycle.Body {
-  readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
-  private readonly messages: Array<Prompt.Message>
-  private phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
-  private readonly run: Lifecycle.Run
-  private readonly options: Options
-  private readonly model: LanguageModel.LanguageModel
-  private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, never>>
-  private readonly runner: ToolCalls.Runner
-  private readonly toolCallLimit: number
-  private readonly transcriptFrom: number
-  private readonly startedAt: number
-  private readonly clock: Clock.Clock
-  // finished steps
-  private readonly steps: Array<AgentRun.Step> = []
-  private usage: AgentRun.Usage = AgentRun.emptyUsage
-  private toolCallCount = 0
-  // the step in progress
-  private builder: StepBuilder | undefined = undefined
-  private modelPull: Lifecycle.PartPull = Effect.never
-  private modelScope: Scope.Closeable | undefined = undefined
-  private modelSpan: ModelSpan | undefined = undefined
-  private toolCalls: ToolCalls.ToolCalls | undefined = undefined
-  // the end
-  private forced: StopCondition.StopCondition | undefined = undefined
-  private stopReason: AgentRun.StopReason = "stop"
-  private failure: Cause.Cause<unknown> = Cause.empty
-
-  constructor(
-    run: Lifecycle.Run,
-    options: Options,
-    contributions: Lifecycle.Contributions,
-    toolkit: ToolHandler.WithHandler | undefined,
-    toolCallLimit: number
-  ) {
-    const { context, definition, session, span } = run
-    this.run = run
-    this.options = options
-    this.toolCallLimit = toolCallLimit
-    this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.clock.currentTimeMillisUnsafe()
-    const middleware = [...options.middleware, ...contributions.middleware]
-    this.modelPlaces = middleware.flatMap((m) => m.model ?? [])
-    const instructions = [options.instructions ?? [], ...contributions.instructions].flat().join("\n\n")
-    const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
-    this.messages = [...system, ...history, ...prompt]
-    this.transcriptFrom = system.length + history.length
-    this.runner = new ToolCalls.Runner({
-      agent: definition.name,
-      session,
-      toolkit,
-      middleware: middleware.flatMap((m) => m.tool ?? []),
-      context: Context.add(context, Lifecycle.ParentRun, run),
-      concurrency: Context.get(context, ToolConcurrency),
-      timeout: timeoutIn(context),
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
-    })
-    span?.onInput(instructions, this.messages.slice(system.length))
-  }
-
-  advance(): Lifecycle.PartPull {
-    switch (this.phase) {
-      case "asking":
-        return this.modelPull
-      case "answering":
-        return this.drain()
-      case "ask":
-        return this.openModel()
-      case "failing":
-        return this.run.fail(this.failure)
-      case "stopping":
-        return this.run.complete({
-          text: this.steps[this.steps.length - 1].text,
-          usage: this.usage,
-          steps: this.steps,
-          stopReason: this.stopReason,
-          transcript: Prompt.fromMessages(this.messages.slice(this.transcriptFrom))
-        })
-    }
-  }
-
-  // --- ask ------------------------------------------------------------------
-
-  private openModel(): Lifecycle.PartPull {
-    this.phase = "asking"
-    this.builder = new StepBuilder()
-    const scope = this.modelScope = Scope.makeUnsafe()
-    const request = this.request()
-    const span = this.modelSpan = this.run.span?.startModel(request)
-    const open = Effect.suspend(() =>
-      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces).channel, scope)
-    )
-    return Effect.matchCauseEffect(span === undefined ? open : Effect.provideContext(open, span.context), {
-      onFailure: (cause) => this.modelFailed(cause),
-      onSuccess: (pull) =>
-        this.modelPull = Effect.matchCauseEffect(
-          span === undefined ? pull : Effect.provideContext(pull, span.context),
-          this.modelHandlers
-        )
-    })
-  }
-
-  private request(): Middleware.ModelRequest {
-    const content = this.messages.slice()
-    return {
-      agent: this.run.definition.name,
-      session: this.run.session,
-      steps: this.steps.slice(),
-      transcript: content.slice(this.transcriptFrom),
-      prompt: Prompt.fromMessages(content),
-      toolkit: this.runner.tools.toolkit,
-      toolChoice: this.forced === undefined ? "auto" : "none"
-    }
-  }
-
-  private readonly modelHandlers = {
-    onSuccess: (parts: readonly [StreamPart, ...Array<StreamPart>]) => this.onParts(parts),
-    onFailure: (cause: Cause.Cause<unknown>) => this.onModelEnd(cause)
-  }
-
-  /** The same array goes on to the consumer. */
-  private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
-    const builder = this.builder!
-    for (let i = 0; i < parts.length; i++) builder.add(parts[i])
-    this.modelSpan?.onParts(parts)
-    if (builder.error === undefined) return Exit.succeed(parts)
-    const before = parts.slice(0, parts.indexOf(builder.error))
-    const cause = Cause.fail(promote(builder.error))
-    return isNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
-  }
-
-  private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
-    if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
-    const close = Scope.closeUnsafe(this.modelScope!, Exit.void)
-    if (close === undefined) return this.afterModel()
-    return Effect.flatMap(this.run.closing(this.run.definition.name, close), () => this.afterModel())
-  }
-
-  private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
-    if (!Cause.hasInterruptsOnly(cause)) this.endModelSpan({ _tag: "Failed", cause })
-    return this.run.fail(cause)
-  }
-
-  private endModelSpan(end: ModelEnd): void {
-    const span = this.modelSpan
-    this.modelSpan = undefined
-    span?.end(end)
-  }
-
-  private modelEnd(tag: "Finished" | "Cancelled"): ModelEnd {
-    const { finishReason, usage } = this.builder!
-    return { _tag: tag, finishReason, usage, content: this.builder!.content() }
-  }
-
-  /** The model has said everything: answer its calls, or end the step. */
-  private afterModel(): Lifecycle.PartPull {
-    const { calls, finishReason = "unknown" } = this.builder!
-    this.modelScope = undefined
-    if (finishReason === "error") return this.modelFailed(Cause.fail(finishedWithError))
-    if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
-    if (calls === undefined) {
-      const parts: Parts = [this.endStep([], [], [])]
-      if (this.forced !== undefined) return this.stopNext(this.forced.reason, parts)
-      // the provider wants to go on with its own tools
-      return finishReason === "pause" ? this.afterStep(parts) : this.stopNext(finishReason, parts)
-    }
-    if (this.forced !== undefined) return this.deny(calls, this.forced.reason, "No more tools may be called in this run")
-    if (finishReason === "length" || finishReason === "content-filter") {
-      return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
-    }
-    this.toolCalls = new ToolCalls.ToolCalls(this.runner, calls, this.toolCallLimit - this.toolCallCount)
-    this.phase = "answering"
-    return this.drain()
-  }
-
-  // --- answer ---------------------------------------------------------------
-
-  private drain(): Lifecycle.PartPull {
-    const toolCalls = this.toolCalls!
-    const out: Array<AgentRun.Part> = toolCalls.take()
-    if (toolCalls.failure !== undefined) {
-      return isNonEmpty(out) ? this.failNext(toolCalls.failure, out) : this.run.fail(toolCalls.failure)
-    }
-    if (!toolCalls.done) {
-      return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait, () => this.drain())
-    }
-    const results = toolCalls.results as Array<Middleware.ToolResult>
-    for (const executed of toolCalls.executed) if (executed) this.toolCallCount++
-    out.push(this.endStep(this.builder!.calls!, results, toolCalls.executed))
-    return this.afterStep(out as Parts)
-  }
-
-  /** Answers for calls that may not run, and stops. */
-  private deny(calls: ReadonlyArray<Call>, stopReason: AgentRun.StopReason, reason: string): Lifecycle.PartPull {
-    const results = calls.map((call) => ToolHandler.notExecuted(call, "execution-denied", reason))
-    const end = this.endStep(calls, results, calls.map(() => false))
-    return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
-  }
-
-  // --- between steps --------------------------------------------------------
-
-  private endStep(
-    calls: ReadonlyArray<Call>,
-    results: ReadonlyArray<Middleware.ToolResult>,
-    executed: ReadonlyArray<boolean>
-  ): AgentRun.StepEnd {
-    const builder = this.builder!
-    const step = toStep(this.steps.length, builder, calls, results, executed)
-    for (const message of toMessages(builder, results)) this.messages.push(message)
-    this.steps.push(step)
-    this.usage = AgentRun.addUsage(this.usage, step.usage)
-    this.builder = undefined
-    this.toolCalls = undefined
-    return { type: "step-end", step }
-  }
-
-  private afterStep(parts: Parts): Lifecycle.PartPull {
-    const held = this.condition()
-    if (Exit.isFailure(held)) return this.failNext(held.cause, parts)
-    const condition = held.value
-    if (condition?.then === "stop") return this.stopNext(condition.reason, parts)
-    if (condition?.then === "fail") {
-      const { steps, usage } = this
-      return this.failNext(
-        Cause.fail(this.run.error(new AgentError.LimitReached({ limit: condition.reason, steps, usage }))),
-        parts
-      )
-    }
-    this.forced = condition
-    this.phase = "ask"
-    parts.push({ type: "step-start", index: this.steps.length })
-    return Exit.succeed(parts)
-  }
-
-  /** The first condition that holds. Predicates are the user's: what they throw fails the run. */
-  private condition(): Exit.Exit<StopCondition.StopCondition | undefined> {
-    const { clock, startedAt, steps, usage } = this
-    const progress: StopCondition.Progress = {
-      steps,
-      usage,
-      get elapsed() {
-        return clock.currentTimeMillisUnsafe() - startedAt
-      }
-    }
-    return Effect.runSyncExit(Effect.sync(() => this.options.stopWhen.find((condition) => condition.holds(progress))))
-  }
-
-  private stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    this.stopReason = reason
-    this.phase = "stopping"
-    return Exit.succeed(parts)
-  }
-
-  private failNext(cause: Cause.Cause<unknown>, parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]) {
-    this.failure = cause
-    this.phase = "failing"
-    return Exit.succeed(parts)
-  }
-
-  // --- the end --------------------------------------------------------------
-
-  stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
-    const tools = this.toolCalls?.stop()
-    if (tools !== undefined || this.modelScope === undefined) return tools
-    const close = Scope.closeUnsafe(this.modelScope, exit) ?? Effect.void
-    if (this.modelSpan === undefined) return close
-    return Effect.onExit(close, () => Effect.sync(() => this.endModelSpan(this.modelEnd("Cancelled"))))
-  }
-
-  partial(): Omit<AgentRun.Partial, "totalUsage"> {
-    const { builder, steps } = this
-    return {
-      text: builder?.text() ?? steps[steps.length - 1]?.text ?? "",
-      usage: builder === undefined ? this.usage : AgentRun.addUsage(this.usage, builder.usage),
-      steps
-    }
-  }
-}
-
-const timeoutIn = (context: Context.Context<never>) => {
-  const ambient = Context.get(context, ToolTimeout)
-  return (tool: Tool.Any): Duration.Duration | undefined => {
-    const timeout = tool.annotations.mapUnsafe.has(ToolTimeout.key)
-      ? Context.get(tool.annotations, ToolTimeout)
-      : ambient
-    return timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout)
-  }
-}
-
-const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0

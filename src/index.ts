@@ -9,6 +9,9 @@
  */
 
 /** @since 0.1.0 */
+export * as Agent from "./Agent.ts"
+
+/** @since 0.1.0 */
 export * as AgentError from "./AgentError.ts"
 
 /** @since 0.1.0 */
@@ -25,6 +28,9 @@ export * as Middleware from "./Middleware.ts"
 
 /** @since 0.1.0 */
 export * as Session from "./Session.ts"
+
+/** @since 0.1.0 */
+export * as SessionHistory from "./SessionHistory.ts"
 
 /** @since 0.1.0 */
 export * as SessionStore from "./SessionStore.ts"

@@ -20,7 +20,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Pull from "effect/Pull"
+import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../AgentError.ts"
@@ -62,7 +62,9 @@ export interface Body {
 export interface Contributions {
   readonly instructions: Array<string>
   readonly messages: Array<Prompt.Message>
-  readonly toolkits: Array<{ readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }>
+  readonly toolkits: Array<
+    { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
+  >
   readonly middleware: Array<Middleware.Middleware<unknown, never>>
 }
 
@@ -201,7 +203,7 @@ export class Run {
     const all = this.contributions
     started.contribution = contribution
     if (contribution.instructions !== undefined) all.instructions.push(contribution.instructions)
-    if (contribution.messages !== undefined) for (const message of contribution.messages) all.messages.push(message)
+    if (contribution.messages !== undefined) { for (const message of contribution.messages) all.messages.push(message) }
     // what it needs is in the context that the run captures, like what the provider needs
     if (contribution.middleware !== undefined) {
       all.middleware.push(contribution.middleware as Middleware.Middleware<unknown, never>)

@@ -20,11 +20,14 @@ import type { StreamPart } from "./stepBuilder.ts"
 export const callModel = (
   request: Middleware.ModelRequest,
   model: LanguageModel.LanguageModel,
-  middleware: ReadonlyArray<Middleware.ModelPlace<any, never>>
+  middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>
 ): Stream.Stream<StreamPart, any> => {
   if (middleware.length === 0) return streamText(model, request)
-  const around = Middleware.compose<Middleware.ModelRequest, typeof throughContext>(middleware, throughContext)
-  return Stream.provideService(around(request), LanguageModel.LanguageModel, model)
+  return Stream.provideService(
+    Middleware.compose(middleware, throughContext)(request),
+    LanguageModel.LanguageModel,
+    model
+  )
 }
 
 const throughContext = (
@@ -75,4 +78,3 @@ export const finishedWithError = AiError.make({
   method: "ask",
   reason: new AiError.UnknownError({ description: "The model finished with reason `error`" })
 })
-

@@ -89,4 +89,3 @@ export const compose = (
   )
   return { system, history: Session.close(history, { except: new Set(answered) }), prompt: Session.close(own) }
 }
-

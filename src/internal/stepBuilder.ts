@@ -76,7 +76,9 @@ export class StepBuilder {
           this.slots.push(Parts.promptToolResult({ ...part, result: part.encodedResult }, part.metadata))
           const call = this.providerCalls?.find((call) => call.id === part.id)
           if (call !== undefined && part.isFailure) {
-            this.providerCalls = this.providerCalls!.map((other) => other === call ? { ...call, isFailure: true } : other)
+            this.providerCalls = this.providerCalls!.map((other) =>
+              other === call ? { ...call, isFailure: true } : other
+            )
           }
         }
         return
@@ -94,7 +96,6 @@ export class StepBuilder {
       }
       case "error": {
         this.error = part
-        return
       }
     }
   }

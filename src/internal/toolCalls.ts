@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../Middleware.ts"
@@ -22,6 +23,28 @@ import * as ToolHandler from "./toolHandler.ts"
 const highWater = 256
 
 /**
+ * How many tool calls of one step run at the same time. Default: 8.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ToolConcurrency = Context.Reference<number>("effect-agents/ToolLoop/ToolConcurrency", {
+  defaultValue: () => 8
+})
+
+/**
+ * How long a tool may take. Then it is interrupted, the model is told, and the run
+ * goes on. Annotate a tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`)
+ * or provide it for all tools of a run. Default: no limit.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ToolTimeout = Context.Reference<Duration.Input | undefined>("effect-agents/ToolLoop/ToolTimeout", {
+  defaultValue: () => undefined
+})
+
+/**
  * What the calls of every step of a run have in common.
  *
  * @category models
@@ -31,10 +54,8 @@ export interface Tools {
   readonly agent: string
   readonly session: string | undefined
   readonly toolkit: ToolHandler.WithHandler | undefined
-  readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, never>>
+  readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
-  readonly concurrency: number
-  readonly timeout: (tool: Tool.Any) => Duration.Duration | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
 }
 
@@ -46,17 +67,19 @@ export interface Tools {
  */
 export class Runner {
   readonly tools: Tools
+  readonly concurrency: number
   private readonly prepared = new Map<string, Prepared>()
 
   constructor(tools: Tools) {
     this.tools = tools
+    this.concurrency = Context.get(tools.context, ToolConcurrency)
   }
 
   /** The way to run this tool, or undefined when the run does not have it. */
   find(name: string): Prepared | undefined {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
-      const { context, middleware, timeout, toolkit } = this.tools
+      const { context, middleware, toolkit } = this.tools
       const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
       if (toolkit === undefined || tool === undefined) return undefined
       const resolved = ToolHandler.resolve(toolkit, tool, context)
@@ -66,7 +89,7 @@ export class Runner {
         handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
         context: merged,
         fork: Effect.runForkWith(merged),
-        timeout: timeout(tool)
+        timeout: timeoutOf(tool, context)
       }
       this.prepared.set(name, prepared)
     }
@@ -76,6 +99,12 @@ export class Runner {
   get names(): ReadonlyArray<string> {
     return Object.keys(this.tools.toolkit?.tools ?? {})
   }
+}
+
+const timeoutOf = (tool: Tool.Any, context: Context.Context<never>): Duration.Duration | undefined => {
+  const annotated = tool.annotations.mapUnsafe.has(ToolTimeout.key)
+  const timeout = Context.get(annotated ? tool.annotations : context, ToolTimeout)
+  return timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout)
 }
 
 interface Prepared {
@@ -117,8 +146,8 @@ export class ToolCalls {
     this.calls = calls
     this.allowance = allowance
     this.pending = calls.length
-    this.results = new Array(calls.length)
-    this.executed = new Array(calls.length).fill(false)
+    this.results = calls.map(() => undefined)
+    this.executed = calls.map(() => false)
     this.launch()
   }
 
@@ -141,6 +170,15 @@ export class ToolCalls {
     this.wake = () => resume(Effect.void)
   })
 
+  /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
+  readonly pull: Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> = Effect
+    .suspend(() => {
+      const [first, ...rest] = this.take()
+      if (first !== undefined) return Exit.succeed([first, ...rest] as const)
+      if (this.failure !== undefined) return Exit.failCause(this.failure)
+      return this.done ? Cause.done() : Effect.flatMap(this.wait, () => this.pull)
+    })
+
   /** Interrupts what still runs and waits for it; undefined when nothing does. */
   stop(): Effect.Effect<void> | undefined {
     if (this.running.size === 0 && this.abandoned.size === 0) return undefined
@@ -155,7 +193,7 @@ export class ToolCalls {
   }
 
   private launch(): void {
-    const { concurrency } = this.runner.tools
+    const { concurrency } = this.runner
     while (this.next < this.calls.length && this.running.size < concurrency && this.failure === undefined) {
       this.start(this.next++)
     }
@@ -281,20 +319,23 @@ interface Running {
 
 /** Runs a handler through the middleware: its results become a stream, and the first final one of theirs is the result. */
 const throughMiddleware = (
-  middleware: ReadonlyArray<Middleware.ToolPlace<any, never>>,
+  middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
   handler: ToolHandler.Handler
 ): ToolHandler.Handler => {
-  const around = Middleware.compose<
-    Middleware.ToolRequest,
-    (request: Middleware.ToolRequest) => Stream.Stream<Middleware.ToolResult, unknown>
-  >(middleware, (request) =>
-    Stream.callback<Middleware.ToolResult, unknown>((queue) =>
-      handler(request, (result) => Effect.asVoid(Queue.offer(queue, result))).pipe(
-        Effect.flatMap((result) => Queue.offer(queue, result)),
-        // also when the handler interrupts its own fiber
-        Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
-        Effect.exit
-      ), { bufferSize: highWater }))
+  const around = Middleware.compose(
+    middleware,
+    (request: Middleware.ToolRequest) =>
+      Stream.callback<Middleware.ToolResult, unknown>(
+        (queue) =>
+          handler(request, (result) => Effect.asVoid(Queue.offer(queue, result))).pipe(
+            Effect.flatMap((result) => Queue.offer(queue, result)),
+            // also when the handler interrupts its own fiber
+            Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+            Effect.exit
+          ),
+        { bufferSize: highWater }
+      )
+  )
   return (request, preliminary) =>
     Effect.suspend(() => {
       let last: Middleware.ToolResult | undefined

@@ -122,7 +122,9 @@ export const unknownTool = (
  * @since 0.1.0
  */
 export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.Context<never>): Resolved => {
-  const owner = isMerged(toolkit) ? toolkit[MergedTypeId].find(({ tools }) => Object.hasOwn(tools, tool.name))! : toolkit
+  const owner = isMerged(toolkit)
+    ? toolkit[MergedTypeId].find(({ tools }) => Object.hasOwn(tools, tool.name))!
+    : toolkit
   const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
   return isHandler(own)
     ? { handler: direct(tool, own.handler), context: own.context }
@@ -156,6 +158,27 @@ export const merge = (toolkits: ReadonlyArray<WithHandler>): WithHandler => {
   const handle = (name: string, ...args: [any, any?, any?]) =>
     toolkits.find((toolkit) => Object.hasOwn(toolkit.tools, name))!.handle(name, ...args)
   return Object.assign({ tools, handle } as WithHandler, { [MergedTypeId]: toolkits })
+}
+
+/**
+ * Finds a tool that a provider contributes although the run already has one of its
+ * name.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const findDuplicate = (
+  own: WithHandler | undefined,
+  contributed: ReadonlyArray<{ readonly provider: string; readonly toolkit: WithHandler }>
+): { readonly provider: string; readonly tool: string } | undefined => {
+  const names = new Set(Object.keys(own?.tools ?? {}))
+  for (const { provider, toolkit } of contributed) {
+    for (const tool of Object.keys(toolkit.tools)) {
+      if (names.has(tool)) return { provider, tool }
+      names.add(tool)
+    }
+  }
+  return undefined
 }
 
 const isMerged = (
