@@ -139,18 +139,15 @@ console.log(JSON.stringify([...loaded]))
   })
 
   it("internal modules are out of reach", () => {
-    const internal = sources.find((path) => path.startsWith("internal/"))!
-    const program = `const codes = []
-for (const path of ["effect-agents/${internal}", "effect-agents/index", "effect-agents/dist/index.js"]) {
-  await import(path).then(() => codes.push("loaded"), (error) => codes.push(error.code))
+    const internal = sources.filter((path) => path.split("/").includes("internal"))
+    assert.isNotEmpty(internal)
+    const program = `const loaded = []
+for (const path of ${JSON.stringify([...internal, "index", "dist/index.js"])}) {
+  await import("effect-agents/" + path).then(() => loaded.push(path), () => {})
 }
-console.log(JSON.stringify(codes))
+console.log(JSON.stringify(loaded))
 `
-    assert.deepStrictEqual(run("internal.js", program), [
-      "ERR_PACKAGE_PATH_NOT_EXPORTED",
-      "ERR_PACKAGE_PATH_NOT_EXPORTED",
-      "ERR_MODULE_NOT_FOUND"
-    ])
+    assert.deepStrictEqual(run("internal.js", program), [])
   })
 
   it.each(Object.entries(subpaths))("the subpath %s loads, when its optional packages are there", (

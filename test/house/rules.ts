@@ -84,8 +84,10 @@ const bracesAllowed = ["effect/Function", "effect/Pipeable", "effect/Types"]
 const isWholeModule = (from: string, specifier: string): boolean =>
   specifier.startsWith(".")
     // internal modules have no name that says the noun
-    ? !resolve(from, specifier)?.startsWith("internal/")
+    ? !isInternal(resolve(from, specifier) ?? "")
     : specifier.startsWith("effect/")
+
+const isInternal = (path: string): boolean => path.split("/").slice(0, -1).includes("internal")
 
 const checkRelative = (from: string, { runtime, specifier }: Import): Array<string> => {
   const to = resolve(from, specifier)
@@ -219,7 +221,7 @@ const constructOf = (node: Node): string | undefined => {
 // -----------------------------------------------------------------------------
 
 const checkDocs = (source: Source): Array<string> => {
-  if (source.path.startsWith("internal/")) return []
+  if (isInternal(source.path)) return []
   const program = parse(source)
   const complaints: Array<string> = []
   const first = /^\s*\/\*\*([\s\S]*?)\*\//.exec(source.text)?.[1]
