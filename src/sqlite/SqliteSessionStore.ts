@@ -6,6 +6,28 @@
  * succeeds, and a process that dies in a save leaves the session as it was. A save writes what it appends, not the whole
  * history.
  *
+ * **Example** (Two savers of one version)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Prompt } from "effect/ai"
+ * import * as SessionStore from "effect-agents/SessionStore"
+ * import { SqliteSessionStore } from "effect-agents/sqlite"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* SessionStore.SessionStore
+ *   const session = yield* store.load("user-7")
+ *   yield* store.save(session, { append: Prompt.make("Will it rain in Oslo?").content })
+ *   return yield* store.save(session, { append: Prompt.make("And in Rome?").content }).pipe(
+ *     Effect.as("saved"),
+ *     Effect.catchReason("SessionError", "SessionConflict", (reason) => Effect.succeed(reason.message))
+ *   )
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, SqliteSessionStore.layerFile({ filename: ":memory:" }))).then(console.log)
+ * // => the save was made from version 0, but version 1 is stored; load it again
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"

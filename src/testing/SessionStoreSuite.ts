@@ -4,19 +4,21 @@
  * A case is an `Effect` that succeeds when the store behaves and fails with a `SuiteFailure` that says what it did instead.
  * The cases use ids of their own, so one store can run them all.
  *
- * **Example** (Running the suite with vitest)
+ * With vitest a case is a test: `for (const { effect, name } of cases) it.effect(name, () => Effect.provide(effect, layer))`.
+ *
+ * **Example** (Checking a store)
  *
  * ```ts
- * import { describe, it } from "@effect/vitest"
  * import { Effect } from "effect"
  * import * as SessionStore from "effect-agents/SessionStore"
  * import { SessionStoreSuite } from "effect-agents/testing"
  *
- * describe("my store", () => {
- *   for (const { effect, name } of SessionStoreSuite.cases) {
- *     it.effect(name, () => Effect.provide(effect, SessionStore.layerMemory))
- *   }
- * })
+ * const check = Effect.forEach(SessionStoreSuite.cases, ({ effect }) => effect, { discard: true }).pipe(
+ *   Effect.as("the store behaves"),
+ *   Effect.provide(SessionStore.layerMemory)
+ * )
+ *
+ * Effect.runPromise(check).then(console.log) // => the store behaves
  * ```
  *
  * @since 0.1.0
