@@ -184,25 +184,50 @@ console.log(JSON.stringify(result))
     assert.include(check("wrong.ts", `import * as barrel from "effect-agents"\nbarrel.Nothing\n`), "TS2339")
   })
 
-  it("a program that keeps a session in SQLite type-checks and runs", () => {
-    const program = `import * as Prompt from "effect/ai/Prompt"
+  it("an agent with a tool, a session in SQLite and a scripted model type-checks and runs", () => {
+    const program = `import * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
-import { SessionStore } from "effect-agents"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { Agent, SessionHistory, SessionStore } from "effect-agents"
+import type * as AgentRun from "effect-agents/AgentRun"
 import { SqliteSessionStore } from "effect-agents/sqlite"
+import { ScriptedModel } from "effect-agents/testing"
 
-const store = SqliteSessionStore.layerFile({ filename: "sessions.db" })
+const Weather = Tool.make("get_weather", {
+  parameters: Schema.Struct({ city: Schema.String }),
+  success: Schema.String
+})
+const toolkit = Toolkit.make(Weather)
+const assistant = Agent.make("assistant", { toolkit, providers: [SessionHistory.provider] })
 
+const result: Effect.Effect<AgentRun.Result, unknown, Agent.Services<typeof assistant>> = Agent.run(assistant, {
+  prompt: "Will it rain in Oslo?",
+  session: "user-7"
+})
 const program = Effect.gen(function*() {
+  const { steps, text } = yield* result
   const sessions = yield* SessionStore.SessionStore
-  const before = yield* sessions.load("user-7")
-  const after = yield* sessions.save(before, { append: Prompt.make("Will it rain?").content })
-  return [before.version, before.history.content.length, after.version, after.history.content.length]
+  const { history, version } = yield* sessions.load("user-7")
+  return { text, steps: steps.length, version, roles: history.content.map((message) => message.role) }
 })
 
-const versions: Effect.Effect<Array<number>, unknown> = Effect.provide(program, store)
-Effect.runPromise(versions).then((_) => console.log(JSON.stringify(_)))
+const layer = Layer.mergeAll(
+  SqliteSessionStore.layerFile({ filename: "sessions.db" }),
+  toolkit.toLayer({ get_weather: ({ city }) => Effect.succeed("rain in " + city) }),
+  ScriptedModel.layer([
+    ScriptedModel.toolCalls({ name: "get_weather", params: { city: "Oslo" } }),
+    ScriptedModel.text(["Yes, ", "take a coat."])
+  ])
+)
+Effect.runPromise(Effect.provide(program, layer)).then((_) => console.log(JSON.stringify(_)))
 `
-    assert.strictEqual(check("session.ts", program), "")
-    assert.deepStrictEqual([run("session.ts", program), run("session.ts", program)], [[0, 0, 1, 1], [1, 1, 2, 2]])
+    assert.strictEqual(check("agent.ts", program), "")
+    const roles = ["user", "assistant", "tool", "assistant"]
+    assert.deepStrictEqual([run("agent.ts", program), run("agent.ts", program)], [
+      { text: "Yes, take a coat.", steps: 2, version: 1, roles },
+      { text: "Yes, take a coat.", steps: 2, version: 2, roles: [...roles, ...roles] }
+    ])
   })
 })
