@@ -96,11 +96,17 @@ describe("sessions and processes", () => {
         discard: true
       })
 
-    it.live(`SQLite has the old session or the new one, ${chains * kills} times`, () =>
-      repeat((folder) => chain("sqlite", `${folder}/s.db`, sqlite(`${folder}/s.db`))))
+    it.live(
+      `SQLite has the old session or the new one, ${chains * kills} times`,
+      () => repeat((folder) => chain("sqlite", `${folder}/s.db`, sqlite(`${folder}/s.db`))),
+      90_000
+    )
 
-    it.live(`files have the old session or the new one, ${chains * kills} times`, () =>
-      repeat((folder) => chain("files", folder, files(folder))))
+    it.live(
+      `files have the old session or the new one, ${chains * kills} times`,
+      () => repeat((folder) => chain("files", folder, files(folder))),
+      90_000
+    )
   })
 
   it.live("of two processes that save one version exactly one succeeds, every time", () =>

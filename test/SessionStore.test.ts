@@ -300,6 +300,29 @@ describe("SessionStore", () => {
         }).pipe(Effect.provide(layer)))
     }
 
+    it.effect("reads again when another process saves while it reads", () =>
+      Effect.gen(function*() {
+        const kvs = yield* KeyValueStore.KeyValueStore
+        const writer = yield* SessionStore.SessionStore
+        yield* saves(1)
+        let overtaken = 0
+        const overtake = (key: string) =>
+          Effect.gen(function*() {
+            if (key !== "s.x.a" || overtaken++ > 0) return
+            for (const text of ["m2", "m3"]) yield* writer.save(yield* writer.load("x"), { append: [user(text)] })
+          })
+        const reader = yield* Layer.build(Layer.provide(
+          SessionStore.layerKeyValueStore({ prefix: "s." }),
+          Layer.succeed(KeyValueStore.KeyValueStore, {
+            ...kvs,
+            get: (key: string) => Effect.andThen(Effect.orDie(overtake(key)), kvs.get(key))
+          })
+        ))
+        const read = Effect.flatMap(SessionStore.SessionStore, (store) => store.load("x"))
+        assert.deepStrictEqual(texts(yield* Effect.provide(read, reader)), ["m1", "m2", "m3"])
+        assert.isAbove(overtaken, 1)
+      }).pipe(Effect.provide(layer)))
+
     it.effect("a message that JSON cannot hold is a typed error, and nothing is written", () =>
       Effect.gen(function*() {
         const store = yield* SessionStore.SessionStore
