@@ -5,6 +5,9 @@
  */
 
 /** @since 0.1.0 */
+export * as OfflinePlanner from "./OfflinePlanner.ts"
+
+/** @since 0.1.0 */
 export * as ScriptedModel from "./ScriptedModel.ts"
 
 /** @since 0.1.0 */

@@ -1,0 +1,304 @@
+/**
+ * What the offline planner says: quotations of what the tools have returned, and plain words when there is nothing.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import type * as Conversation from "./plannerConversation.ts"
+import * as Evidence from "./plannerEvidence.ts"
+import type * as Tools from "./plannerTools.ts"
+import * as Words from "./plannerWords.ts"
+
+/**
+ * What is to be done for a question.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Task = "find" | "read" | "list" | "overview" | "other"
+
+/**
+ * All that a decision is made from.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State {
+  readonly conversation: Conversation.Conversation
+  readonly topic: Conversation.Topic
+  readonly tools: ReadonlyArray<Tools.Shape>
+  readonly evidence: Evidence.Evidence
+  readonly task: Task
+}
+
+const introduction =
+  "I am an offline planner: I match the words of your question to tools and quote what they return. " +
+  "I do not understand language and I know nothing by myself."
+
+/**
+ * Answers what needs no tools: what was said before, and what the planner can do.
+ *
+ * @category answers
+ * @since 0.1.0
+ */
+export const aside = (
+  { calls, earlier, question }: Conversation.Conversation,
+  tools: ReadonlyArray<Tools.Shape>
+): string | undefined => {
+  if (question.trim() === "") return `There is no question to answer. ${introduction}`
+  if (calls.length > 0) return undefined
+  const asksForAnswer =
+    /\b(what|which)\b.*\b(did|have) you\b.*\b(say|said|answer(ed)?|tell|told|find|found)\b|\byour (last|previous|first|earlier) answer\b/i
+  const asksForQuestion =
+    /\b(what|which)\b.*\b(did|have) (i|we)\b.*\b(ask(ed)?|say|said|talk(ed)?)\b|\bmy (last|previous|first|earlier) question/i
+  if (asksForAnswer.test(question) || asksForQuestion.test(question)) {
+    const chosen = /\bfirst\b/i.test(question) ? earlier[0] : earlier.at(-1)
+    if (chosen === undefined) return "Nothing was asked before: this is the first question of the conversation."
+    if (asksForAnswer.test(question)) return `To "${chosen.question}" I answered:\n\n${chosen.answer}`
+    const asked = /\bfirst\b|\blast\b|\bprevious\b/i.test(question) ? [chosen] : earlier.slice(-5)
+    return asked.length === 1
+      ? `Before this you asked: "${asked[0]!.question}"`
+      : `Before this you asked:\n${asked.map((exchange) => `- "${exchange.question}"`).join("\n")}`
+  }
+  const asksForHelp =
+    /^\s*(hi|hello|hey|help)\b[\s!.?]*$|\bwhat can you do\b|\bwho are you\b|\bwhat are you\b|\bhow can you help\b/i
+  return asksForHelp.test(question) ? `${introduction} ${toolsSentence(tools)}` : undefined
+}
+
+const toolsSentence = (tools: ReadonlyArray<Tools.Shape>): string =>
+  tools.length === 0
+    ? "I have no tools here."
+    : `My tools here:\n${
+      tools.map((tool) => `- ${tool.name}${tool.description === "" ? "" : `: ${tool.description.split("\n")[0]}`}`)
+        .join("\n")
+    }`
+
+/**
+ * Answers from what has been found.
+ *
+ * @category answers
+ * @since 0.1.0
+ */
+export const compose = (state: State): string => {
+  const text = answerOf(state)
+  const failed = state.conversation.calls.filter((call) => call.isFailure)
+  const notes = Words.unique(failed.map((call) => `${call.name} failed: ${messageOf(call.result)}`))
+  if (text !== undefined) return notes.length === 0 ? text : `${text}\n\n(${notes.join("; ")})`
+  const told = fromSystem(state)
+  if (told !== undefined) return told
+  const tried = Words.unique(
+    state.conversation.calls.filter((call) => !call.isFailure).map((call) =>
+      `${call.name}(${Object.values(call.params).map((value) => JSON.stringify(value)).join(", ")})`
+    )
+  )
+  return [
+    "I cannot answer this.",
+    introduction,
+    state.tools.length === 0
+      ? "I have no tools here."
+      : state.conversation.calls.length === 0
+      ? `None of my tools fits the question: ${state.tools.map((tool) => tool.name).join(", ")}.`
+      : tried.length > 0
+      ? `I tried ${tried.join(", ")} and found nothing about ${subject(state.topic)}.`
+      : "Each tool that I tried has failed.",
+    ...(notes.length > 0 ? [`${notes.join("; ")}.`] : []),
+    state.tools.length === 0 ? "" : "A name as it is written in the files, in quotes, or the path of a file would help."
+  ].filter((sentence) => sentence !== "").join(" ")
+}
+
+const answerOf = (state: State): string | undefined => {
+  switch (state.task) {
+    case "other":
+      return fromOther(state)
+    case "list":
+      return fromList(state) ?? fromHits(state)
+    case "overview":
+      return fromOverview(state)
+    case "read":
+      return fromRead(state) ?? fromHits(state)
+    case "find":
+      return fromHits(state) ?? fromRead(state) ?? fromPaths(state)
+  }
+}
+
+/**
+ * Returns the hits for the topic, best first; those in tests only when it asks for tests and there are some.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const rankedHits = ({ evidence, topic }: State): ReadonlyArray<Evidence.Hit> =>
+  Evidence.rank(evidence.hits, topic)
+
+/**
+ * Returns the files that say what a folder is about, the best first.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const overviewPaths = ({ evidence }: State): ReadonlyArray<string> => {
+  const known = ["readme.md", "readme", "readme.txt", "index.md", "package.json"]
+  const found = evidence.paths.filter((path) => known.includes(path.toLowerCase().replace(/^\.\//, ""))).toSorted((
+    a,
+    b
+  ) => known.indexOf(a.toLowerCase().replace(/^\.\//, "")) - known.indexOf(b.toLowerCase().replace(/^\.\//, "")))
+  return found.length > 0 ? found : ["README.md"]
+}
+
+const subject = (topic: Conversation.Topic): string =>
+  topic.exact.length > 0
+    ? topic.exact.map((term) => `"${term}"`).join(" and ")
+    : topic.words.length > 0
+    ? `"${topic.words.join(" ")}"`
+    : topic.path ?? "this"
+
+const fromHits = (state: State): string | undefined => {
+  const { evidence, topic } = state
+  const hits = rankedHits(state)
+  const [best] = hits
+  if (best === undefined) return undefined
+  const relevant = hits.filter((hit) => topic.goal === "usage" || Evidence.score(hit, topic) > 0)
+  if (topic.goal === "usage") {
+    const files = Words.unique(relevant.map((hit) => hit.path))
+    const shown = relevant.slice(0, 8).map((hit) => `  ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`)
+    return `${counted(relevant.length, "line")} in ${counted(files.length, "file")} with ${subject(topic)}:\n\n${
+      shown.join("\n")
+    }${relevant.length > 8 ? `\n  and ${relevant.length - 8} more` : ""}`
+  }
+  const passage = evidence.passages.find((passage) => passage.path === best.path && covers(passage, best.line))
+  const read = passage !== undefined ?
+    undefined :
+    hits.find((hit) => evidence.passages.some((passage) => passage.path === hit.path && covers(passage, hit.line)))
+  // What was read, when the best place could not be read.
+  const shown = read ?? best
+  const source = passage ??
+    evidence.passages.find((passage) => passage.path === shown.path && covers(passage, shown.line))
+  const quotation = source === undefined
+    ? quote({ path: shown.path, first: shown.line, lines: [shown.text] })
+    : quote(Evidence.excerpt(source, shown.line, 14))
+  const name = Evidence.definedName(shown.text)
+  const role = name !== undefined
+    ? `, where ${name} is defined`
+    : /^#+\s/.test(shown.text)
+    ? ", a heading"
+    : ""
+  const missing = topic.tests && !Evidence.isTest(shown.path)
+    ? `I found no test about ${subject(topic)}. `
+    : ""
+  const others = relevant.filter((hit) =>
+    hit !== shown && !(hit.path === shown.path && Math.abs(hit.line - shown.line) < 14)
+  )
+    .slice(0, 4).map((hit) => `${hit.path}:${hit.line}`)
+  return `${missing}The best match for ${subject(topic)} is ${shown.path}:${shown.line}${role}:\n\n${quotation}${
+    others.length > 0 ? `\n\nAlso: ${others.join(", ")}` : ""
+  }`
+}
+
+const covers = (passage: Evidence.Passage, line: number): boolean =>
+  line >= passage.first && line < passage.first + passage.lines.length
+
+const fromRead = ({ evidence, topic }: State): string | undefined => {
+  const [passage] = evidence.passages
+  if (passage === undefined) return undefined
+  const { lines } = topic.question
+  const wanted = topic.words.filter((word) => !Words.stems(passage.path).has(Words.stem(word)))
+  if (lines === undefined && (wanted.length > 0 || topic.exact.length > 0)) {
+    const candidates = passage.lines.map((text, index) => ({ path: passage.path, line: passage.first + index, text }))
+    const aim = { ...topic, words: wanted }
+    const [best] = Evidence.rank(candidates, aim)
+    if (best !== undefined && Evidence.score(best, aim) > Evidence.scorePath(best.path, aim)) {
+      return `The best match for ${subject(aim)} in ${best.path} is line ${best.line}:\n\n${
+        quote(Evidence.excerpt(passage, best.line, 14))
+      }`
+    }
+  }
+  const from = lines === undefined ? 0 : Math.max(0, lines.first - passage.first)
+  const size = lines === undefined ? 30 : Math.max(1, lines.last - lines.first + 1)
+  const shown = { ...passage, first: passage.first + from, lines: passage.lines.slice(from, from + Math.min(size, 60)) }
+  const end = passage.first + passage.lines.length - 1
+  const last = shown.first + shown.lines.length - 1
+  return `${passage.path}, lines ${shown.first} to ${last}${last < end ? ` of ${end} that I have read` : ""}:\n\n${
+    quote(shown)
+  }`
+}
+
+const fromPaths = ({ evidence, topic }: State): string | undefined => {
+  const paths = Evidence.rankPaths(evidence.paths, topic)
+  return paths.length === 0
+    ? undefined
+    : `No line matches ${subject(topic)}, but these names do: ${paths.slice(0, 8).join(", ")}`
+}
+
+const fromList = ({ evidence, topic }: State): string | undefined => {
+  const all = Words.unique(evidence.paths)
+  if (all.length === 0) return undefined
+  const extension = topic.question.globs.map((glob) => /\.(\w+)$/.exec(glob)?.[1]).find(Predicate.isNotUndefined)
+  const wanted = topic.words.map(Words.stem).filter((word) =>
+    !["fil", "folder", "directory", "tre", "structur"].includes(word)
+  )
+  const chosen = all.filter((path) =>
+    (extension === undefined || path.endsWith(`.${extension}`)) &&
+    wanted.every((word) => Words.stems(path).has(word))
+  )
+  const kept = chosen.length === 0 ? all : chosen
+  const among = chosen.length === 0 && (wanted.length > 0 || extension !== undefined)
+    ? "None of the names matches; these are all: "
+    : ""
+  return `${among}${counted(kept.length, "entry")}:\n\n${kept.slice(0, 40).map((path) => `  ${path}`).join("\n")}${
+    kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""
+  }`
+}
+
+const fromOverview = (state: State): string | undefined => {
+  const [passage] = state.evidence.passages
+  if (passage === undefined) return fromList(state)
+  const heading = passage.lines.findIndex((line) => /^#\s/.test(line))
+  const start = passage.lines.findIndex((line, index) => index > heading && /^[\p{L}\p{N}`*[]/u.test(line))
+  const after = passage.lines.findIndex((line, index) => index > start && line.trim() === "")
+  const paragraph = start === -1
+    ? passage.lines.slice(0, 20)
+    : passage.lines.slice(start, after === -1 ? start + 20 : after)
+  const title = heading === -1 ? "" : `${passage.lines[heading]!.replace(/^#+\s*/, "")}: `
+  return `${passage.path} says:\n\n${title}${paragraph.slice(0, 20).join("\n")}`
+}
+
+const fromOther = ({ conversation }: State): string | undefined => {
+  const answers = conversation.calls.filter((call) => !call.isFailure).map((call) =>
+    `${call.name} says: ${render(call.result)}`
+  )
+  return answers.length === 0 ? undefined : answers.join("\n")
+}
+
+/** A sentence of the instructions that has all the words of the question, when there is one. */
+const fromSystem = ({ conversation, topic }: State): string | undefined => {
+  const wanted = topic.words.map(Words.stem)
+  if (wanted.length === 0) return undefined
+  const sentence = conversation.system.split(/(?<=[.!?])\s+|\n+/).find((sentence) => {
+    const present = Words.stems(sentence)
+    return wanted.every((word) => present.has(word))
+  })
+  return sentence === undefined ? undefined : `My instructions say: ${sentence.trim()}`
+}
+
+// =============================================================================
+// Words and lines
+// =============================================================================
+
+const counted = (n: number, noun: string): string =>
+  `${n} ${n === 1 ? noun : noun.endsWith("y") ? `${noun.slice(0, -1)}ies` : `${noun}s`}`
+
+const clip = (text: string, length: number): string => text.length > length ? `${text.slice(0, length - 1)}…` : text
+
+const render = (value: unknown): string =>
+  clip(typeof value === "string" ? value : JSON.stringify(value) ?? "nothing", 1000)
+
+const messageOf = (result: unknown): string => {
+  const record = Predicate.isObject(result) ? result as Record<string, unknown> : {}
+  const message = [record.message, record.reason, record.description].find(Predicate.isString)
+  return clip(message ?? (result === undefined ? "there is no result" : render(result)), 200)
+}
+
+const quote = ({ first, lines }: Evidence.Passage): string => {
+  const width = String(first + lines.length - 1).length
+  return lines.map((line, index) => `  ${String(first + index).padStart(width)} | ${line}`.trimEnd()).join("\n")
+}

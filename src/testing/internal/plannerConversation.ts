@@ -1,0 +1,152 @@
+/**
+ * The prompt of a request as the offline planner reads it: what was asked before, what is asked now, what the tools
+ * have answered since.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Predicate from "effect/Predicate"
+import type * as Evidence from "./plannerEvidence.ts"
+import * as Words from "./plannerWords.ts"
+
+/**
+ * A call that was made for the question, with its result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly name: string
+  readonly params: Readonly<Record<string, unknown>>
+  readonly result: unknown
+  readonly isFailure: boolean
+}
+
+/**
+ * A question and what was answered to it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Exchange {
+  readonly question: string
+  readonly answer: string
+}
+
+/**
+ * A conversation up to the question that is open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Conversation {
+  readonly system: string
+  readonly earlier: ReadonlyArray<Exchange>
+  readonly question: string
+  readonly calls: ReadonlyArray<Call>
+  readonly steps: number
+}
+
+const textOf = (content: string | ReadonlyArray<{ readonly type: string }>): string =>
+  typeof content === "string"
+    ? content
+    : content.flatMap((part) =>
+      part.type === "text" && "text" in part && Predicate.isString(part.text) ? [part.text] : []
+    )
+      .join("\n")
+
+/**
+ * Reads a prompt. The question is the last message of the user; messages without an answer, as context providers add
+ * them, do not count as earlier questions.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
+  const last = prompt.content.findLastIndex((message) => message.role === "user")
+  const system: Array<string> = []
+  const earlier: Array<Exchange> = []
+  const calls: Array<Call> = []
+  let asked: string | undefined
+  let answer = ""
+  let steps = 0
+  const results = new Map<string, Prompt.ToolResultPart>()
+  for (const message of prompt.content.slice(last + 1)) {
+    if (message.role !== "tool" && message.role !== "assistant") continue
+    for (const part of message.content) if (part.type === "tool-result") results.set(part.id, part)
+  }
+  for (const [index, message] of prompt.content.entries()) {
+    if (message.role === "system") system.push(message.content)
+    if (index <= last) {
+      if (message.role === "user") {
+        if (asked !== undefined && answer !== "") earlier.push({ question: asked, answer })
+        asked = textOf(message.content)
+        answer = ""
+      } else if (message.role === "assistant") {
+        answer = textOf(message.content) || answer
+      }
+    } else if (message.role === "assistant") {
+      const made = message.content.filter((part) => part.type === "tool-call")
+      if (made.length > 0) steps++
+      for (const { id, name, params } of made) {
+        const result = results.get(id)
+        calls.push({
+          name,
+          params: Predicate.isObject(params) ? params as Record<string, unknown> : {},
+          result: result?.result,
+          isFailure: result?.isFailure ?? true
+        })
+      }
+    }
+  }
+  return { system: system.join("\n"), earlier, question: last === -1 ? "" : asked ?? "", calls, steps }
+}
+
+/**
+ * What a question is about, with what an earlier one says about it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Topic extends Evidence.Aim {
+  readonly question: Words.Question
+  /** A path that is named, or that the last answer has pointed at when the question says "it". */
+  readonly path: string | undefined
+  readonly line: number | undefined
+}
+
+const aboutTests = "test tests tested testing spec covered coverage"
+
+/**
+ * Returns the topic of the open question.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
+  const question = Words.parse(text)
+  const tests = Words.mentions(question, aboutTests)
+  const stems = aboutTests.split(" ").map(Words.stem)
+  const own = question.salient.filter((word) => !tests || !stems.includes(Words.stem(word)))
+  const exact = [...question.quoted, ...question.identifiers]
+  const pointsBack = exact.length === 0 && question.paths.length === 0 &&
+    (own.length === 0 || own.length <= 2 && question.words.some((word) => pronouns.has(word)))
+  const previous = pointsBack && earlier.length > 0 && !Words.mentions(question, "list")
+    ? topicOf({ system: "", earlier: earlier.slice(0, -1), question: earlier.at(-1)!.question, calls: [], steps: 0 })
+    : undefined
+  const place = previous === undefined ? null : /([\w@./-]+\.\w+):(\d+)/.exec(earlier.at(-1)!.answer)
+  const words = previous === undefined ? own : Words.unique([...previous.words, ...own])
+  return {
+    question,
+    words: words.length > 0 || exact.length > 0 ? words : question.salient,
+    exact: previous === undefined ? Words.unique(exact) : previous.exact,
+    goal: Words.mentions(question, "use call caller import reference") && !Words.mentions(question, "define implement")
+      ? "usage"
+      : "definition",
+    tests,
+    path: question.paths[0] ?? place?.[1],
+    line: question.lines?.first ?? (place === null || question.paths.length > 0 ? undefined : Number(place[2]))
+  }
+}
+
+const pronouns = new Set(["it", "that", "this", "they", "them", "its", "those", "these", "there"])

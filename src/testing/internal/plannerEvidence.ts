@@ -1,0 +1,286 @@
+/**
+ * What the results of tools say: places in files, passages, paths, and which of them fits a question best.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import type * as Tools from "./plannerTools.ts"
+import * as Words from "./plannerWords.ts"
+
+/**
+ * A line that a search has found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Hit {
+  readonly path: string
+  readonly line: number
+  readonly text: string
+}
+
+/**
+ * Consecutive lines of a file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Passage {
+  readonly path: string
+  readonly first: number
+  readonly lines: ReadonlyArray<string>
+}
+
+/**
+ * What has been found so far.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Evidence {
+  readonly hits: Array<Hit>
+  readonly passages: Array<Passage>
+  readonly paths: Array<string>
+}
+
+/**
+ * Adds what the result of a call says.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const add = (
+  evidence: Evidence,
+  role: Tools.Shape["role"],
+  result: unknown,
+  origin: { readonly path: string | undefined; readonly first: number | undefined }
+): void => {
+  if (typeof result === "string") return addText(evidence, role, result, origin)
+  if (Array.isArray(result)) {
+    if (result.every(Predicate.isString)) return addText(evidence, role, result.join("\n"), origin)
+    for (const element of result) add(evidence, role, element, origin)
+    return
+  }
+  if (!Predicate.isObject(result)) return
+  const record = result as Record<string, unknown>
+  const path = stringAt(record, "path file filename filePath fileName name relativePath") ?? origin.path
+  const line = numberAt(record, "line lineNumber row number lineNo")
+  const text = stringAt(record, "text content match preview snippet lineText body excerpt value")
+  if (line !== undefined && text !== undefined && path !== undefined) {
+    if (role === "read") evidence.passages.push({ path, first: line, lines: toLines(text) })
+    else evidence.hits.push({ path, line, text: text.split("\n")[0]! })
+    return
+  }
+  const first = numberAt(record, "from start startLine firstLine first begin offset") ?? origin.first
+  const inner = { path, first }
+  if (text !== undefined) return addText(evidence, role, text, inner)
+  const nested = Object.values(record).filter((value) => Array.isArray(value) || Predicate.isObject(value))
+  for (const value of nested) add(evidence, role, value, inner)
+  if (nested.length === 0 && path !== undefined && path !== origin.path) evidence.paths.push(path)
+}
+
+const stringAt = (record: Record<string, unknown>, keys: string): string | undefined =>
+  keys.split(" ").map((key) => record[key]).find(Predicate.isString)
+
+const numberAt = (record: Record<string, unknown>, keys: string): number | undefined =>
+  keys.split(" ").map((key) => record[key]).find(Predicate.isNumber)
+
+const toLines = (text: string): Array<string> => text.replace(/\r?\n$/, "").split(/\r?\n/)
+
+const located = /^([^\s:][^:]*?):(\d+)(?::\d+)?[:-]?\s?(.*)$/
+const numbered = /^\s*(\d+)\s?(?:[:|│\t→]|-(?=\s))\s?(.*)$/
+
+const addText = (
+  evidence: Evidence,
+  role: Tools.Shape["role"],
+  text: string,
+  origin: { readonly path: string | undefined; readonly first: number | undefined }
+): void => {
+  const lines = toLines(text)
+  if (role === "list") {
+    evidence.paths.push(...lines.map(pathOf).filter(Predicate.isNotUndefined))
+    return
+  }
+  if (role === "search") {
+    // A search may name a file once, above its lines.
+    let path = origin.path
+    for (const line of lines) {
+      const hit = located.exec(line)
+      const below = numbered.exec(line)
+      if (hit !== null && Words.isPath(hit[1]!)) {
+        evidence.hits.push({ path: hit[1]!, line: Number(hit[2]), text: hit[3]! })
+      } else if (below !== null && path !== undefined) {
+        evidence.hits.push({ path, line: Number(below[1]), text: below[2]! })
+      } else {
+        const heading = pathOf(line)
+        if (heading === undefined) continue
+        path = heading
+        evidence.paths.push(heading)
+      }
+    }
+    return
+  }
+  if (role !== "read") return
+  const path = origin.path ?? lines.map(pathOf).find(Predicate.isNotUndefined) ?? ""
+  const withNumbers = lines.map((line) => numbered.exec(line))
+  const known = withNumbers.filter(Predicate.isNotNull)
+  const consecutive = known.length > 0 && known.length >= lines.length / 2 &&
+    known.every((match, index) => index === 0 || Number(match[1]) === Number(known[index - 1]![1]) + 1)
+  evidence.passages.push(
+    consecutive
+      ? { path, first: Number(known[0]![1]), lines: known.map((match) => match[2]!) }
+      : { path, first: origin.first ?? 1, lines }
+  )
+}
+
+/** The path that a line of a listing begins with. */
+const pathOf = (line: string): string | undefined => {
+  const token = line.replace(/^[\s│├└─*+-]+/, "").split(/\s{2,}|\t|\s(?=\(|\d)/)[0]!.trim().replace(/:$/, "")
+  const looksLike = Words.isPath(token) || /^[\w@.-]+\/?$/.test(token) && /[./]|^[A-Z]+$/.test(token)
+  return token !== "" && !/\s/.test(token) && looksLike ? token : undefined
+}
+
+// =============================================================================
+// Which fits best
+// =============================================================================
+
+/**
+ * What is looked for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Aim {
+  readonly words: ReadonlyArray<string>
+  readonly exact: ReadonlyArray<string>
+  readonly goal: "definition" | "usage"
+  readonly tests: boolean
+}
+
+/**
+ * Whether a path is that of a test.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isTest = (path: string): boolean =>
+  /(^|\/)(tests?|__tests__|specs?)(\/|$)|[._-](test|spec)s?\.|(^|\/)test_/.test(path)
+
+const definition =
+  /^\s*(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:pub(?:\([^)]*\))?\s+)?(?:class|function\*?|const|let|var|interface|type|enum|namespace|module|def|fn|func|struct|trait|impl|protocol|package)\s+([\w$]+)/
+
+/**
+ * Whether a line defines something, and its name.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const definedName = (text: string): string | undefined => definition.exec(text)?.[1]
+
+/**
+ * Scores how well a hit fits; higher is better.
+ *
+ * @category scoring
+ * @since 0.1.0
+ */
+export const score = (hit: Hit, aim: Aim): number => {
+  const text = hit.text
+  const whole = Words.squash(aim.words.map(Words.singular).join(""))
+  const inLine = Words.stems(text)
+  const wanted = aim.words.map(Words.stem)
+  const present = wanted.filter((word) => inLine.has(word)).length
+  let total = present * 3 + (present === wanted.length ? 4 : 0)
+  if (aim.words.length > 1 && Words.squash(text).includes(whole)) total += 5
+  if (aim.exact.some((term) => text.includes(term))) total += 6
+  const name = definedName(text)
+  if (name !== undefined) {
+    const squashed = Words.squash(name)
+    const exported = /^\s*export\b/.test(text) ? 1 : 0
+    const names = [whole, ...aim.exact.flatMap((term) => [term, term.split(/[.:#]/).at(-1)!]).map(Words.squash)]
+    const fits = names.some((term) => term !== "" && squashed === term)
+      ? 12
+      : names.some((term) => term.length > 2 && squashed.includes(term))
+      ? 6
+      : wanted.some((word) => Words.stems(name).has(word))
+      ? 3
+      : 0
+    total += aim.goal === "definition" ? fits + (fits > 0 ? exported : 0) : -fits
+  }
+  if (/^#+\s/.test(text) && present > 0) total += present === wanted.length ? 4 : 1
+  if (aim.goal === "definition" && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
+  return total + scorePath(hit.path, aim)
+}
+
+/**
+ * Scores how well a path fits by itself.
+ *
+ * @category scoring
+ * @since 0.1.0
+ */
+export const scorePath = (path: string, aim: Aim): number => {
+  const base = (path.split("/").at(-1) ?? path).replace(/(\.(test|spec))?\.\w+$/, "")
+  const whole = Words.squash(aim.words.map(Words.singular).join(""))
+  const inPath = Words.stems(path)
+  let total = aim.words.filter((word) => inPath.has(Words.stem(word))).length
+  if (whole !== "" && Words.squash(base) === whole) total += 6
+  else if (whole.length > 2 && Words.squash(base).includes(whole)) total += 3
+  if (aim.exact.some((term) => Words.squash(base) === Words.squash(term.split(".")[0]!))) total += 3
+  if (isTest(path)) total += aim.tests ? 12 : -8
+  if (/\.(md|mdx|txt)$/i.test(path)) total -= 3
+  if (/(^|\/)(changelog|license)\b/i.test(path)) total -= 6
+  if (/(^|\/)(dist|build|node_modules|vendor|\.git)\/|\.lock$|lock\.json$|\.min\.|\.d\.ts$/.test(path)) total -= 10
+  if (/(^|\/)(examples?|scratchpad|fixtures?|bench(mark)?s?)\//.test(path)) total -= 3
+  return total
+}
+
+/**
+ * Returns the hits without duplicates, best first. Equal ones are in the order of their paths and lines.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const rank = (hits: ReadonlyArray<Hit>, aim: Aim): ReadonlyArray<Hit> => {
+  const byPlace = new Map(hits.map((hit) => [`${hit.path}:${hit.line}`, hit]))
+  return Array.from(byPlace.values(), (hit) => ({ hit, score: score(hit, aim) })).sort((a, b) =>
+    b.score - a.score || compare(a.hit.path, b.hit.path) || a.hit.line - b.hit.line
+  ).map(({ hit }) => hit)
+}
+
+/**
+ * Returns the paths that share a word with what is looked for, best first.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const rankPaths = (paths: ReadonlyArray<string>, aim: Aim): ReadonlyArray<string> => {
+  const wanted = [...aim.words, ...aim.exact.flatMap(Words.split)].map(Words.stem)
+  return Words.unique(paths).filter((path) => {
+    const inPath = Words.stems(path)
+    return !path.endsWith("/") && wanted.some((word) => inPath.has(word))
+  }).toSorted((a, b) => scorePath(b, aim) - scorePath(a, aim) || compare(a, b))
+}
+
+const compare = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
+
+/**
+ * Returns the lines around a place that belong together: the comment above it and the block below it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const excerpt = (passage: Passage, line: number, size: number): Passage => {
+  const at = Math.min(Math.max(line - passage.first, 0), passage.lines.length - 1)
+  const isComment = (text: string | undefined) => text !== undefined && /^\s*(\/\/|\/?\*|#(?!#*\s)|--)/.test(text)
+  let start = at
+  while (start > 0 && at - start < size && isComment(passage.lines[start - 1])) start--
+  let end = at + 1
+  const heading = /^#+\s/.test(passage.lines[at] ?? "")
+  while (end < passage.lines.length && end - at < size) {
+    const text = passage.lines[end]!
+    if (heading ? /^#+\s/.test(text) : text.trim() === "" && !/[,([{=>]\s*$/.test(passage.lines[end - 1]!)) break
+    end++
+    if (!heading && /^[)\]}]/.test(text)) break
+  }
+  while (end > at + 1 && passage.lines[end - 1]!.trim() === "") end--
+  return { path: passage.path, first: passage.first + start, lines: passage.lines.slice(start, end) }
+}

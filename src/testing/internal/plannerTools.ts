@@ -1,0 +1,302 @@
+/**
+ * The tools of a request as the offline planner sees them: fields, their kinds, the role of a tool, its arguments.
+ *
+ * @since 0.1.0
+ */
+import * as Tool from "effect/ai/Tool"
+import type * as JsonSchema from "effect/JsonSchema"
+import * as Predicate from "effect/Predicate"
+import * as Words from "./plannerWords.ts"
+
+/**
+ * What a field is filled with, as told by its name, its description and its type.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kind =
+  | "query"
+  | "request"
+  | "glob"
+  | "path"
+  | "folder"
+  | "first"
+  | "last"
+  | "size"
+  | "name"
+  | "number"
+  | "choice"
+  | "flag"
+  | "other"
+
+/**
+ * One parameter of a tool.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Field {
+  readonly name: string
+  readonly kind: Kind
+  readonly required: boolean
+  readonly list: boolean
+  readonly choices: ReadonlyArray<string>
+  readonly minimum: number | undefined
+  readonly maximum: number | undefined
+}
+
+/**
+ * A tool of the request, with what it seems to be good for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shape {
+  readonly name: string
+  readonly description: string
+  readonly schema: string
+  readonly fields: ReadonlyArray<Field>
+  readonly role: "search" | "read" | "list" | "other"
+}
+
+/**
+ * What a call is about: the values its arguments are taken from.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Subject {
+  readonly question: Words.Question
+  readonly query?: string | undefined
+  readonly path?: string | undefined
+  readonly folder?: string | undefined
+  readonly first?: number | undefined
+  readonly last?: number | undefined
+}
+
+/**
+ * Reads the name, the description and the JSON schema of a tool.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromTool = (tool: Tool.Any): Shape => {
+  const schema = Tool.getJsonSchema(tool)
+  const description = Tool.getDescription(tool) ?? ""
+  const properties = Predicate.isObject(schema.properties) ? Object.entries(schema.properties) : []
+  const required = new Set(Array.isArray(schema.required) ? schema.required : [])
+  const purpose = Words.stems(`${tool.name} ${description}`)
+  const fields = properties.map(([name, property]) =>
+    toField(name, resolve(property, schema), required.has(name), purpose)
+  )
+  return {
+    name: tool.name,
+    description,
+    schema: JSON.stringify(schema),
+    fields,
+    role: roleOf(tool.name, purpose, fields)
+  }
+}
+
+const hasAny = (stems: ReadonlySet<string>, words: string): boolean =>
+  words.split(" ").some((word) => stems.has(Words.stem(word)))
+
+// Follows references and takes the first alternative that is not null.
+const resolve = (property: unknown, root: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
+  if (!Predicate.isObject(property)) return {}
+  const schema = property as JsonSchema.JsonSchema
+  if (typeof schema.$ref === "string") {
+    const name = schema.$ref.split("/").at(-1) ?? ""
+    const definitions = Predicate.isObject(root.$defs) ? root.$defs as Record<string, unknown> : {}
+    const { [name]: definition, ...others } = definitions
+    // A definition that names itself is followed once.
+    return definition === undefined ? schema : { ...resolve(definition, { ...root, $defs: others }), ...schema }
+  }
+  const alternatives = [schema.anyOf, schema.oneOf, schema.allOf].find(Array.isArray)
+  if (alternatives === undefined) return schema
+  const first = alternatives.map((alternative) => resolve(alternative, root)).find((alternative) =>
+    alternative.type !== "null"
+  )
+  return { ...first, ...schema, ...(first?.type === undefined ? undefined : { type: first.type }) }
+}
+
+const toField = (
+  name: string,
+  schema: JsonSchema.JsonSchema,
+  required: boolean,
+  purpose: ReadonlySet<string>
+): Field => {
+  const list = schema.type === "array"
+  const item = list ? resolve(schema.items, schema) : schema
+  const choices = Array.isArray(item.enum) ? item.enum.filter(Predicate.isString) : []
+  return {
+    name,
+    kind: kindOf(name, typeof schema.description === "string" ? schema.description : "", item, choices, purpose),
+    required,
+    list,
+    choices,
+    minimum: typeof item.minimum === "number" ? item.minimum : undefined,
+    maximum: typeof item.maximum === "number" ? item.maximum : undefined
+  }
+}
+
+const kindOf = (
+  name: string,
+  description: string,
+  schema: JsonSchema.JsonSchema,
+  choices: ReadonlyArray<string>,
+  purpose: ReadonlySet<string>
+): Kind => {
+  const words = Words.stems(name)
+  const described = Words.stems(description)
+  if (schema.type === "boolean") return "flag"
+  if (schema.type === "integer" || schema.type === "number") {
+    if (hasAny(words, "limit max maximum size length count before after around context depth radius")) return "size"
+    if (hasAny(words, "end to last until stop")) return "last"
+    if (hasAny(words, "start from first begin offset line row")) return "first"
+    return "number"
+  }
+  if (schema.type !== "string") return "other"
+  if (choices.length > 0) return "choice"
+  if (
+    hasAny(words, "glob include exclude wildcard") || (hasAny(words, "pattern") && hasAny(described, "glob wildcard"))
+  ) {
+    return "glob"
+  }
+  if (hasAny(words, "prompt question task instruction instructions request message")) return "request"
+  if (
+    hasAny(words, "query q pattern text needle term terms search keyword keywords regex regexp phrase topic contains")
+  ) {
+    return hasAny(words, "pattern") && hasAny(purpose, "list glob") && !hasAny(purpose, "search grep")
+      ? "glob"
+      : "query"
+  }
+  if (hasAny(words, "dir directory folder root cwd base under")) return "folder"
+  if (hasAny(words, "path file filename filepath document")) {
+    return hasAny(described, "folder directory") && !hasAny(described, "file") ? "folder" : "path"
+  }
+  return hasAny(words, "content body data value json") ? "other" : "name"
+}
+
+const roleOf = (name: string, purpose: ReadonlySet<string>, fields: ReadonlyArray<Field>): Shape["role"] => {
+  const named = Words.stems(name)
+  const has = (kind: Kind, required?: boolean) =>
+    fields.some((field) => field.kind === kind && (required !== true || field.required))
+  const needsMore = fields.some((field) =>
+    field.required &&
+    !["query", "path", "folder", "glob", "first", "last", "size", "flag", "choice"].includes(field.kind)
+  )
+  if (needsMore || hasAny(named, changing)) return "other"
+  if (has("query", true) || (has("query") && hasAny(named, "search grep find"))) {
+    return hasAny(purpose, "search find grep match text look") ? "search" : "other"
+  }
+  if (
+    has("path") && !hasAny(named, "list ls tree glob") &&
+    hasAny(purpose, "read open show cat view content print get load return part")
+  ) {
+    return "read"
+  }
+  const free = !fields.some((field) =>
+    field.required && field.kind !== "folder" && field.kind !== "path" && field.kind !== "glob"
+  )
+  return free && (hasAny(named, "list ls tree glob files dir") || hasAny(purpose, "list")) &&
+      hasAny(purpose, "file folder directory tree path entry")
+    ? "list"
+    : "other"
+}
+
+/** Tools with these verbs in their names are called only when the question says the verb. */
+const changing =
+  "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
+
+/**
+ * Scores how well a tool fits a question: by the words that its name (3 each), its description (1) and its fields
+ * (a half) share with it.
+ *
+ * @category scoring
+ * @since 0.1.0
+ */
+export const score = (shape: Shape, question: Words.Question): number => {
+  const asked = new Set(
+    [...question.words, ...question.identifiers.flatMap(Words.split)].filter(Words.isContent).map(Words.stem)
+  )
+  const named = Words.stems(shape.name)
+  const verbs = changing.split(" ").map(Words.stem).filter((verb) => named.has(verb))
+  if (verbs.length > 0 && !verbs.some((verb) => asked.has(verb))) return 0
+  const described = Words.stems(shape.description)
+  const inFields = Words.stems(shape.fields.map((field) => field.name).join(" "))
+  let total = 0
+  for (const word of asked) total += named.has(word) ? 3 : described.has(word) ? 1 : inFields.has(word) ? 0.5 : 0
+  // A name in the question for a field that wants one.
+  const wantsName = shape.fields.some((field) => field.kind === "name" && field.required)
+  return total + (wantsName && question.names.length > 0 ? 1 : 0)
+}
+
+/**
+ * Returns the arguments of a call, or `undefined` when a required one cannot be found in the question.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fill = (shape: Shape, subject: Subject): Record<string, unknown> | undefined => {
+  const out: Record<string, unknown> = {}
+  const numbers = subject.question.numbers.slice()
+  const names = [...subject.question.quoted, ...subject.question.names, ...subject.question.identifiers]
+  for (const field of shape.fields) {
+    const value = valueOf(field, shape, subject, numbers, names)
+    if (value !== undefined) out[field.name] = field.list ? [value] : value
+    else if (field.required) return undefined
+  }
+  return out
+}
+
+const valueOf = (
+  field: Field,
+  shape: Shape,
+  subject: Subject,
+  numbers: Array<number>,
+  names: Array<string>
+): unknown => {
+  const { question } = subject
+  switch (field.kind) {
+    case "query":
+      return field.required || shape.role === "search"
+        ? subject.query ?? (question.salient.join(" ") || undefined)
+        : undefined
+    case "request":
+      return question.text
+    case "glob":
+      return question.globs[0] ?? (field.required ? "**/*" : undefined)
+    case "path":
+      return subject.path ?? (shape.role === "list" ? subject.folder ?? (field.required ? "." : undefined) : undefined)
+    case "folder":
+      return subject.folder ?? (field.required ? "." : undefined)
+    case "first":
+      return clamp(field, subject.first ?? (field.required ? field.minimum ?? 1 : undefined))
+    case "last":
+      return clamp(field, subject.last ?? (field.required ? 100 : undefined))
+    case "size":
+      // A window of lines has a size when it has a beginning and no end.
+      return subject.first !== undefined && subject.last !== undefined &&
+          /limit|count|lines|length|max/i.test(field.name) &&
+          shape.fields.some((other) => other.kind === "first") && !shape.fields.some((other) => other.kind === "last")
+        ? clamp(field, subject.last - subject.first + 1)
+        : field.required
+        ? clamp(field, field.maximum === undefined ? 20 : Math.min(20, field.maximum))
+        : undefined
+    case "number":
+      return numbers.shift() ?? (field.required ? field.minimum : undefined)
+    case "choice":
+      return field.choices.find((choice) => question.words.includes(choice.toLowerCase())) ??
+        (field.required ? field.choices[0] : undefined)
+    case "flag":
+      return field.required ? false : undefined
+    case "name":
+      return field.required ? names.shift() ?? (question.salient.at(-1)) : undefined
+    case "other":
+      return field.required ? names.shift() : undefined
+  }
+}
+
+const clamp = (field: Field, value: number | undefined): number | undefined =>
+  value === undefined ? undefined : Math.min(Math.max(value, field.minimum ?? value), field.maximum ?? Infinity)

@@ -1,0 +1,254 @@
+/**
+ * The words of a question: what the offline planner matches with tools and results.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * A question, taken apart.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Question {
+  readonly text: string
+  /** All words in lower case, punctuation removed, in order. */
+  readonly words: ReadonlyArray<string>
+  /** The words that say what it is about, without those that every question has. */
+  readonly salient: ReadonlyArray<string>
+  readonly quoted: ReadonlyArray<string>
+  readonly identifiers: ReadonlyArray<string>
+  readonly paths: ReadonlyArray<string>
+  readonly globs: ReadonlyArray<string>
+  readonly numbers: ReadonlyArray<number>
+  /** Words with a capital letter that do not begin the sentence. */
+  readonly names: ReadonlyArray<string>
+  readonly lines: { readonly first: number; readonly last: number } | undefined
+}
+
+const setOf = (words: string): ReadonlySet<string> => new Set(words.split(" "))
+
+const stopWords = setOf(
+  "a an the is are am was were be been being do does did doing of in on at to for from by with without and or but not " +
+    "no if then else so as than it its this that these those there here i me my mine we our us you your yours they " +
+    "them their he she his her what which who whom whose when where why how can could would should will shall may " +
+    "might must please tell give explain describe about any all some have has had get gets let just also now again " +
+    "mean means meaning work works working happen happens inside into out up down over under between each every more " +
+    "most much many there's one ones thing things way ways go goes went see know want need say says said make made " +
+    "another other kind sort exactly actually really called named"
+)
+
+/** Words that say what to do, not what it is about. */
+const intentWords = setOf(
+  "find search look looking locate list ls show read open print cat display view dump line lines content contents " +
+    "file files folder folders directory directories tree structure defined define defines definition declared " +
+    "declaration implemented implement implements implementation located location live lives code source exist exists " +
+    "use used uses using usage call calls caller callers import imports imported reference references referenced " +
+    "count number ask asked before first last earlier previous previously question answer"
+)
+
+const extensions = setOf(
+  "ts tsx mts cts js jsx mjs cjs json jsonc md mdx txt yml yaml toml html htm css scss py rs go java kt c h cc cpp hpp " +
+    "cs rb php sh bash sql lock csv tsv xml svg png jpg gif pdf ini cfg conf env log proto graphql swift scala ex exs"
+)
+
+/**
+ * Takes a question apart.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parse = (text: string): Question => {
+  const quoted = Array.from(
+    text.matchAll(/`([^`\n]+)`|"([^"\n]+)"|“([^”\n]+)”|(?<=^|\s)'([^'\n]+)'(?=$|[\s.,;:!?])/g),
+    (match) => (match[1] ?? match[2] ?? match[3] ?? match[4] ?? "").trim()
+  ).filter((term) => term !== "")
+  const tokens = text.split(/\s+/).map(trimToken).filter((token) => token !== "")
+  const paths = tokens.filter(isPath)
+  const globs = tokens.filter((token) => token.includes("*"))
+  const plain = tokens.filter((token) => !isPath(token) && !token.includes("*"))
+  const identifiers = plain.filter(isIdentifier).map((token) => token.replace(/\(\)$/, ""))
+  const words = plain.map((token) => token.toLowerCase().replace(/['’](s|re|ve|ll|d|m|t)$/, ""))
+    .filter((word) => /[\p{L}\p{N}]/u.test(word))
+  const content = words.filter((word) => !stopWords.has(word))
+  const topical = content.filter((word) => !intentWords.has(word) && !/^\d+$/.test(word))
+  return {
+    text,
+    words,
+    salient: unique(
+      topical.length > 0 ? topical : paths.length > 0 ? [] : content.filter((word) => !/^\d+$/.test(word))
+    ),
+    quoted: unique(quoted),
+    identifiers: unique(identifiers),
+    paths: unique(paths),
+    globs: unique(globs),
+    numbers: tokens.filter((token) => /^-?\d+(\.\d+)?$/.test(token)).map(Number),
+    names: unique(plain.filter((token, index) => index > 0 && /^\p{Lu}\p{L}+$/u.test(token) && token !== "I")),
+    lines: parseLines(text)
+  }
+}
+
+/**
+ * Whether a question has one of some words, in any of their forms.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const mentions = (question: Question, words: string): boolean => {
+  const stems = new Set(words.split(" ").map(stem))
+  return question.words.some((word) => stems.has(stem(word)))
+}
+
+/**
+ * Whether a word says something by itself.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isContent = (word: string): boolean => !stopWords.has(word.toLowerCase())
+
+/**
+ * Whether a token is the path of a file or a folder.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isPath = (token: string): boolean => {
+  if (token.includes("*") || token.includes("://") || !/^[\w@.~/-]+$/.test(token)) return false
+  const extension = /[^./]\.([A-Za-z0-9]+)$/.exec(token)?.[1]
+  if (extension !== undefined && extensions.has(extension.toLowerCase())) return true
+  const segments = token.split("/").filter((segment) => segment !== "")
+  return token.includes("/") && segments.length > 0 && segments.some((segment) => isContent(segment)) &&
+    !/^\d+(\/\d+)+$/.test(token) && !(segments.length === 2 && segments.some((segment) => !isContent(segment)))
+}
+
+const isIdentifier = (token: string): boolean =>
+  /^[A-Za-z_$][\w$]*([.:#-]+[\w$]+)*(\(\))?$/.test(token) &&
+  (/[a-z0-9][A-Z]|[A-Z]{2,}[a-z]|[_$]|\w[.:#-]+\w|\(\)$/.test(token))
+
+const trimToken = (token: string): string =>
+  /^[A-Za-z_$][\w$.]*\(\)/.exec(token)?.[0] ??
+    token.replace(/^[("'`“[{<]+/, "").replace(/[)"'`”\]}>,.;:!?]+$/, "")
+
+const parseLines = (text: string): Question["lines"] => {
+  const match = /\blines?\s+(\d+)(?:\s*(?:-|–|to|through|until|and)\s*(\d+))?/i.exec(text) ??
+    /[\w/-]\.\w+:(\d+)(?:-(\d+))?\b/.exec(text)
+  if (match === null) return undefined
+  const first = Number(match[1])
+  const last = match[2] === undefined ? first : Number(match[2])
+  return { first: Math.min(first, last), last: Math.max(first, last) }
+}
+
+/**
+ * Removes the endings of a word, so that its forms become equal.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const stem = (word: string): string => {
+  let out = singular(word.toLowerCase())
+  if (/.{3}ing$/.test(out)) out = out.slice(0, -3)
+  else if (/.{2}ed$/.test(out)) out = out.slice(0, -2)
+  if (/([bdgklmnprt])\1$/.test(out) && out.length > 3) out = out.slice(0, -1)
+  return out.length > 2 && out.endsWith("e") ? out.slice(0, -1) : out
+}
+
+/**
+ * Returns a word without the ending of a plural.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const singular = (word: string): string =>
+  /.{2}ies$/.test(word)
+    ? word.slice(0, -3) + "y"
+    : /(ss|ch|sh|x|z)es$/.test(word)
+    ? word.slice(0, -2)
+    : /[^su]s$/.test(word) && word.length > 3
+    ? word.slice(0, -1)
+    : word
+
+/**
+ * Returns the words of an identifier, a path or a sentence, in lower case.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const split = (text: string): Array<string> =>
+  text.replace(/([a-z0-9])([A-Z])/g, "$1 $2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2").toLowerCase()
+    .split(/[^\p{L}\p{N}]+/u).filter((word) => word !== "")
+
+/**
+ * Returns the stems of a text's words.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const stems = (text: string): ReadonlySet<string> => new Set(split(text).map(stem))
+
+/**
+ * Returns the letters and digits of a text, in lower case: `tool-loop` and `ToolLoop` become equal.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const squash = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "")
+
+/**
+ * Returns the ways in which some words are written as one identifier.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const compounds = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const plain = words.map(singular)
+  const pascal = plain.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join("")
+  return [pascal, plain.join("-"), plain.join("_"), pascal.slice(0, 1).toLowerCase() + pascal.slice(1)]
+}
+
+/**
+ * Returns what to search for, in rounds: a round is tried when those before it have found nothing good.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>> => {
+  const exact = unique([...question.quoted, ...question.identifiers])
+  const rounds: Array<ReadonlyArray<string>> = []
+  if (exact.length > 0) rounds.push(exact.slice(0, 3))
+  const { salient } = question
+  const phrase = salient.filter((word) => /^[\p{L}\p{N}]+$/u.test(word))
+  if (exact.length === 0) {
+    if (phrase.length === 2 || phrase.length === 3) {
+      const [pascal, kebab, snake, camel] = compounds(phrase)
+      rounds.push([phrase.join(" "), pascal!], [kebab!, snake!, camel!])
+    }
+    if (phrase.length > 2) {
+      const pairs = phrase.slice(1).map((word, index) => [phrase[index]!, word])
+      rounds.push(pairs.slice(0, 3).map((pair) => pair.join(" ")), pairs.slice(0, 3).map((pair) => compounds(pair)[0]!))
+    }
+  }
+  // The longest words are the rarest: nothing else is known about them before a search.
+  const single = salient.filter((word) => word.length > 2 || salient.length === 1)
+    .toSorted((a, b) => b.length - a.length)
+  if (single.length > 0) {
+    rounds.push(single.slice(0, 2), single.slice(0, 2).map(shortForm), single.slice(2, 5))
+  }
+  const seen = new Set<string>()
+  return rounds.map((round) => round.filter((query) => !seen.has(query) && seen.add(query) !== undefined))
+    .filter((round) => round.length > 0)
+}
+
+/** What the forms of a word begin with, for tools that search for a part of a word. */
+const shortForm = (word: string): string => {
+  const short = stem(word)
+  return short.length > 3 ? short : singular(word)
+}
+
+/**
+ * Returns the elements without those that have come before.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const unique = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => Array.from(new Set(values))
