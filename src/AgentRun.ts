@@ -22,6 +22,7 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 
 // -----------------------------------------------------------------------------
@@ -414,6 +415,22 @@ export const matchOutcome: {
       return cases.onAbandoned(self.partial)
   }
 }
+
+/**
+ * Adds a finalizer to the scope that a provider's `beforeRun` runs in. It is called
+ * once, however the run ends, with the `Exit` of the run, after those added later
+ * and before the consumer goes on.
+ *
+ * `Effect.addFinalizer` does the same; this one knows the type of the `Exit`.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const addFinalizer = <R>(
+  finalizer: (exit: Exit.Exit<Result, unknown>) => Effect.Effect<unknown, never, R>
+): Effect.Effect<void, never, R | Scope.Scope> =>
+  // the scope of a provider is closed with nothing but the run's Exit
+  Effect.addFinalizer((exit) => finalizer(exit as Exit.Exit<Result, unknown>))
 
 // -----------------------------------------------------------------------------
 // Running

@@ -1,0 +1,284 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { AiError, type Prompt, Tool, Toolkit } from "effect/ai"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Agent, AgentRun, ContextProvider, Session, SessionHistory, SessionStore } from "../src/index.ts"
+import { SqliteSessionStore } from "../src/sqlite/index.ts"
+import { ScriptedModel } from "../src/testing/index.ts"
+
+const { fail, layer: script, step, text, toolCalls } = ScriptedModel
+
+const Note = Tool.make("note", { parameters: Schema.Struct({ text: Schema.String }), success: Schema.String })
+const toolkit = Toolkit.make(Note)
+const Notes = toolkit.toLayer({ note: ({ text }) => Effect.succeed(`noted ${text}`) })
+
+const agent = Agent.make("scribe", { toolkit, providers: [SessionHistory.provider] })
+const everyStep = Agent.make("scribe", { toolkit, providers: [SessionHistory.providerEveryStep] })
+
+const overloaded = AiError.make({ module: "test", method: "test", reason: new AiError.RateLimitError({}) })
+
+/** The messages in short: `user: hi`, `assistant: call note`, `tool: noted hi`. */
+const brief = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<string> =>
+  messages.map((message) => {
+    if (typeof message.content === "string") return `${message.role}: ${message.content}`
+    const parts = message.content.map((part) =>
+      part.type === "text"
+        ? part.text
+        : part.type === "tool-call"
+        ? `call ${part.name}`
+        : part.type === "tool-result"
+        ? String(part.result)
+        : part.type
+    )
+    return `${message.role}: ${parts.join(", ")}`
+  })
+
+const stored = (id: string) =>
+  Effect.map(
+    Effect.flatMap(SessionStore.SessionStore, (store) => store.load(id)),
+    (session) => ({ version: session.version, history: brief(session.history.content) })
+  )
+
+const nothing = { version: 0, history: [] }
+
+describe("SessionHistory", () => {
+  describe("provider", () => {
+    it.effect("gives a second run what the first one said, and stores both", () =>
+      Effect.gen(function*() {
+        yield* Agent.run(agent, { prompt: "I am Ada", session: "s" })
+        const result = yield* Agent.run(agent, { prompt: "who am I?", session: "s" })
+        assert.deepStrictEqual(brief(result.transcript.content), ["user: who am I?", "assistant: Ada"])
+
+        const { requests } = yield* ScriptedModel.ScriptedModel
+        assert.deepStrictEqual((yield* requests).map(({ prompt }) => brief(prompt.content)), [
+          ["user: I am Ada"],
+          ["user: I am Ada", "assistant: hello Ada", "user: who am I?"]
+        ])
+        assert.deepStrictEqual(yield* stored("s"), {
+          version: 2,
+          history: ["user: I am Ada", "assistant: hello Ada", "user: who am I?", "assistant: Ada"]
+        })
+      }).pipe(Effect.provide([script([text("hello Ada"), text("Ada")]), SessionStore.layerMemory, Notes])))
+
+    it.effect("stores nothing for a run without a session", () =>
+      Effect.gen(function*() {
+        const result = yield* Agent.run(agent, { prompt: "hi" })
+        assert.strictEqual(result.session, undefined)
+        assert.deepStrictEqual(yield* stored("undefined"), nothing)
+      }).pipe(Effect.provide([script([text("hello")]), SessionStore.layerMemory, Notes])))
+
+    it.effect("stores nothing when the run fails, is interrupted, or is left early", () =>
+      Effect.gen(function*() {
+        const input = { prompt: "hi", session: "s" }
+        const failed = yield* Effect.exit(Agent.run(agent, input))
+        assert.strictEqual(Exit.isFailure(failed) && Cause.squash(failed.cause), overloaded)
+
+        const started = yield* Deferred.make<void>()
+        const running = yield* Agent.stream(agent, input).pipe(
+          Stream.tap((part) => part.type === "text-delta" ? Deferred.succeed(started, undefined) : Effect.void),
+          Stream.runDrain,
+          Effect.forkChild
+        )
+        yield* Deferred.await(started)
+        yield* Fiber.interrupt(running)
+
+        yield* Agent.stream(agent, input).pipe(
+          Stream.takeUntil((part) => part.type === "tool-result"),
+          Stream.runDrain
+        )
+        assert.deepStrictEqual(yield* stored("s"), nothing)
+
+        // none of them still holds the session
+        yield* Agent.run(agent, input)
+        assert.deepStrictEqual(yield* stored("s"), { version: 1, history: ["user: hi", "assistant: done"] })
+      }).pipe(Effect.provide([
+        script([
+          step(text(["a", "b", "c"]), fail(overloaded)),
+          step(text("a"), ScriptedModel.hang),
+          toolCalls({ name: "note", params: { text: "x" } }),
+          text("done")
+        ]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+
+    it.effect("saves after every other provider, and not when one of them failed", () =>
+      Effect.gen(function*() {
+        const order: Array<string> = []
+        const seen = (name: string, fails: boolean) =>
+          ContextProvider.make(name, {
+            beforeRun: () => Effect.void,
+            afterRun: () =>
+              Effect.gen(function*() {
+                const { version } = yield* stored("s")
+                order.push(`${name} ${version}`)
+                return yield* fails ? Effect.fail("no") : Effect.void
+              })
+          })
+        const input = { prompt: "hi", session: "s" }
+        const good = Agent.make("x", { providers: [seen("a", false), SessionHistory.provider, seen("b", false)] })
+        yield* Agent.run(good, input)
+        assert.deepStrictEqual(order, ["b 0", "a 0"])
+        assert.strictEqual((yield* stored("s")).version, 1)
+
+        const bad = Agent.make("x", { providers: [seen("a", true), SessionHistory.provider, seen("b", false)] })
+        const error = yield* Effect.flip(Agent.run(bad, input))
+        assert.strictEqual(error._tag === "AgentError" && error.reason._tag, "AfterRunFailed")
+        assert.deepStrictEqual(order, ["b 0", "a 0", "b 1", "a 1"])
+        assert.strictEqual((yield* stored("s")).version, 1)
+      }).pipe(Effect.provide([script([text("one"), text("two")]), SessionStore.layerMemory])))
+
+    it.effect("lets runs on one session follow each other, and runs on others pass", () =>
+      Effect.gen(function*() {
+        const gate = yield* Deferred.make<void>()
+        const order: Array<string> = []
+        const waits = ContextProvider.make("waits", {
+          beforeRun: (request) =>
+            Effect.gen(function*() {
+              order.push(`${brief(request.prompt.content)[0]} starts`)
+              yield* AgentRun.addFinalizer(() =>
+                Effect.sync(() => order.push(`${brief(request.prompt.content)[0]} ends`))
+              )
+              if (request.prompt.content.length === 1 && order.length === 1) yield* Deferred.await(gate)
+            })
+        })
+        const slow = Agent.make("x", { providers: [SessionHistory.provider, waits] })
+        const first = yield* Effect.forkChild(Agent.run(slow, { prompt: "1", session: "s" }), {
+          startImmediately: true
+        })
+        const second = yield* Effect.forkChild(Agent.run(slow, { prompt: "2", session: "s" }), {
+          startImmediately: true
+        })
+        yield* Agent.run(slow, { prompt: "other", session: "t" })
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(first)
+        yield* Fiber.join(second)
+        assert.deepStrictEqual(order, [
+          "user: 1 starts",
+          "user: other starts",
+          "user: other ends",
+          "user: 1 ends",
+          "user: 2 starts",
+          "user: 2 ends"
+        ])
+        assert.deepStrictEqual(yield* stored("s"), {
+          version: 2,
+          history: ["user: 1", "assistant: ok", "user: 2", "assistant: ok"]
+        })
+      }).pipe(Effect.provide([script([text("ok"), text("ok"), text("ok")]), SessionStore.layerMemory])))
+
+    it.effect("a waiting run can be interrupted, and holds nothing then", () =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* store.serialize("s")
+          const waiting = yield* Effect.forkChild(Agent.run(agent, { prompt: "hi", session: "s" }), {
+            startImmediately: true
+          })
+          const exit = yield* Effect.andThen(Fiber.interrupt(waiting), Fiber.await(waiting))
+          assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+        }))
+        yield* Agent.run(agent, { prompt: "hi", session: "s" })
+        assert.strictEqual((yield* stored("s")).version, 1)
+      }).pipe(Effect.provide([script([text("ok")]), SessionStore.layerMemory, Notes])))
+
+    it.effect("a save that somebody else was faster with fails the run, and the error has the result", () =>
+      Effect.gen(function*() {
+        const filename = join(mkdtempSync(join(tmpdir(), "effect-agents-")), "sessions.sqlite")
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(join(filename, ".."), { recursive: true })))
+        const Store = SqliteSessionStore.layerFile({ filename })
+        // a store of its own connection stands for the other process
+        const save = Effect.gen(function*() {
+          const store = yield* SessionStore.SessionStore
+          yield* store.save(yield* store.load("s"), { append: [] })
+        }).pipe(Effect.provide(Layer.fresh(Store)))
+        const other = ContextProvider.make("other", { beforeRun: () => Effect.void, afterRun: () => save })
+        const racing = Agent.make("x", { providers: [SessionHistory.provider, other] })
+        const outcome = yield* Effect.gen(function*() {
+          const exit = yield* Effect.exit(Agent.run(racing, { prompt: "hi", session: "s" }))
+          return { exit, stored: yield* stored("s") }
+        }).pipe(Effect.provide(Store))
+        assert.deepStrictEqual(outcome.stored, { version: 1, history: [] })
+        const error = Exit.isFailure(outcome.exit) ? Cause.squash(outcome.exit.cause) : undefined
+        assert.isTrue(
+          error instanceof Object && "reason" in error && error.reason instanceof Object && "result" in error.reason
+        )
+        const { cause, result } = (error as { reason: { cause: Session.SessionError; result: AgentRun.Result } }).reason
+        assert.strictEqual(result.text, "paid for")
+        assert.deepStrictEqual(
+          cause,
+          new Session.SessionError({
+            sessionId: "s",
+            reason: new Session.SessionConflict({ expectedVersion: 0, actualVersion: 1 })
+          })
+        )
+      }).pipe(Effect.provide(script([text("paid for")]))))
+
+    it.effect("closes a history that another program has left open", () =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        const open = yield* Agent.stream(agent, { prompt: "note it" }).pipe(
+          Stream.runCollect,
+          Effect.map((parts) => parts.at(-1))
+        )
+        const transcript = open?.type === "run-end" ? open.result.transcript.content : []
+        yield* store.save(Session.empty("s"), { append: transcript.slice(0, 2) })
+        yield* Agent.run(agent, { prompt: "go on", session: "s" })
+        const { requests } = yield* ScriptedModel.ScriptedModel
+        assert.deepStrictEqual(brief((yield* requests).at(-1)!.prompt.content), [
+          "user: note it",
+          "assistant: call note",
+          "tool: [object Object]",
+          "user: go on"
+        ])
+      }).pipe(Effect.provide([
+        script([toolCalls({ name: "note", params: { text: "x" } }), text("done"), text("on")]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+  })
+
+  describe("providerEveryStep", () => {
+    it.effect("has stored the finished steps before the model is called again, closed, also if the run then fails", () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(Agent.run(everyStep, { prompt: "go", session: "s" }))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.deepStrictEqual(yield* stored("s"), {
+          version: 2,
+          history: [
+            "user: go",
+            "assistant: call note",
+            "tool: noted a",
+            "assistant: call note",
+            "tool: noted b"
+          ]
+        })
+        yield* Agent.run(everyStep, { prompt: "again", session: "s" })
+        assert.deepStrictEqual((yield* stored("s")).history.slice(5), ["user: again", "assistant: done"])
+      }).pipe(Effect.provide([
+        script([
+          toolCalls({ name: "note", params: { text: "a" } }),
+          toolCalls({ name: "note", params: { text: "b" } }),
+          step(text("x"), fail(overloaded)),
+          text("done")
+        ]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+
+    it.effect("stores a completed run as `provider` does", () =>
+      Effect.gen(function*() {
+        yield* Agent.run(everyStep, { prompt: "go", session: "s" })
+        assert.deepStrictEqual(yield* stored("s"), {
+          version: 2,
+          history: ["user: go", "assistant: call note", "tool: noted a", "assistant: done"]
+        })
+      }).pipe(Effect.provide([
+        script([toolCalls({ name: "note", params: { text: "a" } }), text("done")]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+  })
+})
