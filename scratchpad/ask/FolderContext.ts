@@ -1,0 +1,77 @@
+/**
+ * The context provider that tells the model about the folder: its name, what is
+ * at the top of it, how many files of which kinds, and what its README calls it.
+ */
+import * as ContextProvider from "../../src/ContextProvider.ts"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Folder from "./Folder.ts"
+
+/** Adds a paragraph on the folder to the system message. */
+export const provider: ContextProvider.ContextProvider<Folder.Refused, Folder.Folder> = ContextProvider.make(
+  "folder-context",
+  {
+    beforeRun: Effect.fnUntraced(function*() {
+      const folder = yield* Folder.Folder
+      const { files, kinds, top } = yield* folder.walk(".").pipe(
+        Stream.take(countedEntries),
+        Stream.runFold(
+          (): Overview => ({ top: [], kinds: new Map(), files: 0, entries: 0 }),
+          (overview, entry) => {
+            overview.entries++
+            if (!entry.path.includes("/")) overview.top.push(entry.type === "folder" ? `${entry.path}/` : entry.path)
+            if (entry.type === "file") {
+              overview.files++
+              const kind = kindOf(entry.path)
+              overview.kinds.set(kind, (overview.kinds.get(kind) ?? 0) + 1)
+            }
+            return overview
+          }
+        ),
+        Effect.map((overview) => ({
+          ...overview,
+          files: overview.entries < countedEntries ? `${overview.files}` : `more than ${overview.files}`
+        }))
+      )
+      const readme = top.find((name) => /^readme(\.|$)/i.test(name))
+      const title = readme === undefined ? undefined : yield* titleOf(folder, readme)
+      return {
+        instructions: [
+          `The folder is called ${folder.name} and has ${files} files${kindsOf(kinds)}.`,
+          `At the top of it: ${top.length === 0 ? "nothing" : listOf(top, 40)}.`,
+          ...(title === undefined ? [] : [`Its ${readme} begins: ${title}`])
+        ].join("\n")
+      }
+    })
+  }
+)
+
+interface Overview {
+  readonly top: Array<string>
+  readonly kinds: Map<string, number>
+  files: number
+  entries: number
+}
+
+/** The walk ends here: a run in a huge folder does not wait for a census. */
+const countedEntries = 5000
+
+const kindOf = (path: string): string => {
+  const name = path.slice(path.lastIndexOf("/") + 1)
+  const dot = name.lastIndexOf(".")
+  return dot <= 0 ? "no extension" : name.slice(dot)
+}
+
+const kindsOf = (kinds: ReadonlyMap<string, number>): string => {
+  const sorted = [...kinds].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))
+  return sorted.length === 0 ? "" : ` (${listOf(sorted.map(([kind, count]) => `${count} ${kind}`), 6)})`
+}
+
+const listOf = (items: ReadonlyArray<string>, length: number): string =>
+  items.slice(0, length).join(", ") + (items.length > length ? `, and ${items.length - length} more` : "")
+
+const titleOf = (folder: Folder.Folder["Service"], readme: string): Effect.Effect<string | undefined> =>
+  folder.lines(readme).pipe(
+    Effect.map((lines) => lines.find((line) => line.trim() !== "")?.replace(/^#+\s*/, "").trim().slice(0, 200)),
+    Effect.orElseSucceed(() => undefined)
+  )

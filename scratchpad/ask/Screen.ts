@@ -1,0 +1,173 @@
+/**
+ * What a run looks like in a terminal: its parts as they come, how it ended, and
+ * its trace.
+ */
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as PlatformError from "effect/PlatformError"
+import * as Stdio from "effect/Stdio"
+import * as Terminal from "effect/Terminal"
+import type * as Tracer from "effect/Tracer"
+import type * as AgentRun from "../../src/AgentRun.ts"
+import * as Style from "./Style.ts"
+import * as Waterfall from "./Waterfall.ts"
+
+/** Service that prints. */
+export class Screen extends Context.Service<Screen, {
+  readonly heading: (lines: ReadonlyArray<string>) => Effect.Effect<void, PlatformError.PlatformError>
+  readonly part: (part: AgentRun.Part) => Effect.Effect<void, PlatformError.PlatformError>
+  readonly outcome: (outcome: AgentRun.Outcome) => Effect.Effect<void, PlatformError.PlatformError>
+  readonly trace: (
+    spans: ReadonlyArray<Tracer.NativeSpan>,
+    now: bigint
+  ) => Effect.Effect<void, PlatformError.PlatformError>
+}>()("ask/Screen") {}
+
+/** Layer that prints to standard output: colours and a progress line only when that is a terminal. */
+export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | Stdio.Stdio> = Layer.effect(Screen)(
+  Effect.gen(function*() {
+    const terminal = yield* Terminal.Terminal
+    const stdio = yield* Stdio.Stdio
+    const isTerminal = yield* stdio.stdoutIsTerminal
+    const noColor = yield* Config.withDefault(Config.String("NO_COLOR"), "")
+    const style = isTerminal && noColor === "" ? Style.colours : Style.plain
+    const columns = Effect.map(terminal.columns, (columns) => columns > 0 ? columns : 100)
+    const printer = makePrinter(style)
+
+    return Screen.of({
+      heading: (lines) => terminal.display(`${lines.map(style.dim).join("\n")}\n\n`),
+      part: (part) =>
+        Effect.flatMap(columns, (columns) => {
+          const text = printer(part, isTerminal ? columns : undefined)
+          return text === "" ? Effect.void : terminal.display(text)
+        }),
+      outcome: (outcome) => terminal.display(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
+      trace: Effect.fnUntraced(function*(spans, now) {
+        const width = yield* columns
+        const lines = Waterfall.render(spans, { columns: width, style, now })
+        if (lines.length > 0) {
+          yield* terminal.display(`\n${style.dim(`trace ${spans[0].traceId}`)}\n${lines.join("\n")}\n`)
+        }
+      })
+    })
+  })
+)
+
+/** How a run ended, in one line. */
+export const describe = (outcome: AgentRun.Outcome, style: Style.Style = Style.plain): string => {
+  switch (outcome._tag) {
+    case "Completed": {
+      const { steps, stopReason, usage } = outcome.result
+      const reason = stopReason === "stop" ? "" : ` (${stopReason})`
+      return `${style.green("Completed")}${reason}: ${spent(steps, usage)}`
+    }
+    case "Failed":
+      return `${style.red("Failed")}: ${messageOf(outcome.cause)}\n${
+        spent(outcome.partial.steps, outcome.partial.usage)
+      }`
+    case "Interrupted":
+      return `${style.yellow("Interrupted")}: the session is unchanged, ` +
+        spent(outcome.partial.steps, outcome.partial.usage)
+    case "Abandoned":
+      return `${style.yellow("Abandoned")}: the session is unchanged, ` +
+        spent(outcome.partial.steps, outcome.partial.usage)
+  }
+}
+
+/** What went wrong, without the stack. */
+export const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const failed = cause.reasons.find(Cause.isFailReason)
+  if (failed !== undefined) return errorMessage(failed.error)
+  const died = cause.reasons.find(Cause.isDieReason)
+  return died === undefined ? "interrupted" : `a defect of this program: ${errorMessage(died.defect)}`
+}
+
+const errorMessage = (error: unknown): string =>
+  Style.printable(error instanceof Error ? error.message || error.name : String(error))
+
+const spent = (steps: ReadonlyArray<AgentRun.Step>, usage: AgentRun.Usage): string => {
+  const tokens = (n: number | undefined) => n === undefined ? "no" : n.toLocaleString("en-US")
+  return `${steps.length} finished step${steps.length === 1 ? "" : "s"}, ` +
+    `${tokens(usage.inputTokens.total)} tokens in, ${tokens(usage.outputTokens.total)} out`
+}
+
+/** Gives what to print for a part. `columns` is undefined where there is no progress line. */
+const makePrinter = (style: Style.Style) => {
+  let hasProgress = false
+  let atLineStart = true
+
+  const clear = (): string => {
+    if (!hasProgress) return ""
+    hasProgress = false
+    return "\r\x1b[K"
+  }
+  const line = (text: string): string => {
+    const before = clear() + (atLineStart ? "" : "\n")
+    atLineStart = true
+    return `${before}${text}\n`
+  }
+
+  return (part: AgentRun.Part | "end", columns: number | undefined): string => {
+    if (part === "end") return clear() + (atLineStart ? "" : "\n")
+    switch (part.type) {
+      case "text-start":
+        return line("")
+      case "text-delta": {
+        const text = clear() + Style.printable(part.delta)
+        atLineStart = part.delta.endsWith("\n") || (part.delta === "" && atLineStart)
+        return text
+      }
+      case "reasoning-delta":
+        atLineStart = part.delta.endsWith("\n")
+        return clear() + style.dim(Style.printable(part.delta))
+      case "tool-call":
+        return line(`${style.yellow("→")} ${style.bold(part.name)} ${shortened(argumentsOf(part.params), 200)}`)
+      case "tool-result": {
+        if (!part.preliminary) return line(resultOf(part, style))
+        if (columns === undefined) return ""
+        hasProgress = true
+        const before = atLineStart ? "" : "\n"
+        atLineStart = true
+        return `${before}\r\x1b[K${style.dim(shortened(`  … ${textOf(part.encodedResult)}`, columns - 1))}`
+      }
+      default:
+        return ""
+    }
+  }
+}
+
+const shownLines = 6
+
+const resultOf = (
+  part: { readonly name: string; readonly encodedResult: unknown; readonly isFailure: boolean },
+  style: Style.Style
+): string => {
+  const lines = textOf(part.encodedResult).split("\n")
+  const shown = lines.slice(0, shownLines).map((line) => `  ${shortened(line, 160)}`)
+  const more = lines.length > shownLines ? [`  … ${lines.length - shownLines} more lines`] : []
+  const head = part.isFailure
+    ? `${style.red("✗")} ${style.bold(part.name)}`
+    : `${style.green("←")} ${style.bold(part.name)}`
+  return [head, ...[...shown, ...more].map(style.dim)].join("\n")
+}
+
+const argumentsOf = (params: unknown): string => JSON.stringify(params) ?? ""
+
+const textOf = (result: unknown): string => {
+  if (typeof result === "string") return result
+  if (isRefusal(result)) return `${result.path}: ${result.problem}; ${result.advice}`
+  return JSON.stringify(result) ?? ""
+}
+
+const isRefusal = (
+  u: unknown
+): u is { readonly path: string; readonly problem: string; readonly advice: string } =>
+  typeof u === "object" && u !== null && "path" in u && "problem" in u && "advice" in u
+
+const shortened = (text: string, width: number): string => {
+  const clean = Style.printable(text)
+  return clean.length <= width ? clean : `${clean.slice(0, Math.max(0, width - 1))}…`
+}

@@ -1,0 +1,240 @@
+/**
+ * The command line: an agent that answers questions about a folder.
+ */
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import * as Argument from "effect/cli/Argument"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Agent from "../../src/Agent.ts"
+import * as AgentRun from "../../src/AgentRun.ts"
+import * as ContextProvider from "../../src/ContextProvider.ts"
+import * as SessionHistory from "../../src/SessionHistory.ts"
+import * as SessionStore from "../../src/SessionStore.ts"
+import * as Folder from "./Folder.ts"
+import * as FolderContext from "./FolderContext.ts"
+import * as FolderTools from "./FolderTools.ts"
+import * as Otlp from "./Otlp.ts"
+import * as Screen from "./Screen.ts"
+import * as SpanRecorder from "./SpanRecorder.ts"
+
+/** The model that answers, and how it is called in the heading. */
+export interface Model<E, R> {
+  readonly title: string
+  readonly layer: Layer.Layer<LanguageModel.LanguageModel, E, R>
+}
+
+/** Ends the program with exit code 1 when all has been said. */
+export class Reported extends Schema.Error<Reported>("ask/program/Reported")({ _tag: Schema.tag("Reported") }) {}
+
+/** A file that was named on the command line cannot be used. */
+export class FileUnusable extends Schema.Error<FileUnusable>("ask/program/FileUnusable")({
+  _tag: Schema.tag("FileUnusable"),
+  file: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `Cannot use ${this.file}: ${this.problem}`
+  }
+}
+
+const version = "0.1.0"
+
+const defaultQuestion = "What is this folder about?"
+
+const instructions = "You answer questions about the files in one folder. Look before you answer, and say where you " +
+  "found it, as path:line. Say so when you did not find it."
+
+/** The whole program. It fails when it has said why, and is interrupted when the run was. */
+export const program = <E, R>(model: Model<E, R>) =>
+  Command.make("ask", flags, (input) => ask(input, model)).pipe(
+    Command.withDescription(
+      "Answers a question about the folder it is started in, with an agent that lists, searches and reads its files. " +
+        "The answer is printed as it comes; then how the run ended, and its trace. " +
+        "Exit code: 0 completed, 1 failed, 130 interrupted (Ctrl-C), 143 terminated."
+    ),
+    Command.withExamples([
+      { command: `npm start -- "where is the tool loop?"`, description: "Ask about this folder" },
+      {
+        command: `npm start -- --session work "where is the tool loop?"`,
+        description: "Keep the conversation; ask again with the same name and it knows what was said"
+      },
+      { command: `npm start -- --folder ../other "list the markdown files"`, description: "Ask about another folder" },
+      { command: `npm start -- --spans spans.json "what is this?"`, description: "Keep the trace as OTLP JSON" }
+    ]),
+    Command.run({ version }),
+    Effect.provide(CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version] })),
+    Effect.tapCause((cause) => {
+      const failure = cause.reasons.find((reason) => reason._tag !== "Interrupt")
+      const error = failure?._tag === "Fail" ? failure.error : undefined
+      const isSaid = failure === undefined || error instanceof Reported || CliError.isCliError(error)
+      return isSaid ? Effect.void : Console.error(Screen.messageOf(cause))
+    })
+  )
+
+const flags = {
+  question: Argument.String("question").pipe(
+    Argument.withDescription(`What you want to know. Default: "${defaultQuestion}"`),
+    Argument.variadic()
+  ),
+  folder: Flag.String("folder").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.withDescription("The folder to ask about. Default: the current one. Nothing outside of it is read"),
+    Flag.withDefault(".")
+  ),
+  session: Flag.String("session").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.withDescription("Keep the conversation under this name, and go on with it"),
+    Flag.optional
+  ),
+  sessionFile: Flag.String("session-file").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "The SQLite file for sessions. Default: $XDG_STATE_HOME/effect-agents/sessions.sqlite, " +
+        "or ~/.local/state/effect-agents/sessions.sqlite. Alone it means --session default"
+    ),
+    Flag.optional
+  ),
+  spans: Flag.String("spans").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Write the spans and metrics of the run to this file, as OTLP JSON, however the run ends"),
+    Flag.optional
+  ),
+  trace: Flag.Boolean("trace").pipe(
+    Flag.withDescription("Whether to show the trace of the run"),
+    Flag.withDefault(true)
+  )
+}
+
+interface Input {
+  readonly question: ReadonlyArray<string>
+  readonly folder: string
+  readonly session: Option.Option<string>
+  readonly sessionFile: Option.Option<string>
+  readonly spans: Option.Option<string>
+  readonly trace: boolean
+}
+
+const ask = <E, R>(input: Input, model: Model<E, R>) =>
+  Effect.gen(function*() {
+    const session = Option.getOrUndefined(Option.orElse(input.session, () => Option.as(input.sessionFile, "default")))
+    const store = session === undefined
+      ? SessionStore.layerMemory
+      : yield* sessionStore(Option.getOrUndefined(input.sessionFile))
+    if (Option.isSome(input.spans)) yield* checkWritable(input.spans.value)
+    return yield* answer({ ...input, session }, model).pipe(
+      Effect.provide([
+        FolderTools.layer.pipe(Layer.provideMerge(Folder.layer(input.folder))),
+        store,
+        Screen.layer,
+        SpanRecorder.layer,
+        model.layer
+      ])
+    )
+  })
+
+const answer = Effect.fnUntraced(function*<E, R>(
+  input: Omit<Input, "session"> & { readonly session: string | undefined },
+  model: Model<E, R>
+) {
+  const screen = yield* Screen.Screen
+  const folder = yield* Folder.Folder
+  const recorder = yield* SpanRecorder.SpanRecorder
+  const question = input.question.join(" ").trim() || defaultQuestion
+  const ended = yield* Ref.make<Option.Option<Exit.Exit<AgentRun.Result, unknown>>>(Option.none())
+  const agent = Agent.make("ask", {
+    description: "Answers questions about a folder",
+    instructions,
+    toolkit: FolderTools.toolkit,
+    providers: [receipt(ended), SessionHistory.provider, FolderContext.provider]
+  })
+
+  yield* screen.heading([
+    `${question}`,
+    `folder ${folder.root} · ${model.title}${input.session === undefined ? "" : ` · session ${input.session}`}`
+  ])
+  const parts = Agent.stream(agent, { prompt: question, session: input.session })
+
+  // Whatever becomes of the run, how it ended is still told
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(restore(Stream.runForEach(parts, screen.part)))
+      const outcome = Option.match(yield* Ref.get(ended), {
+        onNone: () => AgentRun.outcome(exit as Exit.Exit<never, unknown>),
+        onSome: AgentRun.outcome
+      })
+      yield* screen.outcome(outcome)
+      const spans = yield* recorder.spans
+      if (input.trace) yield* screen.trace(spans, yield* Clock.currentTimeNanos)
+      if (Option.isSome(input.spans)) {
+        const metrics = yield* recorder.metrics
+        yield* writeFile(
+          input.spans.value,
+          Otlp.encode({ serviceName: "effect-agents-ask", serviceVersion: version, spans, metrics })
+        )
+      }
+      if (outcome._tag === "Failed") return yield* new Reported()
+    })
+  )
+})
+
+/** Keeps the Exit that the finalizers of the run receive. */
+const receipt = (ended: Ref.Ref<Option.Option<Exit.Exit<AgentRun.Result, unknown>>>) =>
+  ContextProvider.make("receipt", {
+    beforeRun: () =>
+      Effect.addFinalizer((exit) => Ref.set(ended, Option.some(exit as Exit.Exit<AgentRun.Result, unknown>)))
+  })
+
+const sessionStore = Effect.fnUntraced(function*(named: string | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = named ?? path.join(yield* stateFolder, "effect-agents", "sessions.sqlite")
+  if (named === undefined) {
+    yield* Effect.mapError(
+      fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
+      (error) => new FileUnusable({ file, problem: error.message })
+    )
+  }
+  // Loaded here, because most runs need no database
+  const { layerFile } = yield* Effect.promise(() => import("../../src/sqlite/SqliteSessionStore.ts"))
+  return Layer.catch(
+    layerFile({ filename: file }),
+    (error) => Layer.effect(SessionStore.SessionStore)(new FileUnusable({ file, problem: error.message }))
+  )
+})
+
+const stateFolder = Effect.gen(function*() {
+  const path = yield* Path.Path
+  const state = yield* Config.withDefault(Config.String("XDG_STATE_HOME"), "")
+  if (state !== "") return state
+  const home = yield* Config.withDefault(Config.String("HOME"), ".")
+  return path.join(home, ".local", "state")
+})
+
+// Found out before the run, not after it
+const checkWritable = Effect.fnUntraced(function*(file: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.scoped(Effect.mapError(fs.open(file, { flag: "a" }), (error) => unwritable(file, error)))
+})
+
+const writeFile = Effect.fnUntraced(function*(file: string, text: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.mapError(fs.writeFileString(file, text), (error) => unwritable(file, error))
+})
+
+const unwritable = (file: string, error: { readonly message: string }) =>
+  new FileUnusable({ file, problem: `it cannot be written (${error.message})` })
