@@ -131,6 +131,40 @@ export const rankedHits = ({ evidence, topic }: State): ReadonlyArray<Evidence.H
   Evidence.rank(evidence.hits, topic)
 
 /**
+ * Returns the file that is named after the topic, unless a line defines it under that name.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const namedFile = (state: State): string | undefined => {
+  const { evidence, topic } = state
+  const [best] = rankedHits(state)
+  const defined = best === undefined ? undefined : Evidence.definedName(best.text)
+  if (
+    defined !== undefined && Evidence.isTest(best!.path) === topic.tests &&
+    Evidence.isNamedAfter(defined, topic)
+  ) {
+    return undefined
+  }
+  return Evidence.rankPaths([...evidence.paths, ...evidence.hits.map((hit) => hit.path)], topic)
+    .find((path) => Evidence.isNamedAfter(path, topic) && Evidence.isTest(path) === topic.tests)
+}
+
+/**
+ * Returns the words that the names of a listing must have.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const listFilter = ({ question }: Conversation.Topic): ReadonlyArray<string> =>
+  question.extension !== undefined
+    ? []
+    : question.salient.filter((word) =>
+      !/^(files?|folders?|director(y|ies)|tree|structure|project|repository|repo|test)$/.test(word) ||
+      word === "test"
+    ).map(Words.singular)
+
+/**
  * Returns the files that say what a folder is about, the best first.
  *
  * @category accessors
@@ -155,6 +189,19 @@ const subject = (topic: Conversation.Topic): string =>
 const fromHits = (state: State): string | undefined => {
   const { evidence, topic } = state
   const hits = rankedHits(state)
+  const file = topic.goal === "usage" ? undefined : namedFile(state)
+  const beginning = evidence.passages.find((passage) => passage.path === file && passage.first === 1)
+  if (beginning !== undefined) {
+    const inside = hits.filter((hit) => hit.path === file && hit.line > 1).slice(0, 3).map((hit) =>
+      `  ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`
+    )
+    const others = hits.filter((hit) => hit.path !== file).slice(0, 4).map((hit) => `${hit.path}:${hit.line}`)
+    return `${file}:1 is ${topic.tests ? "a test" : "the beginning of a file"} named after ${subject(topic)}:\n\n${
+      quote(Evidence.opening(beginning, 24))
+    }${inside.length > 0 ? `\n\nMatching lines in it:\n\n${inside.join("\n")}` : ""}${
+      others.length > 0 ? `\n\nAlso: ${others.join(", ")}` : ""
+    }`
+  }
   const [best] = hits
   if (best === undefined) return undefined
   const relevant = hits.filter((hit) => topic.goal === "usage" || Evidence.score(hit, topic) > 0)
@@ -232,10 +279,9 @@ const fromPaths = ({ evidence, topic }: State): string | undefined => {
 const fromList = ({ evidence, topic }: State): string | undefined => {
   const all = Words.unique(evidence.paths)
   if (all.length === 0) return undefined
-  const extension = topic.question.globs.map((glob) => /\.(\w+)$/.exec(glob)?.[1]).find(Predicate.isNotUndefined)
-  const wanted = topic.words.map(Words.stem).filter((word) =>
-    !["fil", "folder", "directory", "tre", "structur"].includes(word)
-  )
+  const extension = topic.question.extension ??
+    topic.question.globs.map((glob) => /\.(\w+)$/.exec(glob)?.[1]).find(Predicate.isNotUndefined)
+  const wanted = listFilter(topic).map(Words.stem)
   const chosen = all.filter((path) =>
     (extension === undefined || path.endsWith(`.${extension}`)) &&
     wanted.every((word) => Words.stems(path).has(word))
@@ -293,9 +339,11 @@ const render = (value: unknown): string =>
   clip(typeof value === "string" ? value : JSON.stringify(value) ?? "nothing", 1000)
 
 const messageOf = (result: unknown): string => {
-  const record = Predicate.isObject(result) ? result as Record<string, unknown> : {}
-  const message = [record.message, record.reason, record.description].find(Predicate.isString)
-  return clip(message ?? (result === undefined ? "there is no result" : render(result)), 200)
+  if (result === undefined) return "there is no result"
+  if (!Predicate.isObject(result)) return clip(render(result), 200)
+  const { _tag, ...fields } = result as Record<string, unknown>
+  const said = Object.values(fields).filter(Predicate.isString)
+  return clip(said.length === 0 ? render(result) : said.join("; "), 200)
 }
 
 const quote = ({ first, lines }: Evidence.Passage): string => {

@@ -127,22 +127,29 @@ export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
   const question = Words.parse(text)
   const tests = Words.mentions(question, aboutTests)
   const stems = aboutTests.split(" ").map(Words.stem)
-  const own = question.salient.filter((word) => !tests || !stems.includes(Words.stem(word)))
   const exact = [...question.quoted, ...question.identifiers]
+  const written = new Set(question.identifiers.map((identifier) => identifier.toLowerCase()))
+  const salient = Words.unique([
+    ...question.salient.filter((word) => !written.has(word)),
+    ...question.identifiers.flatMap(Words.split)
+  ])
+  const own = salient.filter((word) => !tests || !stems.includes(Words.stem(word)))
   const pointsBack = exact.length === 0 && question.paths.length === 0 &&
     (own.length === 0 || own.length <= 2 && question.words.some((word) => pronouns.has(word)))
   const previous = pointsBack && earlier.length > 0 && !Words.mentions(question, "list")
     ? topicOf({ system: "", earlier: earlier.slice(0, -1), question: earlier.at(-1)!.question, calls: [], steps: 0 })
     : undefined
   const place = previous === undefined ? null : /([\w@./-]+\.\w+):(\d+)/.exec(earlier.at(-1)!.answer)
-  const words = previous === undefined ? own : Words.unique([...previous.words, ...own])
+  const added = own.filter(Words.isTopical)
+  // "Show me that file" is about the file, not about what was looked for in it.
+  const shows = place !== null && added.length === 0 &&
+    Words.mentions(question, "show open read print display view cat")
+  const words = previous === undefined ? own : shows ? [] : Words.unique([...previous.words, ...added])
   return {
     question,
-    words: words.length > 0 || exact.length > 0 ? words : question.salient,
-    exact: previous === undefined ? Words.unique(exact) : previous.exact,
-    goal: Words.mentions(question, "use call caller import reference") && !Words.mentions(question, "define implement")
-      ? "usage"
-      : "definition",
+    words: words.length > 0 || shows ? words : salient,
+    exact: previous === undefined ? Words.unique(exact) : shows ? [] : previous.exact,
+    goal: question.usage ? "usage" : "definition",
     tests,
     path: question.paths[0] ?? place?.[1],
     line: question.lines?.first ?? (place === null || question.paths.length > 0 ? undefined : Number(place[2]))

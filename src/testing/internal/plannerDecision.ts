@@ -105,7 +105,7 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   if (best >= (has("search") || has("read") || has("list") ? 3 : 1)) return "other"
   const nothing = topic.exact.length === 0 &&
     topic.words.every((word) =>
-      [...`${aboutFolder} ${listing} overview summary purpose tool tools`.split(" ")].includes(Words.singular(word)) ||
+      `${aboutFolder} ${listing} overview summary purpose tool tools`.split(" ").includes(Words.singular(word)) ||
       !Words.isContent(word)
     )
   if (
@@ -114,11 +114,11 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   ) {
     return "overview"
   }
-  const startsWithList = /^\s*(please\s+)?(list|ls|tree)\b/i.test(question.text)
+  const asksForNames =
+    /^\s*(please\s+)?(list|ls|tree)\b|\bhow many\b.*\b(files|folders|directories)\b|\b(which|what)\b.*\bfiles\b.*\b(are there|exist|have|are in)\b/i
   if (
-    startsWithList ||
-    Words.mentions(question, listing) && nothing &&
-      (topic.path === undefined || question.paths.every((path) => !/\.\w+$/.test(path)))
+    asksForNames.test(question.text) ||
+    Words.mentions(question, listing) && nothing && question.paths.every((path) => !/\.\w+$/.test(path))
   ) {
     return "list"
   }
@@ -212,17 +212,41 @@ const toCall = (shape: Tools.Shape, subject: Tools.Subject): NewCall | undefined
 }
 
 const listCall = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
-  const { question } = state.topic
-  const named = question.paths.find((path) => !/\.\w+$/.test(path)) ??
-    /\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text)?.[1]
-  if (state.evidence.paths.length > 0) return undefined
+  const { conversation, task, tools, topic } = state
+  const lists = (call: NewCall) => tools.some((tool) => tool.role === "list" && tool.name === call.name)
+  if (conversation.calls.some((call) => !call.isFailure && lists(call) && (task !== "find" || !hasGlob(state, call)))) {
+    return undefined
+  }
+  const { question } = topic
+  const named = folderOf(topic)
+  const glob = task !== "list"
+    ? undefined
+    : question.extension !== undefined
+    ? `**/*.${question.extension}`
+    : /\bhow many\b/i.test(question.text) || Answer.listFilter(topic).length > 0
+    ? `**/*${Answer.listFilter(topic)[0] ?? ""}*`
+    : undefined
   for (const shape of toolsOf(state, "list")) {
     for (const folder of named === undefined ? [undefined] : [named, undefined]) {
-      const call = toCall(shape, { question, folder })
+      const call = toCall(shape, { question, folder, glob })
       if (call !== undefined && isNew(state, call)) return [call]
     }
   }
   return undefined
+}
+
+const hasGlob = ({ tools }: Answer.State, call: NewCall): boolean =>
+  tools.some((tool) => tool.name === call.name && argument(call, tool, "glob") !== undefined)
+
+/** Looks for files that are named after the topic, where a tool takes a glob. */
+const nameCall = (state: Answer.State): ReadonlyArray<NewCall> => {
+  const { topic } = state
+  const name = topic.exact[0]?.split(/[.:#(]/)[0] ??
+    (topic.words.length <= 3 ? Words.compounds(topic.words)[0] : undefined)
+  const shape = toolsOf(state, "list").find((shape) => shape.fields.some((field) => field.kind === "glob"))
+  if (shape === undefined || name === undefined || !/^[\w-]+$/.test(name)) return []
+  const call = toCall(shape, { question: topic.question, glob: `**/*${name}*` })
+  return call === undefined ? [] : [call]
 }
 
 const readCall = (
@@ -252,6 +276,11 @@ const find = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
     if (hits.length === 0 || paths.some(Evidence.isTest)) return readCall(state, paths, undefined)
   }
   if (topic.goal === "usage") return undefined
+  const file = Answer.namedFile(state)
+  if (file !== undefined) {
+    const call = readCall(state, [file], { first: 1, last: 40 })
+    if (call !== undefined) return call
+  }
   // One place in each file, best first: the next one is read when the first cannot be.
   const places = hits.filter((hit, index) => hits.findIndex((other) => other.path === hit.path) === index)
   for (const hit of places.slice(0, 3)) {
@@ -279,10 +308,11 @@ const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): Readonl
     const calls = round.filter((query) => !asked.has(query)).flatMap((query) =>
       toCall(shape, { question: topic.question, query, folder: folderOf(topic) }) ?? []
     )
-    if (calls.length > 0) return calls
+    if (calls.length > 0) return asked.size === 0 ? [...calls, ...nameCall(state)] : calls
   }
   return undefined
 }
 
-const folderOf = (topic: Conversation.Topic): string | undefined =>
-  topic.question.paths.find((path) => !/\.\w+$/.test(path))
+const folderOf = ({ question }: Conversation.Topic): string | undefined =>
+  question.paths.find((path) => !/\.\w+$/.test(path)) ??
+    /\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text)?.[1]

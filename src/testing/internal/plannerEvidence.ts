@@ -88,7 +88,7 @@ const numberAt = (record: Record<string, unknown>, keys: string): number | undef
 const toLines = (text: string): Array<string> => text.replace(/\r?\n$/, "").split(/\r?\n/)
 
 const located = /^([^\s:][^:]*?):(\d+)(?::\d+)?[:-]?\s?(.*)$/
-const numbered = /^\s*(\d+)\s?(?:[:|│\t→]|-(?=\s))\s?(.*)$/
+const numbered = /^\s*(\d+)(?:\s?[:|│→]\s?|\t| -\s| {2}|$)(.*)$/
 
 const addText = (
   evidence: Evidence,
@@ -207,7 +207,8 @@ export const score = (hit: Hit, aim: Aim): number => {
     total += aim.goal === "definition" ? fits + (fits > 0 ? exported : 0) : -fits
   }
   if (/^#+\s/.test(text) && present > 0) total += present === wanted.length ? 4 : 1
-  if (aim.goal === "definition" && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
+  if (aim.tests && /^\s*(describe|it|test)\b/.test(text)) total += 4
+  if (aim.goal === "definition" && !aim.tests && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
   return total + scorePath(hit.path, aim)
 }
 
@@ -234,13 +235,40 @@ export const scorePath = (path: string, aim: Aim): number => {
 }
 
 /**
+ * Whether a hit has to do with what is looked for at all: a search may have found a part of a longer word.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const matches = (hit: Hit, aim: Aim): boolean => {
+  const inLine = Words.stems(hit.text)
+  const whole = Words.squash(aim.words.map(Words.singular).join(""))
+  return aim.words.some((word) => inLine.has(Words.stem(word))) ||
+    (aim.words.length > 1 && Words.squash(hit.text).includes(whole)) ||
+    aim.exact.some((term) => hit.text.toLowerCase().includes(term.toLowerCase()))
+}
+
+/**
+ * Whether a file is named after what is looked for.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isNamedAfter = (path: string, aim: Aim): boolean => {
+  const base = Words.squash((path.split("/").at(-1) ?? path).replace(/(\.(test|spec))?\.\w+$/, ""))
+  const whole = Words.squash(aim.words.map(Words.singular).join(""))
+  return base !== "" && !path.endsWith("/") &&
+    (base === whole || aim.exact.some((term) => base === Words.squash(term)))
+}
+
+/**
  * Returns the hits without duplicates, best first. Equal ones are in the order of their paths and lines.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const rank = (hits: ReadonlyArray<Hit>, aim: Aim): ReadonlyArray<Hit> => {
-  const byPlace = new Map(hits.map((hit) => [`${hit.path}:${hit.line}`, hit]))
+  const byPlace = new Map(hits.filter((hit) => matches(hit, aim)).map((hit) => [`${hit.path}:${hit.line}`, hit]))
   return Array.from(byPlace.values(), (hit) => ({ hit, score: score(hit, aim) })).sort((a, b) =>
     b.score - a.score || compare(a.hit.path, b.hit.path) || a.hit.line - b.hit.line
   ).map(({ hit }) => hit)
@@ -283,4 +311,15 @@ export const excerpt = (passage: Passage, line: number, size: number): Passage =
   }
   while (end > at + 1 && passage.lines[end - 1]!.trim() === "") end--
   return { path: passage.path, first: passage.first + start, lines: passage.lines.slice(start, end) }
+}
+
+/**
+ * Returns the beginning of a file: the comment it begins with, or its first lines.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const opening = (passage: Passage, size: number): Passage => {
+  const end = /^\s*\/\*/.test(passage.lines[0] ?? "") ? passage.lines.findIndex((line) => line.includes("*/")) + 1 : 0
+  return { ...passage, lines: passage.lines.slice(0, end > 0 && end <= size ? end : Math.min(size, 12)) }
 }

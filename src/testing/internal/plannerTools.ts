@@ -70,6 +70,7 @@ export interface Subject {
   readonly query?: string | undefined
   readonly path?: string | undefined
   readonly folder?: string | undefined
+  readonly glob?: string | undefined
   readonly first?: number | undefined
   readonly last?: number | undefined
 }
@@ -266,9 +267,12 @@ const valueOf = (
     case "request":
       return question.text
     case "glob":
-      return question.globs[0] ?? (field.required ? "**/*" : undefined)
+      return question.globs[0] ?? subject.glob ?? (field.required ? "**/*" : undefined)
     case "path":
-      return subject.path ?? (shape.role === "list" ? subject.folder ?? (field.required ? "." : undefined) : undefined)
+      // A tool that searches or lists takes a folder here as well.
+      return shape.role === "search" || shape.role === "list"
+        ? subject.folder ?? (field.required ? "." : undefined)
+        : subject.path
     case "folder":
       return subject.folder ?? (field.required ? "." : undefined)
     case "first":

@@ -24,6 +24,10 @@ export interface Question {
   /** Words with a capital letter that do not begin the sentence. */
   readonly names: ReadonlyArray<string>
   readonly lines: { readonly first: number; readonly last: number } | undefined
+  /** The extension of the files that it names, as in "markdown files". */
+  readonly extension: string | undefined
+  /** Whether it asks who uses something. */
+  readonly usage: boolean
 }
 
 const setOf = (words: string): ReadonlySet<string> => new Set(words.split(" "))
@@ -43,9 +47,25 @@ const intentWords = setOf(
   "find search look looking locate list ls show read open print cat display view dump line lines content contents " +
     "file files folder folders directory directories tree structure defined define defines definition declared " +
     "declaration implemented implement implements implementation located location live lives code source exist exists " +
-    "use used uses using usage call calls caller callers import imports imported reference references referenced " +
     "count number ask asked before first last earlier previous previously question answer"
 )
+
+/** The same, where the question is who uses something. */
+const usageWords = setOf(
+  "use used uses using usage usages call calls called caller callers import imports imported reference references referenced"
+)
+
+const usage =
+  /\b(is|are|was|were|gets?)\b.*\b(used|called|imported|referenced)\b|\b(who|what|which(\s+\w+)?)\s+(uses?|calls?|imports?|references)\b|\busages?\s+of\b|\b(callers?|users?)\s+of\b|\breferences?\s+to\b/i
+
+const fileTypes: Readonly<Record<string, string>> = {
+  typescript: "ts",
+  javascript: "js",
+  markdown: "md",
+  python: "py",
+  rust: "rs",
+  yaml: "yaml"
+}
 
 const extensions = setOf(
   "ts tsx mts cts js jsx mjs cjs json jsonc md mdx txt yml yaml toml html htm css scss py rs go java kt c h cc cpp hpp " +
@@ -71,7 +91,13 @@ export const parse = (text: string): Question => {
   const words = plain.map((token) => token.toLowerCase().replace(/['’](s|re|ve|ll|d|m|t)$/, ""))
     .filter((word) => /[\p{L}\p{N}]/u.test(word))
   const content = words.filter((word) => !stopWords.has(word))
-  const topical = content.filter((word) => !intentWords.has(word) && !/^\d+$/.test(word))
+  const isUsage = usage.test(text)
+  const topical = content.filter((word) =>
+    !intentWords.has(word) && !(isUsage && usageWords.has(word)) && !/^\d+$/.test(word)
+  )
+  const typeAt = words.findIndex((word, index) =>
+    /^files?$/.test(words[index + 1] ?? "") && (word in fileTypes || extensions.has(word))
+  )
   return {
     text,
     words,
@@ -84,7 +110,11 @@ export const parse = (text: string): Question => {
     globs: unique(globs),
     numbers: tokens.filter((token) => /^-?\d+(\.\d+)?$/.test(token)).map(Number),
     names: unique(plain.filter((token, index) => index > 0 && /^\p{Lu}\p{L}+$/u.test(token) && token !== "I")),
-    lines: parseLines(text)
+    lines: parseLines(text),
+    extension: typeAt === -1
+      ? undefined
+      : fileTypes[words[typeAt]!] ?? words[typeAt],
+    usage: isUsage
   }
 }
 
@@ -108,6 +138,14 @@ export const mentions = (question: Question, words: string): boolean => {
 export const isContent = (word: string): boolean => !stopWords.has(word.toLowerCase())
 
 /**
+ * Whether a word is about something, and does not only say what to do.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isTopical = (word: string): boolean => isContent(word) && !intentWords.has(word.toLowerCase())
+
+/**
  * Whether a token is the path of a file or a folder.
  *
  * @category predicates
@@ -118,7 +156,7 @@ export const isPath = (token: string): boolean => {
   const extension = /[^./]\.([A-Za-z0-9]+)$/.exec(token)?.[1]
   if (extension !== undefined && extensions.has(extension.toLowerCase())) return true
   const segments = token.split("/").filter((segment) => segment !== "")
-  return token.includes("/") && segments.length > 0 && segments.some((segment) => isContent(segment)) &&
+  return token.includes("/") && segments.some((segment) => isContent(segment)) &&
     !/^\d+(\/\d+)+$/.test(token) && !(segments.length === 2 && segments.some((segment) => !isContent(segment)))
 }
 
@@ -218,15 +256,14 @@ export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>
   if (exact.length > 0) rounds.push(exact.slice(0, 3))
   const { salient } = question
   const phrase = salient.filter((word) => /^[\p{L}\p{N}]+$/u.test(word))
-  if (exact.length === 0) {
-    if (phrase.length === 2 || phrase.length === 3) {
-      const [pascal, kebab, snake, camel] = compounds(phrase)
-      rounds.push([phrase.join(" "), pascal!], [kebab!, snake!, camel!])
-    }
-    if (phrase.length > 2) {
-      const pairs = phrase.slice(1).map((word, index) => [phrase[index]!, word])
-      rounds.push(pairs.slice(0, 3).map((pair) => pair.join(" ")), pairs.slice(0, 3).map((pair) => compounds(pair)[0]!))
-    }
+  if (exact.length === 0 && (phrase.length === 2 || phrase.length === 3)) {
+    const [pascal, kebab, snake] = compounds(phrase)
+    rounds.push([phrase.join(" "), pascal!])
+    if (phrase.length === 2) rounds.push([kebab!, snake!])
+  }
+  if (exact.length === 0 && phrase.length > 2) {
+    const pairs = phrase.slice(1).map((word, index) => [phrase[index]!, word]).slice(0, 3)
+    rounds.push(pairs.map((pair) => pair.join(" ")), pairs.map((pair) => compounds(pair)[0]!))
   }
   // The longest words are the rarest: nothing else is known about them before a search.
   const single = salient.filter((word) => word.length > 2 || salient.length === 1)
