@@ -1,0 +1,133 @@
+// effect-agents, as a user of the package would write it: public modules, nothing else.
+//
+//   variant "make"     a model made with effect's LanguageModel.make, as third-party models are
+//   variant "direct"   a model made with DirectLanguageModel.make
+//   variant "ai-sdk"   comes with that adapter: a row in run.mjs and a branch in `models` below
+//
+// Hooks are on: one context provider with a beforeRun, a finalizer on the run's scope and an
+// afterRun. Spans are off unless telemetry is asked for.
+import assert from "node:assert/strict"
+import * as Agent from "effect-agents/Agent"
+import * as ContextProvider from "effect-agents/ContextProvider"
+import * as DirectLanguageModel from "effect-agents/DirectLanguageModel"
+import { Cause, Effect, Layer, ManagedRuntime, References, Schema, Stream } from "effect"
+import { LanguageModel, Tool, Toolkit } from "effect/ai"
+import { add, answer, fullText, PROMPT, TOOL_STEPS, USAGE } from "../../lib/work.mjs"
+
+const finish = (reason) => ({
+  type: "finish",
+  reason,
+  usage: { inputTokens: { total: USAGE.input }, outputTokens: { total: USAGE.output } }
+})
+
+const answered = (prompt) => {
+  let count = 0
+  for (const message of prompt.content) if (message.role === "tool") count++
+  return count
+}
+
+const toParts = (step) => {
+  if (step.tool) {
+    const { id, input, name } = step.tool
+    return [{ type: "tool-call", id, name, params: input }, finish("tool-calls")]
+  }
+  const parts = [{ type: "text-start", id: "t" }]
+  for (let i = 0; i < step.n; i++) parts.push({ type: "text-delta", id: "t", delta: step.delta })
+  parts.push({ type: "text-end", id: "t" }, finish("stop"))
+  return parts
+}
+
+/** Arrays of `size` parts: what a read of a socket gives. */
+export const inArrays = (parts, size) =>
+  Stream.suspend(() => {
+    let next = 0
+    return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
+      if (next >= parts.length) return Cause.done()
+      const from = next
+      next += size
+      return Effect.succeed(parts.slice(from, next))
+    })))
+  })
+
+/** How a kind of work is streamed: the short answers at once, as pi's do; the deltas one by one or 64 at a time. */
+const emit = (kind, parts) =>
+  kind === "deltas" ? inArrays(parts, 1) : kind === "arrays" ? inArrays(parts, 64) : Stream.fromArray(parts)
+
+export const models = {
+  make: LanguageModel.make,
+  direct: DirectLanguageModel.make
+}
+
+const model = (make, kind) =>
+  Layer.effect(LanguageModel.LanguageModel, make({
+    generateText: (options) =>
+      Effect.sync(() => [{ type: "text", text: fullText(answer(kind, answered(options.prompt))) }, finish("stop")]),
+    streamText: (options) => Stream.suspend(() => emit(kind, toParts(answer(kind, answered(options.prompt)))))
+  }))
+
+export const Tools = Toolkit.make(
+  Tool.make("add", { parameters: Schema.Struct({ a: Schema.Number, b: Schema.Number }), success: Schema.String })
+)
+
+const hooks = { beforeRun: 0, afterRun: 0, finalizer: 0 }
+const provider = ContextProvider.make("hooks", {
+  beforeRun: () =>
+    Effect.as(
+      Effect.addFinalizer(() => Effect.sync(() => { hooks.finalizer++ })),
+      { state: hooks.beforeRun++ }
+    ),
+  afterRun: ({ result }) =>
+    Effect.sync(() => {
+      assert.equal(result.usage.inputTokens.total, USAGE.input * result.steps.length)
+      hooks.afterRun++
+    })
+})
+
+export default {
+  name: "ours",
+  cases: ["text", "stream", "tools", "tools100", "deltas", "arrays"],
+  async setup({ otel, variant }) {
+    const telemetry = otel
+      ? await (await import("./telemetry.mjs")).layer()
+      : Layer.succeed(References.TracerEnabled, false)
+    if (telemetry === undefined) return null
+    const handlers = Tools.toLayer({ add: (input) => Effect.sync(() => add(input)) })
+    const run = {}
+    for (const kind of ["text", "deltas", "arrays", "tools"]) {
+      const layer = Layer.mergeAll(model(models[variant], kind), handlers, telemetry)
+      run[kind] = Effect.runPromiseWith(await ManagedRuntime.make(layer).context())
+    }
+    const plain = Agent.make("bench", { providers: [provider] })
+    const tooled = Agent.make("bench", { toolkit: Tools, providers: [provider] })
+    const input = { prompt: PROMPT }
+
+    const drain = (agent) =>
+      Effect.suspend(() => {
+        let deltas = 0
+        let text = ""
+        return Effect.map(
+          Stream.runForEachArray(Agent.stream(agent, input), (parts) => {
+            for (const part of parts) {
+              if (part.type === "text-delta") deltas++
+              else if (part.type === "run-end") text = part.result.text
+            }
+            return Effect.void
+          }),
+          () => ({ deltas, text })
+        )
+      })
+    // every run that has ended had each of its hooks called once
+    let inFlight = 0
+    const hooked = async (start) => {
+      inFlight++
+      const result = await start()
+      if (--inFlight === 0) assert.ok(hooks.beforeRun === hooks.afterRun && hooks.finalizer === hooks.afterRun, "hooks")
+      return result
+    }
+    return {
+      text: () => hooked(() => run.text(Agent.run(plain, input))),
+      stream: (kind) => hooked(() => run[kind](drain(plain))),
+      tools: () => hooked(() => run.tools(drain(tooled)))
+    }
+  }
+}

@@ -1,0 +1,174 @@
+// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves]
+//
+// Installs what is missing, builds this package, runs every peer and prints the tables. Each
+// variant lives in a process of its own; they take turns, one at a time, round by round, so that
+// a noisy moment of the machine falls on all of them. Ratios are medians of the rounds' ratios.
+//
+// A whole run writes RESULTS.md and results.svg beside this file, a part of one writes them to results/.
+import { execFileSync, fork } from "node:child_process"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpus, totalmem } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { buildOurs } from "./lib/build.mjs"
+import { curves } from "./lib/curves.mjs"
+import { COLUMNS, markdown, median, svg } from "./lib/report.mjs"
+
+const here = dirname(fileURLToPath(import.meta.url))
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    peers: { type: "string" },
+    rounds: { type: "string" },
+    only: { type: "string" }
+  }
+})
+
+const VARIANTS = [
+  { name: "floor", file: "peers/floor/floor.mjs" },
+  { name: "effect-agents (direct)", peer: "ours", file: "peers/ours/ours.mjs", variant: "direct" },
+  { name: "effect-agents (LanguageModel.make)", peer: "ours", file: "peers/ours/ours.mjs", variant: "make" },
+  // { name: "effect-agents (ai-sdk)", peer: "ours", file: "peers/ours/ours.mjs", variant: "ai-sdk" },
+  { name: "pi-agent-core", peer: "pi", file: "peers/pi/pi.mjs" },
+  { name: "effect/ai, no agent", peer: "effect-ai", file: "peers/effect-ai/effect-direct.mjs", telemetry: true },
+  { name: "effect/ai Chat", peer: "effect-ai", file: "peers/effect-ai/effect-ai.mjs", telemetry: true },
+  { name: "ai (Vercel)", peer: "vercel", file: "peers/vercel/vercel.mjs", telemetry: true },
+  { name: "@openai/agents", peer: "openai-agents", file: "peers/openai-agents/openai-agents.mjs" },
+  { name: "@google/adk", peer: "adk", file: "peers/adk/adk.mjs", telemetry: true },
+  { name: "@strands-agents/sdk", peer: "strands", file: "peers/strands/strands.mjs", telemetry: true },
+  { name: "voltagent", peer: "voltagent", file: "peers/voltagent/voltagent.mjs", telemetry: true },
+  { name: "langchain", peer: "langgraph", file: "peers/langgraph/langgraph.mjs" },
+  { name: "mastra", peer: "mastra", file: "peers/mastra/mastra.mjs", telemetry: true }
+].map((variant) => ({ ...variant, peer: variant.peer ?? variant.name, telemetry: variant.telemetry ?? variant.peer === "ours" }))
+
+const chosen = flags.peers?.split(",")
+const variants = VARIANTS.filter(({ peer, variant }) =>
+  chosen === undefined || chosen.includes(peer) || chosen.includes(`${peer}-${variant}`)
+)
+const rounds = Number(flags.rounds ?? (flags.quick ? 5 : 15))
+const warmMs = flags.quick ? 500 : 1_500
+const roundMs = flags.quick ? 60 : 150
+
+const log = (line) => process.stderr.write(line + "\n")
+
+// --- what is missing ---------------------------------------------------------
+
+const install = (folder) => {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
+  if (dependencies === undefined || existsSync(join(folder, "node_modules"))) return
+  log(`installing ${folder}`)
+  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder, stdio: ["ignore", 2, 2] })
+}
+install(here)
+for (const peer of new Set(variants.map(({ peer }) => peer))) if (peer !== "ours") install(join(here, "peers", peer))
+buildOurs(here)
+
+// --- one process for each variant --------------------------------------------
+
+const start = async ({ file, name, variant = "" }, otel) => {
+  const child = fork(join(here, "lib/child.mjs"), [join(here, file), variant, otel ? "1" : "0"], {
+    execArgv: ["--expose-gc"],
+    cwd: here,
+    env: {
+      ...process.env,
+      NODE_NO_WARNINGS: "1",
+      OPENAI_API_KEY: "none",
+      ANTHROPIC_API_KEY: "",
+      VOLTAGENT_LOG_LEVEL: "silent",
+      VOLTAGENT_TELEMETRY_DISABLED: "true",
+      MASTRA_TELEMETRY_DISABLED: "1"
+    },
+    stdio: ["ignore", "ignore", "inherit", "ipc"]
+  })
+  const reply = () =>
+    new Promise((resolve) => {
+      const onExit = (code) => resolve({ error: `exited with ${code}` })
+      child.once("exit", onExit)
+      child.once("message", (message) => {
+        child.off("exit", onExit)
+        resolve(message)
+      })
+    })
+  const ready = await reply()
+  const ask = async (message) => {
+    if (!child.connected) return { error: "gone" }
+    child.send(message)
+    const answer = await reply()
+    if (answer.error) log(`${name}: ${message.name}: ${answer.error.slice(0, 600)}`)
+    return answer
+  }
+  return { name, ready, ask, stop: () => child.kill() }
+}
+
+/** Rounds of one case over several processes, in turn. Returns µs per run, by process. */
+const takeTurns = async (processes, name) => {
+  const us = new Map(processes.map((p) => [p, []]))
+  const broken = new Set()
+  for (const p of processes) if ((await p.ask({ ask: "measure", name, ms: warmMs })).error) broken.add(p)
+  for (let round = 0; round < rounds; round++) {
+    for (const p of processes) {
+      if (!broken.has(p)) us.get(p).push((await p.ask({ ask: "measure", name, ms: roundMs })).us ?? NaN)
+    }
+  }
+  return us
+}
+
+const table = async () => {
+  const live = []
+  for (const variant of variants) {
+    const p = await start(variant, false)
+    if (p.ready.error) log(`${variant.name}: ${p.ready.error}`)
+    else live.push({ ...p, cases: p.ready.cases, peer: variant.peer, us: {} })
+  }
+  for (const { key } of COLUMNS) {
+    const having = live.filter(({ cases }) => cases.includes(key))
+    log(`${key}: ${having.length} variants, ${rounds} rounds`)
+    const us = await takeTurns(having, key)
+    for (const p of having) p.us[key] = us.get(p)
+  }
+  for (const p of live) p.stop()
+  return live.map(({ name, peer, us }) => ({ name, peer, us }))
+}
+
+/** The tool loop with telemetry and without, in turn. */
+const telemetry = async () => {
+  const rows = []
+  for (const variant of variants.filter((variant) => variant.telemetry)) {
+    const [off, on] = [await start(variant, false), await start(variant, true)]
+    if (!on.ready.error && !on.ready.skipped && !off.ready.error) {
+      log(`telemetry: ${variant.name}`)
+      const { spans = {} } = await on.ask({ ask: "spans", name: "tools" })
+      if (Object.keys(spans).length > 0) {
+        const us = await takeTurns([off, on], "tools")
+        const [without, having] = [us.get(off), us.get(on)]
+        rows.push({ name: variant.name, spans, off: median(without), on: median(having), ratio: having.map((x, i) => x / without[i]) })
+      }
+    }
+    off.stop()
+    on.stop()
+  }
+  return rows
+}
+
+// --- results -----------------------------------------------------------------
+
+const results = {
+  date: new Date().toISOString().slice(0, 10),
+  machine: `${cpus().length} cores, ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB`,
+  node: process.version,
+  command: ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
+  version: JSON.parse(readFileSync(join(here, "../../package.json"), "utf8")).version,
+  rounds,
+  table: flags.only === "curves" ? [] : await table(),
+  telemetry: flags.only === "curves" ? [] : await telemetry(),
+  curves: flags.only === "table" ? [] : await curves(here, { quick: flags.quick, log })
+}
+
+const text = markdown(results)
+const whole = !flags.quick && chosen === undefined && flags.only === undefined
+const folder = whole ? here : join(here, "results")
+mkdirSync(folder, { recursive: true })
+writeFileSync(join(folder, "RESULTS.md"), text)
+if (results.table.length > 0) writeFileSync(join(folder, "results.svg"), svg(results))
+console.log(text)
