@@ -18,6 +18,9 @@ export * as AgentError from "./AgentError.ts"
 export * as AgentRun from "./AgentRun.ts"
 
 /** @since 0.1.0 */
+export * as AgentTelemetry from "./AgentTelemetry.ts"
+
+/** @since 0.1.0 */
 export * as ContextProvider from "./ContextProvider.ts"
 
 /** @since 0.1.0 */
