@@ -259,14 +259,17 @@ const fromRead = ({ evidence, topic }: State): string | undefined => {
       }`
     }
   }
+  const missing = lines === undefined && (wanted.length > 0 || topic.exact.length > 0)
+    ? `No line that I have read has ${subject({ ...topic, words: wanted })}. `
+    : ""
   const from = lines === undefined ? 0 : Math.max(0, lines.first - passage.first)
   const size = lines === undefined ? 30 : Math.max(1, lines.last - lines.first + 1)
   const shown = { ...passage, first: passage.first + from, lines: passage.lines.slice(from, from + Math.min(size, 60)) }
   const end = passage.first + passage.lines.length - 1
   const last = shown.first + shown.lines.length - 1
-  return `${passage.path}, lines ${shown.first} to ${last}${last < end ? ` of ${end} that I have read` : ""}:\n\n${
-    quote(shown)
-  }`
+  return `${missing}${passage.path}, lines ${shown.first} to ${last}${
+    last < end ? ` of ${end} that I have read` : ""
+  }:\n\n${quote(shown)}`
 }
 
 const fromPaths = ({ evidence, topic }: State): string | undefined => {
@@ -283,8 +286,7 @@ const fromList = ({ evidence, topic }: State): string | undefined => {
     topic.question.globs.map((glob) => /\.(\w+)$/.exec(glob)?.[1]).find(Predicate.isNotUndefined)
   const wanted = listFilter(topic).map(Words.stem)
   const chosen = all.filter((path) =>
-    (extension === undefined || path.endsWith(`.${extension}`)) &&
-    wanted.every((word) => Words.stems(path).has(word))
+    (extension === undefined || path.endsWith(`.${extension}`)) && wanted.every((word) => Words.stems(path).has(word))
   )
   const kept = chosen.length === 0 ? all : chosen
   const among = chosen.length === 0 && (wanted.length > 0 || extension !== undefined)

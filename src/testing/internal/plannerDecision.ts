@@ -114,6 +114,7 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   ) {
     return "overview"
   }
+  if (topic.path !== undefined && question.paths.length === 0 && reads(question)) return "read"
   const asksForNames =
     /^\s*(please\s+)?(list|ls|tree)\b|\bhow many\b.*\b(files|folders|directories)\b|\b(which|what)\b.*\bfiles\b.*\b(are there|exist|have|are in)\b/i
   if (
@@ -122,9 +123,7 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   ) {
     return "list"
   }
-  if (topic.path !== undefined && (question.paths.length > 0 ? /\.\w+$|^[A-Z]+$/.test(topic.path) : reads(question))) {
-    return "read"
-  }
+  if (question.paths.some((path) => /\.\w+$/.test(path))) return "read"
   return "find"
 }
 
@@ -219,7 +218,7 @@ const listCall = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
   }
   const { question } = topic
   const named = folderOf(topic)
-  const glob = task !== "list"
+  const glob = task !== "list" || named !== undefined
     ? undefined
     : question.extension !== undefined
     ? `**/*.${question.extension}`
@@ -269,18 +268,16 @@ const find = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
   const hits = Answer.rankedHits(state)
   const searched = search(state, hits)
   if (searched !== undefined) return searched
-  if (hits.length === 0 || (topic.tests && !Evidence.isTest(hits[0]!.path))) {
+  const file = topic.goal === "usage" ? undefined : Answer.namedFile(state)
+  const begun = file === undefined ? undefined : readCall(state, [file], { first: 1, last: 40 })
+  if (begun !== undefined) return begun
+  if (hits.length === 0 || (topic.tests && file === undefined && !Evidence.isTest(hits[0]!.path))) {
     const listed = listCall(state)
     if (listed !== undefined) return listed
     const paths = Evidence.rankPaths(evidence.paths, topic)
     if (hits.length === 0 || paths.some(Evidence.isTest)) return readCall(state, paths, undefined)
   }
   if (topic.goal === "usage") return undefined
-  const file = Answer.namedFile(state)
-  if (file !== undefined) {
-    const call = readCall(state, [file], { first: 1, last: 40 })
-    if (call !== undefined) return call
-  }
   // One place in each file, best first: the next one is read when the first cannot be.
   const places = hits.filter((hit, index) => hits.findIndex((other) => other.path === hit.path) === index)
   for (const hit of places.slice(0, 3)) {
@@ -315,4 +312,5 @@ const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): Readonl
 
 const folderOf = ({ question }: Conversation.Topic): string | undefined =>
   question.paths.find((path) => !/\.\w+$/.test(path)) ??
-    /\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text)?.[1]
+    /\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text)?.[1] ??
+    /^\s*(?:list|ls|tree)\s+([\w.-]+)\s*$/i.exec(question.text)?.[1]

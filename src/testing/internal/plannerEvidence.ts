@@ -209,6 +209,9 @@ export const score = (hit: Hit, aim: Aim): number => {
   if (/^#+\s/.test(text) && present > 0) total += present === wanted.length ? 4 : 1
   if (aim.tests && /^\s*(describe|it|test)\b/.test(text)) total += 4
   if (aim.goal === "definition" && !aim.tests && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
+  // Who uses something is not where it is defined.
+  if (aim.goal === "usage" && isNamedAfter(hit.path, aim)) total -= 8
+  if (aim.goal === "usage" && /^\s*(\/?\*|\/\/)/.test(text)) total -= 3
   return total + scorePath(hit.path, aim)
 }
 

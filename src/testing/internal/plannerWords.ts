@@ -254,6 +254,11 @@ export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>
   const exact = unique([...question.quoted, ...question.identifiers])
   const rounds: Array<ReadonlyArray<string>> = []
   if (exact.length > 0) rounds.push(exact.slice(0, 3))
+  // What comes after the dot is how it is written where it is defined.
+  const members = exact.filter((term) => /^[\w$]+([.:#]+[\w$]+)+$/.test(term)).map((term) =>
+    term.split(/[.:#]+/).at(-1)!
+  )
+  if (members.length > 0) rounds.push(members.slice(0, 3))
   const { salient } = question
   const phrase = salient.filter((word) => /^[\p{L}\p{N}]+$/u.test(word))
   if (exact.length === 0 && (phrase.length === 2 || phrase.length === 3)) {
