@@ -214,9 +214,11 @@ export class Run {
   }
 
   private openBody(): PartPull {
-    const body = this.definition.body(this, this.contributions)
-    if (!Effect.isEffect(body)) return this.enterBody(body)
-    return Effect.matchCauseEffect(body, {
+    const open = Effect.suspend(() => {
+      const body = this.definition.body(this, this.contributions)
+      return Effect.isEffect(body) ? body : Exit.succeed(body)
+    })
+    return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.fail(cause),
       onSuccess: (body) => this.enterBody(body)
     })
@@ -248,11 +250,12 @@ export class Run {
       return this.deliver()
     }
     return Effect.flatMap(
+      // the outcome is decided in here, whatever the fiber is told meanwhile
       Effect.uninterruptible(Effect.map(this.afterRuns(pending, whole), (failures) => {
         if (failures.length === 0) this.completed(whole)
-        return failures
+        else this.failed(Cause.fromReasons(failures))
       })),
-      (failures) => failures.length === 0 ? this.deliver() : this.fail(Cause.fromReasons(failures))
+      () => this.phase === "completed" ? this.deliver() : this.closeFailed()
     )
   }
 
@@ -310,13 +313,19 @@ export class Run {
 
   /** The run ends with this cause: everything is finalized, then the cause is the stream's. */
   fail(cause: Cause.Cause<unknown>): PartPull {
+    this.failed(cause)
+    return this.closeFailed()
+  }
+
+  private failed(cause: Cause.Cause<unknown>): void {
     const partial = this.partial()
-    const outcome: AgentRun.Outcome = Cause.hasInterruptsOnly(cause)
+    this.outcome = Cause.hasInterruptsOnly(cause)
       ? { _tag: "Interrupted", cause: cause as Cause.Cause<never>, partial }
       : { _tag: "Failed", cause, partial }
-    this.outcome = outcome
-    const exit = AgentRun.toExit(outcome) as Exit.Exit<never, any>
-    return Effect.flatMap(Scope.close(this.scope, exit), () => exit)
+  }
+
+  private closeFailed(): PartPull {
+    return Effect.flatMap(Scope.close(this.scope, AgentRun.toExit(this.outcome!)), () => this.end())
   }
 
   /**
@@ -330,23 +339,20 @@ export class Run {
       ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
       : { _tag: "Abandoned", partial }
     this.phase = "ended"
-    const runExit = AgentRun.toExit(outcome)
-    const stop = this.body?.stop(runExit)
+    const stop = this.body?.stop(AgentRun.toExit(outcome))
     if (stop === undefined && this.started.length === 0) {
       this.ended(outcome)
       return Effect.void
     }
-    return this.closeAll(stop, runExit, outcome)
+    return this.closeAll(stop)
   }
 
-  private readonly closeAll = Effect.fnUntraced(function*(
-    this: Run,
-    stop: Effect.Effect<unknown> | undefined,
-    exit: Exit.Exit<AgentRun.Result, unknown>,
-    outcome: AgentRun.Outcome
-  ) {
+  private readonly closeAll = Effect.fnUntraced(function*(this: Run, stop: Effect.Effect<unknown> | undefined) {
     const budget = this.budget()
     if (stop !== undefined) yield* this.closing(this.definition.name, stop, budget)
+    // what was stopped may have been a run that had something to add
+    const outcome = this.outcome = withTotal(this.outcome!, this.nestedUsage)
+    const exit = AgentRun.toExit(outcome)
     for (const { provider, scope } of this.started.toReversed()) {
       const close = Scope.closeUnsafe(scope, exit)
       if (close !== undefined) yield* this.closing(provider.name, close, budget)
@@ -404,6 +410,11 @@ export class Run {
     )
   }
 }
+
+const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>
+  outcome._tag === "Completed"
+    ? outcome
+    : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
 
 /**
  * Creates the stream of a run. Nothing happens until it is pulled; each time it is
