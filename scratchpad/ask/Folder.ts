@@ -76,14 +76,15 @@ const isWithin = (path: Path.Path, root: string, real: string): boolean => {
   return relative !== ".." && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)
 }
 
-const reasonOf = (error: PlatformError.PlatformError, what: string): string => {
+/** Why a file or folder cannot be used. */
+export const reasonOf = (error: PlatformError.PlatformError, what: string): string => {
   switch (error.reason._tag) {
     case "NotFound":
       return `there is no such ${what}`
     case "PermissionDenied":
-      return `no permission to read this ${what}`
+      return `no permission to use this ${what}`
     default:
-      return `this ${what} cannot be read (${error.reason._tag})`
+      return `this ${what} cannot be used (${error.reason._tag})`
   }
 }
 

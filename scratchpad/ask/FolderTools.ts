@@ -149,7 +149,8 @@ export const layer: Layer.Layer<
   })
 
   const readFile = Effect.fnUntraced(function*(params: typeof ReadFile.parametersSchema.Type) {
-    const { from_line: from = 1, line_count: wanted = 100, path } = params
+    const { from_line: from = 1, line_count: wanted = 100 } = params
+    const path = params.path.replace(/^(\.\/)+/, "")
     const lines = yield* folder.lines(path)
     if (lines.length === 0) return `${path} is empty`
     if (from > lines.length) {

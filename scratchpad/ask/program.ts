@@ -17,6 +17,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -115,7 +116,9 @@ const flags = {
     Flag.optional
   ),
   trace: Flag.Boolean("trace").pipe(
-    Flag.withDescription("Whether to show the trace of the run"),
+    Flag.withDescription(
+      "Show the trace of the run at its end, as a picture. This is the default; --no-trace hides it"
+    ),
     Flag.withDefault(true)
   )
 }
@@ -236,5 +239,5 @@ const writeFile = Effect.fnUntraced(function*(file: string, text: string) {
   yield* Effect.mapError(fs.writeFileString(file, text), (error) => unwritable(file, error))
 })
 
-const unwritable = (file: string, error: { readonly message: string }) =>
-  new FileUnusable({ file, problem: `it cannot be written (${error.message})` })
+const unwritable = (file: string, error: PlatformError.PlatformError) =>
+  new FileUnusable({ file, problem: `it cannot be written (${Folder.reasonOf(error, "file or folder")})` })
