@@ -46,11 +46,13 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
         }),
       outcome: (outcome) => terminal.display(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
       trace: Effect.fnUntraced(function*(spans, now) {
-        const width = yield* columns
-        const lines = Waterfall.render(spans, { columns: width, style, now })
-        if (lines.length > 0) {
-          yield* terminal.display(`\n${style.dim(`trace ${spans[0].traceId}`)}\n${lines.join("\n")}\n`)
-        }
+        // The picture is of the run; what its session store and others did is in the file of `--spans`
+        const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
+        if (shown.length === 0) return
+        const others = spans.length - shown.length
+        const title = `trace ${shown[0].traceId}${others === 0 ? "" : `, and ${others} spans below these`}`
+        const lines = Waterfall.render(shown, { columns: yield* columns, style, now })
+        yield* terminal.display(`\n${style.dim(title)}\n${lines.join("\n")}\n`)
       })
     })
   })

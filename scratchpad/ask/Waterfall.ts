@@ -65,6 +65,7 @@ const rowsOf = (spans: ReadonlyArray<Tracer.NativeSpan>, now: bigint): ReadonlyA
 }
 
 const rowOf = (span: Tracer.NativeSpan, depth: number, now: bigint): Row => {
+  const outcome = span.attributes.get("effect_agents.outcome")
   const errorType = span.attributes.get("error.type")
   const input = span.attributes.get("gen_ai.usage.input_tokens")
   const output = span.attributes.get("gen_ai.usage.output_tokens")
@@ -74,8 +75,9 @@ const rowOf = (span: Tracer.NativeSpan, depth: number, now: bigint): Row => {
     start: span.status.startTime,
     end: span.status._tag === "Ended" ? span.status.endTime : now,
     notes: [
+      ...(outcome === undefined ? [] : [String(outcome)]),
       ...(input === undefined && output === undefined ? [] : [`${input ?? "?"} in, ${output ?? "?"} out`]),
-      ...(errorType === undefined ? [] : [`${errorType}`]),
+      ...(errorType === undefined ? [] : [String(errorType)]),
       ...(isEnded ? [] : ["not ended"])
     ].join("  "),
     failed: errorType !== undefined || !isEnded,

@@ -5,4 +5,9 @@ import * as OfflinePlanner from "../../src/testing/OfflinePlanner.ts"
 import { program } from "./program.ts"
 import { start } from "./start.ts"
 
-start(program({ title: "offline planner (deterministic, no network)", layer: OfflinePlanner.model }))
+start(
+  program({
+    title: "offline planner (deterministic, no network; counts 4 characters as a token)",
+    layer: OfflinePlanner.model
+  })
+)

@@ -23,6 +23,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Agent from "../../src/Agent.ts"
 import * as AgentRun from "../../src/AgentRun.ts"
+import * as AgentTelemetry from "../../src/AgentTelemetry.ts"
 import * as ContextProvider from "../../src/ContextProvider.ts"
 import * as SessionHistory from "../../src/SessionHistory.ts"
 import * as SessionStore from "../../src/SessionStore.ts"
@@ -138,13 +139,12 @@ const ask = <E, R>(input: Input, model: Model<E, R>) =>
     const store = session === undefined
       ? SessionStore.layerMemory
       : yield* sessionStore(Option.getOrUndefined(input.sessionFile))
-    if (Option.isSome(input.spans)) yield* checkWritable(input.spans.value)
     return yield* answer({ ...input, session }, model).pipe(
       Effect.provide([
         FolderTools.layer.pipe(Layer.provideMerge(Folder.layer(input.folder))),
         store,
         Screen.layer,
-        SpanRecorder.layer,
+        AgentTelemetry.layer().pipe(Layer.provideMerge(SpanRecorder.layer)),
         model.layer
       ])
     )
@@ -157,6 +157,7 @@ const answer = Effect.fnUntraced(function*<E, R>(
   const screen = yield* Screen.Screen
   const folder = yield* Folder.Folder
   const recorder = yield* SpanRecorder.SpanRecorder
+  if (Option.isSome(input.spans)) yield* checkWritable(input.spans.value)
   const question = input.question.join(" ").trim() || defaultQuestion
   const ended = yield* Ref.make<Option.Option<Exit.Exit<AgentRun.Result, unknown>>>(Option.none())
   const agent = Agent.make("ask", {
@@ -214,9 +215,8 @@ const sessionStore = Effect.fnUntraced(function*(named: string | undefined) {
   }
   // Loaded here, because most runs need no database
   const { layerFile } = yield* Effect.promise(() => import("../../src/sqlite/SqliteSessionStore.ts"))
-  return Layer.catch(
-    layerFile({ filename: file }),
-    (error) => Layer.effect(SessionStore.SessionStore)(new FileUnusable({ file, problem: error.message }))
+  return layerFile({ filename: file }).pipe(
+    Layer.catch((error) => Layer.effect(SessionStore.SessionStore)(new FileUnusable({ file, problem: error.message })))
   )
 })
 
