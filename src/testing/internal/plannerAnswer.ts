@@ -288,13 +288,14 @@ const fromList = ({ evidence, topic }: State): string | undefined => {
   const chosen = all.filter((path) =>
     (extension === undefined || path.endsWith(`.${extension}`)) && wanted.every((word) => Words.stems(path).has(word))
   )
-  const kept = chosen.length === 0 ? all : chosen
+  const counts = /\bhow many\b.*\bfiles\b/i.test(topic.question.text)
+  const kept = (chosen.length === 0 ? all : chosen).filter((path) => !counts || !path.endsWith("/"))
   const among = chosen.length === 0 && (wanted.length > 0 || extension !== undefined)
     ? "None of the names matches; these are all: "
     : ""
-  return `${among}${counted(kept.length, "entry")}:\n\n${kept.slice(0, 40).map((path) => `  ${path}`).join("\n")}${
-    kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""
-  }`
+  return `${among}${counted(kept.length, counts ? "file" : "entry")}:\n\n${
+    kept.slice(0, 40).map((path) => `  ${path}`).join("\n")
+  }${kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""}`
 }
 
 const fromOverview = (state: State): string | undefined => {

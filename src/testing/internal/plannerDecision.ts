@@ -310,7 +310,14 @@ const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): Readonl
   return undefined
 }
 
-const folderOf = ({ question }: Conversation.Topic): string | undefined =>
-  question.paths.find((path) => !/\.\w+$/.test(path)) ??
-    /\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text)?.[1] ??
-    /^\s*(?:list|ls|tree)\s+([\w.-]+)\s*$/i.exec(question.text)?.[1]
+const folderOf = ({ question }: Conversation.Topic): string | undefined => {
+  const path = question.paths.find((path) => !/\.\w+$/.test(path))
+  if (path !== undefined) return path
+  const name = (/\b(?:in|of|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)\b/i.exec(question.text) ??
+    /\bfiles?\b.*\b(?:in|of|under|inside)\s+([\w-]+)\s*[?.!]*$/i.exec(question.text) ??
+    /^\s*(?:list|ls|tree)\s+([\w.-]+)\s*$/i.exec(question.text))?.[1]
+  return name !== undefined && Words.isContent(name) &&
+      !`${aboutFolder} ${listing}`.split(" ").includes(name.toLowerCase())
+    ? name
+    : undefined
+}

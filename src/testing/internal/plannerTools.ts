@@ -276,7 +276,7 @@ const valueOf = (
     case "folder":
       return subject.folder ?? (field.required ? "." : undefined)
     case "first":
-      return clamp(field, subject.first ?? (field.required ? field.minimum ?? 1 : undefined))
+      return clamp(field, subject.first ?? (field.required ? (field.minimum === 0 ? 0 : 1) : undefined))
     case "last":
       return clamp(field, subject.last ?? (field.required ? 100 : undefined))
     case "size":
@@ -289,7 +289,7 @@ const valueOf = (
         ? clamp(field, field.maximum === undefined ? 20 : Math.min(20, field.maximum))
         : undefined
     case "number":
-      return numbers.shift() ?? (field.required ? field.minimum : undefined)
+      return numbers.shift()
     case "choice":
       return field.choices.find((choice) => question.words.includes(choice.toLowerCase())) ??
         (field.required ? field.choices[0] : undefined)
