@@ -38,20 +38,19 @@ const toParts = (step) => {
 }
 
 /** Arrays of `size` parts: what a read of a socket gives. */
-export const inArrays = (parts, size) =>
-  Stream.suspend(() => {
-    let next = 0
-    return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
-      if (next >= parts.length) return Cause.done()
-      const from = next
-      next += size
-      return Effect.succeed(parts.slice(from, next))
-    })))
+const arraysOf = (parts, size) => {
+  let next = 0
+  return Effect.suspend(() => {
+    if (next >= parts.length) return Cause.done()
+    const from = next
+    next += size
+    return Effect.succeed(size < parts.length ? parts.slice(from, next) : parts)
   })
+}
 
-/** How a kind of work is streamed: the short answers at once, as pi's do; the deltas one by one or 64 at a time. */
-const emit = (kind, parts) =>
-  kind === "deltas" ? inArrays(parts, 1) : kind === "arrays" ? inArrays(parts, 64) : Stream.fromArray(parts)
+/** Short answers come at once, as pi's do; deltas one by one, or 64 at a time. */
+const sizes = { deltas: 1, arrays: 64 }
+const emit = (kind, parts) => arraysOf(parts, sizes[kind] ?? parts.length)
 
 export const models = {
   make: LanguageModel.make,
@@ -62,7 +61,8 @@ const model = (make, kind) =>
   Layer.effect(LanguageModel.LanguageModel, make({
     generateText: (options) =>
       Effect.sync(() => [{ type: "text", text: fullText(answer(kind, answered(options.prompt))) }, finish("stop")]),
-    streamText: (options) => Stream.suspend(() => emit(kind, toParts(answer(kind, answered(options.prompt)))))
+    streamText: (options) =>
+      Stream.fromPull(Effect.sync(() => emit(kind, toParts(answer(kind, answered(options.prompt))))))
   }))
 
 export const Tools = Toolkit.make(
