@@ -285,6 +285,14 @@ describe("OfflinePlanner", () => {
         assert.include(answer.text, "test/ToolLoop.test.ts:3")
       }).pipe(Effect.provide(Layer.merge(OfflinePlanner.layer, textualLayer(["src/ToolLoop.ts"])))))
 
+    it.effect("says that it cannot do what none of its tools does", () =>
+      Effect.gen(function*() {
+        const answer = yield* ask("Please delete the tool loop", textual)
+        assert.deepStrictEqual(answer.calls, [])
+        assert.match(answer.text, /^I cannot do this: none of my tools can delete\. I am an offline planner/)
+        assert.deepStrictEqual((yield* ask("what is 2 + 2?", textual)).calls, [])
+      }).pipe(onText))
+
     it.effect("says that it found nothing, and what it tried", () =>
       Effect.gen(function*() {
         const answer = yield* ask("Where is the zeppelin?", textual)
@@ -304,6 +312,10 @@ describe("OfflinePlanner", () => {
           { path: "test/ToolLoop.test.ts", from_line: 1, line_count: 40 }
         ])
         assert.match(second.text, /^test\/ToolLoop\.test\.ts:1 is a test named after "tool loop"/)
+        const more = yield* ask("show me more", textual, first.prompt)
+        assert.deepStrictEqual(more.calls, [["read_file", { path: "src/ToolLoop.ts", from_line: 1, line_count: 31 }]])
+        const last = yield* ask("and how is it tested?", textual, more.prompt)
+        assert.match(last.text, /^test\/ToolLoop\.test\.ts:1 is a test named after "tool loop"/)
         const third = yield* ask("show me that file", textual, second.prompt)
         assert.deepStrictEqual(third.calls, [
           ["read_file", { path: "test/ToolLoop.test.ts", from_line: 1, line_count: 31 }]

@@ -6,7 +6,7 @@
 import * as Predicate from "effect/Predicate"
 import type * as Conversation from "./plannerConversation.ts"
 import * as Evidence from "./plannerEvidence.ts"
-import type * as Tools from "./plannerTools.ts"
+import * as Tools from "./plannerTools.ts"
 import * as Words from "./plannerWords.ts"
 
 /**
@@ -59,6 +59,10 @@ export const aside = (
     return asked.length === 1
       ? `Before this you asked: "${asked[0]!.question}"`
       : `Before this you asked:\n${asked.map((exchange) => `- "${exchange.question}"`).join("\n")}`
+  }
+  const order = Tools.impossibleOrder(tools, Words.parse(question))
+  if (order !== undefined) {
+    return `I cannot do this: none of my tools can ${order}. ${introduction} ${toolsSentence(tools)}`
   }
   const asksForHelp =
     /^\s*(hi|hello|hey|help)\b[\s!.?]*$|\bwhat can you do\b|\bwho are you\b|\bwhat are you\b|\bhow can you help\b/i
@@ -226,7 +230,7 @@ const fromHits = (state: State): string | undefined => {
   const name = Evidence.definedName(shown.text)
   const role = name !== undefined
     ? `, where ${name} is defined`
-    : /^#+\s/.test(shown.text)
+    : /^#+\s/.test(shown.text) && /\.(md|mdx|txt|rst)$/i.test(shown.path)
     ? ", a heading"
     : ""
   const missing = topic.tests && !Evidence.isTest(shown.path)

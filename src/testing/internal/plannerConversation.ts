@@ -113,6 +113,8 @@ export interface Topic extends Evidence.Aim {
   /** A path that is named, or that the last answer has pointed at when the question says "it". */
   readonly path: string | undefined
   readonly line: number | undefined
+  /** The words and names that the next question may point back at. */
+  readonly about: Pick<Evidence.Aim, "words" | "exact">
 }
 
 const aboutTests = "test tests tested testing spec covered coverage"
@@ -134,25 +136,32 @@ export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
     ...question.identifiers.flatMap(Words.split)
   ])
   const own = salient.filter((word) => !tests || !stems.includes(Words.stem(word)))
+  const added = own.filter(Words.isTopical)
+  const points = question.words.some((word) => pronouns.has(word))
+  const asksToShow = added.length === 0 && Words.mentions(question, "show open read print display view cat more")
   const pointsBack = exact.length === 0 && question.paths.length === 0 &&
-    (own.length === 0 || own.length <= 2 && question.words.some((word) => pronouns.has(word)))
+    (points && added.length <= 2 || asksToShow || added.length === 0 && question.words[0] === "and")
   const previous = pointsBack && earlier.length > 0 && !Words.mentions(question, "list")
     ? topicOf({ system: "", earlier: earlier.slice(0, -1), question: earlier.at(-1)!.question, calls: [], steps: 0 })
     : undefined
   const place = previous === undefined ? null : /([\w@./-]+\.\w+):(\d+)/.exec(earlier.at(-1)!.answer)
-  const added = own.filter(Words.isTopical)
   // "Show me that file" is about the file, not about what was looked for in it.
-  const shows = place !== null && added.length === 0 &&
-    Words.mentions(question, "show open read print display view cat")
-  const words = previous === undefined ? own : shows ? [] : Words.unique([...previous.words, ...added])
+  const shows = place !== null && asksToShow
+  const before = previous?.about ?? { words: [], exact: [] }
+  const words = previous === undefined ? own : Words.unique([...before.words, ...added])
+  const about = {
+    words: words.length > 0 ? words : salient,
+    exact: previous === undefined ? Words.unique(exact) : before.exact
+  }
   return {
     question,
-    words: words.length > 0 || shows ? words : salient,
-    exact: previous === undefined ? Words.unique(exact) : shows ? [] : previous.exact,
+    words: shows ? [] : about.words,
+    exact: shows ? [] : about.exact,
     goal: question.usage ? "usage" : "definition",
     tests,
     path: question.paths[0] ?? place?.[1],
-    line: question.lines?.first ?? (place === null || question.paths.length > 0 ? undefined : Number(place[2]))
+    line: question.lines?.first ?? (place === null || question.paths.length > 0 ? undefined : Number(place[2])),
+    about
   }
 }
 

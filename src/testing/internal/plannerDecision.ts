@@ -130,7 +130,7 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
 const listing = "file files folder folders directory directories tree structure"
 
 const reads = (question: Words.Question): boolean =>
-  Words.mentions(question, "read open show print display view cat content")
+  Words.mentions(question, "read open show print display view cat content more")
 
 // =============================================================================
 // Calls
@@ -265,6 +265,7 @@ const readCall = (
 
 const find = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
   const { evidence, topic } = state
+  if (topic.words.length === 0 && topic.exact.length === 0) return undefined
   const hits = Answer.rankedHits(state)
   const searched = search(state, hits)
   if (searched !== undefined) return searched

@@ -211,6 +211,20 @@ const changing =
   "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
 
 /**
+ * Returns the verb with which a question orders a change that none of the tools makes.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const impossibleOrder = (shapes: ReadonlyArray<Shape>, question: Words.Question): string | undefined => {
+  const [first] = question.words.filter((word) => !["please", "can", "could", "would", "you", "now"].includes(word))
+  return first !== undefined && changing.split(" ").includes(first) &&
+      !shapes.some((shape) => Words.stems(`${shape.name} ${shape.description}`).has(Words.stem(first)))
+    ? first
+    : undefined
+}
+
+/**
  * Scores how well a tool fits a question: by the words that its name (3 each), its description (1) and its fields
  * (a half) share with it.
  *
