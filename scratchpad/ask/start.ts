@@ -10,12 +10,14 @@ import * as Exit from "effect/Exit"
 
 /** Starts the program. */
 export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServices>): void => {
-  let signals = 0
+  let first = Number.POSITIVE_INFINITY
   let interruptedWith = 130
   const onSignal = (code: number) => () => {
     interruptedWith = code
-    // Whoever asks twice does not want to wait for the end of the run
-    if (++signals > 1) process.exit(code)
+    // Whoever asks again does not want to wait for the end of the run. (In a terminal one Ctrl-C
+    // comes twice: from the terminal, and forwarded by npm.)
+    if (performance.now() - first > 500) process.exit(code)
+    first = Math.min(first, performance.now())
   }
   process.on("SIGINT", onSignal(130))
   process.on("SIGTERM", onSignal(143))

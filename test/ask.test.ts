@@ -1,0 +1,304 @@
+import { NodeFileSystem, NodePath } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Path } from "effect"
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
+import * as SessionStore from "../src/SessionStore.ts"
+
+const main = fileURLToPath(new URL("../scratchpad/ask/main.ts", import.meta.url))
+const scripted = fileURLToPath(new URL("fixtures/ask-scripted.ts", import.meta.url))
+
+interface Output {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the program as a process of its own, and sends it a signal when it has said something. */
+const run = (
+  cwd: string,
+  args: ReadonlyArray<string>,
+  kill?: { readonly after: string; readonly signal: "SIGINT" | "SIGTERM" }
+): Effect.Effect<Output> =>
+  Effect.callback<Output>((resume) => {
+    const env = { PATH: process.env["PATH"], HOME: cwd, XDG_STATE_HOME: `${cwd}/state` }
+    const script = args[0] === "--script" ? [scripted, ...args.slice(1)] : [main, ...args]
+    const child = spawn(process.execPath, script, { cwd, env, stdio: ["ignore", "pipe", "pipe"] })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      const isNew = kill !== undefined && !stdout.includes(kill.after)
+      stdout += text
+      if (isNew && stdout.includes(kill.after)) child.kill(kill.signal)
+    })
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text
+    })
+    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const project = {
+  "README.md": "# Kiln\n\nKiln fires clay pots on a schedule.\n",
+  "src/loop.ts": "// the tool loop of the kiln\nexport const toolLoop = (needle: number) => needle + 1\n",
+  "src/glaze.ts": "export const glaze = \"celadon\"\n"
+}
+
+/** A folder with a small project, and nothing else. */
+const makeProject = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const folder = yield* fs.realPath(yield* fs.makeTempDirectoryScoped({ prefix: "ask-" }))
+  for (const [name, content] of Object.entries(project)) {
+    yield* fs.makeDirectory(path.dirname(path.join(folder, name)), { recursive: true })
+    yield* fs.writeFileString(path.join(folder, name), content)
+  }
+  return folder
+})
+
+const assertFails = (output: Output, message: string | RegExp, code = 1) => {
+  if (typeof message === "string") assert.strictEqual(output.stderr.trim(), message)
+  else assert.match(output.stderr, message)
+  assert.notMatch(output.stdout + output.stderr, /^\s+at /m)
+  assert.strictEqual(output.code, code)
+}
+
+interface Span {
+  readonly name: string
+  readonly kind: number
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentSpanId?: string
+  readonly startTimeUnixNano: string
+  readonly endTimeUnixNano: string
+  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: { readonly stringValue?: string } }>
+  readonly status: { readonly code: number; readonly message?: string }
+}
+
+interface Metric {
+  readonly name: string
+  readonly unit: string
+  readonly sum?: { readonly dataPoints: ReadonlyArray<{ readonly asInt: string }> }
+  readonly histogram?: {
+    readonly dataPoints: ReadonlyArray<{
+      readonly count: string
+      readonly sum: number
+      readonly explicitBounds: ReadonlyArray<number>
+      readonly bucketCounts: ReadonlyArray<string>
+    }>
+  }
+}
+
+const readSpans = Effect.fnUntraced(function*(file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const data = JSON.parse(yield* fs.readFileString(file))
+  const spans: ReadonlyArray<Span> = data.resourceSpans[0].scopeSpans[0].spans
+  const metrics: ReadonlyArray<Metric> = data.resourceMetrics[0].scopeMetrics[0].metrics
+  return { resource: data.resourceSpans[0].resource, spans, metrics }
+})
+
+const attribute = (span: Span | undefined, key: string) =>
+  span?.attributes.find((attribute) => attribute.key === key)?.value.stringValue
+
+/** Every span has ended, is of one trace, and lies within its parent; the first is the root. */
+const assertTree = (spans: ReadonlyArray<Span>) => {
+  const byId = new Map(spans.map((span) => [span.spanId, span]))
+  for (const [index, span] of spans.entries()) {
+    assert.match(span.traceId, /^[0-9a-f]{32}$/)
+    assert.match(span.spanId, /^[0-9a-f]{16}$/)
+    assert.strictEqual(span.traceId, spans[0].traceId)
+    assert.isTrue(BigInt(span.endTimeUnixNano) >= BigInt(span.startTimeUnixNano))
+    const parent = span.parentSpanId === undefined ? undefined : byId.get(span.parentSpanId)
+    assert.strictEqual(parent === undefined, index === 0, span.name)
+    if (parent !== undefined) assert.isTrue(BigInt(parent.endTimeUnixNano) >= BigInt(span.endTimeUnixNano))
+  }
+}
+
+const historyOf = (file: string, id: string) =>
+  Effect.gen(function*() {
+    const store = yield* SessionStore.SessionStore
+    return yield* store.load(id)
+  }).pipe(Effect.provide(SqliteSessionStore.layerFile({ filename: file })))
+
+describe("the main job", () => {
+  it.layer(Layer.merge(NodeFileSystem.layer, NodePath.layer))((it) => {
+    it.effect("answers a question about the folder, and shows how it came to the answer", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const { code, stderr, stdout } = yield* run(folder, ["where is the tool loop?", "--spans", "spans.json"])
+        assert.strictEqual(stderr, "")
+        assert.strictEqual(code, 0)
+        assert.include(stdout, `where is the tool loop?\nfolder ${folder} · offline planner`)
+        assert.match(stdout, /^→ search_text \{"query":"tool loop"\}$/m)
+        assert.match(stdout, /^ {2}src\/loop\.ts:1: \/\/ the tool loop of the kiln$/m)
+        const [answer] = stdout.slice(stdout.lastIndexOf("← read_file")).split("\nCompleted: ").slice(0, 1)
+        assert.match(answer, /src\/loop\.ts:[12]/)
+        assert.include(answer, "export const toolLoop")
+        assert.match(stdout, /^Completed: \d+ finished steps, [\d,]+ tokens in, \d+ out$/m)
+        assert.match(stdout, /^invoke_agent ask +·*█+·* +[\d.]+ m?s +Completed +\d+ in, \d+ out$/m)
+        assert.match(stdout, /^ {2}chat offline-planner +·*█+·* /m)
+        assert.match(stdout, /^ {2}execute_tool search_text +·*█+·* /m)
+        assert.notInclude(stdout, "\u001b")
+
+        const { metrics, resource, spans } = yield* readSpans(`${folder}/spans.json`)
+        assert.deepInclude(resource.attributes, { key: "service.name", value: { stringValue: "effect-agents-ask" } })
+        assertTree(spans)
+        const [root, ...children] = spans
+        assert.deepStrictEqual([root.name, root.kind, root.status], ["invoke_agent ask", 1, { code: 0 }])
+        const names = new Set(children.map((span) => `${span.name} ${span.kind} ${span.parentSpanId === root.spanId}`))
+        assert.isTrue(names.has("chat offline-planner 3 true"))
+        assert.isTrue(names.has("execute_tool search_text 1 true"))
+
+        const metric = (name: string) => metrics.find((metric) => metric.name === name)!
+        const duration = metric("gen_ai.invoke_agent.duration")
+        assert.strictEqual(duration.unit, "s")
+        const [point] = duration.histogram!.dataPoints
+        assert.strictEqual(point.count, "1")
+        assert.strictEqual(point.bucketCounts.length, point.explicitBounds.length + 1)
+        assert.strictEqual(point.bucketCounts.reduce((sum, count) => sum + Number(count), 0), 1)
+        const input = metric("gen_ai.client.inference.usage.input_tokens")
+        assert.strictEqual(input.unit, "{token}")
+        assert.isTrue(Number(input.sum!.dataPoints[0].asInt) > 0)
+        // Content is off: no argument and no line of a file is in what is exported
+        assert.notInclude(JSON.stringify({ spans, metrics }), "kiln")
+      }))
+
+    it.effect("has a question of its own, and can leave the trace out", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const { code, stdout } = yield* run("/", ["--folder", folder, "--no-trace"])
+        assert.strictEqual(code, 0)
+        assert.include(stdout, "What is this folder about?")
+        assert.match(stdout, /Kiln fires clay pots on a schedule\.\n(.*\n)*\nCompleted: /)
+        assert.notInclude(stdout, "invoke_agent")
+      }))
+
+    it.effect("remembers a session in another process, and only that one", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        yield* run(folder, ["--session", "pots", "where is the celadon?"])
+        const [again, other, file] = yield* Effect.all([
+          run(folder, ["--session", "pots", "--no-trace", "what did I ask before?"]),
+          run(folder, ["--session", "cups", "--no-trace", "what did I ask before?"]),
+          run(folder, ["--session-file", "own.sqlite", "--no-trace", "what did I ask before?"])
+        ], { concurrency: 2 })
+        assert.include(again.stdout, "where is the celadon?")
+        assert.notInclude(other.stdout, "celadon")
+        assert.notInclude(file.stdout, "celadon")
+        assert.deepStrictEqual([again.code, other.code, file.code], [0, 0, 0])
+        const { history } = yield* historyOf(`${folder}/own.sqlite`, "default")
+        assert.strictEqual(history.content[0].role, "user")
+      }))
+
+    it.effect("is Interrupted by Ctrl-C: spans are closed, the session is unchanged, the exit code is 130", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const file = `${folder}/s.sqlite`
+        const session = ["--session-file", file, "--session", "pots"]
+        yield* run(folder, [...session, "where is the celadon?"])
+        const before = yield* historyOf(file, "pots")
+        assert.strictEqual(before.version, 1)
+
+        const args = ["--script", "hangs", ...session, "--spans", "spans.json", "where is the needle?"]
+        const output = yield* run(folder, args, { after: "It is here, and", signal: "SIGINT" })
+        assert.strictEqual(output.stderr, "")
+        assert.strictEqual(output.code, 130)
+        assert.match(
+          output.stdout,
+          /^Interrupted: the session is unchanged, 1 finished step, 10 tokens in, 5 out$/m
+        )
+        assert.match(output.stdout, /^invoke_agent ask .* Interrupted/m)
+        assert.notInclude(output.stdout, "not ended")
+        assert.deepStrictEqual(yield* historyOf(file, "pots"), before)
+
+        const { spans } = yield* readSpans(`${folder}/spans.json`)
+        assertTree(spans)
+        const chats = spans.filter((span) => span.name.startsWith("chat"))
+        assert.deepStrictEqual(
+          [spans[0], ...chats].map((span) => [attribute(span, "error.type"), span.status.code]),
+          [["cancelled", 2], [undefined, 0], ["cancelled", 2]]
+        )
+      }))
+
+    it.effect("ends with 143 when it is told to terminate", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const output = yield* run(folder, ["--script", "hangs", "where?"], {
+          after: "It is here, and",
+          signal: "SIGTERM"
+        })
+        assert.match(output.stdout, /^Interrupted: /m)
+        assert.strictEqual(output.code, 143)
+      }))
+
+    it.effect("says why the run failed, and writes its spans", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const [fails, dies] = yield* Effect.all([
+          run(folder, ["--script", "fails", "--spans", "spans.json", "--session", "pots", "where?"]),
+          run(folder, ["--script", "dies", "where?"])
+        ], { concurrency: 2 })
+        assertFails(fails, "")
+        assert.match(fails.stdout, /^Failed: .*Rate limit exceeded.*\n1 finished step, 10 tokens in, 5 out$/m)
+        const { spans } = yield* readSpans(`${folder}/spans.json`)
+        assertTree(spans)
+        assert.strictEqual(attribute(spans[0], "error.type"), "RateLimitError")
+        assert.strictEqual(spans[0].status.code, 2)
+        const session = yield* historyOf(`${folder}/state/effect-agents/sessions.sqlite`, "pots")
+        assert.strictEqual(session.version, 0)
+
+        assertFails(dies, "")
+        assert.match(dies.stdout, /^Failed: a defect of this program: not meant to happen$/m)
+      }))
+
+    it.effect("does not let a model write control characters to the terminal", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const { stdout } = yield* run(folder, ["--script", "escapes", "--no-trace", "what?"])
+        assert.include(stdout, "\ufffd[31mred\ufffd]0;title\ufffd\ufffdover\n")
+      }))
+
+    it.effect("refuses what it cannot use with a clear message and no stack trace", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const outputs = yield* Effect.all([
+          run(folder, ["--bogus"]),
+          run(folder, ["--session-file", "README.md", "what?"]),
+          run(folder, ["--folder", "missing", "what?"]),
+          run(folder, ["--folder", "README.md", "what?"]),
+          run(folder, ["--spans", "missing/spans.json", "what?"])
+        ], { concurrency: 2 })
+        const [flag, sqlite, missing, file, spans] = outputs
+        assertFails(flag, /Unrecognized flag: --bogus/)
+        assertFails(
+          sqlite,
+          "Cannot use README.md: Could not open the database `README.md`: file is not a database"
+        )
+        assertFails(missing, "Cannot use the folder missing: there is no such folder")
+        assertFails(file, "Cannot use the folder README.md: it is not a folder")
+        assertFails(spans, "Cannot use missing/spans.json: it cannot be written (there is no such file or folder)")
+      }))
+
+    it.effect("explains itself", () =>
+      Effect.gen(function*() {
+        const [help, version] = yield* Effect.all([run("/", ["--help"]), run("/", ["--version"])], { concurrency: 2 })
+        for (
+          const word of [
+            "--folder",
+            "--session",
+            "--session-file",
+            "--spans",
+            "--no-trace",
+            "--version",
+            "130",
+            "question"
+          ]
+        ) {
+          assert.include(help.stdout, word)
+        }
+        assert.deepStrictEqual([help.code, help.stderr], [0, ""])
+        assert.deepStrictEqual(version, { code: 0, stdout: "ask v0.1.0\n", stderr: "" })
+      }))
+  })
+})
