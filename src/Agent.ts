@@ -17,7 +17,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
@@ -212,7 +212,7 @@ export const fromStream = <Tools extends Record<string, Tool.Any> = {}, E = neve
   const self: Agent<Tools, E, R> = Object.assign(Object.create(Proto), {
     name,
     description: options.description,
-    stream: options.stream,
+    stream: (input: Input) => Stream.suspend(() => options.stream(input)),
     withMiddleware: (middleware: Middleware.Any) =>
       fromStream(name, { ...options, stream: aroundRun(name, [middleware], (request) => self.stream(request)) })
   })
@@ -283,8 +283,11 @@ const aroundRun = (
   middleware: ReadonlyArray<Middleware.Any>,
   last: (request: Middleware.AgentRequest) => Stream.Stream<AgentRun.Part, any, any>
 ): (input: Input) => Stream.Stream<AgentRun.Part, any, any> => {
-  const around = Middleware.compose(middleware.flatMap((m) => m.agent ?? []), last)
-  return (input) => around({ agent, prompt: input.prompt, session: input.session })
+  const places = middleware.flatMap((m) => m.agent ?? [])
+  const request = (input: Input) => ({ agent, prompt: input.prompt, session: input.session })
+  if (places.length === 0) return (input) => last(request(input))
+  const around = Middleware.compose(places, last)
+  return (input) => Stream.suspend(() => around(request(input)))
 }
 
 const isToolkit = (u: object): u is Toolkit.Toolkit<any> => Predicate.hasProperty(u, ToolkitTypeId)

@@ -173,7 +173,10 @@ const Proto = {
 export const make = <C extends Contribution | void, E = never, R = never, R2 = never>(name: string, options: {
   readonly beforeRun: (request: Request) => Effect.Effect<C, E, R>
   readonly afterRun?: ((run: CompletedRun<State<C>>) => Effect.Effect<unknown, unknown, R2>) | undefined
-}): ContextProvider<E | ContributionError<C>, Exclude<R, Scope.Scope> | R2 | ContributionServices<C>> =>
+}): ContextProvider<
+  NoInfer<E | ContributionError<C>>,
+  NoInfer<Exclude<R, Scope.Scope> | R2 | ContributionServices<C>>
+> =>
   Object.assign(Object.create(Proto), {
     name,
     commitment: "critical" satisfies Commitment,

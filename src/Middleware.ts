@@ -208,11 +208,11 @@ const Proto = {
 export const make = <EA = never, RA = never, EM = never, RM = never, ET = never, RT = never>(
   name: string,
   places: {
-    readonly agent?: AgentPlace<EA | InnerError, RA | InnerServices> | undefined
-    readonly model?: ModelPlace<EM | InnerError, RM | InnerServices> | undefined
-    readonly tool?: ToolPlace<ET | InnerError, RT | InnerServices> | undefined
+    readonly agent?: AgentPlace<EA, RA> | undefined
+    readonly model?: ModelPlace<EM, RM> | undefined
+    readonly tool?: ToolPlace<ET, RT> | undefined
   }
-): Middleware<EA | EM | ET, RA | RM | RT> =>
+): Middleware<Exclude<NoInfer<EA | EM | ET>, InnerError>, Exclude<NoInfer<RA | RM | RT>, InnerServices>> =>
   Object.assign(Object.create(Proto), {
     name,
     agent: places.agent,

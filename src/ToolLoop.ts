@@ -91,16 +91,21 @@ export const initialState = (prompt: Prompt.RawInput): State => ({
  */
 export const advance = (state: State, parts: Iterable<StreamPart | Middleware.ToolResult>): State => {
   const builder = new StepBuilder()
-  const finals = new Map<string, Middleware.ToolResult>()
+  const finals: Array<Middleware.ToolResult> = []
   for (const part of parts) {
     builder.add(part)
-    if (part.type === "tool-result" && !part.preliminary && !part.providerExecuted) finals.set(part.id, part)
+    if (part.type === "tool-result" && !part.preliminary && !part.providerExecuted) finals.push(part)
   }
   const calls = builder.calls ?? []
-  const results = calls.map((call) => finals.get(call.id) ?? interrupted(call))
-  const step = toStep(state.steps.length, builder, calls, results, calls.map((call) => finals.has(call.id)))
+  // two calls may have one id
+  const results = calls.map((call) => {
+    const index = finals.findIndex(({ id }) => id === call.id)
+    return index === -1 ? undefined : finals.splice(index, 1)[0]
+  })
+  const step = toStep(state.steps.length, builder, calls, results)
+  const closed = results.map((result, index) => result ?? interrupted(calls[index]))
   return {
-    transcript: [...state.transcript, ...toMessages(builder, results)],
+    transcript: [...state.transcript, ...toMessages(builder, closed)],
     steps: [...state.steps, step],
     usage: AgentRun.addUsage(state.usage, step.usage)
   }
@@ -146,6 +151,8 @@ export const answer = (
     readonly agent: string
     readonly session?: string | undefined
     readonly toolkit: ToolHandler.WithHandler
+    /** What the model was asked with, for the tools that decide by it whether they need an approval. */
+    readonly messages?: ReadonlyArray<Prompt.Message> | undefined
     readonly middleware?: ReadonlyArray<Middleware.Middleware<any, never>> | undefined
   },
   parts: Iterable<StreamPart>
@@ -163,7 +170,13 @@ export const answer = (
     })
     return Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => new ToolCalls.ToolCalls(runner, builder.calls ?? [], Infinity)),
+        Effect.sync(() =>
+          new ToolCalls.ToolCalls(runner, {
+            calls: builder.calls ?? [],
+            messages: options.messages ?? [],
+            allowance: Infinity
+          })
+        ),
         (calls) => calls.stop() ?? Effect.void
       ),
       (calls) => Stream.fromPull(Effect.succeed(calls.pull))

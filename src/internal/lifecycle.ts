@@ -151,7 +151,7 @@ export class Run {
         return this.end()
       default:
         // the pull before this one was interrupted while a provider worked
-        return this.fail(Cause.interrupt())
+        return this.outcome === undefined ? this.fail(Cause.interrupt()) : this.closeFailed()
     }
   }
 

@@ -105,6 +105,7 @@ class Loop implements Lifecycle.Body {
   // the step in progress
   private builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
+  private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
   private modelSpan: ModelSpan | undefined = undefined
   private toolCalls: ToolCalls.ToolCalls | undefined = undefined
@@ -147,13 +148,16 @@ class Loop implements Lifecycle.Body {
   advance(): Lifecycle.PartPull {
     switch (this.phase) {
       case "asking":
+        // the pull before this one was interrupted, and the model call with it
+        if (this.pulling) return this.run.fail(Cause.interrupt())
+        this.pulling = true
         return this.modelPull
       case "answering":
         return this.drain()
       case "ask":
         return this.openModel()
       case "failing":
-        return this.run.fail(this.failure)
+        return this.modelFailed(this.failure)
       case "stopping":
         return this.run.complete({
           text: this.steps[this.steps.length - 1].text,
@@ -169,6 +173,7 @@ class Loop implements Lifecycle.Body {
 
   private openModel(): Lifecycle.PartPull {
     this.phase = "asking"
+    this.pulling = true
     this.builder = new StepBuilder()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
@@ -207,6 +212,7 @@ class Loop implements Lifecycle.Body {
   /** The same array goes on to the consumer. */
   private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
     const builder = this.builder!
+    this.pulling = false
     for (let i = 0; i < parts.length; i++) builder.add(parts[i])
     this.modelSpan?.onParts(parts)
     if (builder.error === undefined) return Exit.succeed(parts)
@@ -242,10 +248,11 @@ class Loop implements Lifecycle.Body {
   private afterModel(): Lifecycle.PartPull {
     const { calls, finishReason = "unknown" } = this.builder!
     this.modelScope = undefined
+    this.pulling = false
     if (finishReason === "error") return this.modelFailed(Cause.fail(finishedWithError))
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
     if (calls === undefined) {
-      const parts: Parts = [this.endStep([], [], [])]
+      const parts: Parts = [this.endStep([], [])]
       if (this.forced !== undefined) return this.stopNext(this.forced.reason, parts)
       // the provider wants to go on with its own tools
       return finishReason === "pause" ? this.afterStep(parts) : this.stopNext(finishReason, parts)
@@ -256,7 +263,11 @@ class Loop implements Lifecycle.Body {
     if (finishReason === "length" || finishReason === "content-filter") {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
     }
-    this.toolCalls = new ToolCalls.ToolCalls(this.runner, calls, this.toolCallLimit - this.toolCallCount)
+    this.toolCalls = new ToolCalls.ToolCalls(this.runner, {
+      calls,
+      messages: this.messages.slice(),
+      allowance: this.toolCallLimit - this.toolCallCount
+    })
     this.phase = "answering"
     return this.drain()
   }
@@ -273,15 +284,15 @@ class Loop implements Lifecycle.Body {
       return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait, () => this.drain())
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
-    for (const executed of toolCalls.executed) if (executed) this.toolCallCount++
-    out.push(this.endStep(this.builder!.calls!, results, toolCalls.executed))
+    this.toolCallCount += toolCalls.executed
+    out.push(this.endStep(this.builder!.calls!, results))
     return this.afterStep(out as Parts)
   }
 
   /** Answers for calls that may not run, and stops. */
   private deny(calls: ReadonlyArray<Call>, stopReason: AgentRun.StopReason, reason: string): Lifecycle.PartPull {
     const results = calls.map((call) => ToolHandler.notExecuted(call, "execution-denied", reason))
-    const end = this.endStep(calls, results, calls.map(() => false))
+    const end = this.endStep(calls, results)
     return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
   }
 
@@ -289,11 +300,10 @@ class Loop implements Lifecycle.Body {
 
   private endStep(
     calls: ReadonlyArray<Call>,
-    results: ReadonlyArray<Middleware.ToolResult>,
-    executed: ReadonlyArray<boolean>
+    results: ReadonlyArray<Middleware.ToolResult>
   ): AgentRun.StepEnd {
     const builder = this.builder!
-    const step = toStep(this.steps.length, builder, calls, results, executed)
+    const step = toStep(this.steps.length, builder, calls, results)
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)
@@ -348,8 +358,14 @@ class Loop implements Lifecycle.Body {
   // --- the end --------------------------------------------------------------
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
-    const tools = this.toolCalls?.stop()
-    if (tools !== undefined || this.modelScope === undefined) return tools
+    const tools = this.toolCalls === undefined ? this.runner.ended() : this.toolCalls.stop()
+    const model = this.stopModel(exit)
+    if (tools === undefined || model === undefined) return tools ?? model
+    return Effect.all([model, tools], { concurrency: 2, discard: true })
+  }
+
+  private stopModel(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    if (this.modelScope === undefined) return undefined
     const close = Scope.closeUnsafe(this.modelScope, exit) ?? Effect.void
     if (this.modelSpan === undefined) return close
     return Effect.onExit(close, () => Effect.sync(() => this.endModelSpan(this.modelEnd("Cancelled"))))

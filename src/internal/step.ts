@@ -30,13 +30,14 @@ export const toStep = (
   index: number,
   builder: StepBuilder,
   calls: ReadonlyArray<Call>,
-  results: ReadonlyArray<Middleware.ToolResult>,
-  executed: ReadonlyArray<boolean>
+  results: ReadonlyArray<Middleware.ToolResult | undefined>
 ): AgentRun.Step => {
   const toolCalls: Array<AgentRun.ToolCall> = builder.providerCalls ?? []
   for (let i = 0; i < calls.length; i++) {
     const { id, name, params } = calls[i]
-    toolCalls.push({ id, name, params, executed: executed[i], isFailure: results[i].isFailure })
+    const result = results[i]
+    const executed = result !== undefined && ToolHandler.wasExecuted(result)
+    toolCalls.push({ id, name, params, executed, isFailure: result === undefined || result.isFailure })
   }
   return {
     index,

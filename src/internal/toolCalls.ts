@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -68,36 +69,41 @@ export interface Tools {
 export class Runner {
   readonly tools: Tools
   readonly concurrency: number
+  /** What was interrupted and has not ended yet, of any step. */
+  readonly ending = new Set<Fiber.Fiber<unknown, unknown>>()
   private readonly prepared = new Map<string, Prepared>()
 
   constructor(tools: Tools) {
     this.tools = tools
-    this.concurrency = Context.get(tools.context, ToolConcurrency)
+    const concurrency = Context.get(tools.context, ToolConcurrency)
+    this.concurrency = concurrency >= 1 ? concurrency : 1
   }
 
-  /** The way to run this tool, or undefined when the run does not have it. */
-  find(name: string): Prepared | undefined {
+  /** Waits for what was interrupted; undefined when it has all ended. */
+  ended(): Effect.Effect<unknown> | undefined {
+    return this.ending.size === 0 ? undefined : Fiber.awaitAll([...this.ending])
+  }
+
+  /** The way to run a tool of this name; without a `tool` it tells the model that there is none. */
+  find(name: string): Prepared {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
       const { context, middleware, toolkit } = this.tools
       const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
-      if (toolkit === undefined || tool === undefined) return undefined
-      const resolved = ToolHandler.resolve(toolkit, tool, context)
+      const resolved = toolkit === undefined || tool === undefined
+        ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context: undefined }
+        : ToolHandler.resolve(toolkit, tool, context)
       const merged = resolved.context === undefined ? context : Context.merge(resolved.context, context)
       prepared = {
         tool,
         handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
         context: merged,
         fork: Effect.runForkWith(merged),
-        timeout: timeoutOf(tool, context)
+        timeout: tool === undefined ? undefined : timeoutOf(tool, context)
       }
       this.prepared.set(name, prepared)
     }
     return prepared
-  }
-
-  get names(): ReadonlyArray<string> {
-    return Object.keys(this.tools.toolkit?.tools ?? {})
   }
 }
 
@@ -108,11 +114,24 @@ const timeoutOf = (tool: Tool.Any, context: Context.Context<never>): Duration.Du
 }
 
 interface Prepared {
-  readonly tool: Tool.Any
+  readonly tool: Tool.Any | undefined
   readonly handler: ToolHandler.Handler
   readonly context: Context.Context<never>
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly timeout: Duration.Duration | undefined
+}
+
+/**
+ * The calls of one step, what the model was asked with, and how many of the calls
+ * may run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asked {
+  readonly calls: ReadonlyArray<Call>
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly allowance: number
 }
 
 /**
@@ -124,30 +143,28 @@ interface Prepared {
 export class ToolCalls {
   /** The final results, in call order; complete when `pull` has nothing more to give. */
   readonly results: Array<Middleware.ToolResult | undefined>
-  /** Whether the handler of a call was started, in call order. */
-  readonly executed: Array<boolean>
+  /** How many calls were let through to their tools. */
+  executed = 0
   /** The cause of the first call that fails the run. */
   failure: Cause.Cause<unknown> | undefined = undefined
   private readonly runner: Runner
   private readonly calls: ReadonlyArray<Call>
+  private readonly messages: ReadonlyArray<Prompt.Message>
   private readonly allowance: number
   private readonly running = new Map<number, Running>()
-  private readonly abandoned = new Set<Fiber.Fiber<unknown, unknown>>()
   private out: Array<Middleware.ToolResult> = []
   private next = 0
-  private started = 0
   private pending: number
   private wake: (() => void) | undefined = undefined
   private drained: Array<() => void> = []
 
-  /** `allowance` is how many of the calls may run. */
-  constructor(runner: Runner, calls: ReadonlyArray<Call>, allowance: number) {
+  constructor(runner: Runner, { allowance, calls, messages }: Asked) {
     this.runner = runner
     this.calls = calls
+    this.messages = messages
     this.allowance = allowance
     this.pending = calls.length
     this.results = calls.map(() => undefined)
-    this.executed = calls.map(() => false)
     this.launch()
   }
 
@@ -181,15 +198,19 @@ export class ToolCalls {
 
   /** Interrupts what still runs and waits for it; undefined when nothing does. */
   stop(): Effect.Effect<void> | undefined {
-    if (this.running.size === 0 && this.abandoned.size === 0) return undefined
-    const fibers: Array<Fiber.Fiber<unknown, unknown>> = [...this.abandoned]
-    for (const running of this.running.values()) {
-      fibers.push(running.fiber)
-      running.timer?.interruptUnsafe()
-      running.span?.end({ _tag: "Cancelled" })
-    }
+    this.interrupt()
+    return this.runner.ended()
+  }
+
+  private interrupt(): void {
+    const running = [...this.running.values()]
     this.running.clear()
-    return Fiber.interruptAll(fibers)
+    for (const { fiber, span, timer } of running) {
+      timer?.interruptUnsafe()
+      span?.end({ _tag: "Cancelled" })
+      this.runner.ending.add(fiber)
+      fiber.interruptUnsafe()
+    }
   }
 
   private launch(): void {
@@ -209,23 +230,19 @@ export class ToolCalls {
       id: call.id,
       name: call.name,
       params: call.params,
-      tool: prepared?.tool
+      tool: prepared.tool
     }
-    if (prepared === undefined) {
-      const result = ToolHandler.unknownTool(call, this.runner.names)
-      startSpan?.(request).end({ _tag: "Result", result })
-      return this.settle(index, result)
-    }
-    if (this.started >= this.allowance) {
+    if (prepared.tool !== undefined && this.executed >= this.allowance) {
       return this.settle(
         index,
         ToolHandler.notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
       )
     }
-    this.started++
-    this.executed[index] = true
+    this.executed++
     const span = startSpan?.(request)
-    const handling = Effect.suspend(() => prepared.handler(request, (result) => this.preliminary(result)))
+    const handling = Effect.suspend(() =>
+      prepared.handler(request, (result) => this.preliminary(index, result), this.messages)
+    )
     const fiber = span === undefined
       ? prepared.fork(handling)
       : Effect.runForkWith(Context.merge(prepared.context, span.context))(handling)
@@ -235,7 +252,7 @@ export class ToolCalls {
     this.running.set(index, running)
     if (prepared.timeout !== undefined) running.timer = this.startTimer(index, call, prepared.timeout)
     fiber.addObserver((exit) => {
-      this.abandoned.delete(fiber)
+      this.runner.ending.delete(fiber)
       if (this.running.get(index)?.fiber !== fiber) return
       this.running.delete(index)
       running.timer?.interruptUnsafe()
@@ -252,7 +269,7 @@ export class ToolCalls {
       const running = this.running.get(index)
       if (Exit.isFailure(exit) || running === undefined) return
       this.running.delete(index)
-      this.abandoned.add(running.fiber)
+      this.runner.ending.add(running.fiber)
       running.fiber.interruptUnsafe()
       const result = ToolHandler.notExecuted(
         call,
@@ -275,6 +292,8 @@ export class ToolCalls {
   ): void {
     if (Exit.isSuccess(exit)) {
       span?.end({ _tag: "Result", result: exit.value })
+      // it was not let through, another one may be
+      if (!ToolHandler.wasExecuted(exit.value)) this.executed--
       return this.settle(index, exit.value)
     }
     if (Cause.hasInterruptsOnly(exit.cause)) {
@@ -283,7 +302,8 @@ export class ToolCalls {
       return this.settle(index, result)
     }
     span?.end({ _tag: "Failed", cause: exit.cause })
-    this.failure ??= exit.cause
+    this.failure = exit.cause
+    this.interrupt()
   }
 
   private settle(index: number, result: Middleware.ToolResult): void {
@@ -292,7 +312,9 @@ export class ToolCalls {
     this.out.push(result)
   }
 
-  private preliminary(result: Middleware.ToolResult): Effect.Effect<void> {
+  /** Of a call that has its final result, or of a step that has failed, nothing more is told. */
+  private preliminary(index: number, result: Middleware.ToolResult): Effect.Effect<void> {
+    if (this.results[index] !== undefined || this.failure !== undefined) return Effect.void
     this.out.push(result)
     this.signal()
     return this.out.length < highWater
@@ -322,28 +344,30 @@ const throughMiddleware = (
   middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
   handler: ToolHandler.Handler
 ): ToolHandler.Handler => {
-  const around = Middleware.compose(
-    middleware,
-    (request: Middleware.ToolRequest) =>
-      Stream.callback<Middleware.ToolResult, unknown>(
-        (queue) =>
-          handler(request, (result) => Effect.asVoid(Queue.offer(queue, result))).pipe(
-            Effect.flatMap((result) => Queue.offer(queue, result)),
-            // also when the handler interrupts its own fiber
-            Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
-            Effect.exit
-          ),
-        { bufferSize: highWater }
-      )
-  )
-  return (request, preliminary) =>
+  const compose = (messages: ReadonlyArray<Prompt.Message>) =>
+    Middleware.compose(
+      middleware,
+      (request: Middleware.ToolRequest) =>
+        Stream.callback<Middleware.ToolResult, unknown>(
+          (queue) =>
+            handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), messages).pipe(
+              Effect.flatMap((result) => Queue.offer(queue, result)),
+              // also when the handler interrupts its own fiber
+              Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+              Effect.exit
+            ),
+          { bufferSize: highWater }
+        )
+    )
+  return (request, preliminary, messages) =>
     Effect.suspend(() => {
       let last: Middleware.ToolResult | undefined
-      return around(request).pipe(
+      return compose(messages)(request).pipe(
         Stream.takeUntil((result) => !result.preliminary),
         Stream.runForEach((result) => {
-          if (result.preliminary) return preliminary(result)
-          last = result
+          const own = resultOf(request, result)
+          if (own.preliminary) return preliminary(own)
+          last = own
           return Effect.void
         }),
         Effect.map(() =>
@@ -352,3 +376,7 @@ const throughMiddleware = (
       )
     })
 }
+
+/** A result answers the call that it is for, whatever a middleware has made of it. */
+const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
+  result.id === id && result.name === name ? result : { ...result, id, name }

@@ -33,14 +33,15 @@ export type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 
 /**
  * Runs one call to its final result. A failure is the tool's own, or a defect;
- * the model's mistakes are results.
+ * the model's mistakes are results. `messages` are what the model was asked with.
  *
  * @category models
  * @since 0.1.0
  */
 export type Handler = (
   request: Middleware.ToolRequest,
-  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>
+  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
+  messages: ReadonlyArray<Prompt.Message>
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
@@ -100,16 +101,28 @@ export const notExecuted = (
 }
 
 /**
- * The result of a call of a tool that the run does not have.
+ * Answers the calls of a tool that the run does not have.
  *
  * @category results
  * @since 0.1.0
  */
-export const unknownTool = (
-  call: { readonly id: string; readonly name: string },
-  availableTools: ReadonlyArray<string>
-): Middleware.ToolResult =>
-  mistake(call, new AiError.ToolNotFoundError({ toolName: call.name, availableTools: [...availableTools] }))
+export const unknownTool = (availableTools: ReadonlyArray<string>): Handler => (request) =>
+  Exit.succeed(
+    mistake(request, new AiError.ToolNotFoundError({ toolName: request.name, availableTools: [...availableTools] }))
+  )
+
+/**
+ * Whether the call that this is the result of was let through to its tool.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const wasExecuted = ({ isFailure, result }: Middleware.ToolResult): boolean => {
+  if (!isFailure || !Predicate.isObject(result)) return true
+  if (!AiError.isAiError(result)) return !("type" in result && result.type === "execution-denied")
+  return result.module !== "ToolLoop" ||
+    (result.reason._tag !== "ToolNotFoundError" && result.reason._tag !== "ToolParameterValidationError")
+}
 
 // -----------------------------------------------------------------------------
 // running
@@ -127,8 +140,8 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
     : toolkit
   const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
   return isHandler(own)
-    ? { handler: direct(tool, own.handler), context: own.context }
-    : { handler: throughHandle(owner), context: undefined }
+    ? { handler: guarded(tool, direct(tool, own.handler)), context: own.context }
+    : { handler: guarded(tool, throughHandle(owner)), context: undefined }
 }
 
 const DirectTypeId = "~effect-agents/internal/DirectToolkit"
@@ -220,8 +233,49 @@ const codecOf = (tool: Tool.Any): Codec => {
   return codec
 }
 
-const direct = (tool: Tool.Any, handler: HandlerFunction): Handler => {
-  const { decodeParams, encodeFailure, encodeSuccess } = codecOf(tool)
+/** Runs a call whose parameters are decoded and that needs no approval. */
+type Admitted = (
+  request: Middleware.ToolRequest,
+  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
+  params: unknown
+) => Effect.Effect<Middleware.ToolResult, unknown>
+
+/** What a call has to pass before its handler runs, whoever made the handler. */
+const guarded = (tool: Tool.Any, run: Admitted): Handler => {
+  const { decodeParams } = codecOf(tool)
+  const { needsApproval } = tool
+  return (request, preliminary, messages) =>
+    flatMapSync(
+      decodeParams(request.params),
+      (params) => {
+        if (needsApproval === undefined || needsApproval === false) return run(request, preliminary, params)
+        return Effect.flatMap(
+          isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages }),
+          (needed) => needed ? Exit.succeed(unapproved(request)) : run(request, preliminary, params)
+        )
+      },
+      (error) => Exit.succeed(invalidParameters(request, error.message))
+    )
+}
+
+/** Fails closed: what cannot tell whether it needs an approval needs one. */
+const isApprovalNeeded = (
+  needsApproval: true | Tool.NeedsApprovalFunction<any>,
+  params: unknown,
+  context: Tool.NeedsApprovalContext
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const needed = needsApproval === true ? true : needsApproval(params, context)
+    return Effect.isEffect(needed) ? needed : Exit.succeed(needed)
+  }).pipe(
+    Effect.matchCause({ onFailure: () => true, onSuccess: (needed) => needed !== false })
+  )
+
+const unapproved = (request: Middleware.ToolRequest): Middleware.ToolResult =>
+  notExecuted(request, "execution-denied", "The call needs an approval, and this run has nobody to give it")
+
+const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
+  const { encodeFailure, encodeSuccess } = codecOf(tool)
 
   const result = (
     { id, name }: Middleware.ToolRequest,
@@ -252,19 +306,14 @@ const direct = (tool: Tool.Any, handler: HandlerFunction): Handler => {
     )
   }
 
-  return (request, preliminary) =>
-    flatMapSync(
-      decodeParams(request.params),
-      (params) =>
-        Effect.matchEffect(
-          handler(params, {
-            toolCallId: request.id,
-            preliminary: (value) =>
-              Effect.matchEffect(success(request, value, true), { onFailure: Effect.die, onSuccess: preliminary })
-          }),
-          { onFailure: (error) => failure(request, error), onSuccess: (value) => success(request, value, false) }
-        ),
-      (error) => Exit.succeed(invalidParameters(request, error.message))
+  return (request, preliminary, params) =>
+    Effect.matchEffect(
+      handler(params, {
+        toolCallId: request.id,
+        preliminary: (value) =>
+          Effect.matchEffect(success(request, value, true), { onFailure: Effect.die, onSuccess: preliminary })
+      }),
+      { onFailure: (error) => failure(request, error), onSuccess: (value) => success(request, value, false) }
     )
 }
 
@@ -272,7 +321,7 @@ const invalidParameters = (request: Middleware.ToolRequest, description: string)
   mistake(request, new AiError.ToolParameterValidationError({ toolName: request.name, description }))
 
 /** The public form: any `WithHandler`, whatever its handlers are made of. */
-const throughHandle = (toolkit: WithHandler): Handler => (request, preliminary) =>
+const throughHandle = (toolkit: WithHandler): Admitted => (request, preliminary) =>
   Effect.suspend(() => {
     let last: Middleware.ToolResult | undefined
     const { id, name } = request
@@ -337,13 +386,13 @@ const encodingError = (name: string, toolResult: unknown, error: Schema.SchemaEr
 const normalize = (name: string, error: unknown): unknown =>
   Schema.isSchemaError(error)
     ? AiError.make({
-      module: "ToolLoop",
-      method: name,
+      module: "Toolkit",
+      method: `${name}.handle`,
       reason: new AiError.InvalidToolResultError({
         toolName: name,
         description: `Tool handler returned invalid result: ${error.message}`
       })
     })
     : AiError.isAiErrorReason(error)
-    ? AiError.make({ module: "ToolLoop", method: name, reason: error })
+    ? AiError.make({ module: "Toolkit", method: `${name}.handle`, reason: error })
     : error
