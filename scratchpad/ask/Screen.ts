@@ -7,7 +7,6 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as PlatformError from "effect/PlatformError"
 import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import type * as Tracer from "effect/Tracer"
@@ -15,15 +14,15 @@ import type * as AgentRun from "../../src/AgentRun.ts"
 import * as Style from "./Style.ts"
 import * as Waterfall from "./Waterfall.ts"
 
-/** Service that prints. */
+/**
+ * Service that prints. When nobody reads any more (`| head`), `heading` and `part`
+ * interrupt, as Ctrl-C does; what comes after the run is then not printed.
+ */
 export class Screen extends Context.Service<Screen, {
-  readonly heading: (lines: ReadonlyArray<string>) => Effect.Effect<void, PlatformError.PlatformError>
-  readonly part: (part: AgentRun.Part) => Effect.Effect<void, PlatformError.PlatformError>
-  readonly outcome: (outcome: AgentRun.Outcome) => Effect.Effect<void, PlatformError.PlatformError>
-  readonly trace: (
-    spans: ReadonlyArray<Tracer.NativeSpan>,
-    now: bigint
-  ) => Effect.Effect<void, PlatformError.PlatformError>
+  readonly heading: (lines: ReadonlyArray<string>) => Effect.Effect<void>
+  readonly part: (part: AgentRun.Part) => Effect.Effect<void>
+  readonly outcome: (outcome: AgentRun.Outcome) => Effect.Effect<void>
+  readonly trace: (spans: ReadonlyArray<Tracer.NativeSpan>, now: bigint) => Effect.Effect<void>
 }>()("ask/Screen") {}
 
 /** Layer that prints to standard output: colours and a progress line only when that is a terminal. */
@@ -36,23 +35,25 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
     const style = isTerminal && noColor === "" ? Style.colours : Style.plain
     const columns = Effect.map(terminal.columns, (columns) => columns > 0 ? columns : 100)
     const printer = makePrinter(style)
+    const print = (text: string) => terminal.display(text).pipe(Effect.catch(() => Effect.interrupt))
+    const printLast = (text: string) => Effect.ignore(terminal.display(text))
 
     return Screen.of({
-      heading: (lines) => terminal.display(`${lines.map(style.dim).join("\n")}\n\n`),
+      heading: (lines) => print(`${lines.map(style.dim).join("\n")}\n\n`),
       part: (part) =>
         Effect.flatMap(columns, (columns) => {
           const text = printer(part, isTerminal ? columns : undefined)
-          return text === "" ? Effect.void : terminal.display(text)
+          return text === "" ? Effect.void : print(text)
         }),
-      outcome: (outcome) => terminal.display(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
+      outcome: (outcome) => printLast(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
       trace: Effect.fnUntraced(function*(spans, now) {
         // The picture is of the run; what its session store and others did is in the file of `--spans`
         const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
         if (shown.length === 0) return
         const others = spans.length - shown.length
-        const title = `trace ${shown[0].traceId}${others === 0 ? "" : `, and ${others} spans below these`}`
+        const title = `trace ${shown[0].traceId}${others === 0 ? "" : `, and ${others} more spans`}`
         const lines = Waterfall.render(shown, { columns: yield* columns, style, now })
-        yield* terminal.display(`\n${style.dim(title)}\n${lines.join("\n")}\n`)
+        yield* printLast(`\n${style.dim(title)}\n${lines.join("\n")}\n`)
       })
     })
   })

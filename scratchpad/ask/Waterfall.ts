@@ -6,7 +6,10 @@ import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import type * as Style from "./Style.ts"
 
-/** Returns the lines of the picture, none of them longer than `columns`. */
+/**
+ * Returns the lines of the picture, none of them longer than `columns`: name, bar,
+ * duration, outcome, tokens in→out, what went wrong.
+ */
 export const render = (spans: ReadonlyArray<Tracer.NativeSpan>, options: {
   readonly columns: number
   readonly style: Style.Style
@@ -76,8 +79,8 @@ const rowOf = (span: Tracer.NativeSpan, depth: number, now: bigint): Row => {
     end: span.status._tag === "Ended" ? span.status.endTime : now,
     notes: [
       ...(outcome === undefined ? [] : [String(outcome)]),
-      ...(input === undefined && output === undefined ? [] : [`${input ?? "?"} in, ${output ?? "?"} out`]),
-      ...(errorType === undefined ? [] : [String(errorType)]),
+      ...(input === undefined && output === undefined ? [] : [`${input ?? "?"}→${output ?? "?"}`]),
+      ...(errorType === undefined || outcome === "Interrupted" ? [] : [String(errorType)]),
       ...(isEnded ? [] : ["not ended"])
     ].join("  "),
     failed: errorType !== undefined || !isEnded,

@@ -22,7 +22,9 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
   process.on("SIGINT", onSignal(130))
   process.on("SIGTERM", onSignal(143))
   // A reader that has gone (`| head`) needs no more output, and no stack trace
-  process.stdout.on("error", () => process.exit(141))
+  process.stdout.on("error", () => {
+    interruptedWith = 141
+  })
 
   NodeRuntime.runMain(Effect.provide(program, NodeServices.layer), {
     disableErrorReporting: true,
