@@ -18,11 +18,10 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 
 // -----------------------------------------------------------------------------
@@ -67,19 +66,20 @@ const add = (a: number | undefined, b: number | undefined): number | undefined =
  * @category combinators
  * @since 0.1.0
  */
-export const addUsage = (self: Usage, that: Usage): Usage => ({
-  inputTokens: {
-    uncached: add(self.inputTokens.uncached, that.inputTokens.uncached),
-    total: add(self.inputTokens.total, that.inputTokens.total),
-    cacheRead: add(self.inputTokens.cacheRead, that.inputTokens.cacheRead),
-    cacheWrite: add(self.inputTokens.cacheWrite, that.inputTokens.cacheWrite)
-  },
-  outputTokens: {
-    total: add(self.outputTokens.total, that.outputTokens.total),
-    text: add(self.outputTokens.text, that.outputTokens.text),
-    reasoning: add(self.outputTokens.reasoning, that.outputTokens.reasoning)
-  }
-})
+export const addUsage = (self: Usage, that: Usage): Usage =>
+  that === emptyUsage ? self : ({
+    inputTokens: {
+      uncached: add(self.inputTokens.uncached, that.inputTokens.uncached),
+      total: add(self.inputTokens.total, that.inputTokens.total),
+      cacheRead: add(self.inputTokens.cacheRead, that.inputTokens.cacheRead),
+      cacheWrite: add(self.inputTokens.cacheWrite, that.inputTokens.cacheWrite)
+    },
+    outputTokens: {
+      total: add(self.outputTokens.total, that.outputTokens.total),
+      text: add(self.outputTokens.text, that.outputTokens.text),
+      reasoning: add(self.outputTokens.reasoning, that.outputTokens.reasoning)
+    }
+  })
 
 // -----------------------------------------------------------------------------
 // Steps and results
@@ -458,20 +458,23 @@ export const FinalizationBudget = Context.Reference<Duration.Input>("effect-agen
  */
 export const fold = <E, R>(stream: Stream.Stream<Part, E, R>): Effect.Effect<Result, E, R> =>
   Effect.suspend(() => {
+    const scope = Scope.makeUnsafe()
     let result: Result | undefined
-    return Effect.scopedWith((scope) =>
-      Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
-        const next = Effect.map(pull, (parts) => {
+    const drain = Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
+      const next: Effect.Effect<Result, E, R> = Effect.matchCauseEffect(pull, {
+        onSuccess: (parts) => {
           const last = parts[parts.length - 1]
-          if (last.type === "run-end") {
-            result = last.result
-          }
-        })
-        return Pull.catchDone(Effect.forever(next, { disableYield: true }), () => Effect.void)
+          if (last.type === "run-end") result = last.result
+          return next
+        },
+        onFailure: (cause): Exit.Exit<Result, E> => {
+          if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
+          return result === undefined
+            ? Exit.die(new Error("The stream of the run ended without a `run-end` part"))
+            : Exit.succeed(result)
+        }
       })
-    ).pipe(Effect.flatMap(() =>
-      result === undefined
-        ? Effect.die(new Error("The stream of the run ended without a `run-end` part"))
-        : Effect.succeed(identity<Result>(result))
-    ))
+      return next
+    })
+    return Effect.onExit(drain, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
   })

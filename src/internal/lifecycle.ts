@@ -187,16 +187,14 @@ export class Run {
     const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), contribution: undefined }
     this.started.push(started)
     const beforeRun = Effect.suspend(() => provider.beforeRun(this.request()))
-    return Effect.matchCauseEffect(
-      Effect.provideContext(beforeRun, Context.add(this.context, Scope.Scope, started.scope)),
-      {
-        onFailure: (cause) => this.fail(cause),
-        onSuccess: (contribution) => {
-          if (contribution !== undefined) this.contribute(started, contribution)
-          return this.startProvider(index + 1)
-        }
+    const context = Context.add(this.context, Scope.Scope, started.scope)
+    return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (contribution) => {
+        if (contribution !== undefined) this.contribute(started, contribution)
+        return this.startProvider(index + 1)
       }
-    )
+    })
   }
 
   private contribute(started: StartedProvider, contribution: ContextProvider.Contribution): void {
@@ -244,14 +242,15 @@ export class Run {
       ...result,
       totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage)
     }
-    const pending = this.started.filter((started) => started.provider.afterRun !== undefined)
+    const pending = inOrderOfAfterRun(this.started)
     if (pending.length === 0) {
       this.completed(whole)
       return this.deliver()
     }
+    const failures: Array<Cause.Reason<AgentError.AgentError>> = []
     return Effect.flatMap(
       // the outcome is decided in here, whatever the fiber is told meanwhile
-      Effect.uninterruptible(Effect.map(this.afterRuns(pending, whole), (failures) => {
+      Effect.uninterruptible(Effect.map(this.afterRuns(pending, 0, whole, failures), () => {
         if (failures.length === 0) this.completed(whole)
         else this.failed(Cause.fromReasons(failures))
       })),
@@ -259,37 +258,34 @@ export class Run {
     )
   }
 
-  private readonly afterRuns = Effect.fnUntraced(function*(
-    this: Run,
+  private afterRuns(
     pending: ReadonlyArray<StartedProvider>,
-    result: AgentRun.Result
-  ) {
-    const failures: Array<Cause.Reason<AgentError.AgentError>> = []
+    index: number,
+    result: AgentRun.Result,
+    failures: Array<Cause.Reason<AgentError.AgentError>>
+  ): Effect.Effect<void> {
+    if (index === pending.length) return Effect.void
+    const { contribution, provider } = pending[index]
+    if (provider.commitment === "committing" && failures.length > 0) return Effect.void
+    const next = () => this.afterRuns(pending, index + 1, result, failures)
+    const afterRun = Effect.suspend(() =>
+      provider.afterRun!({ request: this.request(), result, state: contribution?.state })
+    )
     const budget = this.budget()
-    const reversed = pending.toReversed()
-    const committing = (started: StartedProvider) => started.provider.commitment === "committing"
-    const ordered = [...reversed.filter((started) => !committing(started)), ...reversed.filter(committing)]
-    for (const started of ordered) {
-      const { contribution, provider } = started
-      if (provider.commitment === "committing" && failures.length > 0) continue
-      const afterRun = Effect.suspend(() =>
-        provider.afterRun!({ request: this.request(), result, state: contribution?.state })
-      )
-      const exit = yield* bounded(afterRun, budget, this.context)
-      if (exit !== undefined && Exit.isSuccess(exit)) continue
+    return Effect.flatMap(bounded(afterRun, budget, this.context), (exit) => {
+      if (exit !== undefined && Exit.isSuccess(exit)) return next()
+      if (provider.commitment === "best-effort") {
+        return Effect.flatMap(this.record(provider.name, "afterRun", exit?.cause), next)
+      }
       const cause = exit === undefined
         ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(budget))}`)
         : Cause.squash(exit.cause)
-      if (provider.commitment === "best-effort") {
-        yield* this.record(provider.name, "afterRun", exit?.cause)
-      } else {
-        failures.push(Cause.makeFailReason(
-          this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
-        ))
-      }
-    }
-    return failures
-  })
+      failures.push(Cause.makeFailReason(
+        this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
+      ))
+      return next()
+    })
+  }
 
   private completed(result: AgentRun.Result): void {
     this.outcome = { _tag: "Completed", result }
@@ -334,38 +330,47 @@ export class Run {
    * interrupt, or otherwise.
    */
   finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const partial = this.partial()
     const outcome = this.outcome ??= Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-      ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
-      : { _tag: "Abandoned", partial }
+      ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial: this.partial() }
+      : { _tag: "Abandoned", partial: this.partial() }
     this.phase = "ended"
     const stop = this.body?.stop(AgentRun.toExit(outcome))
     if (stop === undefined && this.started.length === 0) {
       this.ended(outcome)
       return Effect.void
     }
-    return this.closeAll(stop)
+    if (stop === undefined) return this.closeProviders()
+    return Effect.flatMap(this.closing(this.definition.name, stop), () => {
+      // what was stopped may have been a run that had something to add
+      this.outcome = withTotal(this.outcome!, this.nestedUsage)
+      return this.closeProviders()
+    })
   }
 
-  private readonly closeAll = Effect.fnUntraced(function*(this: Run, stop: Effect.Effect<unknown> | undefined) {
-    const budget = this.budget()
-    if (stop !== undefined) yield* this.closing(this.definition.name, stop, budget)
-    // what was stopped may have been a run that had something to add
-    const outcome = this.outcome = withTotal(this.outcome!, this.nestedUsage)
+  private closeProviders(): Effect.Effect<void> {
+    const outcome = this.outcome!
     const exit = AgentRun.toExit(outcome)
-    for (const { provider, scope } of this.started.toReversed()) {
+    const closeFrom = (index: number): Effect.Effect<void> => {
+      if (index < 0) return Effect.sync(() => this.ended(outcome))
+      const { provider, scope } = this.started[index]
       const close = Scope.closeUnsafe(scope, exit)
-      if (close !== undefined) yield* this.closing(provider.name, close, budget)
+      return close === undefined
+        ? closeFrom(index - 1)
+        : Effect.flatMap(this.closing(provider.name, close), () => closeFrom(index - 1))
     }
-    this.ended(outcome)
-  })
+    return closeFrom(this.started.length - 1)
+  }
 
   /** Runs what ends something of the run; how that goes never changes how the run ended. */
-  readonly closing = (name: string, close: Effect.Effect<unknown>, budget = this.budget()): Effect.Effect<void> =>
-    Effect.flatMap(bounded(close, budget, this.context), (exit) =>
-      exit !== undefined && Exit.isSuccess(exit)
-        ? Effect.void
-        : this.record(name, "finalizer", exit?.cause))
+  closing(name: string, close: Effect.Effect<unknown>): Effect.Effect<void> {
+    return Effect.flatMap(
+      bounded(close, this.budget(), this.context),
+      (exit) =>
+        exit !== undefined && Exit.isSuccess(exit)
+          ? Effect.void
+          : this.record(name, "finalizer", exit?.cause)
+    )
+  }
 
   private ended(outcome: AgentRun.Outcome): void {
     this.span?.end(outcome)
@@ -377,7 +382,7 @@ export class Run {
   // --- what the body may use --------------------------------------------------
 
   /** Adds what a run nested in one of this run's tools has spent. */
-  readonly addNestedUsage = (usage: AgentRun.Usage): void => {
+  addNestedUsage(usage: AgentRun.Usage): void {
     this.nestedUsage = AgentRun.addUsage(this.nestedUsage, usage)
   }
 
@@ -415,6 +420,17 @@ const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.
   outcome._tag === "Completed"
     ? outcome
     : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
+
+/** Those with an `afterRun`: the last one first, and those that commit after all the others. */
+const inOrderOfAfterRun = (started: ReadonlyArray<StartedProvider>): Array<StartedProvider> => {
+  const pending: Array<StartedProvider> = []
+  const committing: Array<StartedProvider> = []
+  for (let i = started.length - 1; i >= 0; i--) {
+    const { afterRun, commitment } = started[i].provider
+    if (afterRun !== undefined) (commitment === "committing" ? committing : pending).push(started[i])
+  }
+  return committing.length === 0 ? pending : [...pending, ...committing]
+}
 
 /**
  * Creates the stream of a run. Nothing happens until it is pulled; each time it is
