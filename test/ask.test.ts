@@ -136,7 +136,7 @@ describe("the main job", () => {
         assert.match(answer, /src\/loop\.ts:[12]/)
         assert.include(answer, "export const toolLoop")
         assert.match(stdout, /^Completed: \d+ finished steps, [\d,]+ tokens in, \d+ out$/m)
-        assert.match(stdout, /^invoke_agent ask +·*█+·* +[\d.]+ m?s +Completed +\d+ in, \d+ out$/m)
+        assert.match(stdout, /^invoke_agent ask +·*█+·* +[\d.]+ m?s +Completed +\d+→\d+$/m)
         assert.match(stdout, /^ {2}chat offline-planner +·*█+·* /m)
         assert.match(stdout, /^ {2}execute_tool search_text +·*█+·* /m)
         assert.notInclude(stdout, "\u001b")
