@@ -4,6 +4,9 @@
  * Everything is named by its path from the folder, with `/`. Nothing outside is
  * reached: no absolute path, no `..`, no symbolic link that leads out. What is
  * refused is a `Refused`, which says what was wrong and what to do instead.
+ *
+ * It keeps a model from straying. It is no jail: a link that another program puts
+ * in place between the check and the read is not noticed.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -65,7 +68,7 @@ export class Folder extends Context.Service<Folder, {
 export const maxFileSize = 2 * 1024 * 1024
 
 /** Folders of these names are not walked into. */
-export const skipped: ReadonlySet<string> = new Set([".git", "node_modules", "dist", ".tsbuild"])
+export const skipped: ReadonlySet<string> = new Set([".git", "node_modules", "dist"])
 
 const utf8 = (bytes: Uint8Array) => Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
 

@@ -2,9 +2,9 @@
  * The context provider that tells the model about the folder: its name, what is
  * at the top of it, how many files of which kinds, and what its README calls it.
  */
-import * as ContextProvider from "../../src/ContextProvider.ts"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as ContextProvider from "../../src/ContextProvider.ts"
 import * as Folder from "./Folder.ts"
 
 /** Adds a paragraph on the folder to the system message. */

@@ -51,7 +51,9 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
         const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
         if (shown.length === 0) return
         const others = spans.length - shown.length
-        const title = `trace ${shown[0].traceId}${others === 0 ? "" : `, and ${others} more spans`}`
+        const title = `trace ${shown[0].traceId}${
+          others === 0 ? "" : `, and ${others} more span${others === 1 ? "" : "s"}`
+        }`
         const lines = Waterfall.render(shown, { columns: yield* columns, style, now })
         yield* printLast(`\n${style.dim(title)}\n${lines.join("\n")}\n`)
       })
@@ -91,10 +93,12 @@ export const messageOf = (cause: Cause.Cause<unknown>): string => {
 const errorMessage = (error: unknown): string =>
   Style.printable(error instanceof Error ? error.message || error.name : String(error))
 
-const spent = (steps: ReadonlyArray<AgentRun.Step>, usage: AgentRun.Usage): string => {
-  const tokens = (n: number | undefined) => n === undefined ? "no" : n.toLocaleString("en-US")
-  return `${steps.length} finished step${steps.length === 1 ? "" : "s"}, ` +
-    `${tokens(usage.inputTokens.total)} tokens in, ${tokens(usage.outputTokens.total)} out`
+const spent = (steps: ReadonlyArray<AgentRun.Step>, { inputTokens, outputTokens }: AgentRun.Usage): string => {
+  const tokens = (n: number | undefined) => (n ?? 0).toLocaleString("en-US")
+  const used = inputTokens.total === undefined && outputTokens.total === undefined
+    ? "no tokens"
+    : `${tokens(inputTokens.total)} tokens in, ${tokens(outputTokens.total)} out`
+  return `${steps.length} finished step${steps.length === 1 ? "" : "s"}, ${used}`
 }
 
 /** Gives what to print for a part. `columns` is undefined where there is no progress line. */

@@ -239,5 +239,7 @@ const writeFile = Effect.fnUntraced(function*(file: string, text: string) {
   yield* Effect.mapError(fs.writeFileString(file, text), (error) => unwritable(file, error))
 })
 
-const unwritable = (file: string, error: PlatformError.PlatformError) =>
-  new FileUnusable({ file, problem: `it cannot be written (${Folder.reasonOf(error, "file or folder")})` })
+const unwritable = (file: string, error: PlatformError.PlatformError) => {
+  const reason = error.reason._tag === "BadResource" ? "it is a folder" : Folder.reasonOf(error, "file or folder")
+  return new FileUnusable({ file, problem: `it cannot be written (${reason})` })
+}
