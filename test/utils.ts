@@ -1,7 +1,7 @@
 /**
  * What the tests of runs share: the two constructors of models, and providers and tools that keep a log.
  */
-import { Cause, Effect, Exit, Schema, type Scope, Stream } from "effect"
+import { Cause, Effect, type Exit, Schema, type Scope, Stream } from "effect"
 import { LanguageModel, type Prompt, Tool, Toolkit } from "effect/ai"
 import { type AgentRun, ContextProvider, DirectLanguageModel } from "../src/index.ts"
 import { outcome } from "../src/AgentRun.ts"

@@ -213,7 +213,7 @@ class Loop implements Lifecycle.Body {
   private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
     const builder = this.builder!
     this.pulling = false
-    for (let i = 0; i < parts.length; i++) builder.add(parts[i])
+    for (let i = 0; i < parts.length && builder.error === undefined; i++) builder.add(parts[i])
     this.modelSpan?.onParts(parts)
     if (builder.error === undefined) return Exit.succeed(parts)
     const before = parts.slice(0, parts.indexOf(builder.error))
@@ -276,11 +276,11 @@ class Loop implements Lifecycle.Body {
 
   private drain(): Lifecycle.PartPull {
     const toolCalls = this.toolCalls!
+    // before `take`: it lets handlers go on that wait for the consumer
+    const { done, failure } = toolCalls
     const out: Array<AgentRun.Part> = toolCalls.take()
-    if (toolCalls.failure !== undefined) {
-      return isNonEmpty(out) ? this.failNext(toolCalls.failure, out) : this.run.fail(toolCalls.failure)
-    }
-    if (!toolCalls.done) {
+    if (failure !== undefined) return isNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+    if (!done) {
       return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait, () => this.drain())
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
