@@ -28,7 +28,7 @@ import {
   ToolLoop
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-import { type Exporter, exporters, lines, spanNamed } from "./fixtures/telemetry.ts"
+import { type Exporter, exporters, lines, runs, spanNamed } from "./fixtures/telemetry.ts"
 import { Boom, collectAll, constructors } from "./utils.ts"
 
 const { delay, fail, finish, hang, parts, step, text, toolCalls, usage } = ScriptedModel
@@ -72,14 +72,6 @@ const answered = step(
     outputTokens: { total: 7, reasoning: 3 }
   })
 )
-
-/** Runs an agent to its end, moving the clock when nothing else moves. */
-const runs = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.forkChild(effect)
-    while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("50 millis")
-    return yield* Fiber.join(fiber)
-  })
 
 describe("AgentTelemetry", () => {
   describe.each(exporters)("exported by $name", (exporter: Exporter) => {
