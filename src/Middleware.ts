@@ -212,7 +212,7 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
     readonly model?: ModelPlace<EM, RM> | undefined
     readonly tool?: ToolPlace<ET, RT> | undefined
   }
-): Middleware<Exclude<NoInfer<EA | EM | ET>, InnerError>, Exclude<NoInfer<RA | RM | RT>, InnerServices>> =>
+): Middleware<NoInfer<Exclude<EA | EM | ET, InnerError>>, NoInfer<Exclude<RA | RM | RT, InnerServices>>> =>
   Object.assign(Object.create(Proto), {
     name,
     agent: places.agent,
