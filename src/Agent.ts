@@ -15,16 +15,15 @@ import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type { Pipeable } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
-import * as Lifecycle from "./internal/lifecycle.ts"
+import { aroundRun, fromBody, Proto, providersOf, toolkitOf } from "./internal/agentOf.ts"
 import * as Loop from "./internal/loop.ts"
-import * as ToolHandler from "./internal/toolHandler.ts"
-import * as Middleware from "./Middleware.ts"
+import type * as Middleware from "./Middleware.ts"
 import * as StopCondition from "./StopCondition.ts"
 
 /**
@@ -127,13 +126,6 @@ export interface Options<
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
 }
 
-const Proto = {
-  [TypeId]: TypeId,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-}
-
 /**
  * Returns whether a value is an agent.
  *
@@ -176,14 +168,8 @@ export const make = <
   | Middleware.Services<Middlewares[number]>
 > => {
   const { description, instructions, stopWhen = [], toolkit } = options
-  // what tools, providers and middleware need is in `R`, and captured when a run begins
-  const providers = (options.providers ?? []) as ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
-  rejectDuplicates(name, providers.map((provider) => provider.name))
-  const loop = {
-    instructions,
-    toolkit: toolkit === undefined || !isToolkit(toolkit) ? toolkit : ToolHandler.fromToolkit(toolkit),
-    stopWhen: withDefaults(stopWhen)
-  } as Omit<Loop.Options, "middleware">
+  const providers = providersOf(name, options.providers)
+  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen: withDefaults(stopWhen) }
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,
@@ -263,47 +249,9 @@ export const withMiddleware: {
   ): Agent<Tools, E | E1, R | R1> => self.withMiddleware(middleware)
 )
 
-const fromBody = (
-  name: string,
-  description: string | undefined,
-  middleware: ReadonlyArray<Middleware.Any>,
-  define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition
-): Any => {
-  const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>)
-  return Object.assign(Object.create(Proto), {
-    name,
-    description,
-    stream: aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request)),
-    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...middleware], define)
-  })
-}
-
-const aroundRun = (
-  agent: string,
-  middleware: ReadonlyArray<Middleware.Any>,
-  last: (request: Middleware.AgentRequest) => Stream.Stream<AgentRun.Part, any, any>
-): (input: Input) => Stream.Stream<AgentRun.Part, any, any> => {
-  const places = middleware.flatMap((m) => m.agent ?? [])
-  const request = (input: Input) => ({ agent, prompt: input.prompt, session: input.session })
-  if (places.length === 0) return (input) => last(request(input))
-  const around = Middleware.compose(places, last)
-  return (input) => Stream.suspend(() => around(request(input)))
-}
-
-const isToolkit = (u: object): u is Toolkit.Toolkit<any> => Predicate.hasProperty(u, ToolkitTypeId)
-
-const ToolkitTypeId: keyof Toolkit.Any = "~effect/ai/Toolkit"
-
 const withDefaults = (
   stopWhen: ReadonlyArray<StopCondition.StopCondition>
 ): ReadonlyArray<StopCondition.StopCondition> => [
   ...stopWhen,
   ...StopCondition.defaults.filter(({ reason }) => !stopWhen.some((condition) => condition.reason === reason))
 ]
-
-const rejectDuplicates = (agent: string, names: ReadonlyArray<string>): void => {
-  const duplicate = names.find((name, index) => names.indexOf(name) !== index)
-  if (duplicate !== undefined) {
-    throw new Error(`Agent \`${agent}\` has two context providers named \`${duplicate}\``)
-  }
-}

@@ -27,6 +27,9 @@ export interface RunInfo {
   readonly session: string | undefined
   /** Whether the agent runs outside this process. */
   readonly remote: boolean
+  /** Who runs it, and with which model, when the agent itself knows. */
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
 }
 
 /**

@@ -78,6 +78,9 @@ export interface Definition {
   readonly name: string
   readonly description: string | undefined
   readonly remote: boolean
+  /** Who runs it, and with which model; otherwise those of the context. */
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
   /** What they need is in the context that the run captures. */
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
   readonly body: (run: Run, contributions: Contributions) => Body | Effect.Effect<Body, any>
@@ -161,8 +164,11 @@ export class Run {
     this.phase = "before-run"
     const instrumentation = Context.getOrUndefined(this.context, Instrumentation)
     if (instrumentation !== undefined) {
-      const { description, name, remote } = this.definition
-      this.span = instrumentation.startRun({ agent: name, description, session: this.session, remote }, this.context)
+      const { description, model, name, provider, remote } = this.definition
+      this.span = instrumentation.startRun(
+        { agent: name, description, session: this.session, remote, provider, model },
+        this.context
+      )
       this.context = this.span.context
     }
     const input = this.input

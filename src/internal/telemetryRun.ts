@@ -78,8 +78,8 @@ export class TracedRun implements RunSpan {
   private toolCalls = 0
 
   constructor(settings: Settings, info: RunInfo, caller: Context.Context<never>) {
-    const provider = Context.getOrUndefined(caller, Model.ProviderName)
-    const requestModel = Context.getOrUndefined(caller, Model.ModelName)
+    const provider = info.provider ?? Context.getOrUndefined(caller, Model.ProviderName)
+    const requestModel = info.model ?? Context.getOrUndefined(caller, Model.ModelName)
     this.settings = settings
     this.info = info
     this.caller = caller
