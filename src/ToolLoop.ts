@@ -166,6 +166,7 @@ export const answer = (
       toolkit: options.toolkit,
       middleware: (options.middleware ?? []).flatMap((m) => m.tool ?? []),
       context,
+      parent: undefined,
       startSpan: undefined
     })
     return Effect.map(
@@ -179,6 +180,6 @@ export const answer = (
         ),
         (calls) => calls.stop() ?? Effect.void
       ),
-      (calls) => Stream.fromPull(Effect.succeed(calls.pull))
+      (calls) => Stream.fromPull(Effect.succeed(calls.pull()))
     )
   }))

@@ -24,7 +24,7 @@ import * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as StopCondition from "../StopCondition.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
-import * as Lifecycle from "./lifecycle.ts"
+import type * as Lifecycle from "./lifecycle.ts"
 import { callModel, finishedWithError, promote } from "./modelCall.ts"
 import { compose, toMessages, toStep } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
@@ -93,7 +93,8 @@ class Loop implements Lifecycle.Body {
   private readonly options: Options
   private readonly model: LanguageModel.LanguageModel
   private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
-  private readonly runner: ToolCalls.Runner
+  private readonly toolkit: ToolHandler.WithHandler | undefined
+  private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   private readonly toolCallLimit: number
   private readonly transcriptFrom: number
   private readonly startedAt: number
@@ -108,6 +109,8 @@ class Loop implements Lifecycle.Body {
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
   private modelSpan: ModelSpan | undefined = undefined
+  private asked: ReadonlyArray<Prompt.Message> = []
+  private runner: ToolCalls.Runner | undefined = undefined
   private toolCalls: ToolCalls.ToolCalls | undefined = undefined
   // the end
   private forced: StopCondition.StopCondition | undefined = undefined
@@ -121,27 +124,22 @@ class Loop implements Lifecycle.Body {
     toolkit: ToolHandler.WithHandler | undefined,
     toolCallLimit: number
   ) {
-    const { context, definition, session, span } = run
+    const { context, span } = run
     this.run = run
     this.options = options
     this.toolCallLimit = toolCallLimit
     this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
-    const middleware = [...options.middleware, ...contributions.middleware]
-    this.modelPlaces = middleware.flatMap((m) => m.model ?? [])
-    const instructions = [options.instructions ?? [], ...contributions.instructions].flat().join("\n\n")
+    this.toolkit = toolkit
+    this.middleware = contributions.middleware.length === 0
+      ? options.middleware
+      : [...options.middleware, ...contributions.middleware]
+    this.modelPlaces = this.middleware.flatMap((m) => m.model ?? [])
+    const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
     const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
     this.messages = [...system, ...history, ...prompt]
     this.transcriptFrom = system.length + history.length
-    this.runner = new ToolCalls.Runner({
-      agent: definition.name,
-      session,
-      toolkit,
-      middleware: middleware.flatMap((m) => m.tool ?? []),
-      context: Context.add(context, Lifecycle.ParentRun, run),
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
-    })
     span?.onInput(instructions, this.messages.slice(system.length))
   }
 
@@ -177,29 +175,30 @@ class Loop implements Lifecycle.Body {
     this.builder = new StepBuilder()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
-    const span = this.modelSpan = this.run.span?.startModel(request)
+    this.modelSpan = this.run.span?.startModel(request)
     const open = Effect.suspend(() =>
       Channel.toPullScoped(callModel(request, this.model, this.modelPlaces).channel, scope)
     )
-    return Effect.matchCauseEffect(span === undefined ? open : Effect.provideContext(open, span.context), {
+    return Effect.matchCauseEffect(this.inSpan(open), {
       onFailure: (cause) => this.modelFailed(cause),
-      onSuccess: (pull) =>
-        this.modelPull = Effect.matchCauseEffect(
-          span === undefined ? pull : Effect.provideContext(pull, span.context),
-          this.modelHandlers
-        )
+      onSuccess: (pull) => this.modelPull = Effect.matchCauseEffect(this.inSpan(pull), this.modelHandlers)
     })
   }
 
+  private inSpan<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const span = this.modelSpan
+    return span === undefined ? effect : Effect.updateContext(effect, () => span.context)
+  }
+
   private request(): Middleware.ModelRequest {
-    const content = this.messages.slice()
+    const content = this.asked = this.messages.slice()
     return {
       agent: this.run.definition.name,
       session: this.run.session,
       steps: this.steps.slice(),
       transcript: content.slice(this.transcriptFrom),
       prompt: Prompt.fromMessages(content),
-      toolkit: this.runner.tools.toolkit,
+      toolkit: this.toolkit,
       toolChoice: this.forced === undefined ? "auto" : "none"
     }
   }
@@ -263,13 +262,27 @@ class Loop implements Lifecycle.Body {
     if (finishReason === "length" || finishReason === "content-filter") {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
     }
-    this.toolCalls = new ToolCalls.ToolCalls(this.runner, {
+    this.toolCalls = new ToolCalls.ToolCalls(this.runner ??= this.makeRunner(), {
       calls,
-      messages: this.messages.slice(),
+      messages: this.asked,
       allowance: this.toolCallLimit - this.toolCallCount
     })
     this.phase = "answering"
     return this.drain()
+  }
+
+  private makeRunner(): ToolCalls.Runner {
+    const { middleware, run, toolkit } = this
+    const { span } = run
+    return new ToolCalls.Runner({
+      agent: run.definition.name,
+      session: run.session,
+      toolkit,
+      middleware: middleware.flatMap((m) => m.tool ?? []),
+      context: run.context,
+      parent: run,
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
+    })
   }
 
   // --- answer ---------------------------------------------------------------
@@ -281,7 +294,7 @@ class Loop implements Lifecycle.Body {
     const out: Array<AgentRun.Part> = toolCalls.take()
     if (failure !== undefined) return isNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
     if (!done) {
-      return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait, () => this.drain())
+      return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait(), () => this.drain())
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
     this.toolCallCount += toolCalls.executed
@@ -313,9 +326,27 @@ class Loop implements Lifecycle.Body {
   }
 
   private afterStep(parts: Parts): Lifecycle.PartPull {
-    const held = this.condition()
-    if (Exit.isFailure(held)) return this.failNext(held.cause, parts)
-    const condition = held.value
+    // predicates are the user's: what they throw fails the run
+    return Effect.matchCauseEffect(Effect.sync(() => this.condition()), {
+      onFailure: (cause) => this.failNext(cause, parts),
+      onSuccess: (condition) => this.nextStep(condition, parts)
+    })
+  }
+
+  /** The first condition that holds. */
+  private condition(): StopCondition.StopCondition | undefined {
+    const { clock, startedAt, steps, usage } = this
+    const progress: StopCondition.Progress = {
+      steps,
+      usage,
+      get elapsed() {
+        return clock.currentTimeMillisUnsafe() - startedAt
+      }
+    }
+    return this.options.stopWhen.find((condition) => condition.holds(progress))
+  }
+
+  private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
     if (condition?.then === "stop") return this.stopNext(condition.reason, parts)
     if (condition?.then === "fail") {
       const { steps, usage } = this
@@ -328,19 +359,6 @@ class Loop implements Lifecycle.Body {
     this.phase = "ask"
     parts.push({ type: "step-start", index: this.steps.length })
     return Exit.succeed(parts)
-  }
-
-  /** The first condition that holds. Predicates are the user's: what they throw fails the run. */
-  private condition(): Exit.Exit<StopCondition.StopCondition | undefined> {
-    const { clock, startedAt, steps, usage } = this
-    const progress: StopCondition.Progress = {
-      steps,
-      usage,
-      get elapsed() {
-        return clock.currentTimeMillisUnsafe() - startedAt
-      }
-    }
-    return Effect.runSyncExit(Effect.sync(() => this.options.stopWhen.find((condition) => condition.holds(progress))))
   }
 
   private stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
@@ -358,7 +376,7 @@ class Loop implements Lifecycle.Body {
   // --- the end --------------------------------------------------------------
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
-    const tools = this.toolCalls === undefined ? this.runner.ended() : this.toolCalls.stop()
+    const tools = this.toolCalls === undefined ? this.runner?.ended() : this.toolCalls.stop()
     const model = this.stopModel(exit)
     if (tools === undefined || model === undefined) return tools ?? model
     return Effect.all([model, tools], { concurrency: 2, discard: true })

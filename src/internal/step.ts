@@ -65,8 +65,10 @@ export const toMessages = (
   return messages
 }
 
-const toPromptResult = (result: Middleware.ToolResult): Prompt.ToolResultPart =>
-  Parts.promptToolResult({ ...result, result: result.encodedResult }, result.metadata)
+const toPromptResult = (
+  { encodedResult, id, isFailure, metadata, modelOutput, name, providerExecuted }: Middleware.ToolResult
+): Prompt.ToolResultPart =>
+  Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
 
 /**
  * Puts the messages of a run in order. Both halves are closed: a call of the
@@ -85,8 +87,11 @@ export const compose = (
   const system: Array<Prompt.Message> = prompt.slice(0, systemCount)
   if (instructions !== "") system.unshift(Prompt.systemMessage({ content: instructions }))
   const own = prompt.slice(systemCount)
+  if (!history.some(isAssistant) && !own.some(isAssistant)) return { system, history, prompt: own }
   const answered = own.flatMap((message) =>
     message.role === "tool" ? message.content.flatMap((part) => part.type === "tool-result" ? part.id : []) : []
   )
   return { system, history: Session.close(history, { except: new Set(answered) }), prompt: Session.close(own) }
 }
+
+const isAssistant = (message: Prompt.Message): boolean => message.role === "assistant"

@@ -15,8 +15,10 @@ import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Middleware from "../Middleware.ts"
 import type { ToolSpan } from "./instrumentation.ts"
+import { ParentRun } from "./lifecycle.ts"
 import type { Call } from "./stepBuilder.ts"
 import * as ToolHandler from "./toolHandler.ts"
 
@@ -57,6 +59,8 @@ export interface Tools {
   readonly toolkit: ToolHandler.WithHandler | undefined
   readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
+  /** The run that they belong to, which counts what runs nested in them spend. */
+  readonly parent: ParentRun["Service"] | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
 }
 
@@ -88,12 +92,12 @@ export class Runner {
   find(name: string): Prepared {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
-      const { context, middleware, toolkit } = this.tools
+      const { context, middleware, parent, toolkit } = this.tools
       const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
       const resolved = toolkit === undefined || tool === undefined
-        ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context: undefined }
+        ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context }
         : ToolHandler.resolve(toolkit, tool, context)
-      const merged = resolved.context === undefined ? context : Context.merge(resolved.context, context)
+      const merged = parent === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parent)
       prepared = {
         tool,
         handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
@@ -172,7 +176,7 @@ export class ToolCalls {
   take(): Array<Middleware.ToolResult> {
     const out = this.out
     this.out = []
-    for (const resume of this.drained.splice(0)) resume()
+    if (this.drained.length > 0) { for (const resume of this.drained.splice(0)) resume() }
     return out
   }
 
@@ -182,19 +186,22 @@ export class ToolCalls {
   }
 
   /** Succeeds when there is something to take, when all is done, or when a call has failed the run. */
-  readonly wait: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    if (this.out.length > 0 || this.pending === 0 || this.failure !== undefined) return resume(Effect.void)
-    this.wake = () => resume(Effect.void)
-  })
+  wait(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.out.length > 0 || this.pending === 0 || this.failure !== undefined) return resume(Effect.void)
+      this.wake = () => resume(Effect.void)
+    })
+  }
 
   /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
-  readonly pull: Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> = Effect
-    .suspend(() => {
+  pull(): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> {
+    return Effect.suspend(() => {
       const [first, ...rest] = this.take()
       if (first !== undefined) return Exit.succeed([first, ...rest] as const)
       if (this.failure !== undefined) return Exit.failCause(this.failure)
-      return this.done ? Cause.done() : Effect.flatMap(this.wait, () => this.pull)
+      return this.done ? Cause.done() : Effect.flatMap(this.wait(), () => this.pull())
     })
+  }
 
   /** Interrupts what still runs and waits for it; undefined when nothing does. */
   stop(): Effect.Effect<void> | undefined {
@@ -245,7 +252,7 @@ export class ToolCalls {
     )
     const fiber = span === undefined
       ? prepared.fork(handling)
-      : Effect.runForkWith(Context.merge(prepared.context, span.context))(handling)
+      : Effect.runForkWith(inSpan(prepared.context, span))(handling)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(index, call, span, exit)
     const running: Running = { fiber, span, timer: undefined }
@@ -331,6 +338,12 @@ export class ToolCalls {
       wake()
     }
   }
+}
+
+/** A span's context is that of the run with the span as the parent; the handler has services of its own besides. */
+const inSpan = (context: Context.Context<never>, span: ToolSpan): Context.Context<never> => {
+  const parent = Context.getOrUndefined(span.context, Tracer.ParentSpan)
+  return parent === undefined ? context : Context.add(context, Tracer.ParentSpan, parent)
 }
 
 interface Running {

@@ -45,14 +45,14 @@ export type Handler = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
- * A handler, and the services it runs with below those of the run.
+ * A handler, and the context it runs in: below the services of the run, those it was made with.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Resolved {
   readonly handler: Handler
-  readonly context: Context.Context<never> | undefined
+  readonly context: Context.Context<never>
 }
 
 // -----------------------------------------------------------------------------
@@ -140,8 +140,25 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
     : toolkit
   const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
   return isHandler(own)
-    ? { handler: guarded(tool, direct(tool, own.handler)), context: own.context }
-    : { handler: guarded(tool, throughHandle(owner)), context: undefined }
+    ? { handler: guarded(tool, direct(tool, own.handler)), context: mergeContexts(own, context) }
+    : { handler: guarded(tool, throughHandle(owner)), context }
+}
+
+// Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.
+const lastMerged = new WeakMap<
+  object,
+  { readonly of: Context.Context<never>; readonly merged: Context.Context<never> }
+>()
+
+const mergeContexts = (
+  handler: { readonly context: Context.Context<never> },
+  context: Context.Context<never>
+): Context.Context<never> => {
+  const last = lastMerged.get(handler)
+  if (last?.of === context) return last.merged
+  const merged = Context.merge(handler.context, context)
+  lastMerged.set(handler, { of: context, merged })
+  return merged
 }
 
 const DirectTypeId = "~effect-agents/internal/DirectToolkit"
@@ -184,6 +201,7 @@ export const findDuplicate = (
   own: WithHandler | undefined,
   contributed: ReadonlyArray<{ readonly provider: string; readonly toolkit: WithHandler }>
 ): { readonly provider: string; readonly tool: string } | undefined => {
+  if (contributed.length === 0) return undefined
   const names = new Set(Object.keys(own?.tools ?? {}))
   for (const { provider, toolkit } of contributed) {
     for (const tool of Object.keys(toolkit.tools)) {
