@@ -56,13 +56,17 @@ const measure = async (name, ms) => {
   const body = cases[name]
   globalThis.gc()
   let calls = 0
+  const cpu = process.threadCpuUsage()
   const start = process.hrtime.bigint()
   do {
     await body()
     calls++
     spans?.reset()
   } while (Number(process.hrtime.bigint() - start) < ms * 1e6)
-  return Number(process.hrtime.bigint() - start) / 1e3 / calls / (perCall[name] ?? 1)
+  const us = Number(process.hrtime.bigint() - start) / 1e3
+  const { system, user } = process.threadCpuUsage(cpu)
+  const runs = calls * (perCall[name] ?? 1)
+  return { us: us / runs, cpu: (system + user) / runs }
 }
 
 /** The names of the spans of one call, counted. */
@@ -78,7 +82,7 @@ const spansOf = async (name) => {
 
 process.on("message", async ({ ask, name, ms }) => {
   try {
-    if (ask === "measure") process.send({ us: await measure(name, ms) })
+    if (ask === "measure") process.send(await measure(name, ms))
     else process.send({ spans: await spansOf(name) })
   } catch (error) {
     process.send({ error: String(error?.stack ?? error) })
