@@ -161,6 +161,9 @@ const Proto = {
   }
 }
 
+// `NoInfer` that is not seen in the inferred type: the functions decide, not where the provider is used
+type Own<T> = [T][T extends any ? 0 : never]
+
 /**
  * Creates a context provider.
  *
@@ -174,8 +177,8 @@ export const make = <C extends Contribution | void, E = never, R = never, R2 = n
   readonly beforeRun: (request: Request) => Effect.Effect<C, E, R>
   readonly afterRun?: ((run: CompletedRun<State<C>>) => Effect.Effect<unknown, unknown, R2>) | undefined
 }): ContextProvider<
-  NoInfer<E | ContributionError<C>>,
-  NoInfer<Exclude<R, Scope.Scope> | R2 | ContributionServices<C>>
+  Own<E | ContributionError<C>>,
+  Own<Exclude<R, Scope.Scope> | R2 | ContributionServices<C>>
 > =>
   Object.assign(Object.create(Proto), {
     name,

@@ -199,6 +199,9 @@ const Proto = {
   }
 }
 
+// `NoInfer` that is not seen in the inferred type: the types of the places decide, not those of where it is used
+type Own<T> = [T][T extends any ? 0 : never]
+
 /**
  * Creates a middleware for one or more of the three places.
  *
@@ -212,7 +215,7 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
     readonly model?: ModelPlace<EM, RM> | undefined
     readonly tool?: ToolPlace<ET, RT> | undefined
   }
-): Middleware<NoInfer<Exclude<EA | EM | ET, InnerError>>, NoInfer<Exclude<RA | RM | RT, InnerServices>>> =>
+): Middleware<Own<Exclude<EA | EM | ET, InnerError>>, Own<Exclude<RA | RM | RT, InnerServices>>> =>
   Object.assign(Object.create(Proto), {
     name,
     agent: places.agent,
