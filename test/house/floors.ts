@@ -22,6 +22,7 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   sqlite: ["node:sqlite"],
   otel: ["@effect/opentelemetry/", "@opentelemetry/"],
+  "ai-sdk": ["@ai-sdk/provider"],
   copilot: ["@github/copilot-sdk", "node:fs/promises"]
 }
 

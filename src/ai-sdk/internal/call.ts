@@ -1,0 +1,97 @@
+/**
+ * One call of a model: its abort signal, its span, and how its errors are read.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Tracer from "effect/Tracer"
+import * as Errors from "./errors.ts"
+import * as Http from "./http.ts"
+
+/**
+ * A call in progress.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Call {
+  /** Whether the model has begun to answer. */
+  answering = false
+  private readonly controller = new AbortController()
+  private readonly provider: string
+  private readonly method: string
+  private readonly context: Context.Context<never>
+  private readonly http: Http.Call
+
+  constructor(options: {
+    readonly provider: string
+    readonly method: string
+    readonly context: Context.Context<never>
+    readonly span: Tracer.Span
+    readonly headers: Readonly<Record<string, string>> | undefined
+  }) {
+    // as the provider names itself in its metadata
+    this.provider = options.provider.split(".")[0]
+    this.method = options.method
+    this.context = options.context
+    this.http = new Http.Call(options.context, options.span, options.headers)
+    Http.register(this.signal, this.http)
+  }
+
+  /** For the provider, which hands it on to its requests. */
+  get signal(): AbortSignal {
+    return this.controller.signal
+  }
+
+  /** Gives the call up. */
+  abort(): void {
+    this.controller.abort()
+  }
+
+  /** Says where the call went, when the provider tells. */
+  setUrl(url: string | undefined): void {
+    if (url !== undefined && URL.canParse(url)) this.http.setAddress(new URL(url))
+  }
+
+  /** Waits for a promise of the provider. It is for the caller to abort the call. */
+  wait<A>(promise: () => PromiseLike<A>): Effect.Effect<A, AiError.AiError> {
+    return Effect.callback((resume) => {
+      promise().then(
+        (value) => resume(Effect.succeed(value)),
+        (error) => resume(Effect.suspend(() => Effect.fail(this.error(error))))
+      )
+    })
+  }
+
+  /** Reads an error of the provider. */
+  error(error: unknown): AiError.AiError {
+    return Errors.make(error, this.origin())
+  }
+
+  /** The failure of a response that was cut. */
+  truncated(): AiError.AiError {
+    return Errors.truncated(this.origin())
+  }
+
+  private origin(): Errors.Origin {
+    return {
+      method: this.method,
+      provider: this.provider,
+      secrets: this.http.secrets,
+      url: this.http.url,
+      answering: this.answering,
+      now: Context.get(this.context, Clock.Clock).currentTimeMillisUnsafe()
+    }
+  }
+}
+
+/**
+ * A promise of what a function of the provider gives, also when it throws.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const promise = <A>(f: () => PromiseLike<A>): Promise<A> => new Promise((resolve) => resolve(f()))

@@ -1,0 +1,352 @@
+/**
+ * From what an AI SDK model fails with to the reasons of effect's `AiError`.
+ *
+ * Errors are told apart by their name and their fields: several versions of
+ * `@ai-sdk/provider` may be installed beside one another. The request is never
+ * kept, and what looks like a key is taken out of the messages.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import * as Tool from "effect/ai/Tool"
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+
+/**
+ * Where an error happened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Origin {
+  readonly method: string
+  /** The provider, as the metadata of the error names it. */
+  readonly provider: string
+  /** Values that must not be seen: those of the headers of the request. */
+  readonly secrets: Iterable<string>
+  /** Where the request went, when the error does not say it. */
+  readonly url: string | undefined
+  /** Whether the model has begun to answer. */
+  readonly answering: boolean
+  /** The time now, for a `retry-after` that is a date. */
+  readonly now: number
+}
+
+/**
+ * Creates the `AiError` for what was thrown, rejected or sent as an error.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (error: unknown, origin: Origin): AiError.AiError =>
+  AiError.isAiError(error) ? error : fail(origin, AiError.isAiErrorReason(error) ? error : reason(error, origin))
+
+/**
+ * The failure of a response that ended before the model said why it stopped.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const truncated = (origin: Origin): AiError.AiError =>
+  fail(origin, cut(origin, "The response ended before the model said why it stopped"))
+
+/** A response that was cut may be whole next time; one with nothing in it is no response of a model. */
+const cut = (origin: Origin, description: string): AiError.AiErrorReason =>
+  origin.answering
+    ? network(origin.url, description)
+    : new AiError.InvalidResponseError({ description: `There is no answer in the response. ${description}` })
+
+const fail = ({ method }: Origin, reason: AiError.AiErrorReason): AiError.AiError =>
+  AiError.make({ module: "AiSdk", method, reason })
+
+// =============================================================================
+// What happened
+// =============================================================================
+
+/** What is known of an error, wherever it was written. */
+interface Facts {
+  readonly name: string | undefined
+  readonly status: number | undefined
+  /** Every code and type that is said of the error, in lower case, the most specific first. */
+  readonly codes: ReadonlyArray<string>
+  readonly description: string
+  readonly parameter: string | undefined
+  readonly url: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: unknown
+}
+
+const reason = (error: unknown, origin: Origin): AiError.AiErrorReason => {
+  const facts = read(error, origin)
+  const { status } = facts
+  if (status !== undefined && status >= 400) return fromProvider(facts, status, origin)
+  if (isNetworkError(error)) return network(facts.url, facts.description)
+  const byName = fromName(facts, origin)
+  if (byName !== undefined) return byName
+  if (facts.codes.length > 0) return fromProvider(facts, undefined, origin)
+  // A response came and could not be read, or none came that could be.
+  if (facts.name === "AI_APICallError") {
+    return get(error, "isRetryable") === true && status === undefined
+      ? network(facts.url, facts.description)
+      : new AiError.InvalidResponseError({ description: facts.description })
+  }
+  return new AiError.UnknownError({ description: facts.description })
+}
+
+const read = (error: unknown, origin: Origin): Facts => {
+  const body = bodyOf(error)
+  const inner = Predicate.isObject(get(body, "error")) ? get(body, "error") : body
+  const status = [get(error, "statusCode"), get(error, "status"), get(inner, "code"), get(inner, "status_code")]
+    .find((status) => typeof status === "number" && status >= 100 && status < 600)
+  const codes = [
+    get(inner, "code"),
+    get(inner, "type"),
+    get(inner, "status"),
+    get(error, "code"),
+    get(error, "type"),
+    get(error, "errorCode"),
+    get(error, "errorType")
+  ]
+  const message = firstText(
+    get(inner, "message"),
+    typeof get(body, "error") === "string" ? get(body, "error") : undefined,
+    get(error, "message"),
+    typeof error === "string" ? error : undefined
+  )
+  return {
+    name: text(get(error, "name")),
+    status: status as number | undefined,
+    codes: codes.filter((code) => typeof code === "string").map((code) => code.toLowerCase()),
+    description: redact(message ?? "The model reported an error and said nothing about it", origin.secrets),
+    parameter: text(get(inner, "param")),
+    url: safeUrl(get(error, "url")) ?? origin.url,
+    headers: headersOf(get(error, "responseHeaders")),
+    body
+  }
+}
+
+/** The parsed body of an error: of a response, or of an error within a stream. */
+const bodyOf = (error: unknown): unknown => {
+  const data = get(error, "data")
+  if (Predicate.isObject(data)) return data
+  const body = get(error, "responseBody")
+  if (typeof body === "string") {
+    return Result.getOrElse(Result.try(() => Tool.unsafeSecureJsonParse(body)), () => undefined)
+  }
+  return error instanceof Error ? undefined : error
+}
+
+// =============================================================================
+// Reasons
+// =============================================================================
+
+const contextLength =
+  /context[_ -]?(length|window)|prompt is too long|maximum context|too many tokens|token count.*exceed|input is too long/i
+const contentPolicy =
+  /content[_ -]?(policy|filter)|content_policy_violation|safety|moderation|prohibited_content|responsible_?ai/
+const quota = /insufficient_quota|quota_exceeded|billing|credit balance|insufficient_(funds|balance)|payment_required/
+const rateLimit = /rate_?limit|resource_exhausted|too_many_requests|throttl/
+const authentication = /invalid_api_key|authentication|unauthenticated|invalid_authentication|unauthorized/
+const permission = /permission|forbidden/
+const overloaded = /overloaded|unavailable|capacity/
+const internal = /server_?error|internal|api_error|timeout|deadline_exceeded|bad_gateway/
+const invalid = /invalid|not_found|unsupported|failed_precondition|too_large|bad_request/
+
+/** What a provider says: by its code first, since its status may stand for several things. */
+const fromProvider = (facts: Facts, status: number | undefined, origin: Origin): AiError.AiErrorReason => {
+  const { description, parameter } = facts
+  const code = facts.codes.join(" ")
+  const common = {
+    metadata: { [origin.provider]: details(facts) },
+    ...(status === undefined ? undefined : { http: { response: { status, headers: facts.headers } } })
+  }
+  // Most status codes are of the caller's fault; a code counts only where it may say otherwise.
+  const isOpen = status === undefined || status === 400 || status === 403 || status === 413 || status === 422
+  if (isOpen && (status === 413 || contextLength.test(code) || contextLength.test(description))) {
+    return new AiError.InvalidRequestError({
+      parameter: parameter ?? "prompt",
+      constraint: "context length",
+      description,
+      ...common
+    })
+  }
+  if (isOpen && contentPolicy.test(code)) return new AiError.ContentPolicyError({ description, ...common })
+  if (status === 402 || (!is5xx(status) && quota.test(`${code} ${description.toLowerCase()}`))) {
+    return new AiError.QuotaExhaustedError(common)
+  }
+  if (status === 429 || (status === undefined && rateLimit.test(code))) {
+    const retryAfter = retryAfterOf(facts, origin.now)
+    return new AiError.RateLimitError({ ...common, ...(retryAfter === undefined ? undefined : { retryAfter }) })
+  }
+  if (status === 401 || (status === undefined && authentication.test(code))) {
+    const kind = /expired/i.test(description) ? "ExpiredKey" : "InvalidKey"
+    return new AiError.AuthenticationError({ kind, description, ...common })
+  }
+  if (status === 403 || (status === undefined && permission.test(code))) {
+    return new AiError.AuthenticationError({ kind: "InsufficientPermissions", description, ...common })
+  }
+  if (
+    is5xx(status) || isTransient(status) || (status === undefined && (overloaded.test(code) || internal.test(code)))
+  ) {
+    const prefix = status === 529 || overloaded.test(code) ? "Overloaded: " : ""
+    return new AiError.InternalProviderError({ description: `${prefix}${description}`, ...common })
+  }
+  if (status !== undefined || invalid.test(code)) {
+    return new AiError.InvalidRequestError({
+      ...(parameter === undefined ? undefined : { parameter }),
+      description,
+      ...common
+    })
+  }
+  return new AiError.UnknownError({ description, ...common })
+}
+
+const is5xx = (status: number | undefined): boolean => status !== undefined && status >= 500
+
+// request timeout, conflict, too early: the same request may do next time
+const isTransient = (status: number | undefined): boolean => status === 408 || status === 409 || status === 425
+
+/** What the AI SDK itself complains about. */
+const fromName = ({ description, name }: Facts, origin: Origin): AiError.AiErrorReason | undefined => {
+  switch (name) {
+    case "AI_LoadAPIKeyError":
+      return new AiError.AuthenticationError({ kind: "MissingKey", description })
+    case "AI_NoSuchModelError":
+      return new AiError.InvalidRequestError({ parameter: "model", description })
+    case "AI_InvalidPromptError":
+      return new AiError.InvalidRequestError({ parameter: "prompt", description })
+    case "AI_LoadSettingError":
+    case "AI_InvalidArgumentError":
+    case "AI_UnsupportedFunctionalityError":
+    case "AI_NoSuchProviderReferenceError":
+    case "AI_TooManyEmbeddingValuesForCallError":
+      return new AiError.InvalidRequestError({ description })
+    case "AI_InvalidResponseDataError":
+      // The AI SDK's words for a stream that was cut where its transport saw no fault.
+      return /ended without/i.test(description)
+        ? cut(origin, description)
+        : new AiError.InvalidResponseError({ description })
+    case "AI_EmptyResponseBodyError":
+    case "AI_JSONParseError":
+    case "AI_NoContentGeneratedError":
+    case "AI_TypeValidationError":
+      // What it says contains the whole text that it could not read.
+      return new AiError.InvalidResponseError({ description: `${description.slice(0, 300)}` })
+    default:
+      return undefined
+  }
+}
+
+const network = (url: string | undefined, description: string): AiError.NetworkError =>
+  new AiError.NetworkError({ reason: "TransportError", method: "POST", url: url ?? "", description })
+
+const networkCodes =
+  /^(E(CONN|HOST|NET|PIPE|AI_)|ENOTFOUND|ETIMEDOUT|EPIPE|UND_ERR|ERR_(STREAM|SSL|TLS|HTTP2)|CERT_|DEPTH_ZERO)/
+
+/** A failure of the connection, here or in what caused it. */
+const isNetworkError = (error: unknown, depth = 0): boolean => {
+  if (depth > 5 || !(error instanceof Error)) return false
+  const code = get(error, "code")
+  if (typeof code === "string" && networkCodes.test(code)) return true
+  if (error.name === "TimeoutError" || error.name === "AbortError") return true
+  if (error instanceof TypeError && /fetch failed|terminated|network|other side closed/i.test(error.message)) {
+    return true
+  }
+  return isNetworkError(error.cause, depth + 1)
+}
+
+// =============================================================================
+// Details
+// =============================================================================
+
+const details = ({ codes: [code], headers, status }: Facts): Record<string, Schema.MutableJson> => {
+  const requestId = headers["x-request-id"] ?? headers["request-id"]
+  return {
+    ...(status === undefined ? undefined : { status }),
+    ...(code === undefined ? undefined : { code }),
+    ...(requestId === undefined ? undefined : { requestId })
+  }
+}
+
+/** The headers that say when to come back and what to tell the provider: no cookie, no account. */
+const headersOf = (headers: unknown): Record<string, string> => {
+  const out: Record<string, string> = {}
+  if (!Predicate.isObject(headers)) return out
+  for (const [key, value] of Object.entries(headers)) {
+    const name = key.toLowerCase()
+    if (typeof value === "string" && /^(retry-after(-ms)?|(x-)?request-id|content-type|.*ratelimit.*)$/.test(name)) {
+      out[name] = value
+    }
+  }
+  return out
+}
+
+const retryAfterOf = ({ body, headers }: Facts, now: number): Duration.Duration | undefined => {
+  const millis = positive(headers["retry-after-ms"])
+  if (millis !== undefined) return Duration.millis(millis)
+  const value = headers["retry-after"]
+  const seconds = positive(value)
+  if (seconds !== undefined) return Duration.seconds(seconds)
+  const date = value === undefined ? NaN : Date.parse(value)
+  if (!Number.isNaN(date)) return Duration.millis(Math.max(0, date - now))
+  // Google says it in the body.
+  const info = get(get(body, "error"), "details")
+  const delay = Array.isArray(info)
+    ? info.map((detail) => get(detail, "retryDelay")).find(Predicate.isString)
+    : undefined
+  const delaySeconds = delay === undefined ? undefined : positive(delay.replace(/s$/, ""))
+  return delaySeconds === undefined ? undefined : Duration.seconds(delaySeconds)
+}
+
+const positive = (value: string | undefined): number | undefined => {
+  const number = value === undefined || value.trim() === "" ? NaN : Number(value)
+  return Number.isFinite(number) && number >= 0 ? number : undefined
+}
+
+// =============================================================================
+// Secrets
+// =============================================================================
+
+const redacted = "<redacted>"
+
+const keys: ReadonlyArray<readonly [RegExp, string]> = [
+  [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${redacted}`],
+  [/\b(sk|pk|rk|xai|gsk|hf|r8|nvapi|pplx|csk|fw|key|ghp|gho|github_pat)[-_][\w*.-]{6,}/gi, redacted],
+  [/\bAIza[\w-]{10,}/g, redacted],
+  [/\b(api[-_ ]?key|token|secret|authorization)((?:\s+\w+){0,2}\s*[:=]\s*["']?)[^\s"',;]{6,}/gi, `$1$2${redacted}`],
+  [/([?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s"']+/gi, `$1${redacted}`]
+]
+
+/**
+ * Takes keys out of a text: those that are given, and what looks like one.
+ *
+ * @category redacting
+ * @since 0.1.0
+ */
+export const redact = (text: string, secrets: Iterable<string>): string => {
+  let out = text.slice(0, 10_000)
+  for (const secret of secrets) if (secret.length >= 6) out = out.replaceAll(secret, redacted)
+  for (const [key, replacement] of keys) out = out.replace(key, replacement)
+  return out.length > 2000 ? `${out.slice(0, 2000)}…` : out
+}
+
+/**
+ * Returns a URL without its credentials and its query, which may be a key.
+ *
+ * @category redacting
+ * @since 0.1.0
+ */
+export const safeUrl = (value: unknown): string | undefined => {
+  if (typeof value !== "string" || !URL.canParse(value)) return undefined
+  const url = new URL(value)
+  return `${url.origin}${url.pathname}`
+}
+
+const get = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
+
+const text = (value: unknown): string | undefined => typeof value === "string" && value !== "" ? value : undefined
+
+const firstText = (...values: ReadonlyArray<unknown>): string | undefined =>
+  values.map(text).find(Predicate.isNotUndefined)

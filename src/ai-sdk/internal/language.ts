@@ -1,0 +1,200 @@
+/**
+ * The calls of a language model.
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@ai-sdk/provider"
+import * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Response from "effect/ai/Response"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
+import type * as AiSdk from "../AiSdk.ts"
+import * as Annotations from "./annotations.ts"
+import * as Call from "./call.ts"
+import { Pump } from "./pump.ts"
+import * as Request from "./request.ts"
+import * as Converted from "./response.ts"
+
+/**
+ * Creates a language model. The settings of a call are read from its context.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  model: Sdk.LanguageModelV4,
+  settingsOf: (context: Context.Context<never>) => AiSdk.Settings,
+  codecTransformer: LanguageModel.CodecTransformer | undefined
+): Effect.Effect<LanguageModel.LanguageModel> =>
+  Effect.suspend(() => {
+    const report = makeReport(model.modelId)
+
+    const start = (options: LanguageModel.ProviderOptions, method: string): Effect.Effect<Started, AiError.AiError> =>
+      Effect.withFiber(({ context }) => {
+        const settings = settingsOf(context)
+        const { span } = options
+        Annotations.request(span, "chat", model, settings)
+        const call = new Call.Call({ provider: model.provider, method, context, span, headers: settings.headers })
+        const { specificationVersion } = model
+        if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))
+        return Effect.try({
+          try: () => ({
+            call,
+            request: Request.make(options, settings, specificationVersion, codecTransformer, call.signal)
+          }),
+          catch: (error) => call.error(unsupported(error))
+        })
+      })
+
+    return DirectLanguageModel.make({
+      generateText: (options) =>
+        Effect.flatMap(start(options, "generateText"), ({ call, request }) => {
+          const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
+          return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
+            const { parts, summary } = Converted.fromResult(result, options.responseFormat.type === "json")
+            call.setUrl(result.request?.url)
+            Annotations.response(options.span, summary)
+            return Effect.as(report(result.warnings), parts)
+          })
+        }),
+      streamText: (options) =>
+        Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
+          Effect.flatMap(start(options, "streamText"), ({ call, request }) => {
+            const converter = new Converted.Converter()
+            const end = Effect.sync(() => Annotations.response(options.span, converter))
+            const parts = new Parts(call, converter, report, () => model.doStream(request))
+            return Effect.as(
+              Scope.addFinalizer(scope, Effect.andThen(parts.close, end)),
+              parts.pull
+            )
+          })
+        )),
+      ...(codecTransformer === undefined ? undefined : { codecTransformer })
+    })
+  })
+
+interface Started {
+  readonly call: Call.Call
+  readonly request: Sdk.LanguageModelV4CallOptions
+}
+
+type PartsPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>, AiError.AiError>
+
+/** The parts of one streamed response, from its request on. */
+class Parts {
+  private opening: Promise<Sdk.LanguageModelV4StreamResult> | undefined = undefined
+  private pump: Pump<Sdk.LanguageModelV4StreamPart> | undefined = undefined
+  private readonly call: Call.Call
+  private readonly converter: Converted.Converter
+  private readonly report: Report
+  private readonly doStream: () => PromiseLike<Sdk.LanguageModelV4StreamResult>
+
+  constructor(
+    call: Call.Call,
+    converter: Converted.Converter,
+    report: Report,
+    doStream: () => PromiseLike<Sdk.LanguageModelV4StreamResult>
+  ) {
+    this.call = call
+    this.converter = converter
+    this.report = report
+    this.doStream = doStream
+  }
+
+  readonly pull: PartsPull = Effect.suspend(() => this.pump === undefined ? this.open() : this.take(this.pump))
+
+  /**
+   * Aborts the request, unless all of the response was read, and waits until the
+   * provider has let go of it. What a provider opens nevertheless is closed too.
+   */
+  readonly close: Effect.Effect<void> = Effect.callback((resume) => {
+    const { opening, pump } = this
+    if (opening === undefined || pump?.ended === true) return resume(Effect.void)
+    this.call.abort()
+    const cancelled = opening.then((result) => pump === undefined ? result.stream.cancel() : pump.cancel())
+    // What goes wrong here went wrong with the request: the call has told of it.
+    Promise.allSettled([cancelled]).then(() => resume(Effect.void))
+  })
+
+  private open(): PartsPull {
+    const opening = this.opening = Call.promise(this.doStream)
+    return Effect.flatMap(this.call.wait(() => opening), (result) => {
+      this.call.setUrl(result.request?.url)
+      return this.take(this.pump = new Pump(result.stream))
+    })
+  }
+
+  private take(pump: Pump<Sdk.LanguageModelV4StreamPart>): PartsPull {
+    const { converter } = this
+    if (converter.failure !== undefined) return Effect.fail(this.call.error(converter.failure.error))
+    const taken = pump.take()
+    if (taken.length === 0) {
+      return pump.ended ? this.end(pump) : Effect.flatMap(pump.wait, () => this.take(pump))
+    }
+    const { warnings } = converter
+    const parts = converter.convert(taken)
+    this.call.answering ||= parts.length > 0
+    // A part that is not for effect/ai leaves nothing, and nothing cannot be pulled.
+    const given = Arr.isArrayNonEmpty(parts) ? Effect.succeed(parts) : Effect.suspend(() => this.take(pump))
+    return converter.warnings === warnings ? given : Effect.andThen(this.report(converter.warnings), given)
+  }
+
+  private end(pump: Pump<Sdk.LanguageModelV4StreamPart>): PartsPull {
+    if (pump.failure !== undefined) return Effect.fail(this.call.error(pump.failure.error))
+    return this.converter.truncated ? Effect.fail(this.call.truncated()) : Cause.done()
+  }
+}
+
+// =============================================================================
+// Warnings
+// =============================================================================
+
+type Report = (warnings: ReadonlyArray<Sdk.SharedV4Warning> | undefined) => Effect.Effect<void>
+
+const maximumWarnings = 100
+
+/** Logs each warning of a provider once: settings are the same with every call. */
+const makeReport = (modelId: string): Report => {
+  const reported = new Set<string>()
+  return (warnings) => {
+    if (!Array.isArray(warnings) || warnings.length === 0) return Effect.void
+    return Effect.forEach(warnings.map(textOf), (text) => {
+      if (reported.has(text) || reported.size >= maximumWarnings) return Effect.void
+      reported.add(text)
+      return Effect.logWarning(`\`${modelId}\`: ${text}`)
+    }, { discard: true })
+  }
+}
+
+const textOf = (warning: Sdk.SharedV4Warning): string => {
+  const text = [
+    "feature" in warning ? `${warning.type}: ${warning.feature}` : warning.type,
+    "details" in warning ? warning.details : undefined,
+    "message" in warning ? warning.message : undefined
+  ]
+  return text.filter((text) => text !== undefined).join(". ")
+}
+
+// =============================================================================
+// Calls that cannot be made
+// =============================================================================
+
+const isKnown = (version: string): boolean => version === "v4" || version === "v3"
+
+const unknownVersion = (model: Sdk.LanguageModelV4): AiError.InvalidRequestError =>
+  new AiError.InvalidRequestError({
+    parameter: "model",
+    description: `\`${model.modelId}\` implements the specification \`${model.specificationVersion}\` of the AI SDK; ` +
+      "use a version of its package that implements v4 or v3"
+  })
+
+const unsupported = (error: unknown): AiError.UnsupportedSchemaError =>
+  new AiError.UnsupportedSchemaError({ description: error instanceof Error ? error.message : String(error) })

@@ -1,0 +1,458 @@
+/**
+ * From the parts of an AI SDK model to the parts of effect/ai.
+ *
+ * Nothing that a provider sends may surface as a decoding error: what is missing,
+ * null or out of its range is left out here.
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@ai-sdk/provider"
+import type * as Response from "effect/ai/Response"
+import * as Tool from "effect/ai/Tool"
+import * as Base64 from "effect/encoding/Base64"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import * as Extension from "./extension.ts"
+
+type Metadata = Record<string, Schema.MutableJson>
+type WithMetadata = { readonly metadata?: Metadata }
+
+/**
+ * What a model said of its answer, for telemetry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Summary {
+  id: string | undefined
+  modelId: string | undefined
+  finish: Response.FinishPartEncoded | undefined
+}
+
+/**
+ * Converts the parts of one streamed response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Converter implements Summary {
+  id: string | undefined = undefined
+  modelId: string | undefined = undefined
+  finish: Response.FinishPartEncoded | undefined = undefined
+  /** The model ended without saying why: what came is not all there was. */
+  truncated = true
+  /** An error that came among the parts. */
+  failure: { readonly error: unknown } | undefined = undefined
+  warnings: ReadonlyArray<Sdk.SharedV4Warning> = []
+
+  /** Converts parts until one is an error. */
+  convert(parts: ReadonlyArray<Sdk.LanguageModelV4StreamPart>): Array<Response.StreamPartEncoded> {
+    const out: Array<Response.StreamPartEncoded> = []
+    for (let i = 0; i < parts.length && this.failure === undefined; i++) this.add(parts[i], out)
+    return out
+  }
+
+  private add(part: Sdk.LanguageModelV4StreamPart, out: Array<Response.StreamPartEncoded>): void {
+    switch (part.type) {
+      case "text-delta":
+      case "reasoning-delta": {
+        if (typeof part.delta !== "string") return
+        out.push(withMetadata(part))
+        return
+      }
+      case "text-start":
+      case "reasoning-start":
+      case "reasoning-end":
+        return void out.push(withMetadata(part))
+      case "text-end": {
+        const citations = citationsOf(part.citations)
+        out.push(
+          citations === undefined ? withMetadata(part) : {
+            type: "text-end",
+            id: part.id,
+            ...metadata(part.providerMetadata, Extension.mark({ citations }))
+          }
+        )
+        return
+      }
+      case "tool-input-start": {
+        out.push({
+          type: "tool-params-start",
+          id: part.id,
+          name: part.toolName,
+          providerExecuted: part.providerExecuted === true,
+          ...metadata(part.providerMetadata)
+        })
+        return
+      }
+      case "tool-input-delta": {
+        if (typeof part.delta !== "string") return
+        out.push({ type: "tool-params-delta", id: part.id, delta: part.delta, ...metadata(part.providerMetadata) })
+        return
+      }
+      case "tool-input-end":
+        return void out.push({ type: "tool-params-end", id: part.id, ...metadata(part.providerMetadata) })
+      case "stream-start": {
+        if (Array.isArray(part.warnings)) this.warnings = part.warnings
+        return
+      }
+      case "response-metadata": {
+        const converted = responseMetadata(part)
+        this.id = converted.id ?? this.id
+        this.modelId = converted.modelId ?? this.modelId
+        out.push(converted)
+        return
+      }
+      case "finish": {
+        this.truncated = isTruncated(part.finishReason)
+        this.finish = finish(part.finishReason, part.usage, part.providerMetadata)
+        // The stream is going to fail: what a cut answer has cost is known only here.
+        if (!this.truncated) out.push(this.finish)
+        else if (hasUsage(this.finish.usage)) out.push(this.finish = { ...this.finish, reason: "error" })
+        return
+      }
+      case "error": {
+        this.failure = { error: part.error }
+        break
+      }
+      case "ping":
+      case "raw":
+        return
+      default: {
+        const converted = content(part)
+        if (converted !== undefined) out.push(...converted)
+      }
+    }
+  }
+}
+
+/**
+ * Converts a response that came as a whole.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const fromResult = (
+  result: Sdk.LanguageModelV4GenerateResult,
+  isObject: boolean
+): { readonly summary: Summary; readonly parts: Array<Response.PartEncoded> } => {
+  const parts: Array<Response.PartEncoded> = []
+  const response = responseMetadata(result.response ?? {})
+  if (result.response !== undefined) parts.push(response)
+  const { structuredOutputText } = result
+  const chosen = isObject && typeof structuredOutputText === "string"
+  if (chosen) parts.push({ type: "text", text: structuredOutputText })
+  for (const part of result.content) {
+    if (part.type === "text" || part.type === "reasoning") {
+      // drafts beside the answer would make its JSON unreadable
+      if (chosen && part.type === "text") continue
+      const citations = part.type === "text" ? citationsOf(part.citations) : undefined
+      parts.push({
+        type: part.type,
+        text: part.text,
+        ...metadata(part.providerMetadata, citations === undefined ? undefined : Extension.mark({ citations }))
+      })
+      continue
+    }
+    for (const converted of content(part) ?? []) {
+      if (converted.type === "reasoning-end" || converted.type === "reasoning-start") continue
+      parts.push(converted)
+    }
+    if (part.type === "custom") {
+      parts.push({
+        type: "reasoning",
+        text: "",
+        ...metadata(part.providerMetadata, Extension.mark({ custom: part.kind }))
+      })
+    }
+  }
+  const finished = finish(result.finishReason, result.usage, result.providerMetadata)
+  parts.push(finished)
+  return { summary: { id: response.id, modelId: response.modelId, finish: finished }, parts }
+}
+
+// =============================================================================
+// Parts
+// =============================================================================
+
+type TextLike = Extract<
+  Sdk.LanguageModelV4StreamPart,
+  { type: "text-start" | "text-delta" | "text-end" | "reasoning-start" | "reasoning-delta" | "reasoning-end" }
+>
+
+/** Without metadata the part is the same in both: it goes on as it is. */
+const withMetadata = (part: TextLike): Response.StreamPartEncoded => {
+  if (part.providerMetadata == null && typeof part.id === "string" && !("metadata" in part)) return part
+  const id = String(part.id)
+  return "delta" in part
+    ? { type: part.type, id, delta: part.delta, ...metadata(part.providerMetadata) }
+    : { type: part.type, id, ...metadata(part.providerMetadata) }
+}
+
+type ContentPart =
+  | Response.ToolCallPartEncoded
+  | Response.ToolResultPartEncoded
+  | Response.ToolApprovalRequestPartEncoded
+  | Response.FilePartEncoded
+  | Response.DocumentSourcePartEncoded
+  | Response.UrlSourcePartEncoded
+  | Response.ReasoningStartPartEncoded
+  | Response.ReasoningEndPartEncoded
+
+/** What is the same in a stream and as a whole. */
+const content = (
+  part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>
+): ReadonlyArray<ContentPart> | undefined => {
+  switch (part.type) {
+    case "tool-call":
+      return [{
+        type: "tool-call",
+        id: part.toolCallId,
+        name: part.toolName,
+        params: parseInput(part.input),
+        providerExecuted: part.providerExecuted === true,
+        ...metadata(part.providerMetadata)
+      }]
+    case "tool-result":
+      return [{
+        type: "tool-result",
+        id: part.toolCallId,
+        name: part.toolName,
+        result: clean(part.result) ?? null,
+        isFailure: part.isError === true,
+        // The provider has run it: there is no other way for a result to come from a model.
+        providerExecuted: true,
+        preliminary: part.preliminary === true,
+        ...metadata(part.providerMetadata)
+      }]
+    case "tool-approval-request":
+      return [{
+        type: "tool-approval-request",
+        approvalId: part.approvalId,
+        toolCallId: part.toolCallId,
+        ...metadata(part.providerMetadata)
+      }]
+    case "source":
+      return [source(part)]
+    case "file":
+    case "reasoning-file":
+      return [file(part)]
+    case "custom": {
+      // a progress report: what it says is in the response's metadata as well
+      if (part.kind.endsWith(".message_start")) return undefined
+      const id = `custom:${part.kind}`
+      return [
+        { type: "reasoning-start", id, ...metadata(part.providerMetadata, Extension.mark({ custom: part.kind })) },
+        { type: "reasoning-end", id }
+      ]
+    }
+    default:
+      // of a later specification
+      return undefined
+  }
+}
+
+/** Arguments that are no JSON stay a string: the call is then answered with an error that the model can read. */
+const parseInput = (input: unknown): unknown => {
+  if (typeof input !== "string") return clean(input) ?? {}
+  if (input.trim() === "") return {}
+  return Result.getOrElse(Result.try(() => Tool.unsafeSecureJsonParse(input)), () => input)
+}
+
+const source = (
+  part: Extract<Sdk.LanguageModelV4Source, { type: "source" }>
+): Response.DocumentSourcePartEncoded | Response.UrlSourcePartEncoded => {
+  if (part.sourceType === "url" && URL.canParse(part.url)) {
+    return {
+      type: "source",
+      sourceType: "url",
+      id: String(part.id),
+      url: part.url,
+      title: part.title ?? part.url,
+      ...metadata(part.providerMetadata)
+    }
+  }
+  const document = part.sourceType === "document" ? part : { mediaType: "text/uri-list", title: part.title ?? part.url }
+  return {
+    type: "source",
+    sourceType: "document",
+    id: String(part.id),
+    mediaType: document.mediaType,
+    title: document.title ?? "",
+    ...("filename" in document && document.filename != null ? { fileName: document.filename } : undefined),
+    ...metadata(part.providerMetadata)
+  }
+}
+
+const file = (
+  part: Sdk.LanguageModelV4File | Sdk.LanguageModelV4ReasoningFile
+): Response.FilePartEncoded | Response.UrlSourcePartEncoded => {
+  // v3 does not wrap the data
+  const data: unknown = Predicate.hasProperty(part.data, "type") ? part.data : { type: "data", data: part.data }
+  const ours = part.type === "reasoning-file" ? Extension.mark({ reasoning: true }) : undefined
+  if (Predicate.hasProperty(data, "url") && data.url != null) {
+    const url = String(data.url)
+    // A file that is somewhere else, in effect/ai, is a source.
+    return {
+      type: "source",
+      sourceType: "url",
+      id: url,
+      url,
+      title: part.mediaType,
+      ...metadata(part.providerMetadata, ours)
+    }
+  }
+  const bytes = Predicate.hasProperty(data, "data") ? data.data : ""
+  return {
+    type: "file",
+    mediaType: part.mediaType,
+    data: bytes instanceof Uint8Array ? Base64.encode(bytes) : String(bytes),
+    ...metadata(part.providerMetadata, ours)
+  }
+}
+
+const responseMetadata = (part: Sdk.LanguageModelV4ResponseMetadata): Response.ResponseMetadataPartEncoded => {
+  const { id, modelId, timestamp } = part
+  return {
+    type: "response-metadata",
+    ...(typeof id === "string" && id !== "" ? { id } : undefined),
+    ...(typeof modelId === "string" && modelId !== "" ? { modelId } : undefined),
+    ...(timestamp instanceof Date && !Number.isNaN(timestamp.getTime())
+      ? { timestamp: timestamp.toISOString() }
+      : undefined)
+  }
+}
+
+const citationsOf = (citations: unknown): Schema.MutableJson | undefined =>
+  Array.isArray(citations) && citations.length > 0 ? clean(citations) : undefined
+
+// =============================================================================
+// The end of a response
+// =============================================================================
+
+const reasons: Readonly<Record<string, Response.FinishReason>> = {
+  stop: "stop",
+  length: "length",
+  "content-filter": "content-filter",
+  "tool-calls": "tool-calls",
+  error: "error",
+  other: "other"
+}
+
+/** A provider that never heard why its model stopped says "other" and gives no reason of its own. */
+const isTruncated = (reason: unknown): boolean => {
+  if (!Predicate.hasProperty(reason, "unified")) return false
+  const raw = Predicate.hasProperty(reason, "raw") ? reason.raw : undefined
+  return reason.unified === "interrupted" || (reason.unified === "other" && raw == null)
+}
+
+const finishReason = (reason: unknown): Response.FinishReason => {
+  const unified = Predicate.hasProperty(reason, "unified") ? reason.unified : reason
+  const raw = Predicate.hasProperty(reason, "raw") ? reason.raw : undefined
+  // the provider wants to be called again, to go on with its own tools
+  if (raw === "pause_turn") return "pause"
+  return typeof unified === "string" && Object.hasOwn(reasons, unified) ? reasons[unified] : "unknown"
+}
+
+const finish = (
+  reason: unknown,
+  usage: unknown,
+  providerMetadata: Sdk.SharedV4ProviderMetadata | undefined
+): Response.FinishPartEncoded => ({
+  type: "finish",
+  reason: finishReason(reason),
+  usage: toUsage(usage),
+  ...metadata(providerMetadata)
+})
+
+const toUsage = (usage: unknown): Response.FinishPartEncoded["usage"] => {
+  const input = property(usage, "inputTokens")
+  const output = property(usage, "outputTokens")
+  const uncached = count(input, "noCache")
+  const cacheRead = count(input, "cacheRead")
+  const cacheWrite = count(input, "cacheWrite")
+  const text = count(output, "text")
+  const reasoning = count(output, "reasoning")
+  return {
+    inputTokens: {
+      uncached,
+      cacheRead,
+      cacheWrite,
+      total: count(input, "total") ?? sum(uncached, cacheRead, cacheWrite)
+    },
+    outputTokens: { text, reasoning, total: count(output, "total") ?? sum(text, reasoning) }
+  }
+}
+
+const hasUsage = ({ inputTokens, outputTokens }: Response.FinishPartEncoded["usage"]): boolean =>
+  inputTokens.total !== undefined || outputTokens.total !== undefined
+
+const property = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
+
+const count = (tokens: unknown, key: string): number | undefined => {
+  const value = property(tokens, key)
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined
+}
+
+const sum = (...counts: ReadonlyArray<number | undefined>): number | undefined => {
+  const known = counts.filter((count) => count !== undefined)
+  return known.length === 0 ? undefined : known.reduce((total, count) => total + count, 0)
+}
+
+/**
+ * Returns the number of tokens that were used, or undefined when it is not known.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const tokenCount = count
+
+// =============================================================================
+// Metadata
+// =============================================================================
+
+/** The metadata of a provider as JSON, with what is ours beside it. Nothing when there is none. */
+const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => {
+  if (value == null && ours === undefined) return undefined
+  const out: Metadata = {}
+  let some = false
+  if (Predicate.isObject(value)) {
+    for (const provider of Object.keys(value)) {
+      const cleaned = clean((value as Record<string, unknown>)[provider])
+      if (cleaned === undefined || (Predicate.isObject(cleaned) && Object.keys(cleaned).length === 0)) continue
+      out[provider] = cleaned
+      some = true
+    }
+  }
+  if (ours !== undefined) return { metadata: { ...out, ...ours } }
+  return some ? { metadata: out } : undefined
+}
+
+/** Returns the JSON of a value: without what is undefined, without what JSON has no word for. */
+const clean = (value: unknown): Schema.MutableJson | undefined => {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value
+    case "number":
+      return Number.isFinite(value) ? value : null
+    case "bigint":
+      return String(value)
+    case "object": {
+      if (value === null) return null
+      if (Array.isArray(value)) return value.map((item) => clean(item) ?? null)
+      if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
+      if (value instanceof URL) return value.href
+      if (value instanceof Uint8Array) return Base64.encode(value)
+      const out: Record<string, Schema.MutableJson> = {}
+      for (const key of Object.keys(value)) {
+        const cleaned = clean((value as Record<string, unknown>)[key])
+        if (cleaned !== undefined) out[key] = cleaned
+      }
+      return out
+    }
+    default:
+      return undefined
+  }
+}
