@@ -27,6 +27,9 @@ export * as ContextProvider from "./ContextProvider.ts"
 export * as DirectLanguageModel from "./DirectLanguageModel.ts"
 
 /** @since 0.1.0 */
+export * as Guardrail from "./Guardrail.ts"
+
+/** @since 0.1.0 */
 export * as Middleware from "./Middleware.ts"
 
 /** @since 0.1.0 */

@@ -1,0 +1,454 @@
+/**
+ * Checks around a run: of its input, of what the model says, of its tool calls.
+ *
+ * A guardrail is a `Middleware`. Its check looks at something and gives a verdict:
+ * `pass`, `trip` with an info, or `replace`. A trip fails the run with
+ * `GuardrailTripped`: the outcome is Failed, the model request and the running tools
+ * are interrupted, `SessionHistory` saves nothing, and what was spent until then is
+ * in the outcome's `partial`. A check that fails fails the run with its own error.
+ *
+ * Several guardrails are given as a list, the first being the outermost: of two
+ * checks of the input the first begins first, and text passes the last one first.
+ * All checks beside a model call run at the same time; the first trip interrupts the
+ * others. What a check spends on models of its own is not in the usage of the run.
+ *
+ * They stand around the model and tool calls of an agent made with `Agent.make`; an
+ * agent made from a stream has no such places.
+ *
+ * **Example** (A tripwire, and an answer without its secrets)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent, Guardrail } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const onTopic = Guardrail.input("on-topic", ({ text }) =>
+ *   Effect.succeed(text.includes("homework") ? Guardrail.trip("homework") : Guardrail.pass))
+ *
+ * const noKeys = Guardrail.output("no-keys", ({ text }) =>
+ *   Effect.succeed(/sk-\w+/.test(text) ? Guardrail.replace(text.replace(/sk-\w+/g, "***")) : Guardrail.pass))
+ *
+ * const assistant = Agent.make("assistant", { middleware: [onTopic, noKeys] })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(assistant, { prompt: "What is my key?" })
+ *   yield* Console.log(text)
+ *   const error = yield* Effect.flip(Agent.run(assistant, { prompt: "Do my homework!" }))
+ *   yield* Console.log(error._tag === "GuardrailTripped" && [error.guardrail, error.place, error.info])
+ * })
+ *
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.text(["It is sk-", "123. Keep", " it safe."]),
+ *   ScriptedModel.text("Sure!")
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => It is ***. Keep it safe.
+ * // => [ 'on-topic', 'input', 'homework' ]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as AgentRun from "./AgentRun.ts"
+import { hold } from "./internal/guardrailOutput.ts"
+import { type Pieces, Sentences, Whole } from "./internal/guardrailText.ts"
+import * as Parts from "./internal/responseParts.ts"
+import type { StreamPart } from "./internal/stepBuilder.ts"
+import * as ToolHandler from "./internal/toolHandler.ts"
+import * as Middleware from "./Middleware.ts"
+
+// -----------------------------------------------------------------------------
+// Errors
+// -----------------------------------------------------------------------------
+
+/**
+ * A guardrail has stopped the run. `info` is what its check gave to `trip`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class GuardrailTripped extends Schema.Error<GuardrailTripped>("effect-agents/Guardrail/GuardrailTripped")({
+  _tag: Schema.tag("GuardrailTripped"),
+  guardrail: Schema.String,
+  place: Schema.Literals(["input", "output", "tool"]),
+  info: Schema.Unknown
+}) {
+  override get message(): string {
+    return `Guardrail \`${this.guardrail}\` has stopped the run at its ${this.place}`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Verdicts
+// -----------------------------------------------------------------------------
+
+/**
+ * Nothing was found.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export interface Pass {
+  readonly _tag: "Pass"
+}
+
+/**
+ * The run must not go on.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export interface Trip {
+  readonly _tag: "Trip"
+  readonly info: unknown
+}
+
+/**
+ * The run goes on with `value` instead.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export interface Replace<out A> {
+  readonly _tag: "Replace"
+  readonly value: A
+}
+
+/**
+ * The tool is not run; the model is told why.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export interface Refuse {
+  readonly _tag: "Refuse"
+  readonly reason: string
+}
+
+/**
+ * Lets it through.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export const pass: Pass = { _tag: "Pass" }
+
+/**
+ * Fails the run with `GuardrailTripped`, which carries this `info`.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export const trip = (info?: unknown): Trip => ({ _tag: "Trip", info })
+
+/**
+ * Puts something else in its place.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export const replace = <A>(value: A): Replace<A> => ({ _tag: "Replace", value })
+
+/**
+ * Answers a tool call with a failure that the model reads.
+ *
+ * @category verdicts
+ * @since 0.1.0
+ */
+export const refuse = (reason: string): Refuse => ({ _tag: "Refuse", reason })
+
+// -----------------------------------------------------------------------------
+// Input
+// -----------------------------------------------------------------------------
+
+/**
+ * What a check of the input looks at: the prompt of the run and the text of its
+ * user messages. `request` is the run's first model call, with the history and the
+ * instructions in its `prompt`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Input {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly prompt: Prompt.Prompt
+  readonly text: string
+  readonly request: Middleware.ModelRequest
+}
+
+/**
+ * Checks the input beside the first model call of a run.
+ *
+ * Parts are shown while the check runs. A trip interrupts the model request. The end
+ * of the model call waits for the check, so that no tool runs and nothing is saved
+ * before it has passed. A model that fails first interrupts the check.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const input = <E = never, R = never>(
+  name: string,
+  check: (input: Input) => Effect.Effect<Pass | Trip, E, R>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  atModel(name, (request, next) =>
+    isFirst(request)
+      ? beside(next(request), Effect.flatMap(Effect.suspend(() => check(toInput(request))), orTrip(name, "input")))
+      : next(request))
+
+/**
+ * Checks the input before the first model call of a run.
+ *
+ * `replace` gives a text that is the answer: the model is not called, the run
+ * completes with it, without usage, and it is saved as the model's.
+ *
+ * To change what the model is asked, use a middleware around the run
+ * (`Middleware.make(name, { agent: ... })`): a prompt that was changed for the model
+ * alone would come back from the history.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const inputBefore = <E = never, R = never>(
+  name: string,
+  check: (input: Input) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  atModel(name, (request, next) =>
+    isFirst(request)
+      ? Stream.unwrap(
+        Effect.suspend(() => check(toInput(request))).pipe(
+          Effect.flatMap(orTrip(name, "input")),
+          Effect.map((verdict) => verdict._tag === "Replace" ? answer(verdict.value) : next(request))
+        )
+      )
+      : next(request))
+
+const atModel = <E, R>(
+  name: string,
+  place: Middleware.ModelPlace<E | Middleware.InnerError, R | Middleware.InnerServices>
+): Middleware.Middleware<E, R> =>
+  // an `Exclude` of a type parameter is not simplified
+  Middleware.make(name, { model: place }) as Middleware.Middleware<E, R>
+
+const isFirst = (request: Middleware.ModelRequest): boolean => request.steps.length === 0
+
+const toInput = (request: Middleware.ModelRequest): Input => ({
+  agent: request.agent,
+  session: request.session,
+  prompt: Prompt.fromMessages(request.transcript),
+  text: request.transcript.flatMap((message) =>
+    message.role === "user" ? message.content.flatMap((part) => part.type === "text" ? part.text : []) : []
+  ).join("\n"),
+  request
+})
+
+const orTrip =
+  (guardrail: string, place: GuardrailTripped["place"]) =>
+  <V extends { readonly _tag: string }>(verdict: V): Effect.Effect<Exclude<V, Trip>, GuardrailTripped> =>
+    isTrip(verdict)
+      ? Effect.fail(new GuardrailTripped({ guardrail, place, info: verdict.info }))
+      : Effect.succeed(verdict as Exclude<V, Trip>)
+
+const isTrip = (verdict: { readonly _tag: string }): verdict is Trip => verdict._tag === "Trip"
+
+/** The stream, failed as soon as `check` fails; its end waits for the check. Once that has passed, a pull costs nothing more. */
+const beside = <A, E, R, EC, RC>(
+  stream: Stream.Stream<A, E, R>,
+  check: Effect.Effect<unknown, EC, RC>
+): Stream.Stream<A, E | EC, R | RC> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_upstream, scope) =>
+      Effect.map(Effect.forkIn(check, scope, { startImmediately: true }), (checking) => {
+        const failed = Effect.andThen(Fiber.join(checking), Effect.never)
+        let opened: Pull.Pull<readonly [A, ...Array<A>], E, void, R> | undefined
+        const pull = Effect.suspend(() =>
+          opened ?? Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => opened = pull)
+        )
+        const guarded: Pull.Pull<readonly [A, ...Array<A>], E | EC, void, R> = Pull.catchDone(
+          Effect.raceFirst(pull, failed),
+          () => Effect.andThen(Fiber.join(checking), Cause.done())
+        )
+        return Effect.suspend(() => {
+          const exit = checking.pollUnsafe()
+          if (exit === undefined) return guarded
+          return exit._tag === "Success" ? pull : Effect.failCause(exit.cause)
+        })
+      })
+    )
+  )
+
+/** What a model would stream that says this text. */
+const answer = (text: string): Stream.Stream<StreamPart> =>
+  Stream.fromIterable([
+    Parts.textStart("guardrail"),
+    Parts.textDelta("guardrail", text),
+    Parts.textEnd("guardrail"),
+    Parts.finish("stop", new Response.Usage(AgentRun.emptyUsage))
+  ])
+
+// -----------------------------------------------------------------------------
+// Output
+// -----------------------------------------------------------------------------
+
+/**
+ * What a check of the output looks at: the next piece of text, and what was let
+ * through before it in the same model call. `step` counts from 0.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Output {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly step: number
+  readonly text: string
+  readonly before: string
+}
+
+/**
+ * Checks what the model says, sentence by sentence, before it is shown.
+ *
+ * Text is held back until its sentence is complete: at a Unicode sentence end, the
+ * end of a paragraph, of an item of a list, or of a block of code, which is one
+ * piece. The pieces together are the text, and do not depend on how it was cut into
+ * deltas. `replace` puts a text in the place of the piece, in the transcript too.
+ * All other parts keep their place.
+ *
+ * After a trip the run's `partial` has the text that was let through. The usage of a
+ * model call is known once the model has told it: a trip before that has none.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const output = <E = never, R = never>(
+  name: string,
+  check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  fromPieces(name, () => new Sentences(), true, check)
+
+/**
+ * Checks the whole text of a model call before any of it is shown. Everything after
+ * the first text waits with it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const outputWhole = <E = never, R = never>(
+  name: string,
+  check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  fromPieces(name, () => new Whole(), false, check)
+
+const fromPieces = <E, R>(
+  name: string,
+  makePieces: () => Pieces,
+  perBlock: boolean,
+  check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  atModel(name, (request, next) => {
+    const { agent, session, steps } = request
+    const checked = (text: string, before: string) =>
+      Effect.suspend(() => check({ agent, session, step: steps.length, text, before })).pipe(
+        Effect.flatMap(orTrip(name, "output")),
+        Effect.map((verdict) => verdict._tag === "Replace" ? verdict.value : text)
+      )
+    return Stream.transformPull(
+      next(request),
+      (pull) => Effect.sync(() => hold(pull, makePieces(), perBlock, checked))
+    )
+  })
+
+// -----------------------------------------------------------------------------
+// Tools
+// -----------------------------------------------------------------------------
+
+/**
+ * A tool's result and the call that it answers. A preliminary result is shown, but
+ * not read by the model.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answered {
+  readonly call: Middleware.ToolRequest
+  readonly result: Middleware.ToolResult
+}
+
+/**
+ * Checks tool calls, before they run, after, or both.
+ *
+ * - `tools`: the names of the tools to check; without it, all of them.
+ * - `before` sees the arguments as the model wrote them, not decoded. `replace` gives
+ *   other arguments, which are decoded as the model's would be; the transcript keeps
+ *   the model's. `refuse` is the answer to a call that must not run.
+ * - `after` sees every result, the preliminary ones too. `replace` gives a value that
+ *   the model reads, and that is shown, instead.
+ *
+ * A tool whose typed failure fails the run has no result to check. A trip interrupts
+ * the other tools of the step.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tool = <EB = never, RB = never, EA = never, RA = never>(
+  name: string,
+  options: {
+    readonly tools?: ReadonlyArray<string> | undefined
+    readonly before?:
+      | ((call: Middleware.ToolRequest) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EB, RB>)
+      | undefined
+    readonly after?: ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown>, EA, RA>) | undefined
+  }
+): Middleware.Middleware<GuardrailTripped | EB | EA, RB | RA> => {
+  const { after, before, tools } = options
+  const pick = orTrip(name, "tool")
+
+  const checkResult = (call: Middleware.ToolRequest, result: Middleware.ToolResult) =>
+    Effect.suspend(() => after!({ call, result })).pipe(
+      Effect.flatMap(pick),
+      Effect.map((verdict) => verdict._tag === "Replace" ? replaceResult(result, verdict.value) : result)
+    )
+
+  const place: Middleware.ToolPlace<
+    GuardrailTripped | EB | EA | Middleware.InnerError,
+    RB | RA | Middleware.InnerServices
+  > = (request, next) => {
+    if (tools !== undefined && !tools.includes(request.name)) return next(request)
+    const run = (call: Middleware.ToolRequest) =>
+      after === undefined ? next(call) : Stream.mapEffect(next(call), (result) => checkResult(call, result))
+    if (before === undefined) return run(request)
+    return Stream.unwrap(
+      Effect.suspend(() => before(request)).pipe(
+        Effect.flatMap(pick),
+        Effect.map((verdict) => {
+          switch (verdict._tag) {
+            case "Pass":
+              return run(request)
+            case "Replace":
+              return run({ ...request, params: verdict.value })
+            case "Refuse":
+              return Stream.succeed(ToolHandler.notExecuted(request, "execution-denied", verdict.reason))
+          }
+        })
+      )
+    )
+  }
+  // an `Exclude` of a type parameter is not simplified
+  return Middleware.make(name, { tool: place }) as Middleware.Middleware<GuardrailTripped | EB | EA, RB | RA>
+}
+
+const replaceResult = (result: Middleware.ToolResult, value: unknown): Middleware.ToolResult => {
+  const { id, isFailure, name, preliminary } = result
+  return Parts.toolResult({ id, name, result: value, encodedResult: value, isFailure, preliminary })
+}

@@ -1,0 +1,190 @@
+/**
+ * Where the pieces of a text end while it is still being written.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * Text that arrives in deltas and is cut into pieces. Where it is cut does not
+ * depend on how it was cut into deltas, and the pieces together are the text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pieces {
+  /** How much text there is that was not taken yet. */
+  readonly length: number
+  readonly push: (delta: string) => void
+  /** Takes the next whole piece: undefined while more text could still move its end. */
+  readonly next: () => string | undefined
+  /** Takes what is left: the text has ended. */
+  readonly rest: () => string
+}
+
+const terminator = /[\p{Sentence_Terminal}…]+[\p{Pe}\p{Pf}"'*_`]*/uy
+const whitespace = /\s+/y
+const lowercase = /\p{Ll}/uy
+const newline = /\n/g
+// at the start of a line
+const fence = /[ \t]*(`{3,}|~{3,})/y
+const item = /[ \t]*(?:[-*+•‣–]|\d{1,9}[.)]|#{1,6})[ \t]+/y
+const undecided = /[ \t]*(?:[-*+•‣–]|\d{1,9}[.)]?|#{1,6}|`+|~+)?$/y
+
+const abbreviations = new Set(
+  "al approx ca cf co dept dr ed eg etc fig gen hr inc ie jr lt ltd max min mr mrs ms mt nr no op pp prof sr st vol vs"
+    .split(" ")
+)
+
+/** Matches at `index` only. */
+const at = (pattern: RegExp, text: string, index: number): string | undefined => {
+  pattern.lastIndex = index
+  return pattern.exec(text)?.[0]
+}
+
+/**
+ * Sentences as Unicode sees their ends, and the blocks of Markdown: the end of a
+ * paragraph ends a piece, a heading or an item of a list begins one, a fenced block
+ * of code is one. A line break alone ends nothing, nor does the dot of a number, an
+ * initial or an abbreviation.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export class Sentences implements Pieces {
+  private text = ""
+  /** Everything before it was looked at. */
+  private position = 0
+  private lineStart = true
+  /** The fence of the block of code that the position is in. */
+  private open: string | undefined = undefined
+
+  get length(): number {
+    return this.text.length
+  }
+
+  push(delta: string): void {
+    this.text += delta
+  }
+
+  next(): string | undefined {
+    while (this.position < this.text.length) {
+      const end = this.open === undefined ? this.scan() : this.scanCode(this.open)
+      if (end === "more") return undefined
+      if (end !== "none") return this.cut(end)
+    }
+    return undefined
+  }
+
+  rest(): string {
+    this.open = undefined
+    return this.cut(this.text.length)
+  }
+
+  private cut(end: number): string {
+    const piece = this.text.slice(0, end)
+    this.text = this.text.slice(end)
+    this.position = 0
+    if (end > 0) this.lineStart = piece.endsWith("\n")
+    return piece
+  }
+
+  /** Looks at one character: the end of a piece, no end, or more text is needed to tell. */
+  private scan(): number | "none" | "more" {
+    const { position, text } = this
+    if (position === 0 ? this.lineStart : text[position - 1] === "\n") {
+      const line = this.scanLine()
+      if (line !== undefined) return line
+    }
+    const ended = at(terminator, text, this.position)
+    if (ended !== undefined) return this.scanSentence(this.position, this.position + ended.length)
+    const space = at(whitespace, text, this.position)
+    if (space === undefined) {
+      this.position++
+      return "none"
+    }
+    const after = this.position + space.length
+    if (after === text.length) return "more"
+    const breaks = space.split("\n").length - 1
+    if (breaks > 1) return this.position + space.lastIndexOf("\n") + 1
+    // a single break is looked at again as the start of a line
+    this.position = breaks === 1 ? this.position + space.indexOf("\n") + 1 : after
+    return "none"
+  }
+
+  private scanLine(): number | "none" | "more" | undefined {
+    const { position, text } = this
+    if (at(undecided, text, position) !== undefined) return "more"
+    const code = at(fence, text, position)
+    const marker = code ?? at(item, text, position)
+    if (marker === undefined) return undefined
+    if (position > 0) return position
+    if (code !== undefined) this.open = code.trimStart()
+    this.position = marker.length
+    return "none"
+  }
+
+  private scanSentence(start: number, end: number): number | "none" | "more" {
+    const { text } = this
+    if (end === text.length) return "more"
+    const space = at(whitespace, text, end) ?? ""
+    const next = end + space.length
+    const wide = text.charCodeAt(start) > 0x2fff || /[\u0589-\u1809]/.test(text[start]!)
+    if (space === "" && !wide) {
+      this.position = end
+      return "none"
+    }
+    if (next === text.length) return "more"
+    if (!wide && (at(lowercase, text, next) !== undefined || this.isAbbreviation(start, end))) {
+      this.position = end
+      return "none"
+    }
+    return space.includes("\n") ? end + space.lastIndexOf("\n") + 1 : next
+  }
+
+  private isAbbreviation(start: number, end: number): boolean {
+    if (this.text.slice(start, end) !== ".") return false
+    const word = /[\p{L}\p{M}.]*$/u.exec(this.text.slice(Math.max(0, start - 12), start))![0]
+    return /^(?:\p{Lu}|.*\..*)$/u.test(word) || abbreviations.has(word.toLowerCase())
+  }
+
+  private scanCode(open: string): number | "none" | "more" {
+    const { position, text } = this
+    newline.lastIndex = position
+    const end = newline.exec(text)?.index
+    if (end === undefined) return "more"
+    const line = text.slice(position, end).trim()
+    this.position = end + 1
+    const closes = position > 0 && text[position - 1] === "\n" && line.startsWith(open) && /^(`+|~+)$/.test(line)
+    if (!closes) return "none"
+    this.open = undefined
+    return end + 1
+  }
+}
+
+/**
+ * The whole text as one piece.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export class Whole implements Pieces {
+  private text = ""
+
+  get length(): number {
+    return this.text.length
+  }
+
+  push(delta: string): void {
+    this.text += delta
+  }
+
+  next(): undefined {
+    return undefined
+  }
+
+  rest(): string {
+    const text = this.text
+    this.text = ""
+    return text
+  }
+}
