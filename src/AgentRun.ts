@@ -162,7 +162,7 @@ export type StopReason =
  */
 export const Result = Schema.Struct({
   agent: Schema.String,
-  session: Schema.UndefinedOr(Schema.String),
+  session: Schema.optional(Schema.String),
   text: Schema.String,
   usage: Usage,
   totalUsage: Usage,

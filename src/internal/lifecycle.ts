@@ -20,6 +20,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -177,7 +178,10 @@ export class Run {
       return this.startProvider(0)
     }
     const invalid = (error: unknown) => this.error(new AgentError.InvalidPrompt({ description: String(error) }))
-    return Effect.matchEffect(Effect.try({ try: () => Prompt.make(input), catch: invalid }), {
+    const read = Predicate.isIterable(input)
+      ? Effect.try({ try: () => Prompt.make(input), catch: invalid })
+      : Exit.fail(invalid("it is neither a text, nor messages, nor a Prompt"))
+    return Effect.matchEffect(read, {
       onFailure: (error) => this.fail(Cause.fail(error)),
       onSuccess: (prompt) => {
         this.prompt = prompt
