@@ -429,8 +429,13 @@ export const matchOutcome: {
 export const addFinalizer = <R>(
   finalizer: (exit: Exit.Exit<Result, unknown>) => Effect.Effect<unknown, never, R>
 ): Effect.Effect<void, never, R | Scope.Scope> =>
-  // the scope of a provider is closed with nothing but the run's Exit
-  Effect.addFinalizer((exit) => finalizer(exit as Exit.Exit<Result, unknown>))
+  Effect.contextWith((context: Context.Context<R | Scope.Scope>) =>
+    Scope.addFinalizerExit(
+      Context.get(context, Scope.Scope),
+      // the scope of a provider is closed with nothing but the run's Exit
+      (exit) => Effect.updateContext(finalizer(exit as Exit.Exit<Result, unknown>), () => context)
+    )
+  )
 
 // -----------------------------------------------------------------------------
 // Running

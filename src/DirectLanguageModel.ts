@@ -250,7 +250,6 @@ const decodeByEffect = (
   )
 
 const decodeMetadata = Schema.decodeUnknownExit(Response.ProviderMetadata)
-const decodeUsage = Schema.decodeUnknownExit(Response.Usage)
 const decodeRarePart = Schema.decodeUnknownExit(Response.StreamPart(Toolkit.empty))
 const finishReasons: ReadonlySet<string> = new Set(Response.FinishReason.literals)
 
@@ -295,8 +294,8 @@ const decodePart = (part: Response.StreamPartEncoded, tools: Tools, deferred: bo
       return decodeToolCall(part, tools, deferred, metadata)
     case "finish": {
       if (!finishReasons.has(part.reason) || "response" in part) return undefined
-      const usage = decodeUsage(part.usage)
-      return Exit.isSuccess(usage) ? Parts.finish(part.reason, usage.value, metadata) : undefined
+      const usage = Parts.usage(part.usage)
+      return usage === undefined ? undefined : Parts.finish(part.reason, usage, metadata)
     }
     case "tool-result":
       // Its result is decoded by the schemas of its tool.

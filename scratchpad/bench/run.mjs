@@ -68,7 +68,6 @@ buildOurs(here)
 
 const start = async ({ file, name, variant = "" }, otel) => {
   const child = fork(join(here, "lib/child.mjs"), [join(here, file), variant, otel ? "1" : "0"], {
-    execArgv: ["--expose-gc"],
     cwd: here,
     env: {
       ...process.env,

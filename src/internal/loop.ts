@@ -151,7 +151,8 @@ class Loop implements Lifecycle.Body {
         this.pulling = true
         return this.modelPull
       case "answering":
-        return this.drain()
+        // the pull before this one was interrupted when the calls had been answered
+        return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
       case "ask":
         return this.openModel()
       case "failing":

@@ -198,6 +198,40 @@ export const toolCall = (
     : Response.makePart("tool-call", { id, name, params, providerExecuted, metadata })
 
 /**
+ * Creates the usage of a `finish` part from what a provider reports, or returns
+ * `undefined` when that is not for `Response.Usage`.
+ *
+ * @category response parts
+ * @since 0.1.0
+ */
+export const usage = (reported: typeof Response.Usage.Encoded): Response.Usage | undefined => {
+  if (typeof reported !== "object" || reported === null) return undefined
+  const input = counts(reported.inputTokens, inputKeys)
+  const output = counts(reported.outputTokens, outputKeys)
+  if (input === undefined || output === undefined) return undefined
+  // an instance, as the decoder of the class gives, which looks at every key again
+  const self = Object.create(Response.Usage.prototype)
+  self.inputTokens = input
+  self.outputTokens = output
+  return self
+}
+
+const inputKeys = Object.keys(Response.Usage.fields.inputTokens.fields)
+const outputKeys = Object.keys(Response.Usage.fields.outputTokens.fields)
+
+const counts = (tokens: object, keys: ReadonlyArray<string>): Record<string, number | undefined> | undefined => {
+  if (typeof tokens !== "object" || tokens === null) return undefined
+  const out: Record<string, number | undefined> = {}
+  for (const key of keys) {
+    if (!(key in tokens)) continue
+    const count: unknown = tokens[key as keyof typeof tokens]
+    if (count !== undefined && !Number.isSafeInteger(count)) return undefined
+    out[key] = count as number | undefined
+  }
+  return out
+}
+
+/**
  * Creates a `finish` part without the details of an HTTP response.
  *
  * @category response parts

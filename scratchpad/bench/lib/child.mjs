@@ -1,6 +1,6 @@
 // One variant in a process of its own, driven over IPC by run.mjs.
 //
-//   node --expose-gc lib/child.mjs <adapter.mjs> <variant> <otel: 0|1>
+//   node lib/child.mjs <adapter.mjs> <variant> <otel: 0|1>
 //
 // Every call of every case is checked: the text, the number of deltas, and, counted inside the
 // model and inside the tool, how often each of them was called.
@@ -54,7 +54,6 @@ const perCall = { tools100: concurrent }
 
 const measure = async (name, ms) => {
   const body = cases[name]
-  globalThis.gc()
   let calls = 0
   const cpu = process.threadCpuUsage()
   const start = process.hrtime.bigint()

@@ -8,6 +8,7 @@
 // afterRun. Spans are off unless telemetry is asked for.
 import assert from "node:assert/strict"
 import * as Agent from "effect-agents/Agent"
+import * as AgentRun from "effect-agents/AgentRun"
 import * as ContextProvider from "effect-agents/ContextProvider"
 import * as DirectLanguageModel from "effect-agents/DirectLanguageModel"
 import { Cause, Effect, Layer, ManagedRuntime, References, Schema, Stream } from "effect"
@@ -73,7 +74,7 @@ const hooks = { beforeRun: 0, afterRun: 0, finalizer: 0 }
 const provider = ContextProvider.make("hooks", {
   beforeRun: () =>
     Effect.as(
-      Effect.addFinalizer(() => Effect.sync(() => { hooks.finalizer++ })),
+      AgentRun.addFinalizer(() => Effect.sync(() => { hooks.finalizer++ })),
       { state: hooks.beforeRun++ }
     ),
   afterRun: ({ result }) =>
