@@ -91,10 +91,26 @@ export class DuplicateTool extends Schema.Error<DuplicateTool>("effect-agents/Ag
 }
 
 /**
+ * Agents called agents deeper than `AgentTool.MaximumDepth` allows. The agent of the
+ * error was not run.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool
+export class DepthExceeded extends Schema.Error<DepthExceeded>("effect-agents/AgentError/DepthExceeded")({
+  _tag: Schema.tag("DepthExceeded"),
+  maximum: Schema.Finite
+}) {
+  override get message(): string {
+    return `The agent was not run: agents may call agents no more than ${this.maximum} deep`
+  }
+}
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool | DepthExceeded
 
 /**
  * @category errors
@@ -104,8 +120,9 @@ export const AgentErrorReason: Schema.Union<[
   typeof InvalidPrompt,
   typeof AfterRunFailed,
   typeof LimitReached,
-  typeof DuplicateTool
-]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool])
+  typeof DuplicateTool,
+  typeof DepthExceeded
+]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool, DepthExceeded])
 
 /**
  * A failure of a run that is neither the model's, nor a tool's, nor a provider's.

@@ -240,11 +240,28 @@ export type SynthesizedToolResult = Response.ToolResultFailure<
 >
 
 /**
- * One element of a run's stream, told apart by `type`: effect/ai's stream parts
- * and the four of a run.
+ * A part of the run of an agent that this run calls as a tool.
+ *
+ * `path` are the names of the agents from the one that this run has called to the
+ * one whose part it is. `toolCallId` is the call that runs the last of them: its
+ * `tool-call` came before, in this run or in the run of the agent before it.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface AgentPart {
+  readonly type: "agent-part"
+  readonly path: readonly [string, ...Array<string>]
+  readonly toolCallId: string
+  readonly part: Exclude<Part, AgentPart>
+}
+
+/**
+ * One element of a run's stream, told apart by `type`: effect/ai's stream parts,
+ * the four of a run, and the parts of the runs nested in it.
  *
  * The order is `run-start`, then for each step `step-start`, the model's parts,
- * its `tool-result`s as they come, `step-end`; at last `run-end`.
+ * its `tool-result`s and `agent-part`s as they come, `step-end`; at last `run-end`.
  *
  * @category parts
  * @since 0.1.0
@@ -256,6 +273,7 @@ export type Part<Tools extends Record<string, Tool.Any> = any> =
   | StepStart
   | StepEnd
   | RunEnd
+  | AgentPart
 
 // -----------------------------------------------------------------------------
 // Outcomes

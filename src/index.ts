@@ -21,6 +21,9 @@ export * as AgentRun from "./AgentRun.ts"
 export * as AgentTelemetry from "./AgentTelemetry.ts"
 
 /** @since 0.1.0 */
+export * as AgentTool from "./AgentTool.ts"
+
+/** @since 0.1.0 */
 export * as ContextProvider from "./ContextProvider.ts"
 
 /** @since 0.1.0 */

@@ -91,11 +91,18 @@ export interface Definition {
  * The run that a tool's fiber belongs to. A run that finds one adds its total
  * usage to it, however it ends. Only the fibers of tools have it.
  *
+ * `messages` are what the model was asked with in the step of the tool's call: they
+ * are closed. `emit` puts the parts of a nested run into the stream, as long as the
+ * call has no result, and waits like a preliminary result does.
+ *
  * @category services
  * @since 0.1.0
  */
 export class ParentRun extends Context.Service<ParentRun, {
+  readonly session: string | undefined
   readonly addNestedUsage: (usage: AgentRun.Usage) => void
+  readonly messages: () => ReadonlyArray<Prompt.Message>
+  readonly emit: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => Effect.Effect<void>
 }>()("effect-agents/internal/ParentRun") {}
 
 interface StartedProvider {

@@ -16,6 +16,7 @@ import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type * as AgentRun from "../AgentRun.ts"
 import * as Middleware from "../Middleware.ts"
 import type { ToolSpan } from "./instrumentation.ts"
 import { ParentRun } from "./lifecycle.ts"
@@ -60,7 +61,7 @@ export interface Tools {
   readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
   /** The run that they belong to, which counts what runs nested in them spend. */
-  readonly parent: ParentRun["Service"] | undefined
+  readonly parent: { readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
 }
 
@@ -75,12 +76,22 @@ export class Runner {
   readonly concurrency: number
   /** What was interrupted and has not ended yet, of any step. */
   readonly ending = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** The calls of the step in progress, or of the last one. */
+  current: ToolCalls | undefined = undefined
+  private readonly parentRun: ParentRun["Service"] | undefined
   private readonly prepared = new Map<string, Prepared>()
 
   constructor(tools: Tools) {
     this.tools = tools
     const concurrency = Context.get(tools.context, ToolConcurrency)
     this.concurrency = concurrency >= 1 ? concurrency : 1
+    const { parent, session } = tools
+    this.parentRun = parent === undefined ? undefined : {
+      session,
+      addNestedUsage: (usage) => parent.addNestedUsage(usage),
+      messages: () => this.current?.messages ?? [],
+      emit: (toolCallId, parts) => this.current?.emit(toolCallId, parts) ?? Effect.void
+    }
   }
 
   /** Waits for what was interrupted; undefined when it has all ended. */
@@ -92,12 +103,13 @@ export class Runner {
   find(name: string): Prepared {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
-      const { context, middleware, parent, toolkit } = this.tools
+      const { parentRun } = this
+      const { context, middleware, toolkit } = this.tools
       const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
       const resolved = toolkit === undefined || tool === undefined
         ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context }
         : ToolHandler.resolve(toolkit, tool, context)
-      const merged = parent === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parent)
+      const merged = parentRun === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parentRun)
       prepared = {
         tool,
         handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
@@ -153,10 +165,11 @@ export class ToolCalls {
   failure: Cause.Cause<unknown> | undefined = undefined
   private readonly runner: Runner
   private readonly calls: ReadonlyArray<Call>
-  private readonly messages: ReadonlyArray<Prompt.Message>
+  /** What the model was asked with. */
+  readonly messages: ReadonlyArray<Prompt.Message>
   private readonly allowance: number
   private readonly running = new Map<number, Running>()
-  private out: Array<Middleware.ToolResult> = []
+  private out: Array<Middleware.ToolResult | AgentRun.AgentPart> = []
   private next = 0
   private pending: number
   private wake: (() => void) | undefined = undefined
@@ -169,11 +182,12 @@ export class ToolCalls {
     this.allowance = allowance
     this.pending = calls.length
     this.results = calls.map(() => undefined)
+    runner.current = this
     this.launch()
   }
 
-  /** Takes what has come since the last time: preliminary results too, in the order of their arrival. */
-  take(): Array<Middleware.ToolResult> {
+  /** Takes what has come since the last time: also preliminary results and nested parts, in the order of their arrival. */
+  take(): Array<Middleware.ToolResult | AgentRun.AgentPart> {
     const out = this.out
     this.out = []
     if (this.drained.length > 0) { for (const resume of this.drained.splice(0)) resume() }
@@ -196,7 +210,8 @@ export class ToolCalls {
   /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
   pull(): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> {
     return Effect.suspend(() => {
-      const [first, ...rest] = this.take()
+      // nested parts come where there is a parent run only
+      const [first, ...rest] = this.take() as Array<Middleware.ToolResult>
       if (first !== undefined) return Exit.succeed([first, ...rest] as const)
       if (this.failure !== undefined) return Exit.failCause(this.failure)
       return this.done ? Cause.done() : Effect.flatMap(this.wait(), () => this.pull())
@@ -323,6 +338,18 @@ export class ToolCalls {
   private preliminary(index: number, result: Middleware.ToolResult): Effect.Effect<void> {
     if (this.results[index] !== undefined || this.failure !== undefined) return Effect.void
     this.out.push(result)
+    return this.offered()
+  }
+
+  /** Tells the parts of a run nested in a call, as long as the call has no result. */
+  emit(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): Effect.Effect<void> {
+    const open = this.calls.some(({ id }, index) => id === toolCallId && this.results[index] === undefined)
+    if (!open || this.failure !== undefined) return Effect.void
+    for (const part of parts) this.out.push(part)
+    return this.offered()
+  }
+
+  private offered(): Effect.Effect<void> {
     this.signal()
     return this.out.length < highWater
       ? Effect.void
