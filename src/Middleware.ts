@@ -14,6 +14,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Context from "effect/Context"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "./AgentRun.ts"
@@ -48,6 +49,10 @@ export interface AgentRequest {
  * `prompt` is everything the model will see; `transcript` is this run's own part
  * of it, closed: every tool call in it has a result. `steps` are the finished ones.
  *
+ * With a `finalAnswer` the model may call no tool, whatever `toolChoice` says, and
+ * the run stops after this call with that reason. A limit that was reached gives one,
+ * and so may a middleware.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -59,6 +64,7 @@ export interface ModelRequest {
   readonly prompt: Prompt.Prompt
   readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> | undefined
   readonly toolChoice: LanguageModel.ToolChoice<string>
+  readonly finalAnswer?: AgentRun.StopReason | undefined
 }
 
 /**
@@ -222,6 +228,20 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
     model: places.model,
     tool: places.tool
   })
+
+/**
+ * Middleware around the model and tool calls of every run in a context, and of the
+ * runs nested in those: within the middleware of their agents, nearest to the call.
+ * Of their functions around a run nothing is made. Default: none.
+ *
+ * A middleware that is to reach nested runs provides it to the run it is around.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Inherited = Context.Reference<ReadonlyArray<Middleware>>("effect-agents/Middleware/Inherited", {
+  defaultValue: () => []
+})
 
 /**
  * Composes the functions of one place around `last`, the first being the

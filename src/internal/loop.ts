@@ -21,7 +21,7 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
-import type * as Middleware from "../Middleware.ts"
+import * as Middleware from "../Middleware.ts"
 import type * as StopCondition from "../StopCondition.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
@@ -113,7 +113,7 @@ class Loop implements Lifecycle.Body {
   private runner: ToolCalls.Runner | undefined = undefined
   private toolCalls: ToolCalls.ToolCalls | undefined = undefined
   // the end
-  private forced: StopCondition.StopCondition | undefined = undefined
+  private finalAnswer: AgentRun.StopReason | undefined = undefined
   private stopReason: AgentRun.StopReason = "stop"
   private failure: Cause.Cause<unknown> = Cause.empty
 
@@ -132,9 +132,10 @@ class Loop implements Lifecycle.Body {
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     this.toolkit = toolkit
-    this.middleware = contributions.middleware.length === 0
+    const inherited = Context.get(context, Middleware.Inherited)
+    this.middleware = contributions.middleware.length === 0 && inherited.length === 0
       ? options.middleware
-      : [...options.middleware, ...contributions.middleware]
+      : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.flatMap((m) => m.model ?? [])
     const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
     const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
@@ -178,12 +179,17 @@ class Loop implements Lifecycle.Body {
     const request = this.request()
     this.modelSpan = this.run.span?.startModel(request)
     const open = Effect.suspend(() =>
-      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces).channel, scope)
+      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces, this.onCall).channel, scope)
     )
     return Effect.matchCauseEffect(this.inSpan(open), {
       onFailure: (cause) => this.modelFailed(cause),
       onSuccess: (pull) => this.modelPull = Effect.matchCauseEffect(this.inSpan(pull), this.modelHandlers)
     })
+  }
+
+  /** A middleware may have made it the last one. */
+  private readonly onCall = (request: Middleware.ModelRequest): void => {
+    this.finalAnswer = request.finalAnswer
   }
 
   private inSpan<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
@@ -200,7 +206,8 @@ class Loop implements Lifecycle.Body {
       transcript: content.slice(this.transcriptFrom),
       prompt: Prompt.fromMessages(content),
       toolkit: this.toolkit,
-      toolChoice: this.forced === undefined ? "auto" : "none"
+      toolChoice: this.finalAnswer === undefined ? "auto" : "none",
+      finalAnswer: this.finalAnswer
     }
   }
 
@@ -253,12 +260,12 @@ class Loop implements Lifecycle.Body {
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
     if (calls === undefined) {
       const parts: Parts = [this.endStep([], [])]
-      if (this.forced !== undefined) return this.stopNext(this.forced.reason, parts)
+      if (this.finalAnswer !== undefined) return this.stopNext(this.finalAnswer, parts)
       // the provider wants to go on with its own tools
       return finishReason === "pause" ? this.afterStep(parts) : this.stopNext(finishReason, parts)
     }
-    if (this.forced !== undefined) {
-      return this.deny(calls, this.forced.reason, "No more tools may be called in this run")
+    if (this.finalAnswer !== undefined) {
+      return this.deny(calls, this.finalAnswer, "No more tools may be called in this run")
     }
     if (finishReason === "length" || finishReason === "content-filter") {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
@@ -356,7 +363,7 @@ class Loop implements Lifecycle.Body {
         parts
       )
     }
-    this.forced = condition
+    this.finalAnswer = condition?.reason
     this.phase = "ask"
     parts.push({ type: "step-start", index: this.steps.length })
     return Exit.succeed(parts)

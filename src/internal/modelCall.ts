@@ -13,6 +13,7 @@ import type { StreamPart } from "./stepBuilder.ts"
 
 /**
  * Creates the stream of a model call. Nothing is called until it is pulled.
+ * `onCall` is told what the model is asked when the middleware has seen it.
  *
  * @category running
  * @since 0.1.0
@@ -20,20 +21,21 @@ import type { StreamPart } from "./stepBuilder.ts"
 export const callModel = (
   request: Middleware.ModelRequest,
   model: LanguageModel.LanguageModel,
-  middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>
+  middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>,
+  onCall?: (request: Middleware.ModelRequest) => void
 ): Stream.Stream<StreamPart, any> => {
   if (middleware.length === 0) return streamText(model, request)
+  const throughContext = (request: Middleware.ModelRequest) =>
+    Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) => {
+      onCall?.(request)
+      return streamText(model, request)
+    }))
   return Stream.provideService(
     Middleware.compose(middleware, throughContext)(request),
     LanguageModel.LanguageModel,
     model
   )
 }
-
-const throughContext = (
-  request: Middleware.ModelRequest
-): Stream.Stream<StreamPart, any, LanguageModel.LanguageModel> =>
-  Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) => streamText(model, request)))
 
 const streamText = (model: LanguageModel.LanguageModel, request: Middleware.ModelRequest) =>
   (request.toolkit === undefined
@@ -45,7 +47,7 @@ const streamText = (model: LanguageModel.LanguageModel, request: Middleware.Mode
     : model.streamText({
       prompt: request.prompt,
       toolkit: request.toolkit,
-      toolChoice: request.toolChoice,
+      toolChoice: request.finalAnswer === undefined ? request.toolChoice : "none",
       disableToolCallResolution: true,
       toolCallValidation: "deferred"
     })) as Stream.Stream<StreamPart, AiError.AiError>
