@@ -67,7 +67,15 @@ export interface Options {
  * `MetricRegistry`, also when nothing is traced. What an exporter, or a value that
  * is exported, throws never reaches the run.
  *
+ * A tool that the model made up is an `execute_tool` without a name, its name an
+ * attribute; metrics say `_OTHER`. A tool that was denied has no span. The first
+ * chunk of a response is the first array of parts that the model gives, whatever is
+ * in it, and the time between two of them includes the consumer's.
+ *
  * **Gotchas**
+ *
+ * The spans that the code of a tool, a provider or an HTTP client makes for itself
+ * are exported as the tracer exports any span: a failure in them with its message.
  *
  * Inside a tool, the attributes `tool` and `parameters` cannot be written on the
  * current span: that is where effect's `Toolkit.handle` writes the arguments.

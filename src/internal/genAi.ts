@@ -11,6 +11,8 @@
  */
 import type * as Response from "effect/ai/Response"
 import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 
 // -----------------------------------------------------------------------------
@@ -258,7 +260,13 @@ export const errorTypeOfCause = (cause: Cause.Cause<unknown>): string => {
  */
 export const errorTypeOf = (error: unknown): string => {
   if (!Predicate.isObject(error)) return other
-  const { _tag, name, reason, type } = error as Record<string, unknown>
+  // a property of a foreign value may throw
+  const exit = Effect.runSyncExit(Effect.sync(() => nameOf(error as Record<string, unknown>)))
+  return Exit.isSuccess(exit) ? exit.value : other
+}
+
+const nameOf = (error: Record<string, unknown>): string => {
+  const { _tag, name, reason, type } = error
   if (Predicate.hasProperty(reason, "_tag") && isIdentifier(reason._tag)) return reason._tag
   if (isIdentifier(_tag)) return _tag
   if (type === "execution-denied" || type === "execution-interrupted") return type

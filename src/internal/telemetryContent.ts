@@ -91,15 +91,19 @@ export const inputMessages = (messages: ReadonlyArray<Prompt.Message>): Readonly
   }))
 
 /**
- * Returns the value of `gen_ai.output.messages`.
+ * Returns the value of `gen_ai.output.messages`, or undefined when nothing was
+ * said. Its schema wants a finish reason.
  *
  * @category messages
  * @since 0.1.0
  */
 export const outputMessages = (
   content: ReadonlyArray<Prompt.AssistantMessagePart>,
-  finishReason: string
-): ReadonlyArray<object> => [{ role: "assistant", parts: content.map(part), finish_reason: finishReason }]
+  finishReason: string | undefined
+): ReadonlyArray<object> | undefined =>
+  content.length === 0
+    ? undefined
+    : [{ role: "assistant", parts: content.map(part), finish_reason: finishReason ?? "unknown" }]
 
 const part = (part: Prompt.AssistantMessagePart | Prompt.UserMessagePart | Prompt.ToolMessagePart): object => {
   switch (part.type) {

@@ -104,11 +104,13 @@ export class TracedRun implements RunSpan {
 
   onInput(instructions: string, messages: ReadonlyArray<Prompt.Message>): void {
     const { span } = this
-    if (span === undefined || !this.settings.captureContent) return
-    quietly(() => {
-      this.content(span, Attribute.systemInstructions, Content.systemInstructions([instructions].filter(isNonEmpty)))
-      this.content(span, Attribute.inputMessages, Content.inputMessages(messages))
-    })
+    if (span === undefined) return
+    this.content(
+      span,
+      Attribute.systemInstructions,
+      () => Content.systemInstructions(instructions === "" ? [] : [instructions])
+    )
+    this.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
   }
 
   startModel(request: Middleware.ModelRequest): ModelSpan {
@@ -133,25 +135,17 @@ export class TracedRun implements RunSpan {
   }
 
   end(outcome: AgentRun.Outcome): void {
-    quietly(() => {
-      const failure = failureOf(outcome)
-      if (this.span !== undefined) this.endSpan(this.span, outcome, failure)
-      this.record(failure)
-    })
+    const { span } = this
+    const failure = failureOf(outcome)
+    if (span !== undefined) quietly(() => this.endSpan(span, outcome, failure))
+    quietly(() => this.record(failure))
   }
 
   private endSpan(span: Tracer.Span, outcome: AgentRun.Outcome, failure: Spans.Failure | undefined): void {
     const completed = outcome._tag === "Completed" ? outcome.result : undefined
-    const { totalUsage } = completed ?? (outcome as Exclude<AgentRun.Outcome, AgentRun.Completed>).partial
+    const { totalUsage } = outcome._tag === "Completed" ? outcome.result : outcome.partial
     const reason = completed === undefined ? "error" : finishReasonOf(completed)
-    if (this.settings.captureContent) {
-      const content = completed === undefined
-        ? textContent((outcome as Exclude<AgentRun.Outcome, AgentRun.Completed>).partial.text)
-        : answerOf(completed)
-      if (content.length > 0) {
-        this.content(span, Attribute.outputMessages, Content.outputMessages(content, reason ?? "stop"))
-      }
-    }
+    this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
     Spans.end(span, this.caller, {
       [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
       [Attribute.inputTokens]: totalUsage.inputTokens.total,
@@ -175,14 +169,26 @@ export class TracedRun implements RunSpan {
     Metrics.record(caller, Instruments.invokeAgentToolCalls, agent, this.toolCalls)
   }
 
-  /** Writes content on a span as JSON. */
-  content(span: Tracer.Span, attribute: string, value: ReadonlyArray<object> | undefined): void {
-    const json = value === undefined ? undefined : Content.toJson(value, this.settings.maxContentLength)
-    if (json !== undefined) span.attribute(attribute, json)
+  /** Writes content on a span as JSON, if content is captured and has a JSON form. */
+  content(span: Tracer.Span, attribute: string, toValue: () => ReadonlyArray<object> | undefined): void {
+    const { captureContent, maxContentLength } = this.settings
+    if (!captureContent) return
+    quietly(() => {
+      const json = Content.toJson(toValue(), maxContentLength)
+      if (json !== undefined) span.attribute(attribute, json)
+    })
+  }
+
+  /** Writes content that has to be an object. */
+  contentObject(span: Tracer.Span, attribute: string, field: string, value: unknown): void {
+    const { captureContent, maxContentLength } = this.settings
+    if (!captureContent) return
+    quietly(() => {
+      const json = Content.toJsonObject(field, value, maxContentLength)
+      if (json !== undefined) span.attribute(attribute, json)
+    })
   }
 }
-
-const isNonEmpty = (text: string): boolean => text !== ""
 
 const failureOf = (outcome: AgentRun.Outcome): Spans.Failure | undefined => {
   switch (outcome._tag) {
@@ -200,13 +206,14 @@ const finishReasonOf = ({ steps }: AgentRun.Result): string | undefined => {
   return step === undefined ? undefined : GenAi.finishReason(step.finishReason)
 }
 
-const answerOf = ({ transcript }: AgentRun.Result): ReadonlyArray<Prompt.AssistantMessagePart> => {
-  const last = transcript.content.findLast((message) => message.role === "assistant")
+const answerOf = (outcome: AgentRun.Outcome): ReadonlyArray<Prompt.AssistantMessagePart> => {
+  if (outcome._tag !== "Completed") {
+    const { text } = outcome.partial
+    return text === "" ? [] : [Prompt.textPart({ text })]
+  }
+  const last = outcome.result.transcript.content.findLast((message) => message.role === "assistant")
   return last?.role === "assistant" ? last.content : []
 }
-
-const textContent = (text: string): ReadonlyArray<Prompt.AssistantMessagePart> =>
-  text === "" ? [] : [Prompt.textPart({ text })]
 
 class TracedModelCall implements ModelSpan {
   readonly context: Context.Context<never>
@@ -241,14 +248,10 @@ class TracedModelCall implements ModelSpan {
       this.context = context
       return
     }
-    if (settings.captureContent) {
-      quietly(() => {
-        const [instructions, messages] = Content.split(request.prompt.content)
-        run.content(span, Attribute.systemInstructions, Content.systemInstructions(instructions))
-        run.content(span, Attribute.inputMessages, Content.inputMessages(messages))
-        run.content(span, Attribute.toolDefinitions, Content.toolDefinitions(request.toolkit?.tools ?? {}))
-      })
-    }
+    const [instructions, messages] = Content.split(request.prompt.content)
+    run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
+    run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
+    run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
     const current = Spans.view(span, settings.captureContent, Spans.isPublicInModel(settings.captureContent))
     const tracer = Spans.modelTracer(Context.get(context, Tracer.Tracer), current)
     this.context = Context.add(Context.add(context, Tracer.ParentSpan, current), Tracer.Tracer, tracer)
@@ -266,18 +269,17 @@ class TracedModelCall implements ModelSpan {
   }
 
   end(end: ModelEnd): void {
-    quietly(() => {
-      const finishReason = this.finish?.reason
-      const usage: AgentRun.Usage = end._tag === "Failed" ? this.finish?.usage ?? AgentRun.emptyUsage : end.usage
-      const failure: Spans.Failure | undefined = end._tag === "Failed"
-        ? { type: GenAi.errorTypeOfCause(end.cause), description: "The model call failed" }
-        : end._tag === "Cancelled" && finishReason === undefined
-        ? { type: GenAi.cancelled, description: "The model call was cut short" }
-        : undefined
-      const reason = failure === undefined ? GenAi.finishReason(finishReason ?? "unknown") : "error"
-      if (this.span !== undefined) this.endSpan(this.span, end, usage, reason, failure)
-      this.record(usage, failure)
-    })
+    const { span } = this
+    const finishReason = this.finish?.reason
+    const usage: AgentRun.Usage = end._tag === "Failed" ? this.finish?.usage ?? AgentRun.emptyUsage : end.usage
+    const failure: Spans.Failure | undefined = end._tag === "Failed"
+      ? { type: GenAi.errorTypeOfCause(end.cause), description: "The model call failed" }
+      : end._tag === "Cancelled" && finishReason === undefined
+      ? { type: GenAi.cancelled, description: "The model call was cut short" }
+      : undefined
+    const reason = failure === undefined ? GenAi.finishReason(finishReason ?? "unknown") : "error"
+    if (span !== undefined) quietly(() => this.endSpan(span, end, usage, reason, failure))
+    quietly(() => this.record(usage, failure))
   }
 
   private endSpan(
@@ -288,9 +290,9 @@ class TracedModelCall implements ModelSpan {
     failure: Spans.Failure | undefined
   ): void {
     const { inputTokens, outputTokens } = usage
-    const { captureContent, compat } = this.run.settings
-    if (captureContent && end._tag !== "Failed" && end.content.length > 0) {
-      this.run.content(span, Attribute.outputMessages, Content.outputMessages(end.content, reason ?? "stop"))
+    const { compat } = this.run.settings
+    if (end._tag !== "Failed") {
+      this.run.content(span, Attribute.outputMessages, () => Content.outputMessages(end.content, reason))
     }
     Spans.end(span, this.run.context, {
       [Attribute.responseId]: this.metadata?.id,
@@ -349,41 +351,26 @@ class TracedToolCall implements ToolSpan {
       this.context = context
       return
     }
-    if (settings.captureContent) {
-      quietly(() =>
-        this.content(
-          span,
-          Attribute.toolCallArguments,
-          Content.toJsonObject("arguments", params, settings.maxContentLength)
-        )
-      )
-    }
+    run.contentObject(span, Attribute.toolCallArguments, "arguments", params)
     const current = Spans.view(span, settings.captureContent, Spans.isPublicInTool(settings.captureContent))
     this.context = Context.add(context, Tracer.ParentSpan, current)
   }
 
   end(end: ToolEnd): void {
-    quietly(() => {
-      const failure = toolFailureOf(end)
-      const { span, run: { context, settings } } = this
-      if (span !== undefined) {
-        if (settings.captureContent && end._tag === "Result" && failure === undefined) {
-          const { encodedResult } = end.result
-          this.content(
-            span,
-            Attribute.toolCallResult,
-            Content.toJsonObject("result", encodedResult, settings.maxContentLength)
-          )
-        }
-        Spans.end(span, context, {}, failure)
-      }
-      const attributes = { ...this.operation, [Attribute.errorType]: failure?.type }
+    const { span, run: { context } } = this
+    const failure = toolFailureOf(end)
+    if (span !== undefined) quietly(() => this.endSpan(span, end, failure))
+    const attributes = { ...this.operation, [Attribute.errorType]: failure?.type }
+    quietly(() =>
       Metrics.record(context, Instruments.executeToolDuration, attributes, this.timer.since(this.timer.startedAt))
-    })
+    )
   }
 
-  private content(span: Tracer.Span, attribute: string, json: string | undefined): void {
-    if (json !== undefined) span.attribute(attribute, json)
+  private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined): void {
+    if (end._tag === "Result" && failure === undefined) {
+      this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
+    }
+    Spans.end(span, this.run.context, {}, failure)
   }
 }
 
