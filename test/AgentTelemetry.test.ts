@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
+  Context,
   Deferred,
   Effect,
   Exit,
@@ -13,7 +14,7 @@ import {
   Stream,
   Tracer
 } from "effect"
-import { AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { AiError, LanguageModel, Model, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createServer } from "node:http"
@@ -27,6 +28,8 @@ import {
   StopCondition,
   ToolLoop
 } from "../src/index.ts"
+import { emptyUsage } from "../src/AgentRun.ts"
+import { Instrumentation } from "../src/internal/instrumentation.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Exporter, exporters, lines, runs, spanNamed } from "./fixtures/telemetry.ts"
 import { Boom, collectAll, constructors } from "./utils.ts"
@@ -60,6 +63,13 @@ const calculator = Agent.make("calculator", {
 
 const model = (...steps: ReadonlyArray<ScriptedModel.Step>) =>
   Layer.merge(ScriptedModel.model(steps, { name: "small" }), handlers)
+
+const noPartial: AgentRun.Partial = {
+  text: "",
+  steps: [],
+  usage: emptyUsage,
+  totalUsage: emptyUsage
+}
 
 const addOne = toolCalls({ name: "add", params: { a: 1 }, id: "call-1" })
 
@@ -243,6 +253,12 @@ describe("AgentTelemetry", () => {
           assert.strictEqual(yield* ending("some text"), "invoke_agent dying (internal) ERROR _OTHER error")
           const named = Object.assign(new Error("x"), { name: "not a name, but the text of a message" })
           assert.strictEqual(yield* ending(named), "invoke_agent dying (internal) ERROR _OTHER error")
+          const throwing = {
+            get _tag() {
+              throw new Error("x")
+            }
+          }
+          assert.strictEqual(yield* ending(throwing), "invoke_agent dying (internal) ERROR _OTHER error")
         }))
     })
 
@@ -488,6 +504,25 @@ describe("AgentTelemetry", () => {
           ])
         }))
     })
+
+    it.effect("has a client span and a client metric for an agent outside of this process", () =>
+      Effect.gen(function*() {
+        // no agent of the core is remote: this is what the run asks of telemetry for one
+        const [, exported] = yield* exporter.run(Effect.gen(function*() {
+          const context = yield* Effect.context<never>()
+          const { startRun } = Context.getUnsafe(context, Instrumentation)
+          const info = { agent: "far", description: undefined, session: "s-1", remote: true }
+          const span = startRun(info, Context.add(context, Model.ProviderName, "amazon-bedrock"))
+          yield* TestClock.adjust("2 seconds")
+          span.end({ _tag: "Failed", cause: Cause.fail(new Boom({ of: "far" })), partial: noPartial })
+        }))
+        assert.deepStrictEqual(lines(exported), ["invoke_agent far (client) ERROR Boom error"])
+        assert.strictEqual(exported.spans[0].attributes["gen_ai.provider.name"], "aws.bedrock")
+        assert.deepStrictEqual(
+          exported.metrics.map(({ name, points }) => [name, points.map(({ sum }) => sum)]),
+          [["gen_ai.client.operation.duration", [2]]]
+        )
+      }))
 
     it.effect("exports the run that has the layer, and not the one beside it that has none", () =>
       Effect.gen(function*() {
