@@ -1,4 +1,6 @@
-// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves]
+// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves] [--built]
+//
+// --quick: fewer and shorter rounds. --built: with what was built last.
 //
 // Installs what is missing, builds this package, runs every peer and prints the tables. Each
 // variant lives in a process of its own; they take turns, one at a time, round by round, so that
@@ -21,7 +23,8 @@ const { values: flags } = parseArgs({
     quick: { type: "boolean", default: false },
     peers: { type: "string" },
     rounds: { type: "string" },
-    only: { type: "string" }
+    only: { type: "string" },
+    built: { type: "boolean", default: false }
   }
 })
 
@@ -61,8 +64,10 @@ const install = (folder) => {
   execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder, stdio: ["ignore", 2, 2] })
 }
 install(here)
-for (const peer of new Set(variants.map(({ peer }) => peer))) if (peer !== "ours") install(join(here, "peers", peer))
-buildOurs(here)
+for (const peer of flags.only === "curves" ? [] : new Set(variants.map(({ peer }) => peer))) {
+  if (peer !== "ours") install(join(here, "peers", peer))
+}
+if (!flags.built) buildOurs(here)
 
 // --- one process for each variant --------------------------------------------
 
