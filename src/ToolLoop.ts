@@ -121,10 +121,10 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
  * @category running
  * @since 0.1.0
  */
-export const ask = (
+export const ask = <E = never, R = never>(
   request: Middleware.ModelRequest,
-  middleware: ReadonlyArray<Middleware.Middleware<any, never>> = []
-): Stream.Stream<StreamPart, AiError.AiError, LanguageModel.LanguageModel> =>
+  middleware: ReadonlyArray<Middleware.Middleware<E, R>> = []
+): Stream.Stream<StreamPart, AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Stream.mapArrayEffect(
     Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) =>
       callModel(
