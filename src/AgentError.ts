@@ -47,7 +47,8 @@ export class InvalidPrompt extends Schema.Error<InvalidPrompt>("effect-agents/Ag
 export class AfterRunFailed extends Schema.Error<AfterRunFailed>("effect-agents/AgentError/AfterRunFailed")({
   _tag: Schema.tag("AfterRunFailed"),
   provider: Schema.String,
-  result: AgentRun.Result,
+  // the schema leaves out a value that is undefined, the type does not
+  result: AgentRun.Result as Schema.Codec<AgentRun.Result, typeof AgentRun.Result.Encoded>,
   cause: Schema.Defect()
 }) {
   override get message(): string {
@@ -107,10 +108,35 @@ export class DepthExceeded extends Schema.Error<DepthExceeded>("effect-agents/Ag
 }
 
 /**
+ * The model gave no final answer that decodes, and has been told often enough.
+ *
+ * `issues` say where and why its last answer is wrong, `raw` is that answer as the
+ * model wrote it, `usage` is what the run has spent.
+ *
  * @category errors
  * @since 0.1.0
  */
-export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool | DepthExceeded
+export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/AgentError/InvalidOutput")({
+  _tag: Schema.tag("InvalidOutput"),
+  issues: Schema.Array(Schema.Struct({
+    path: Schema.Array(Schema.Union([Schema.String, Schema.Finite])),
+    message: Schema.String
+  })),
+  raw: Schema.String,
+  steps: Schema.Array(AgentRun.Step),
+  usage: AgentRun.Usage
+}) {
+  override get message(): string {
+    const issues = this.issues.map(({ message, path }) => path.length === 0 ? message : `${message} at ${path.join(".")}`)
+    return `The model gave no valid output: ${issues.join("; ")}`
+  }
+}
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool | DepthExceeded | InvalidOutput
 
 /**
  * @category errors
@@ -121,8 +147,9 @@ export const AgentErrorReason: Schema.Union<[
   typeof AfterRunFailed,
   typeof LimitReached,
   typeof DuplicateTool,
-  typeof DepthExceeded
-]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool, DepthExceeded])
+  typeof DepthExceeded,
+  typeof InvalidOutput
+]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool, DepthExceeded, InvalidOutput])
 
 /**
  * A failure of a run that is neither the model's, nor a tool's, nor a provider's.

@@ -132,7 +132,8 @@ export type Step = typeof Step.Type
 /**
  * Why a completed run stopped: the model's own finish reason (`"stop"`,
  * `"length"`, `"content-filter"`, ...) when it asked for no tools, otherwise the
- * name of the `StopCondition` that held.
+ * name of the `StopCondition` that held, `"output"` when it gave its final answer,
+ * or `"stopped"` when the caller asked it to stop.
  *
  * @category models
  * @since 0.1.0
@@ -145,12 +146,15 @@ export type StopReason =
   | "token-limit"
   | "duration-limit"
   | "tool-called"
+  | "output"
+  | "stopped"
   | (string & {})
 
 /**
  * What a completed run gives.
  *
  * - `text`: the text of the last step.
+ * - `value`: the decoded answer of an agent with an `output`; otherwise undefined.
  * - `usage`: the sum of this run's own model calls.
  * - `totalUsage`: `usage` and that of the runs nested in this one.
  * - `steps`: every finished step, in order.
@@ -164,6 +168,7 @@ export const Result = Schema.Struct({
   agent: Schema.String,
   session: Schema.optional(Schema.String),
   text: Schema.String,
+  value: Schema.optional(Schema.Unknown),
   usage: Usage,
   totalUsage: Usage,
   steps: Schema.Array(Step),
@@ -172,10 +177,14 @@ export const Result = Schema.Struct({
 })
 
 /**
+ * What a completed run gives; `A` is the type of its `value`.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Result extends Schema.Schema.Type<typeof Result> {}
+export interface Result<out A = unknown> extends Schema.Schema.Type<typeof Result> {
+  readonly value: A
+}
 
 // -----------------------------------------------------------------------------
 // Parts
@@ -222,10 +231,38 @@ export interface StepEnd {
  * @category parts
  * @since 0.1.0
  */
-export interface RunEnd {
+export interface RunEnd<out A = unknown> {
   readonly type: "run-end"
-  readonly result: Result
+  readonly result: Result<A>
 }
+
+/**
+ * What there is of the final answer of an agent with an `output` while the model
+ * writes it: parsed from the JSON that has come so far, neither decoded nor checked.
+ *
+ * A later one replaces an earlier one. A string may still grow; a number and a
+ * literal are whole. An answer that is rejected has had its partial values too.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface OutputPartial<out P = unknown> {
+  readonly type: "output-partial"
+  readonly value: P
+}
+
+/**
+ * A value of which parts may be missing: any key of an object, any last elements of
+ * an array, the end of any string. What JSON writes as a string is a string here.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type DeepPartial<T> = unknown extends T ? T
+  : T extends string | bigint | symbol | Date | URL ? string
+  : T extends number | boolean | null | undefined ? T
+  : T extends ReadonlyArray<infer Element> ? ReadonlyArray<DeepPartial<Element>>
+  : { readonly [K in keyof T]?: DeepPartial<T[K]> }
 
 /**
  * A result that no handler gave: the model's mistake, a limit, a timeout, or an
@@ -258,21 +295,23 @@ export interface AgentPart {
 
 /**
  * One element of a run's stream, told apart by `type`: effect/ai's stream parts,
- * the four of a run, and the parts of the runs nested in it.
+ * those of a run, and the parts of the runs nested in it.
  *
  * The order is `run-start`, then for each step `step-start`, the model's parts,
  * its `tool-result`s and `agent-part`s as they come, `step-end`; at last `run-end`.
+ * `A` is the type of the result's `value`, `P` that of its partial values.
  *
  * @category parts
  * @since 0.1.0
  */
-export type Part<Tools extends Record<string, Tool.Any> = any> =
+export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = unknown> =
   | Response.StreamPart<Tools, "deferred">
   | SynthesizedToolResult
   | RunStart
   | StepStart
   | StepEnd
-  | RunEnd
+  | RunEnd<A>
+  | OutputPartial<P>
   | AgentPart
 
 // -----------------------------------------------------------------------------
@@ -479,18 +518,20 @@ export const FinalizationBudget = Context.Reference<Duration.Input>("effect-agen
  * @category running
  * @since 0.1.0
  */
-export const fold = <E, R>(stream: Stream.Stream<Part, E, R>): Effect.Effect<Result, E, R> =>
+export const fold = <E, R, A = unknown>(
+  stream: Stream.Stream<Part<any, A>, E, R>
+): Effect.Effect<Result<A>, E, R> =>
   Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
-    let result: Result | undefined
+    let result: Result<A> | undefined
     const drain = Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
-      const next: Effect.Effect<Result, E, R> = Effect.matchCauseEffect(pull, {
+      const next: Effect.Effect<Result<A>, E, R> = Effect.matchCauseEffect(pull, {
         onSuccess: (parts) => {
           const last = parts[parts.length - 1]
           if (last.type === "run-end") result = last.result
           return next
         },
-        onFailure: (cause): Exit.Exit<Result, E> => {
+        onFailure: (cause): Exit.Exit<Result<A>, E> => {
           if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
           return result === undefined
             ? Exit.die(new Error("The stream of the run ended without a `run-end` part"))

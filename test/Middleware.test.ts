@@ -481,6 +481,7 @@ describe("Agent.fromStream", () => {
     agent: "double",
     session: undefined,
     text: "hello",
+    value: undefined,
     usage: { inputTokens: {}, outputTokens: {} } as AgentRun.Usage,
     totalUsage: { inputTokens: {}, outputTokens: {} } as AgentRun.Usage,
     steps: [],

@@ -251,11 +251,14 @@ export class Run {
   // --- after-run ------------------------------------------------------------
 
   /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
-  complete(result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage">): PartPull {
+  complete(
+    result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage" | "value"> & { readonly value?: unknown }
+  ): PartPull {
     this.phase = "after-run"
     const whole: AgentRun.Result = {
       agent: this.definition.name,
       session: this.session,
+      value: undefined,
       ...result,
       totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage)
     }
