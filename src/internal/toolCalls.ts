@@ -219,9 +219,12 @@ export class ToolCalls {
   }
 
   /** Interrupts what still runs and waits for it; undefined when nothing does. */
-  stop(): Effect.Effect<void> | undefined {
-    this.interrupt()
-    return this.runner.ended()
+  stop(): Effect.Effect<unknown> | undefined {
+    if (this.running.size === 0) return this.runner.ended()
+    return Effect.suspend(() => {
+      this.interrupt()
+      return this.runner.ended() ?? Effect.void
+    })
   }
 
   private interrupt(): void {
