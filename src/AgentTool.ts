@@ -200,8 +200,7 @@ export type Options<
   & (Params["Type"] extends { readonly prompt: Prompt.RawInput }
     ? { readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined }
     : { readonly prompt: (params: Params["Type"]) => Prompt.RawInput })
-  & (string extends Success["Type"]
-    ? { readonly result?: ((result: AgentRun.Result) => Success["Type"]) | undefined }
+  & (string extends Success["Type"] ? { readonly result?: ((result: AgentRun.Result) => Success["Type"]) | undefined }
     : { readonly result: (result: AgentRun.Result) => Success["Type"] })
 
 // -----------------------------------------------------------------------------
@@ -354,7 +353,10 @@ const run = Effect.fnUntraced(function*(
   const stream = Agent.stream(agent, inputOf(prompt(params), tool, session, parent))
   const seen = parent === undefined || parts === "none"
     ? stream
-    : Stream.mapArrayEffect(stream, (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts))
+    : Stream.mapArrayEffect(
+      stream,
+      (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts)
+    )
   return result(yield* Effect.provideService(AgentRun.fold(seen), Depth, depth))
 })
 
@@ -400,7 +402,7 @@ const wrap = (
  * @category combinators
  * @since 0.1.0
  */
-export const toolkit = <const AgentTools extends readonly [Any, ...Array<Any>]>(
+export const toolkit = <const AgentTools extends ReadonlyArray<Any>>(
   ...agentTools: AgentTools
 ): Effect.Effect<Toolkit.WithHandler<ToolsOf<AgentTools>>> => {
   const kit = Toolkit.make(...agentTools.map(({ tool }) => tool))
