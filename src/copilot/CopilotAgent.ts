@@ -1,0 +1,217 @@
+/**
+ * The GitHub Copilot runtime as an agent.
+ *
+ * The runtime is a process of its own: it asks the model, keeps the conversation, and has tools of its own. An agent
+ * made here is like any other: the same parts, result, outcomes, context providers, middleware and telemetry. Its tools
+ * are offered to the runtime and run in this process, by the rules of every agent.
+ *
+ * **Sessions**
+ *
+ * The session id of a run is the id of the runtime's session: known ids are gone on with, others begun. With
+ * `SessionHistory` in its providers the history also says which session of the runtime it belongs to, and what the
+ * runtime has not seen of it is told. A run without a session leaves nothing with the runtime. A run that did not
+ * complete is taken out of the session again: its prompt, and what was answered.
+ *
+ * **Example** (An agent on a model server of one's own)
+ *
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { CopilotAgent, CopilotRuntime } from "effect-agents/copilot"
+ *
+ * const reviewer = CopilotAgent.make("reviewer", {
+ *   model: "qwen3-coder",
+ *   provider: { type: "openai", baseUrl: "http://127.0.0.1:8080/v1", wireApi: "completions" },
+ *   instructions: "You review changes. You never make any.",
+ *   settings: { availableTools: ["builtin:view", "builtin:grep"] },
+ *   permissions: (request) => Effect.succeed(request.kind === "read" ? CopilotAgent.approve : CopilotAgent.deny())
+ * })
+ *
+ * const program = Agent.run(reviewer, { prompt: "What does the last commit change?", session: "review-7" }).pipe(
+ *   Effect.catchReason("CopilotError", "RuntimeExited", (reason) => Effect.die(reason)),
+ *   Effect.provide(CopilotRuntime.layer({ mode: "empty", baseDirectory: "/var/lib/reviewer" }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@github/copilot-sdk"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Effect from "effect/Effect"
+import type * as Agent from "../Agent.ts"
+import type * as AgentError from "../AgentError.ts"
+import type * as ContextProvider from "../ContextProvider.ts"
+import { fromBody, providersOf, toolkitOf } from "../internal/agentOf.ts"
+import type * as Middleware from "../Middleware.ts"
+import type * as CopilotError from "./CopilotError.ts"
+import type * as CopilotRuntime from "./CopilotRuntime.ts"
+import * as Work from "./internal/work.ts"
+
+/**
+ * A tool of the runtime that asks whether it may: `kind` says what it wants (`"shell"`, `"write"`, `"read"`, `"url"`,
+ * `"mcp"`, `"memory"`, ...), the other fields with what.
+ *
+ * @category permissions
+ * @since 0.1.0
+ */
+export type PermissionRequest = Sdk.PermissionRequest
+
+/**
+ * The answer to a permission request.
+ *
+ * @category permissions
+ * @since 0.1.0
+ */
+export type PermissionDecision = Exclude<Sdk.PermissionRequestResult, { readonly kind: "no-result" }>
+
+/**
+ * Lets a tool of the runtime do what it asked for, this once.
+ *
+ * @category permissions
+ * @since 0.1.0
+ */
+export const approve: PermissionDecision = { kind: "approve-once" }
+
+/**
+ * Forbids a tool of the runtime what it asked for. The model is told the reason.
+ *
+ * @category permissions
+ * @since 0.1.0
+ */
+export const deny = (feedback: string = "This agent does not permit it"): PermissionDecision => ({
+  kind: "reject",
+  feedback
+})
+
+/**
+ * The settings of the SDK's sessions that an agent may have: `availableTools`, `mcpServers`, `customAgents`, `hooks`,
+ * `reasoningEffort`, `workingDirectory`, ... The rest is the run's.
+ *
+ * Functions among them are called by the SDK, outside of the run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings extends
+  Partial<
+    Omit<
+      Sdk.SessionConfig,
+      "model" | "provider" | "sessionId" | "tools" | "streaming" | "onEvent" | "onPermissionRequest"
+    >
+  >
+{}
+
+/**
+ * What a Copilot agent is made of.
+ *
+ * - `model`: the name of the model. With a `provider` it is asked there, otherwise it is one of Copilot's.
+ * - `instructions`: appended to the system message, before those of the context providers.
+ * - `toolkit`: tools that are offered to the runtime beside its own. One with the name of a tool of the runtime takes
+ *   its place.
+ * - `middleware`: around runs and around calls of the toolkit's tools. Its model place is never asked: the runtime
+ *   asks the model.
+ * - `permissions`: decides what tools of the runtime ask for. Its failure fails the run. Default: everything is denied.
+ * - `sessions`: whether a run may begin a session that the runtime does not know. Default: `"create"`.
+ * - `retries`: how many failed attempts at one model call the runtime may follow with another one. Default: as many as
+ *   it likes. A call that fails after its first part always fails the run.
+ * - `settings`: of the runtime's sessions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<
+  Tools extends Record<string, Tool.Any>,
+  ToolkitError,
+  ToolkitServices,
+  Providers extends ReadonlyArray<ContextProvider.Any>,
+  Middlewares extends ReadonlyArray<Middleware.Any>,
+  PermissionError,
+  PermissionServices
+> {
+  readonly model: string
+  readonly provider?: Sdk.ProviderConfig | undefined
+  readonly description?: string | undefined
+  readonly instructions?: string | undefined
+  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
+  readonly providers?: Providers | undefined
+  readonly middleware?: Middlewares | undefined
+  readonly permissions?:
+    | ((request: PermissionRequest) => Effect.Effect<PermissionDecision, PermissionError, PermissionServices>)
+    | undefined
+  readonly sessions?: "create" | "existing" | undefined
+  readonly retries?: number | undefined
+  readonly settings?: Settings | undefined
+}
+
+/**
+ * Creates an agent whose work is done by the Copilot runtime.
+ *
+ * **Gotchas**
+ *
+ * Two providers of one name are a defect here, not a failure of a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <
+  Tools extends Record<string, Tool.Any> = {},
+  ToolkitError = never,
+  ToolkitServices = never,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  const Middlewares extends ReadonlyArray<Middleware.Any> = [],
+  PermissionError = never,
+  PermissionServices = never
+>(
+  name: string,
+  options: Options<
+    Tools,
+    ToolkitError,
+    ToolkitServices,
+    Providers,
+    Middlewares,
+    PermissionError,
+    PermissionServices
+  >
+): Agent.Agent<
+  Tools,
+  | CopilotError.CopilotError
+  | AgentError.AgentError
+  | ToolkitError
+  | Tool.HandlerError<Tools[keyof Tools]>
+  | PermissionError
+  | ContextProvider.Error<Providers[number]>
+  | Middleware.Error<Middlewares[number]>,
+  | CopilotRuntime.CopilotRuntime
+  | ToolkitServices
+  | Tool.HandlerServices<Tools[keyof Tools]>
+  | PermissionServices
+  | ContextProvider.Services<Providers[number]>
+  | Middleware.Services<Middlewares[number]>
+> => {
+  const { description, model, provider, retries, sessions } = options
+  const providers = providersOf(name, options.providers)
+  // what the handler needs is in `R`, and captured when a run begins
+  const permissions = (options.permissions ?? denyAll) as Work.Options["permissions"]
+  const work = {
+    model,
+    provider,
+    instructions: options.instructions,
+    toolkit: toolkitOf(options.toolkit),
+    permissions,
+    missing: sessions === "existing" ? "fail" : "create",
+    retries: retries ?? Infinity,
+    settings: options.settings ?? {}
+  } as const
+  return fromBody(name, description, options.middleware ?? [], (middleware) => ({
+    name,
+    description,
+    remote: true,
+    provider: "github.copilot",
+    model,
+    providers,
+    body: Work.body({ ...work, middleware })
+  }))
+}
+
+const denyAll = (): Effect.Effect<PermissionDecision> => Effect.succeed(deny())

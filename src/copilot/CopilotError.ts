@@ -1,0 +1,199 @@
+/**
+ * What can go wrong between a run and the Copilot runtime.
+ *
+ * `CopilotError` is the envelope, its `reason` the detail: the runtime could not be started, it ended, it refused a
+ * request, it does not know a session, its model failed, or somebody else stopped its work.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/copilot/CopilotError"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/copilot/CopilotError"
+
+/**
+ * The runtime could not be started, or the one at the given address does not answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RuntimeUnavailable extends Schema.Error<RuntimeUnavailable>(
+  "effect-agents/copilot/CopilotError/RuntimeUnavailable"
+)({
+  _tag: Schema.tag("RuntimeUnavailable"),
+  description: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message(): string {
+    return `the Copilot runtime could not be started: ${this.description}`
+  }
+}
+
+/**
+ * The process of the runtime ended, or the connection to it, while something waited for it. The next run starts
+ * another one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RuntimeExited extends Schema.Error<RuntimeExited>("effect-agents/copilot/CopilotError/RuntimeExited")({
+  _tag: Schema.tag("RuntimeExited"),
+  exitCode: Schema.optional(Schema.Int),
+  signal: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const how = this.signal !== undefined
+      ? `was ended by ${this.signal}`
+      : this.exitCode !== undefined
+      ? `exited with code ${this.exitCode}`
+      : "closed its connection"
+    return `the Copilot runtime ${how}`
+  }
+}
+
+/**
+ * The runtime does not know the session that a run was to go on with. Nothing was asked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionNotFound extends Schema.Error<SessionNotFound>(
+  "effect-agents/copilot/CopilotError/SessionNotFound"
+)({
+  _tag: Schema.tag("SessionNotFound"),
+  sessionId: Schema.String
+}) {
+  override get message(): string {
+    return `the Copilot runtime has no session \`${this.sessionId}\``
+  }
+}
+
+/**
+ * The runtime refused a request, or the options of the agent cannot be used.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestRejected extends Schema.Error<RequestRejected>(
+  "effect-agents/copilot/CopilotError/RequestRejected"
+)({
+  _tag: Schema.tag("RequestRejected"),
+  operation: Schema.String,
+  description: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message(): string {
+    return `\`${this.operation}\` was rejected: ${this.description}`
+  }
+}
+
+/**
+ * The model that the runtime asked has failed. `kind` is the runtime's own word (`"authentication"`, `"rate_limit"`,
+ * `"quota"`, `"context_limit"`, `"query"`, ...; `"transport"` when the connection broke, `"api"` when the provider
+ * answered with an error), `detail` what the provider said.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ModelFailed extends Schema.Error<ModelFailed>("effect-agents/copilot/CopilotError/ModelFailed")({
+  _tag: Schema.tag("ModelFailed"),
+  kind: Schema.String,
+  description: Schema.String,
+  statusCode: Schema.optional(Schema.Int),
+  detail: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const detail = this.detail === undefined ? "" : ` (${this.detail})`
+    return `the model failed: ${this.description}${detail}`
+  }
+}
+
+/**
+ * The work of the runtime for this run was stopped, and not by the run.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WorkStopped extends Schema.Error<WorkStopped>("effect-agents/copilot/CopilotError/WorkStopped")({
+  _tag: Schema.tag("WorkStopped"),
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `the Copilot runtime stopped its work: ${this.description}`
+  }
+}
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type CopilotErrorReason =
+  | RuntimeUnavailable
+  | RuntimeExited
+  | SessionNotFound
+  | RequestRejected
+  | ModelFailed
+  | WorkStopped
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export const CopilotErrorReason: Schema.Union<[
+  typeof RuntimeUnavailable,
+  typeof RuntimeExited,
+  typeof SessionNotFound,
+  typeof RequestRejected,
+  typeof ModelFailed,
+  typeof WorkStopped
+]> = Schema.Union([RuntimeUnavailable, RuntimeExited, SessionNotFound, RequestRejected, ModelFailed, WorkStopped])
+
+/**
+ * A failure of the Copilot runtime, or of what it uses.
+ *
+ * Catch it by tag, or one of its reasons with `Effect.catchReason("CopilotError", "RuntimeExited", ...)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CopilotError extends Schema.Error<CopilotError>(TypeId)({
+  _tag: Schema.tag("CopilotError"),
+  reason: CopilotErrorReason
+}) {
+  /**
+   * Marks this value as a Copilot error for runtime guards.
+   *
+   * @since 0.1.0
+   */
+  readonly [TypeId]: TypeId = TypeId
+
+  override get message(): string {
+    return this.reason.message
+  }
+}
+
+/**
+ * Returns whether a value is a `CopilotError`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCopilotError = (u: unknown): u is CopilotError => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Creates a `CopilotError`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (reason: CopilotErrorReason): CopilotError => new CopilotError({ reason })

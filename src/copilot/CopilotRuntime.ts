@@ -1,0 +1,242 @@
+/**
+ * The process of the GitHub Copilot runtime, and its sessions.
+ *
+ * The layer starts the process and ends it; one process serves many runs, and its sessions are opened in the scopes of
+ * the runs. When the process dies, what waited for it fails with `RuntimeExited`; the next session starts another one.
+ *
+ * @since 0.1.0
+ */
+import * as Sdk from "@github/copilot-sdk"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as RcMap from "effect/RcMap"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { access, constants } from "node:fs/promises"
+import * as AgentRun from "../AgentRun.ts"
+import * as CopilotError from "./CopilotError.ts"
+import { heartbeat, watch } from "./internal/processExit.ts"
+
+/**
+ * The options of the SDK's client: `connection`, `baseDirectory`, `workingDirectory`, `gitHubToken`, `mode`, ...
+ *
+ * In mode `"empty"` the runtime offers no tools of its own and reads nothing of the machine that it was not told; it
+ * needs a `baseDirectory`, where it keeps its sessions. In mode `"copilot-cli"`, the default of the SDK, it is the
+ * coding agent of the command line.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Sdk.CopilotClientOptions {}
+
+/**
+ * What a run asks of the runtime.
+ *
+ * - `id`: the session to go on with. Scopes that hold one session follow each other. Without an id it is a new session
+ *   that nobody can go on with: it is deleted when its scope closes.
+ * - `missing`: what to do when the runtime does not know the `id`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SessionRequest {
+  readonly id: string | undefined
+  readonly missing: "create" | "fail"
+  readonly config: Omit<Sdk.SessionConfig, "sessionId">
+}
+
+/**
+ * A session that is open in a scope.
+ *
+ * `call` waits for a promise of the SDK, and no longer than the process lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenSession {
+  readonly session: Sdk.CopilotSession
+  /** Whether the session was there before, and stays when its scope closes. */
+  readonly resumed: boolean
+  readonly kept: boolean
+  readonly exited: Effect.Effect<never, CopilotError.CopilotError>
+  readonly call: <A>(operation: string, f: () => Promise<A>) => Effect.Effect<A, CopilotError.CopilotError>
+}
+
+/**
+ * Service for the sessions of a runtime.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class CopilotRuntime extends Context.Service<CopilotRuntime, {
+  readonly mode: Sdk.CopilotClientMode
+  /** Opens a session until the scope closes. Closing it leaves its history with the runtime, if it has an id. */
+  readonly open: (request: SessionRequest) => Effect.Effect<OpenSession, CopilotError.CopilotError, Scope.Scope>
+  /** Deletes a session and its history. */
+  readonly remove: (id: string) => Effect.Effect<void, CopilotError.CopilotError>
+  /** The process that runs now; undefined when the runtime is not a child of this process. */
+  readonly processId: Effect.Effect<number | undefined, CopilotError.CopilotError>
+}>()("effect-agents/copilot/CopilotRuntime") {}
+
+/**
+ * Starts a runtime that lives as long as the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (
+  options?: Options
+) => Effect.Effect<CopilotRuntime["Service"], CopilotError.CopilotError, Scope.Scope> = Effect.fnUntraced(
+  function*(options: Options = {}) {
+    const scope = yield* Effect.scope
+    const starting = Semaphore.makeUnsafe(1)
+    const turns = yield* RcMap.make({ lookup: (_id: string) => Semaphore.make(1) })
+    let current: Running | undefined
+    const running = starting.withPermit(
+      Effect.suspend(() =>
+        current !== undefined && !Deferred.isDoneUnsafe(current.exited)
+          ? Effect.succeed(current)
+          : Effect.tap(start(options, scope), (started) => Effect.sync(() => void (current = started)))
+      )
+    )
+    yield* running
+    return CopilotRuntime.of({
+      mode: options.mode ?? "copilot-cli",
+      open: Effect.fnUntraced(function*(request) {
+        const { id } = request
+        if (id !== undefined) yield* Effect.flatMap(RcMap.get(turns, id), Semaphore.takeScoped(1))
+        return yield* openSession(yield* running, request)
+      }),
+      remove: (id) => Effect.flatMap(running, ({ call, client }) => call("delete", () => client.deleteSession(id))),
+      processId: Effect.map(running, ({ processId }) => processId)
+    })
+  }
+)
+
+/**
+ * Layer that starts a runtime.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: Options): Layer.Layer<CopilotRuntime, CopilotError.CopilotError> =>
+  Layer.effect(CopilotRuntime)(make(options))
+
+// -----------------------------------------------------------------------------
+// The process
+// -----------------------------------------------------------------------------
+
+interface Running extends Pick<OpenSession, "call"> {
+  readonly client: Sdk.CopilotClient
+  readonly processId: number | undefined
+  readonly exited: Deferred.Deferred<never, CopilotError.CopilotError>
+}
+
+/** Starts a process in a scope of its own, which closes with the parent's or when the process could not be used. */
+const start = Effect.fnUntraced(function*(options: Options, parent: Scope.Scope) {
+  yield* checkExecutable(options)
+  const scope = yield* Scope.fork(parent)
+  return yield* Effect.onExit(
+    Scope.provide(connect(options), scope),
+    (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
+  )
+})
+
+const connect = Effect.fnUntraced(function*(options: Options) {
+  const client = yield* Effect.acquireRelease(
+    Effect.try({ try: () => new Sdk.CopilotClient(options), catch: unavailable }),
+    // `stop` asks the process to end, waits, and kills it; it reports what went wrong and does not fail
+    (client) => Effect.promise(() => client.stop())
+  )
+  yield* Effect.tryPromise({ try: () => client.start(), catch: unavailable })
+  const exited = Deferred.makeUnsafe<never, CopilotError.CopilotError>()
+  const onExit = (reason: CopilotError.RuntimeExited) =>
+    Deferred.doneUnsafe(exited, Exit.fail(CopilotError.make(reason)))
+  const { observed, processId } = watch(client, onExit)
+  if (!observed) yield* Effect.forkScoped(Effect.map(heartbeat(client), onExit))
+  const running: Running = {
+    client,
+    processId,
+    exited,
+    call: (operation, f) =>
+      Effect.raceFirst(Effect.tryPromise({ try: f, catch: rejected(operation) }), Deferred.await(exited))
+  }
+  return running
+})
+
+/** The SDK would write to the pipe of a process that there is not, and the exception is nobody's. */
+const checkExecutable = ({ connection }: Options): Effect.Effect<void, CopilotError.CopilotError> => {
+  const path = connection?.kind === "stdio" || connection?.kind === "tcp" ? connection.path : undefined
+  if (path === undefined || path.endsWith(".js")) return Effect.void
+  return Effect.tryPromise({ try: () => access(path, constants.X_OK), catch: unavailable })
+}
+
+const unavailable = (cause: unknown): CopilotError.CopilotError =>
+  CopilotError.make(new CopilotError.RuntimeUnavailable({ description: messageOf(cause), cause }))
+
+const rejected = (operation: string) => (cause: unknown): CopilotError.CopilotError =>
+  CopilotError.make(
+    isAnswer(cause)
+      ? new CopilotError.RequestRejected({ operation, description: messageOf(cause), cause })
+      : new CopilotError.RuntimeExited({})
+  )
+
+/** JSON-RPC: what the runtime answered, and not that there was nobody to answer. */
+const isAnswer = (cause: unknown): boolean => {
+  if (!Predicate.hasProperty(cause, "code") || !Predicate.isNumber(cause.code)) return !isConnectionError(cause)
+  return cause.code < 0 && cause.code !== pendingResponseRejected && cause.code !== messageWriteError
+}
+
+const pendingResponseRejected = -32097
+const messageWriteError = -32099
+
+const isConnectionError = (cause: unknown): boolean => /connect|closed|disposed/i.test(messageOf(cause))
+
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+// -----------------------------------------------------------------------------
+// Sessions
+// -----------------------------------------------------------------------------
+
+const openSession = Effect.fnUntraced(function*(
+  { call, client, exited }: Running,
+  { config, id, missing }: SessionRequest
+) {
+  const known = id === undefined ? undefined : yield* call("getSessionMetadata", () => client.getSessionMetadata(id))
+  if (id !== undefined && known === undefined && missing === "fail") {
+    return yield* CopilotError.make(new CopilotError.SessionNotFound({ sessionId: id }))
+  }
+  const close = (session: Sdk.CopilotSession) =>
+    call("disconnect", () => session.disconnect()).pipe(
+      Effect.andThen(
+        id === undefined ? call("deleteSession", () => client.deleteSession(session.sessionId)) : Effect.void
+      ),
+      // there is nothing left to close
+      Effect.catchReason("CopilotError", "RuntimeExited", () => Effect.void)
+    )
+  const opening = id === undefined
+    ? client.createSession(config)
+    : known === undefined
+    ? client.createSession({ ...config, sessionId: id })
+    : client.resumeSession(id, config)
+  const budget = yield* AgentRun.FinalizationBudget
+  const opened = call(known === undefined ? "createSession" : "resumeSession", () => opening)
+  const session = yield* Effect.acquireRelease(
+    // a session that comes too late is closed too
+    Effect.onInterrupt(opened, () => Effect.ignore(Effect.timeout(Effect.flatMap(opened, close), budget))),
+    (session) => Effect.orDie(close(session)),
+    { interruptible: true }
+  )
+  const open: OpenSession = {
+    session,
+    resumed: known !== undefined,
+    kept: id !== undefined,
+    exited: Deferred.await(exited),
+    call
+  }
+  return open
+})

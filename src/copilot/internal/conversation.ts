@@ -1,0 +1,131 @@
+/**
+ * Between messages and what the runtime takes: one text with attachments for each run, while it keeps the conversation
+ * itself.
+ *
+ * The assistant messages of a run carry the mark of the runtime's session. A history that ends in a mark is known to
+ * that session up to there; what came later, or from somewhere else, is told in words.
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@github/copilot-sdk"
+import * as Prompt from "effect/ai/Prompt"
+import * as Base64 from "effect/encoding/Base64"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * The key of the mark in the options of an assistant message.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export const markKey = "effect-agents/copilot"
+
+/**
+ * The session of the runtime that a message belongs to, and the last prompt that the session had when it was written.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export interface Mark {
+  readonly sessionId: string
+  readonly promptId: string
+}
+
+/**
+ * Puts the mark on the last assistant message.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export const withMark = (messages: ReadonlyArray<Prompt.Message>, mark: Mark): ReadonlyArray<Prompt.Message> => {
+  const last = messages.findLastIndex((message) => message.role === "assistant")
+  return messages.map((message, index) =>
+    index === last && message.role === "assistant"
+      ? Prompt.assistantMessage({ content: message.content, options: { ...message.options, [markKey]: { ...mark } } })
+      : message
+  )
+}
+
+/**
+ * The last mark of a history, and the messages after it.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export const findMark = (
+  history: ReadonlyArray<Prompt.Message>
+): { readonly mark: Mark | undefined; readonly after: ReadonlyArray<Prompt.Message> } => {
+  const index = history.findLastIndex((message) => isMark(message.options[markKey]))
+  if (index === -1) return { mark: undefined, after: history }
+  // the results of the marked message's calls belong to it
+  const rest = history.slice(index + 1)
+  const next = rest.findIndex((message) => message.role !== "tool")
+  const mark = history[index].options[markKey]
+  return { mark: isMark(mark) ? mark : undefined, after: next === -1 ? [] : rest.slice(next) }
+}
+
+const isMark = (u: unknown): u is Mark =>
+  Predicate.hasProperty(u, "sessionId") && Predicate.isString(u.sessionId) &&
+  Predicate.hasProperty(u, "promptId") && Predicate.isString(u.promptId)
+
+/**
+ * The text and the attachments of one prompt.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toMessage = (
+  untold: ReadonlyArray<Prompt.Message>,
+  prompt: ReadonlyArray<Prompt.Message>
+): Pick<Sdk.MessageOptions, "prompt" | "attachments"> => {
+  const attachments: Array<Attachment> = []
+  const texts: Array<string> = []
+  // one user message is what was asked, anything else is a conversation
+  const [only] = prompt
+  const asked = prompt.length === 1 && only.role === "user" ? only : undefined
+  const conversation = asked === undefined ? [...untold, ...prompt] : untold
+  if (conversation.length > 0) {
+    const lines = conversation.map((message) => `${message.role}: ${textOf(message, attachments)}`)
+    texts.push(["<conversation>", ...lines, "</conversation>"].join("\n"))
+  }
+  if (asked !== undefined) texts.push(textOf(asked, attachments))
+  return { prompt: texts.join("\n\n"), ...(attachments.length === 0 ? undefined : { attachments }) }
+}
+
+type Attachment = NonNullable<Sdk.MessageOptions["attachments"]>[number]
+
+const textOf = (message: Prompt.Message, attachments: Array<Attachment>): string => {
+  if (typeof message.content === "string") return message.content
+  return message.content.flatMap((part) => {
+    switch (part.type) {
+      case "text":
+        return part.text
+      case "file": {
+        if (part.data instanceof URL) return part.data.href
+        const data = typeof part.data === "string" ? part.data : Base64.encode(part.data)
+        attachments.push({
+          type: "blob",
+          data,
+          mimeType: part.mediaType,
+          ...(part.fileName === undefined ? undefined : { displayName: part.fileName })
+        })
+        return []
+      }
+      case "tool-call":
+        return `[called ${part.name} with ${JSON.stringify(part.params)}]`
+      case "tool-result":
+        return `[${part.name} gave ${JSON.stringify(part.result)}]`
+      default:
+        return []
+    }
+  }).join("\n")
+}
+
+/**
+ * The text of system messages.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const systemText = (system: ReadonlyArray<Prompt.Message>): string =>
+  system.flatMap((message) => message.role === "system" ? message.content : []).join("\n\n")

@@ -1,0 +1,74 @@
+/**
+ * The tools of an agent as the runtime is offered them, and their results as it takes them.
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@github/copilot-sdk"
+import * as Tool from "effect/ai/Tool"
+import * as Base64 from "effect/encoding/Base64"
+import type * as ToolHandler from "../../internal/toolHandler.ts"
+import type * as Middleware from "../../Middleware.ts"
+
+/**
+ * Answers a call of a tool. It never rejects; what it does not answer stays open until the runtime's work is stopped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answer = (
+  call: { readonly id: string; readonly name: string; readonly params: unknown },
+  signal: AbortSignal | undefined
+) => Promise<Sdk.ToolResultObject>
+
+/**
+ * Declares the tools of a toolkit. They run without a permission request: they are the agent's own, and what may stop
+ * them is the approval or the middleware that they have. One with the name of a tool of the runtime takes its place.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const declare = (toolkit: ToolHandler.WithHandler | undefined, answer: Answer): Array<Sdk.Tool> =>
+  Object.values(toolkit?.tools ?? {}).map((tool) => {
+    const description = Tool.getDescription(tool)
+    return {
+      name: tool.name,
+      ...(description === undefined ? undefined : { description }),
+      parameters: { ...Tool.getJsonSchema(tool) },
+      skipPermission: true,
+      overridesBuiltInTool: true,
+      defer: "never",
+      handler: (params, { signal, toolCallId }) => answer({ id: toolCallId, name: tool.name, params }, signal)
+    }
+  })
+
+/**
+ * The result of a call for the model of the runtime.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toResult = ({ encodedResult, isFailure, modelOutput }: Middleware.ToolResult): Sdk.ToolResultObject => {
+  const text = modelOutput === undefined
+    ? toText(encodedResult)
+    : modelOutput.flatMap((part) => part.type === "text" ? part.text : []).join("\n")
+  const binary = modelOutput?.flatMap((part): ReadonlyArray<BinaryResult> => {
+    if (part.type !== "file" || part.data instanceof URL) return []
+    return [{
+      type: part.mediaType.startsWith("image/") ? "image" : "resource",
+      mimeType: part.mediaType,
+      data: typeof part.data === "string" ? part.data : Base64.encode(part.data)
+    }]
+  })
+  return {
+    textResultForLlm: text,
+    ...(binary === undefined || binary.length === 0 ? undefined : { binaryResultsForLlm: binary }),
+    ...(isFailure ? { resultType: "failure", error: text } : { resultType: "success" })
+  }
+}
+
+type BinaryResult = NonNullable<Sdk.ToolResultObject["binaryResultsForLlm"]>[number]
+
+const toText = (result: unknown): string => {
+  if (typeof result === "string") return result
+  return result === undefined ? "" : JSON.stringify(result)
+}

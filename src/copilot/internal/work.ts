@@ -1,0 +1,383 @@
+/**
+ * The body of a run whose work is done by the runtime.
+ *
+ * closed -> opening -> open
+ *
+ * The runtime pushes what it does; the run pulls it as parts. Whatever ends the run before the runtime is idle stops
+ * the runtime's work, once, and takes what was asked out of its session: a run that did not complete has left nothing.
+ *
+ * @since 0.1.0
+ */
+import type * as Sdk from "@github/copilot-sdk"
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as AgentError from "../../AgentError.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Lifecycle from "../../internal/lifecycle.ts"
+import * as Parts from "../../internal/responseParts.ts"
+import { compose } from "../../internal/step.ts"
+import * as ToolCalls from "../../internal/toolCalls.ts"
+import * as ToolHandler from "../../internal/toolHandler.ts"
+import type * as Middleware from "../../Middleware.ts"
+import * as CopilotError from "../CopilotError.ts"
+import * as CopilotRuntime from "../CopilotRuntime.ts"
+import { findMark, type Mark, systemText, toMessage, withMark } from "./conversation.ts"
+import { callFailed, sessionFailed } from "./failures.ts"
+import * as OfferedTools from "./offeredTools.ts"
+import { Reply, toUsage } from "./reply.ts"
+import { check, configOf } from "./sessionConfig.ts"
+
+/**
+ * What the body needs to know of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly model: string
+  readonly provider: Sdk.ProviderConfig | undefined
+  readonly instructions: string | undefined
+  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
+  readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  readonly permissions: (request: Sdk.PermissionRequest) => Effect.Effect<Sdk.PermissionRequestResult, unknown>
+  readonly missing: "create" | "fail"
+  readonly retries: number
+  readonly settings: Partial<Sdk.SessionConfig>
+}
+
+/**
+ * Creates the body of a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const body =
+  (options: Options) =>
+  (run: Lifecycle.Run, contributions: Lifecycle.Contributions): Effect.Effect<Lifecycle.Body, unknown> => {
+    const open = (own: ToolHandler.WithHandler | undefined): Exit.Exit<Lifecycle.Body, unknown> => {
+      const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
+      if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
+      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
+      if (own !== undefined) toolkits.unshift(own)
+      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      return run.prompt.content.every((message) => message.role === "system")
+        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
+        : Exit.succeed(new Work(run, options, contributions, toolkit))
+    }
+    const { toolkit } = options
+    return toolkit !== undefined && Effect.isEffect(toolkit)
+      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), open)
+      : open(toolkit)
+  }
+
+class Work implements Lifecycle.Body {
+  readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
+  private readonly run: Lifecycle.Run
+  private readonly options: Options
+  private readonly toolkit: ToolHandler.WithHandler | undefined
+  private readonly runner: ToolCalls.Runner
+  private readonly permits: Semaphore.Semaphore
+  private readonly instructions: string
+  private readonly history: ReadonlyArray<Prompt.Message>
+  private readonly prompt: ReadonlyArray<Prompt.Message>
+  private readonly scope = Scope.makeUnsafe()
+  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  private readonly reply: Reply
+  private phase: "closed" | "opening" | "open" = "closed"
+  private failure: Cause.Cause<unknown> | undefined = undefined
+  private done = false
+  private stopped = false
+  private wake: (() => void) | undefined = undefined
+  // the work of the runtime
+  private working = false
+  private onIdle: (() => void) | undefined = undefined
+  private mark: Mark | undefined = undefined
+  private promptEvent: string | undefined = undefined
+  private failedCalls = 0
+  private lastFailure: CopilotError.ModelFailed | undefined = undefined
+
+  constructor(
+    run: Lifecycle.Run,
+    options: Options,
+    contributions: Lifecycle.Contributions,
+    toolkit: ToolHandler.WithHandler | undefined
+  ) {
+    const { context, definition, session, span } = run
+    this.run = run
+    this.options = options
+    this.toolkit = toolkit
+    const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
+    const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
+    this.instructions = systemText(system)
+    this.history = history
+    this.prompt = prompt
+    this.runner = new ToolCalls.Runner({
+      agent: definition.name,
+      session,
+      toolkit,
+      middleware: [...options.middleware, ...contributions.middleware].flatMap((m) => m.tool ?? []),
+      context,
+      parent: run,
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
+    })
+    this.permits = Semaphore.makeUnsafe(this.runner.concurrency)
+    this.reply = new Reply((tool) => Object.hasOwn(toolkit?.tools ?? {}, tool), () => this.signal())
+    span?.onInput(this.instructions, [...history, ...prompt])
+  }
+
+  advance(): Lifecycle.PartPull {
+    switch (this.phase) {
+      case "open":
+        return this.drain()
+      case "opening":
+        // the pull before this one was interrupted, and the opening with it
+        return this.run.fail(Cause.interrupt())
+      case "closed": {
+        this.phase = "opening"
+        // the runtime is in `R` of the agent, and in the context that the run has captured
+        const context = Context.add(this.run.context, Scope.Scope, this.scope) as Context.Context<
+          CopilotRuntime.CopilotRuntime | Scope.Scope
+        >
+        const open = Effect.provideContext(this.open(), context)
+        return Effect.matchCauseEffect(open, {
+          onFailure: (cause) => this.run.fail(cause),
+          onSuccess: () => {
+            this.phase = "open"
+            return this.drain()
+          }
+        })
+      }
+    }
+  }
+
+  private drain(): Lifecycle.PartPull {
+    const [first, ...rest] = this.reply.take()
+    if (first !== undefined) return Exit.succeed([first, ...rest] as const)
+    if (this.failure !== undefined) return this.run.fail(this.failure)
+    if (this.done) return this.complete()
+    return Effect.flatMap(this.wait, () => this.drain())
+  }
+
+  private readonly wait = Effect.callback<void>((resume) => {
+    this.wake = () => resume(Effect.void)
+  })
+
+  private signal(): void {
+    const wake = this.wake
+    this.wake = undefined
+    wake?.()
+  }
+
+  private complete(): Lifecycle.PartPull {
+    const { messages, spent, steps, text } = this.reply
+    const transcript = [...this.prompt, ...messages]
+    return this.run.complete({
+      text,
+      usage: spent,
+      steps,
+      stopReason: steps[steps.length - 1]?.finishReason ?? "stop",
+      transcript: Prompt.fromMessages(this.mark === undefined ? transcript : withMark(transcript, this.mark))
+    })
+  }
+
+  private fail(cause: Cause.Cause<unknown>): void {
+    if (this.stopped || this.done) return
+    this.failure ??= cause
+    this.signal()
+  }
+
+  private failWith(reason: CopilotError.CopilotErrorReason): void {
+    this.fail(Cause.fail(CopilotError.make(reason)))
+  }
+
+  // --- opening ----------------------------------------------------------------
+
+  private readonly open = Effect.fnUntraced(function*(this: Work) {
+    const runtime = yield* CopilotRuntime.CopilotRuntime
+    yield* check(this.options)
+    const { after, mark } = findMark(this.history)
+    const opened = yield* runtime.open({
+      id: mark?.sessionId ?? this.run.session,
+      missing: mark === undefined ? this.options.missing : "fail",
+      config: configOf(this.options, {
+        mode: runtime.mode,
+        instructions: this.instructions,
+        tools: OfferedTools.declare(this.toolkit, this.answer),
+        onEvent: this.onEvent,
+        onPermissionRequest: this.permit
+      })
+    })
+    const { session } = opened
+    if (mark !== undefined) yield* rewind(opened, mark)
+    yield* Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? Effect.void : this.withdraw(opened))
+    yield* Effect.forkScoped(Effect.onExit(opened.exited, (exit) =>
+      Effect.sync(() => {
+        if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) this.fail(exit.cause)
+      })))
+    this.working = true
+    const promptId = yield* opened.call("send", () => session.send(toMessage(after, this.prompt)))
+    if (opened.kept) this.mark = { sessionId: session.sessionId, promptId }
+  })
+
+  // --- what the runtime tells -------------------------------------------------
+
+  private readonly onEvent = (event: Sdk.SessionEvent): void => {
+    if (event.agentId !== undefined) {
+      if (event.type === "assistant.usage") this.run.addNestedUsage(toUsage(event.data))
+      return
+    }
+    switch (event.type) {
+      case "user.message": {
+        if (this.working) this.promptEvent ??= event.id
+        return
+      }
+      case "session.idle":
+        return this.idle(event.data.aborted === true)
+      case "model.call_failure":
+        return event.data.source === "top_level" ? this.callFailed(callFailed(event.data)) : undefined
+      case "session.error": {
+        // it goes on with another model
+        if (event.data.eligibleForAutoSwitch === true) return
+        return this.failWith(sessionFailed(event.data, this.lastFailure))
+      }
+      case "session.shutdown":
+        return this.failWith(new CopilotError.WorkStopped({ description: "its session was closed" }))
+      case "assistant.message": {
+        this.failedCalls = 0
+        this.lastFailure = undefined
+      }
+    }
+    if (!this.stopped) this.reply.add(event)
+  }
+
+  /** The runtime would try again, and say once more what the consumer has already heard. */
+  private callFailed(failure: CopilotError.ModelFailed): void {
+    this.lastFailure = failure
+    this.failedCalls++
+    if (this.reply.begun || this.failedCalls > this.options.retries) this.failWith(failure)
+  }
+
+  private idle(aborted: boolean): void {
+    if (!this.working) return
+    this.working = false
+    this.onIdle?.()
+    if (aborted) this.failWith(new CopilotError.WorkStopped({ description: "it was aborted" }))
+    if (this.failure === undefined) this.done = true
+    this.signal()
+  }
+
+  // --- what the runtime asks --------------------------------------------------
+
+  private readonly answer: OfferedTools.Answer = (call, signal) =>
+    new Promise((resolve) => {
+      const fiber = this.fork(this.permits.withPermit(this.runTool(call, resolve)))
+      signal?.addEventListener("abort", () => fiber.interruptUnsafe(), { once: true })
+    })
+
+  private runTool(
+    call: Parameters<OfferedTools.Answer>[0],
+    resolve: (result: Sdk.ToolResultObject) => void
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const calls = new ToolCalls.ToolCalls(this.runner, {
+        calls: [Parts.toolCall(call.id, call.name, call.params, false)],
+        messages: [...this.history, ...this.prompt, ...this.reply.messages],
+        allowance: Infinity
+      })
+      const settle: Effect.Effect<void> = Effect.suspend(() => {
+        for (const result of calls.take()) this.reply.addResult(call.id, result)
+        if (calls.failure !== undefined) return Effect.sync(() => this.fail(calls.failure!))
+        const [result] = calls.results
+        return result === undefined
+          ? Effect.flatMap(calls.wait(), () => settle)
+          : Effect.sync(() => resolve(OfferedTools.toResult(result)))
+      })
+      return Effect.onInterrupt(settle, () =>
+        Effect.suspend(() => {
+          this.reply.addResult(
+            call.id,
+            ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on without this tool call")
+          )
+          return calls.stop() ?? Effect.void
+        }))
+    })
+  }
+
+  /** Without a decision the request stays open: the run has failed, and the work is stopped. */
+  private readonly permit: Sdk.PermissionHandler = (request) =>
+    new Promise((resolve) => {
+      const decide = Effect.suspend(() => this.options.permissions(request))
+      this.fork(Effect.matchCause(decide, {
+        onSuccess: resolve,
+        onFailure: (cause) => {
+          resolve({ kind: "no-result" })
+          this.fail(cause)
+        }
+      }))
+    })
+
+  private fork<A>(effect: Effect.Effect<A, unknown>): Fiber.Fiber<A, unknown> {
+    const fiber = Effect.runForkWith(this.run.context)(effect)
+    this.fibers.add(fiber)
+    fiber.addObserver(() => this.fibers.delete(fiber))
+    return fiber
+  }
+
+  // --- the end ----------------------------------------------------------------
+
+  stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
+    this.stopped = true
+    const session = Scope.close(this.scope, exit)
+    if (this.fibers.size === 0) return session
+    const fibers = Effect.andThen(
+      Fiber.interruptAll([...this.fibers]),
+      Effect.suspend(() => this.runner.ended() ?? Effect.void)
+    )
+    return Effect.all([session, fibers], { concurrency: 2, discard: true })
+  }
+
+  /** Stops the work, waits until it has stopped, and takes the prompt and what followed it out of the session. */
+  private withdraw({ call, exited, kept, session }: CopilotRuntime.OpenSession): Effect.Effect<void> {
+    const abort = Effect.andThen(
+      call("abort", () => session.abort()),
+      Effect.raceFirst(
+        Effect.callback<void>((resume) => {
+          if (!this.working) return resume(Effect.void)
+          this.onIdle = () => resume(Effect.void)
+        }),
+        exited
+      )
+    )
+    const truncate = Effect.suspend(() => {
+      const eventId = this.promptEvent
+      return !kept || eventId === undefined
+        ? Effect.void
+        : Effect.asVoid(call("truncate", () => session.rpc.history.truncate({ eventId })))
+    })
+    return Effect.suspend(() => this.working ? Effect.andThen(abort, truncate) : truncate).pipe(
+      // there is nothing left to stop
+      Effect.catchReason("CopilotError", "RuntimeExited", () => Effect.void),
+      Effect.orDie
+    )
+  }
+
+  partial(): Omit<AgentRun.Partial, "totalUsage"> {
+    const { spent, steps, text } = this.reply
+    return { text, usage: spent, steps }
+  }
+}
+
+/** Takes out of the session what came after the mark: runs that were saved by nobody. */
+const rewind = Effect.fnUntraced(function*({ call, session }: CopilotRuntime.OpenSession, mark: Mark) {
+  const events = yield* call("getEvents", () => session.getEvents())
+  const prompts = events.filter((event) => event.type === "user.message" && event.agentId === undefined)
+  const index = prompts.findIndex((event) => event.type === "user.message" && event.data.messageId === mark.promptId)
+  const next = index === -1 ? undefined : prompts[index + 1]
+  if (next !== undefined) yield* call("truncate", () => session.rpc.history.truncate({ eventId: next.id }))
+})
