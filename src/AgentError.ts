@@ -127,7 +127,9 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
   usage: AgentRun.Usage
 }) {
   override get message(): string {
-    const issues = this.issues.map(({ message, path }) => path.length === 0 ? message : `${message} at ${path.join(".")}`)
+    const issues = this.issues.map(({ message, path }) =>
+      path.length === 0 ? message : `${message} at ${path.join(".")}`
+    )
     return `The model gave no valid output: ${issues.join("; ")}`
   }
 }
@@ -136,7 +138,13 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
  * @category errors
  * @since 0.1.0
  */
-export type AgentErrorReason = InvalidPrompt | AfterRunFailed | LimitReached | DuplicateTool | DepthExceeded | InvalidOutput
+export type AgentErrorReason =
+  | InvalidPrompt
+  | AfterRunFailed
+  | LimitReached
+  | DuplicateTool
+  | DepthExceeded
+  | InvalidOutput
 
 /**
  * @category errors
