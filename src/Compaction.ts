@@ -292,7 +292,7 @@ const fromSummariser = <E, R>(
 
 /** The conversation as texts, each short enough to be summed up in one call. A message that alone is too long loses its middle. */
 const toPieces = Effect.fnUntraced(function*(messages: ReadonlyArray<Prompt.Message>, { count, maxTokens }: Request) {
-  const most = Math.max(1, Math.floor(maxTokens / 2))
+  const most = Math.max(1, Math.floor(maxTokens * 0.75))
   const tokens = yield* count(messages)
   const pieces: Array<string> = []
   let lines: Array<string> = []
@@ -312,6 +312,9 @@ const toPieces = Effect.fnUntraced(function*(messages: ReadonlyArray<Prompt.Mess
   if (lines.length > 0) pieces.push(lines.join("\n"))
   return pieces
 })
+
+// `NoInfer` that is not seen in the inferred type: the functions decide, not where their result is used
+type Own<T> = [T][T extends any ? 0 : never]
 
 // -----------------------------------------------------------------------------
 // Provider
@@ -337,7 +340,7 @@ export const make = <const Strategies extends ReadonlyArray<Strategy<any, any>>,
   readonly onCompacted?: ((compacted: Compacted) => Effect.Effect<unknown, never, R>) | undefined
 }): ContextProvider.ContextProvider<
   PromptTooLong | AiError.AiError | Error<Strategies[number]>,
-  LanguageModel.LanguageModel | Services<Strategies[number]> | R
+  LanguageModel.LanguageModel | Services<Strategies[number]> | Own<R>
 > => {
   type E = Error<Strategies[number]>
   type S = Services<Strategies[number]>

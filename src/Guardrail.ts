@@ -168,6 +168,9 @@ export const replace = <A>(value: A): Replace<A> => ({ _tag: "Replace", value })
  */
 export const refuse = (reason: string): Refuse => ({ _tag: "Refuse", reason })
 
+// `NoInfer` that is not seen in the inferred type: the functions decide, not where their result is used
+type Own<T> = [T][T extends any ? 0 : never]
+
 // -----------------------------------------------------------------------------
 // Input
 // -----------------------------------------------------------------------------
@@ -201,7 +204,7 @@ export interface Input {
 export const input = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip, E, R>
-): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   atModel(name, (request, next) =>
     isFirst(request)
       ? beside(next(request), Effect.flatMap(Effect.suspend(() => check(toInput(request))), orTrip(name, "input")))
@@ -223,7 +226,7 @@ export const input = <E = never, R = never>(
 export const inputBefore = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
-): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   atModel(name, (request, next) =>
     isFirst(request)
       ? Stream.unwrap(
@@ -334,7 +337,7 @@ export interface Output {
 export const output = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
-): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   fromPieces(name, () => new Sentences(), true, check)
 
 /**
@@ -347,7 +350,7 @@ export const output = <E = never, R = never>(
 export const outputWhole = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
-): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   fromPieces(name, () => new Whole(), false, check)
 
 const fromPieces = <E, R>(
@@ -355,7 +358,7 @@ const fromPieces = <E, R>(
   makePieces: () => Pieces,
   perBlock: boolean,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
-): Middleware.Middleware<GuardrailTripped | AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   atModel(name, (request, next) => {
     const { agent, session, steps } = request
     const checked = (text: string, before: string) =>
@@ -410,7 +413,7 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
       | undefined
     readonly after?: ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown>, EA, RA>) | undefined
   }
-): Middleware.Middleware<GuardrailTripped | EB | EA, RB | RA> => {
+): Middleware.Middleware<GuardrailTripped | Own<EB | EA>, Own<RB | RA>> => {
   const { after, before, tools } = options
   const pick = orTrip(name, "tool")
 

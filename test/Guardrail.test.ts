@@ -721,6 +721,11 @@ describe("Guardrail", () => {
       Guardrail.output("b", () => Effect.as(SessionStore.SessionStore, pass)),
       Guardrail.tool("c", { before: () => Effect.succeed(pass) })
     ] as const
+    const inline = Agent.make("agent", { middleware: [Guardrail.tool("c", { before: () => Effect.succeed(pass) })] })
+    expectTypeOf<Agent.Services<typeof inline>>().toEqualTypeOf<LanguageModel.LanguageModel>()
+    expectTypeOf<Agent.Error<typeof inline>>().toEqualTypeOf<
+      AiError.AiError | AgentError.AgentError | Guardrail.GuardrailTripped
+    >()
     const agent = Agent.make("agent", { middleware: guards })
     expectTypeOf(Agent.run(agent, input)).toEqualTypeOf<
       Effect.Effect<
