@@ -155,10 +155,16 @@ const isPlain = (call: CallOptions): boolean =>
 const toolsOf = (call: CallOptions): Tools =>
   call.toolkit === undefined || Effect.isEffect(call.toolkit) ? {} : call.toolkit.tools
 
-const hasApprovalResponse = (prompt: Prompt.Prompt): boolean =>
-  prompt.content.some((message) =>
-    message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
-  )
+const hasApprovalResponse = ({ content }: Prompt.Prompt): boolean => {
+  for (let i = 0; i < content.length; i++) {
+    const message = content[i]
+    if (message.role !== "tool") continue
+    for (let j = 0; j < message.content.length; j++) {
+      if (message.content[j].type === "tool-approval-response") return true
+    }
+  }
+  return false
+}
 
 const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { errors: "all" })
 

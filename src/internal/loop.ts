@@ -198,12 +198,19 @@ class Loop implements Lifecycle.Body {
   }
 
   private request(): Middleware.ModelRequest {
+    const { steps, transcriptFrom } = this
     const content = this.asked = this.messages.slice()
+    const count = steps.length
     return {
       agent: this.run.definition.name,
       session: this.run.session,
-      steps: this.steps.slice(),
-      transcript: content.slice(this.transcriptFrom),
+      // copied for the few that ask
+      get steps() {
+        return steps.slice(0, count)
+      },
+      get transcript() {
+        return content.slice(transcriptFrom)
+      },
       prompt: Prompt.fromMessages(content),
       toolkit: this.toolkit,
       toolChoice: this.finalAnswer === undefined ? "auto" : "none",

@@ -34,6 +34,7 @@ interface Block {
   readonly id: string
   readonly index: number
   text: string
+  pieces: Array<string>
   metadata: Response.ProviderMetadata
   ended: boolean
 }
@@ -103,10 +104,9 @@ export class StepBuilder {
   /** The text of the step so far. */
   text(): string {
     const blocks = this.blocks
-    if (blocks.length === 1 && blocks[0].type === "text") return blocks[0].text
     let text = ""
     for (const block of blocks) {
-      if (block.type === "text") text += block.text
+      if (block.type === "text") text += textOf(block)
     }
     return text
   }
@@ -117,17 +117,18 @@ export class StepBuilder {
    */
   content(): Array<Prompt.AssistantMessagePart> {
     for (const block of this.blocks) {
-      if (block.type === "text" && (block.ended || block.text.length > 0)) {
-        this.slots[block.index] = Parts.promptText(block.text, block.metadata)
+      const text = textOf(block)
+      if (block.type === "text" && (block.ended || text.length > 0)) {
+        this.slots[block.index] = Parts.promptText(text, block.metadata)
       } else if (block.type === "reasoning" && block.ended) {
-        this.slots[block.index] = Parts.promptReasoning(block.text, block.metadata)
+        this.slots[block.index] = Parts.promptReasoning(text, block.metadata)
       }
     }
     return this.slots.filter((part) => part !== undefined)
   }
 
   private start(type: Block["type"], id: string, metadata: Response.ProviderMetadata): Block {
-    const block: Block = { type, id, index: this.slots.length, text: "", metadata, ended: false }
+    const block: Block = { type, id, index: this.slots.length, text: "", pieces: [], metadata, ended: false }
     this.slots.push(undefined)
     this.blocks.push(block)
     return this.open = block
@@ -141,7 +142,7 @@ export class StepBuilder {
 
   private delta(type: Block["type"], part: Response.TextDeltaPart | Response.ReasoningDeltaPart): void {
     const block = this.find(type, part.id) ?? this.start(type, part.id, part.metadata)
-    block.text += part.delta
+    if (block.pieces.push(part.delta) === piecesAtOnce) textOf(block)
     block.metadata = merge(block.metadata, part.metadata)
   }
 
@@ -163,6 +164,17 @@ export class StepBuilder {
       calls.push({ id: part.id, name: part.name, params: part.params, executed: false, isFailure: false })
     }
   }
+}
+
+// A string that grows delta by delta keeps every delta and a node for each: twelve times the text, for words.
+const piecesAtOnce = 512
+
+const textOf = (block: Block): string => {
+  if (block.pieces.length > 0) {
+    block.text += block.pieces.length === 1 ? block.pieces[0] : block.pieces.join("")
+    block.pieces = []
+  }
+  return block.text
 }
 
 /** Merges metadata as `Prompt.fromResponseParts` does: by provider, then by key. Most parts have none. */
