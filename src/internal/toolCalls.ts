@@ -183,7 +183,7 @@ export class ToolCalls {
     this.pending = calls.length
     this.results = calls.map(() => undefined)
     runner.current = this
-    this.launch()
+    this.launch(undefined)
   }
 
   /** Takes what has come since the last time: also preliminary results and nested parts, in the order of their arrival. */
@@ -238,14 +238,18 @@ export class ToolCalls {
     }
   }
 
-  private launch(): void {
+  /**
+   * Calls that are started while the consumer waits begin after a yield: what they
+   * tell at once could end the run before it knows of their fibers.
+   */
+  private launch(begin: Effect.Effect<void> | undefined): void {
     const { concurrency } = this.runner
     while (this.next < this.calls.length && this.running.size < concurrency && this.failure === undefined) {
-      this.start(this.next++)
+      this.start(this.next++, begin)
     }
   }
 
-  private start(index: number): void {
+  private start(index: number, begin: Effect.Effect<void> | undefined): void {
     const call = this.calls[index]
     const prepared = this.runner.find(call.name)
     const { agent, session, startSpan } = this.runner.tools
@@ -265,9 +269,10 @@ export class ToolCalls {
     }
     this.executed++
     const span = startSpan?.(request)
-    const handling = Effect.suspend(() =>
+    const handler = Effect.suspend(() =>
       prepared.handler(request, (result) => this.preliminary(index, result), this.messages)
     )
+    const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
     const fiber = span === undefined
       ? prepared.fork(handling)
       : Effect.runForkWith(inSpan(prepared.context, span))(handling)
@@ -282,7 +287,7 @@ export class ToolCalls {
       this.running.delete(index)
       running.timer?.interruptUnsafe()
       this.ended(index, call, span, exit)
-      this.launch()
+      this.launch(Effect.yieldNow)
       this.signal()
     })
   }
@@ -303,7 +308,7 @@ export class ToolCalls {
       )
       running.span?.end({ _tag: "Result", result })
       this.settle(index, result)
-      this.launch()
+      this.launch(Effect.yieldNow)
       this.signal()
     })
     return timer

@@ -428,6 +428,29 @@ for (const [name, via] of constructors) {
     })
 
     describe("preliminary results", () => {
+      it.effect("one that makes the consumer leave while its call is started: the call is interrupted all the same", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const toolkit = tools("first", "second")
+          const fiber = yield* Agent.stream(Agent.make("agent", { toolkit }), { prompt: "hi" }).pipe(
+            Stream.takeUntil((part) => part.type === "tool-result" && part.name === "second"),
+            Stream.runDrain,
+            Effect.tap(() => Effect.sync(() => log.push("next statement"))),
+            Effect.provide(toolkit.toLayer({
+              first: () => Effect.delay(Effect.succeed("1"), "1 second"),
+              second: (_, { preliminary }) =>
+                Effect.andThen(preliminary("begun"), Effect.never).pipe(
+                  Effect.onInterrupt(() => Effect.sync(() => log.push("second interrupted")))
+                )
+            })),
+            Effect.provideService(ToolLoop.ToolConcurrency, 1),
+            Effect.forkChild
+          )
+          yield* TestClock.adjust("1 second")
+          yield* Fiber.join(fiber)
+          assert.deepStrictEqual(log, ["second interrupted", "next statement"])
+        }).pipe(Effect.provide(model(calls("first", "second")))))
+
       it.effect("stream through in order, and only the final one is kept", () =>
         Effect.gen(function*() {
           const toolkit = tools("work")
