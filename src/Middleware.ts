@@ -239,7 +239,9 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
  * @category references
  * @since 0.1.0
  */
-export const Inherited = Context.Reference<ReadonlyArray<Middleware>>("effect-agents/Middleware/Inherited", {
+export const Inherited = Context.Reference<
+  ReadonlyArray<Middleware<AiError.AiError, LanguageModel.LanguageModel>>
+>("effect-agents/Middleware/Inherited", {
   defaultValue: () => []
 })
 

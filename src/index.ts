@@ -24,6 +24,9 @@ export * as AgentTelemetry from "./AgentTelemetry.ts"
 export * as AgentTool from "./AgentTool.ts"
 
 /** @since 0.1.0 */
+export * as Budget from "./Budget.ts"
+
+/** @since 0.1.0 */
 export * as Compaction from "./Compaction.ts"
 
 /** @since 0.1.0 */

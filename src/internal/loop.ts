@@ -132,7 +132,8 @@ class Loop implements Lifecycle.Body {
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     this.toolkit = toolkit
-    const inherited = Context.get(context, Middleware.Inherited)
+    // what they need, every run has
+    const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]

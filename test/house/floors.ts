@@ -11,7 +11,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
   },
   { name: "engine", rooms: ["ToolLoop", "AgentTelemetry"] },
   { name: "agent", rooms: ["Agent"] },
-  { name: "made of the seams", rooms: ["SessionHistory", "Guardrail", "Compaction", "AgentTool"] }
+  { name: "made of the seams", rooms: ["SessionHistory", "Guardrail", "Compaction", "AgentTool", "Budget"] }
 ]
 
 /**
