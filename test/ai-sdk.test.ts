@@ -481,6 +481,18 @@ describe("AiSdk", () => {
         )
       }))
 
+    it.effect("comes in as few arrays as it can, not a part at a time", () =>
+      Effect.gen(function*() {
+        const deltas = Array.from({ length: 1000 }, (_, i) => ({ type: "text-delta", id: "1", delta: `${i} ` }))
+        const sizes: Array<number> = []
+        yield* LanguageModel.streamText({ prompt: "hi" }).pipe(
+          Stream.runForEachArray((parts) => Effect.sync(() => void sizes.push(parts.length))),
+          Effect.provide(AiSdk.layer(sdkModel([...deltas, finish()])))
+        )
+        assert.strictEqual(sizes.reduce((sum, size) => sum + size, 0), 1001)
+        assert.isBelow(sizes.length, 50)
+      }))
+
     it.effect("has no usage when the provider gives none", () =>
       Effect.gen(function*() {
         for (const usage of [undefined, null, {}, { inputTokens: null, outputTokens: 3 }]) {
