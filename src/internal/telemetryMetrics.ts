@@ -26,21 +26,41 @@ export type Attributes = Readonly<Record<string, string | undefined>>
  */
 export const record = (
   context: Context.Context<never>,
-  { boundaries, description, name, unit }: GenAi.Instrument,
+  instrument: GenAi.Instrument,
   attributes: Attributes,
   value: number | undefined | ReadonlyArray<number>
 ): void => {
   if (value === undefined) return
-  const all: Record<string, string> = { unit }
-  for (const key in attributes) {
-    const attribute = attributes[key]
-    if (attribute !== undefined) all[key] = attribute
-  }
-  const metric: Metric.Metric<number, unknown> = boundaries === undefined
-    ? Metric.counter(name, { description, attributes: all, incremental: true })
-    : Metric.histogram(name, { description, attributes: all, boundaries })
+  const metric = metricOf(instrument, attributes)
   if (typeof value === "number") return metric.updateUnsafe(value, context)
   for (const one of value) metric.updateUnsafe(one, context)
+}
+
+// Making a metric costs more than updating it, and there are few of them: models, tools and types of errors.
+const made = new Map<string, Metric.Metric<number, unknown>>()
+const madeAtMost = 1_024
+
+const metricOf = (
+  { boundaries, description, name, unit }: GenAi.Instrument,
+  attributes: Attributes
+): Metric.Metric<number, unknown> => {
+  let key = name
+  const all: Record<string, string> = { unit }
+  for (const name in attributes) {
+    const attribute = attributes[name]
+    if (attribute === undefined) continue
+    key += `\n${name}\n${attribute}`
+    all[name] = attribute
+  }
+  let metric = made.get(key)
+  if (metric === undefined) {
+    metric = boundaries === undefined
+      ? Metric.counter(name, { description, attributes: all, incremental: true })
+      : Metric.histogram(name, { description, attributes: all, boundaries })
+    if (made.size >= madeAtMost) made.clear()
+    made.set(key, metric)
+  }
+  return metric
 }
 
 /**

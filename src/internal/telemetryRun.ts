@@ -37,7 +37,7 @@ const { Attribute, Instruments, Operation } = GenAi
 
 /** Telemetry does not change a run: what it throws is dropped. */
 const quietly = (f: () => void): void => {
-  Effect.runSyncExit(Effect.sync(f))
+  Effect.runFork(Effect.sync(f))
 }
 
 class Timer {

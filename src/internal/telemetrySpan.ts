@@ -46,8 +46,9 @@ export const start = (
   attributes: Attributes
 ): Tracer.Span | undefined => {
   if (!Context.get(context, References.TracerEnabled)) return undefined
-  const exit = Effect.runSyncExitWith(context)(Effect.makeSpan(name, { kind, attributes: defined(attributes) }))
-  return Exit.isSuccess(exit) ? exit.value : undefined
+  const made = Effect.runForkWith(context)(Effect.makeSpan(name, { kind, attributes: defined(attributes) }))
+  const exit = made.pollUnsafe()
+  return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
 }
 
 /**
