@@ -17,9 +17,9 @@
  *
  * **The prefix.** Each strategy makes room down to `targetTokens`, and what it left is
  * shown again, message for message, until the budget is reached the next time: a
- * provider's prompt cache stays good between two compactions. Without `summarise` the
- * same holds from one run of a session to the next; a summary is written anew in
- * each run that needs one.
+ * provider's prompt cache stays good between two compactions. The same holds from one
+ * run of a session to the next, except with `summarise`, which writes a summary anew in
+ * each run that needs one: `summariseOnce` keeps them.
  *
  * **Counting.** Tokens are counted message by message: by the given `tokenizer`, else
  * by effect's `Tokenizer` if the run has one, else by an estimate (see `estimate`). The
@@ -68,8 +68,10 @@ import type * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Tokenizer from "effect/ai/Tokenizer"
+import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -110,7 +112,7 @@ export interface Request {
  * A way to make a conversation shorter: it returns fewer or shorter messages, or the
  * same array when it can do nothing.
  *
- * `replayed` says that it does the same for the same messages, at no cost: then a
+ * `replayed` says that it does the same for the same messages, at little cost: then a
  * conversation that is loaded again is compacted where it was when it was alive.
  *
  * @category models
@@ -221,6 +223,21 @@ export const collapseToolResults = (options?: { readonly keep?: number | undefin
 })
 
 /**
+ * How a summary is written.
+ *
+ * - `instructions`: what the model is told to do.
+ * - `reserveTokens`: how much room to leave for the summary; a quarter of the target
+ *   by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SummaryOptions {
+  readonly instructions?: string | undefined
+  readonly reserveTokens?: number | undefined
+}
+
+/**
  * Replaces the oldest exchanges by a summary that the model of the run writes.
  *
  * The summary is a user message: what a user or a tool has said never becomes an
@@ -228,27 +245,44 @@ export const collapseToolResults = (options?: { readonly keep?: number | undefin
  * summary that is older is summed up with the rest. When the model fails, the run
  * fails with its error.
  *
- * - `instructions`: what the model is told to do.
- * - `reserveTokens`: how much room to leave for the summary; a quarter of the target
- *   by default.
+ * @category strategies
+ * @since 0.1.0
+ */
+export const summarise = (options?: SummaryOptions): Strategy<AiError.AiError, LanguageModel.LanguageModel> =>
+  fromSummariser(options?.reserveTokens, false, byModel(options?.instructions ?? summaryInstructions))
+
+/**
+ * Like `summarise`, with its summaries kept in the `KeyValueStore`, under the digest of
+ * what they sum up: one is written once for a session, and shown again, word for word,
+ * in its later runs.
  *
  * @category strategies
  * @since 0.1.0
  */
-export const summarise = (options?: {
-  readonly instructions?: string | undefined
-  readonly reserveTokens?: number | undefined
-}): Strategy<AiError.AiError, LanguageModel.LanguageModel> =>
-  fromSummariser(options?.reserveTokens, (conversation, addUsage) =>
-    LanguageModel.generateText({
-      prompt: [
-        { role: "system", content: options?.instructions ?? summaryInstructions },
-        { role: "user", content: conversation }
-      ]
-    }).pipe(Effect.map((response) => {
-      addUsage(response.usage)
-      return response.text
-    })))
+export const summariseOnce = (
+  options?: SummaryOptions
+): Strategy<
+  AiError.AiError | KeyValueStore.KeyValueStoreError,
+  LanguageModel.LanguageModel | KeyValueStore.KeyValueStore
+> => {
+  const instructions = options?.instructions ?? summaryInstructions
+  const write = byModel(instructions)
+  return fromSummariser(
+    options?.reserveTokens,
+    true,
+    Effect.fnUntraced(function*(conversation: string, addUsage: Request["addUsage"]) {
+      const store = yield* KeyValueStore.KeyValueStore
+      const text = new TextEncoder().encode(`${instructions}\n\n${conversation}`)
+      const digest = Digest.Digest.use((digest) => digest.digestHex(Digest.sha256, text))
+      const key = `effect-agents.summary.${yield* Effect.provide(digest, Digest.layerWebCrypto)}`
+      const known = yield* store.get(key)
+      if (known !== undefined) return known
+      const summary = yield* write(conversation, addUsage)
+      yield* store.set(key, summary)
+      return summary
+    })
+  )
+}
 
 /**
  * Like `summarise`, with the summary that this function gives: of another model, of an
@@ -260,7 +294,15 @@ export const summarise = (options?: {
 export const summariseWith = <E, R>(
   summary: (conversation: string) => Effect.Effect<string, E, R>,
   options?: { readonly reserveTokens?: number | undefined }
-): Strategy<E, R> => fromSummariser(options?.reserveTokens, summary)
+): Strategy<E, R> => fromSummariser(options?.reserveTokens, false, summary)
+
+const byModel = (instructions: string) => (conversation: string, addUsage: Request["addUsage"]) =>
+  LanguageModel.generateText({
+    prompt: [{ role: "system", content: instructions }, { role: "user", content: conversation }]
+  }).pipe(Effect.map((response) => {
+    addUsage(response.usage)
+    return response.text
+  }))
 
 const summaryInstructions = "Sum up the conversation that follows, for an assistant that has to go on with it " +
   "without having seen it. Keep names, numbers, decisions, open questions, what tools have found, and what the user " +
@@ -268,10 +310,11 @@ const summaryInstructions = "Sum up the conversation that follows, for an assist
 
 const fromSummariser = <E, R>(
   reserveTokens: number | undefined,
+  replayed: boolean,
   summary: (conversation: string, addUsage: Request["addUsage"]) => Effect.Effect<string, E, R>
 ): Strategy<E, R> => ({
   name: "summarise",
-  replayed: false,
+  replayed,
   apply: Effect.fnUntraced(function*(request: Request) {
     const { count, generateId, messages, targetTokens } = request
     const tokens = yield* count(messages)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Context, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, IdGenerator, type LanguageModel, Prompt, Tokenizer, Tool, Toolkit } from "effect/ai"
+import { KeyValueStore } from "effect/persistence"
 import { expectTypeOf } from "vitest"
 import { outcome } from "../src/AgentRun.ts"
 import {
@@ -9,12 +10,12 @@ import {
   Compaction,
   type ContextProvider,
   Middleware,
-  Session,
   SessionHistory,
   SessionStore
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { exporters, spanNamed } from "./fixtures/telemetry.ts"
+import { tokenizer, total, words, wordsOf } from "./fixtures/words.ts"
 import { Boom, type Log, logged, showExit, showPrompt } from "./utils.ts"
 
 const { fail, finish, hang, layer: script, text, toolCalls, usage } = ScriptedModel
@@ -22,30 +23,6 @@ const { fail, finish, hang, layer: script, text, toolCalls, usage } = ScriptedMo
 const { collapseToolResults, dropOldest, summarise, summariseWith } = Compaction
 
 const overloaded = AiError.make({ module: "test", method: "test", reason: new AiError.RateLimitError({}) })
-
-/** A token is a word of a text or a result; a call is one. */
-const wordsOf = (message: Prompt.Message): number =>
-  typeof message.content === "string" ? words(message.content) : message.content.reduce((sum, part) => {
-    switch (part.type) {
-      case "text":
-        return sum + words(part.text)
-      case "tool-call":
-        return sum + 1
-      case "tool-result":
-        return sum + words(String(part.result))
-      default:
-        return sum
-    }
-  }, 0)
-
-const words = (text: string): number => text.split(/\s+/).filter((word) => word !== "").length
-
-const total = (messages: ReadonlyArray<Prompt.Message>): number =>
-  messages.reduce((sum, message) => sum + wordsOf(message), 0)
-
-const tokenizer = Tokenizer.make({
-  tokenize: (prompt) => Effect.succeed(Array.from(Array(total(prompt.content)).keys()))
-})
 
 const model = (...steps: ReadonlyArray<ScriptedModel.Step>) => Layer.merge(script(steps), SessionStore.layerMemory)
 
@@ -611,6 +588,80 @@ describe("Compaction", () => {
         assert.isBelow(words(given[0]!), 26)
       }))
 
+    it.effect("once: a summary is written once for a session, and its later runs show the same prefix", () =>
+      Effect.gen(function*() {
+        const reports: Array<ReadonlyArray<string>> = []
+        const agent = Agent.make("agent", {
+          providers: [
+            SessionHistory.provider,
+            Compaction.make({
+              maxTokens: 44,
+              targetTokens: 30,
+              strategies: [Compaction.summariseOnce({ instructions: "Sum up.", reserveTokens: 8 })],
+              tokenizer,
+              onCompacted: ({ strategies }) => Effect.sync(() => reports.push(strategies))
+            })
+          ]
+        })
+        for (let n = 0; n < 10; n++) {
+          yield* Agent.run(agent, { prompt: `q${n} ${"word ".repeat(8).trim()}`, session: "s" })
+        }
+        const all = yield* shown
+        const isSummary = (prompt: ReadonlyArray<string>) => prompt[0] === "system: Sum up."
+        const summaries = all.filter(isSummary)
+        assert.deepStrictEqual(
+          summaries.map((prompt) =>
+            prompt[1]!.slice("user: ".length).split("\n").map((line) => line.split(" word")[0])
+          ),
+          [
+            [
+              "user: q0",
+              "assistant: an answer",
+              "user: q1",
+              "assistant: an answer",
+              "user: q2",
+              "assistant: an answer"
+            ],
+            [
+              "Summary of the conversation so far:",
+              "",
+              "in short",
+              "user: q3",
+              "assistant: an answer",
+              "user: q4",
+              "assistant: an answer"
+            ],
+            [
+              "Summary of the conversation so far:",
+              "",
+              "in short",
+              "user: q5",
+              "assistant: an answer",
+              "user: q6",
+              "assistant: an answer"
+            ]
+          ]
+        )
+        const asked = all.filter((prompt) => !isSummary(prompt))
+        const cutAt = asked.flatMap((prompt, index) =>
+          index > 0 && !asked[index - 1]!.every((message, at) => message === prompt[at]) ? [index] : []
+        )
+        assert.deepStrictEqual(cutAt, [4, 6, 8])
+        // each run says what it shows less
+        assert.lengthOf(reports, 6)
+      }).pipe(Effect.provide([
+        model(
+          ...Array.from(
+            { length: 13 },
+            () =>
+              ScriptedModel.step(({ prompt }) =>
+                text(showPrompt(prompt)[0] === "system: Sum up." ? "in short" : "an answer")
+              )
+          )
+        ),
+        KeyValueStore.layerMemory
+      ])))
+
     it.effect("the run fails with the error of the summary, and with the model's", () =>
       Effect.gen(function*() {
         const agent = (strategy: Compaction.Strategy<Boom | AiError.AiError, LanguageModel.LanguageModel>) =>
@@ -640,176 +691,6 @@ describe("Compaction", () => {
         }
         assert.deepStrictEqual(yield* shown, Array(3).fill(["user: six", "assistant: seven eight", "user: nine ten"]))
       }).pipe(Effect.provide(model(text("a"), text("b"), text("c")))))
-  })
-
-  describe("from any transcript", () => {
-    /** A part of a conversation: `late` results come after the next user message, as those of approved calls do. */
-    const Unit = Schema.Struct({
-      kind: Schema.Literals(["system", "user", "say", "calls", "late", "unanswered", "approval"]),
-      size: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 12 })),
-      calls: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
-      sameId: Schema.Boolean
-    })
-
-    const toMessages = (units: ReadonlyArray<typeof Unit.Type>): ReadonlyArray<Prompt.Message> => {
-      const messages: Array<Prompt.MessageEncoded> = []
-      let late: Array<Prompt.ToolMessagePartEncoded> = []
-      units.forEach(({ calls, kind, sameId, size }, index) => {
-        const content = `${index} ${"word ".repeat(size).trim()}`
-        if (kind === "system" || kind === "user") {
-          messages.push({ role: kind, content })
-          if (kind === "user" && late.length > 0) {
-            messages.push({ role: "tool", content: late })
-            late = []
-          }
-          return
-        }
-        if (kind === "say") return void messages.push({ role: "assistant", content })
-        const ids = Array.from({ length: calls }, (_, n) => sameId ? `c${n}` : `c${index}-${n}`)
-        messages.push({
-          role: "assistant",
-          content: ids.flatMap((id): Array<Prompt.AssistantMessagePartEncoded> => [
-            { type: "tool-call", id, name: "read", params: { n: 1 }, providerExecuted: false },
-            ...(kind === "approval"
-              ? [{ type: "tool-approval-request" as const, approvalId: `ok ${id}`, toolCallId: id }]
-              : [])
-          ])
-        })
-        const results = ids.map((id): Prompt.ToolMessagePartEncoded => ({
-          type: "tool-result",
-          id,
-          name: "read",
-          result: content,
-          isFailure: false
-        }))
-        if (kind === "calls") messages.push({ role: "tool", content: results })
-        if (kind === "late") late.push(...results)
-        if (kind === "approval") {
-          late.push(
-            ...ids.map((id) => ({ type: "tool-approval-response" as const, approvalId: `ok ${id}`, approved: true })),
-            ...results
-          )
-        }
-      })
-      const prompt = Prompt.make(messages).content
-      return Session.close(
-        prompt.some(({ role }) => role !== "system") ? prompt : [...prompt, ...Prompt.make("hi").content]
-      )
-    }
-
-    const partsOf = (message: Prompt.Message): ReadonlyArray<Prompt.Part> =>
-      typeof message.content === "string" ? [] : message.content
-
-    const isMade = (message: Prompt.Message): boolean => "effect-agents" in message.options
-
-    const isNote = (part: Prompt.Part): boolean =>
-      part.type === "tool-result" && String(part.result).startsWith("[removed")
-
-    /** Whether each answer comes after what it answers, and each call has its result. */
-    const isClosed = (messages: ReadonlyArray<Prompt.Message>): boolean => {
-      const asked = new Set<string>()
-      const good = messages.every((message) =>
-        partsOf(message).every((part) => {
-          if (part.type === "tool-call") asked.add(part.id)
-          if (part.type === "tool-approval-request") asked.add(part.approvalId)
-          if (part.type === "tool-approval-response") return asked.has(part.approvalId)
-          return part.type !== "tool-result" || asked.has(part.id)
-        })
-      )
-      return good && Session.close(messages) === messages
-    }
-
-    /** From the last place on at which a conversation can be cut: found by trying all. */
-    const shortest = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
-      for (let cut = messages.length - 1; cut > 0; cut--) {
-        if (messages[cut]!.role !== "user") continue
-        const [before, after] = [messages.slice(0, cut), messages.slice(cut)]
-        const answers = (list: ReadonlyArray<Prompt.Message>) =>
-          list.flatMap(partsOf).filter((part) => part.type === "tool-result" || part.type === "tool-approval-response")
-            .length
-        // the calls before the cut are answered before it, those after it after it
-        const open = before.flatMap(partsOf).filter((part) =>
-          part.type === "tool-call" || part.type === "tool-approval-request"
-        )
-        if (open.length === answers(before) && isClosed(before) && isClosed(after)) {
-          return [...before.filter(({ role }) => role === "system"), ...after]
-        }
-      }
-      return messages
-    }
-
-    const check = (
-      name: string,
-      strategies: ReadonlyArray<Compaction.Strategy>,
-      least: (messages: ReadonlyArray<Prompt.Message>) => number
-    ) =>
-      it.effect.prop(name, {
-        units: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 1, maxLength: 14 }),
-        maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 5, maximum: 120 }))
-      }, ({ maxTokens, units }) =>
-        Effect.gen(function*() {
-          const whole = toMessages(units)
-          const agent = Agent.make("agent", { providers: [Compaction.make({ maxTokens, strategies, tokenizer })] })
-          const exit = yield* Effect.exit(Agent.run(agent, { prompt: Prompt.fromMessages(whole) }))
-          if (Exit.isFailure(exit)) {
-            assert.strictEqual(showExit(exit), "Failed Fail PromptTooLong after \"\"")
-            assert.isAbove(least(whole), maxTokens)
-            return
-          }
-          const seen = (yield* prompts)[0]!.content
-          if (total(whole) <= maxTokens) return assert.deepStrictEqual(seen, whole)
-
-          assert.isAtMost(total(seen), maxTokens)
-          assert.isTrue(isClosed(seen))
-          const systems = (messages: ReadonlyArray<Prompt.Message>) => messages.filter(({ role }) => role === "system")
-          assert.deepStrictEqual(systems(seen), systems(whole))
-          // the rest is the end of the conversation, in its order, but for results that are only mentioned
-          const talk = seen.filter((message) =>
-            message.role !== "system" && !(message.role === "user" && isMade(message))
-          )
-          const end = whole.filter(({ role }) => role !== "system").slice(-talk.length)
-          assert.deepStrictEqual(
-            talk.map(partsOf).map((parts) => parts.filter((part) => !isNote(part))),
-            end.map(partsOf).map((parts, index) => parts.filter((_, at) => !isNote(partsOf(talk[index]!)[at]!)))
-          )
-          assert.deepStrictEqual(talk.map(({ role }) => role), end.map(({ role }) => role))
-          // with the newest user message and all after it
-          const newest = whole.findLastIndex(({ role }) => role === "user")
-          assert.isAtLeast(
-            talk.length,
-            newest === -1 ? 1 : whole.slice(newest).filter(({ role }) => role !== "system").length
-          )
-          // and it begins as a conversation does, if anything went
-          const first = seen.find(({ role }) => role !== "system")
-          assert.isTrue(talk.length === whole.length - systems(whole).length || first?.role === "user")
-        }).pipe(Effect.provide(model(text("ok")))), { arbitrary: { runs: 300 } })
-
-    const fewest = (messages: ReadonlyArray<Prompt.Message>) => total(shortest(messages))
-
-    const collapsed = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
-      const unread = messages.findLastIndex(({ role }) => role === "assistant")
-      return messages.map((message, index) =>
-        message.role !== "tool" || index > unread ? message : Prompt.toolMessage({
-          content: message.content.map((part) =>
-            part.type === "tool-result" && words(String(part.result)) > 12
-              ? { ...part, result: "word ".repeat(12) }
-              : part
-          )
-        })
-      )
-    }
-
-    check("dropping the oldest gives a valid prompt within the budget, or the error", [dropOldest], fewest)
-    check(
-      "so does collapsing results before",
-      [collapseToolResults({ keep: 0 }), dropOldest],
-      (messages) => total(collapsed(shortest(messages)))
-    )
-    check(
-      "so does a summary before",
-      [summariseWith(() => Effect.succeed("in short")), collapseToolResults({ keep: 1 }), dropOldest],
-      (messages) => total(collapsed(shortest(messages)))
-    )
   })
 
   describe("estimate", () => {

@@ -1,0 +1,186 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Effect, Exit, Schema } from "effect"
+import { Prompt } from "effect/ai"
+import { Agent, Compaction, Session } from "../src/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { tokenizer, total, words } from "./fixtures/words.ts"
+import { showExit } from "./utils.ts"
+
+const { collapseToolResults, dropOldest, summariseWith } = Compaction
+
+const prompts = Effect.flatMap(
+  ScriptedModel.ScriptedModel,
+  (script) => Effect.map(script.requests, (requests) => requests.map(({ prompt }) => prompt))
+)
+
+describe("Compaction", () => {
+  describe("from any transcript", () => {
+    /** A part of a conversation: `late` results come after the next user message, as those of approved calls do. */
+    const Unit = Schema.Struct({
+      kind: Schema.Literals(["system", "user", "say", "calls", "late", "unanswered", "approval"]),
+      size: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 12 })),
+      calls: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 })),
+      sameId: Schema.Boolean
+    })
+
+    const toMessages = (units: ReadonlyArray<typeof Unit.Type>): ReadonlyArray<Prompt.Message> => {
+      const messages: Array<Prompt.MessageEncoded> = []
+      let late: Array<Prompt.ToolMessagePartEncoded> = []
+      units.forEach(({ calls, kind, sameId, size }, index) => {
+        const content = `${index} ${"word ".repeat(size).trim()}`
+        if (kind === "system" || kind === "user") {
+          messages.push({ role: kind, content })
+          if (kind === "user" && late.length > 0) {
+            messages.push({ role: "tool", content: late })
+            late = []
+          }
+          return
+        }
+        if (kind === "say") return void messages.push({ role: "assistant", content })
+        const ids = Array.from({ length: calls }, (_, n) => sameId ? `c${n}` : `c${index}-${n}`)
+        messages.push({
+          role: "assistant",
+          content: ids.flatMap((id): Array<Prompt.AssistantMessagePartEncoded> => [
+            { type: "tool-call", id, name: "read", params: { n: 1 }, providerExecuted: false },
+            ...(kind === "approval"
+              ? [{ type: "tool-approval-request" as const, approvalId: `ok ${id}`, toolCallId: id }]
+              : [])
+          ])
+        })
+        const results = ids.map((id): Prompt.ToolMessagePartEncoded => ({
+          type: "tool-result",
+          id,
+          name: "read",
+          result: content,
+          isFailure: false
+        }))
+        if (kind === "calls") messages.push({ role: "tool", content: results })
+        if (kind === "late") late.push(...results)
+        if (kind === "approval") {
+          late.push(
+            ...ids.map((id) => ({ type: "tool-approval-response" as const, approvalId: `ok ${id}`, approved: true })),
+            ...results
+          )
+        }
+      })
+      const prompt = Prompt.make(messages).content
+      return Session.close(
+        prompt.some(({ role }) => role !== "system") ? prompt : [...prompt, ...Prompt.make("hi").content]
+      )
+    }
+
+    const partsOf = (message: Prompt.Message): ReadonlyArray<Prompt.Part> =>
+      typeof message.content === "string" ? [] : message.content
+
+    const isMade = (message: Prompt.Message): boolean => "effect-agents" in message.options
+
+    const isNote = (part: Prompt.Part): boolean =>
+      part.type === "tool-result" && String(part.result).startsWith("[removed")
+
+    /** Whether each answer comes after what it answers, and each call has its result. */
+    const isClosed = (messages: ReadonlyArray<Prompt.Message>): boolean => {
+      const asked = new Set<string>()
+      const good = messages.every((message) =>
+        partsOf(message).every((part) => {
+          if (part.type === "tool-call") asked.add(part.id)
+          if (part.type === "tool-approval-request") asked.add(part.approvalId)
+          if (part.type === "tool-approval-response") return asked.has(part.approvalId)
+          return part.type !== "tool-result" || asked.has(part.id)
+        })
+      )
+      return good && Session.close(messages) === messages
+    }
+
+    /** From the last place on at which a conversation can be cut: found by trying all. */
+    const shortest = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+      for (let cut = messages.length - 1; cut > 0; cut--) {
+        if (messages[cut]!.role !== "user") continue
+        const [before, after] = [messages.slice(0, cut), messages.slice(cut)]
+        const answers = (list: ReadonlyArray<Prompt.Message>) =>
+          list.flatMap(partsOf).filter((part) => part.type === "tool-result" || part.type === "tool-approval-response")
+            .length
+        // the calls before the cut are answered before it, those after it after it
+        const open = before.flatMap(partsOf).filter((part) =>
+          part.type === "tool-call" || part.type === "tool-approval-request"
+        )
+        if (open.length === answers(before) && isClosed(before) && isClosed(after)) {
+          return [...before.filter(({ role }) => role === "system"), ...after]
+        }
+      }
+      return messages
+    }
+
+    const check = (
+      name: string,
+      strategies: ReadonlyArray<Compaction.Strategy>,
+      least: (messages: ReadonlyArray<Prompt.Message>) => number
+    ) =>
+      it.effect.prop(name, {
+        units: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 1, maxLength: 14 }),
+        maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 5, maximum: 120 }))
+      }, ({ maxTokens, units }) =>
+        Effect.gen(function*() {
+          const whole = toMessages(units)
+          const agent = Agent.make("agent", { providers: [Compaction.make({ maxTokens, strategies, tokenizer })] })
+          const exit = yield* Effect.exit(Agent.run(agent, { prompt: Prompt.fromMessages(whole) }))
+          if (Exit.isFailure(exit)) {
+            assert.strictEqual(showExit(exit), "Failed Fail PromptTooLong after \"\"")
+            assert.isAbove(least(whole), maxTokens)
+            return
+          }
+          const seen = (yield* prompts)[0]!.content
+          if (total(whole) <= maxTokens) return assert.deepStrictEqual(seen, whole)
+
+          assert.isAtMost(total(seen), maxTokens)
+          assert.isTrue(isClosed(seen))
+          const systems = (messages: ReadonlyArray<Prompt.Message>) => messages.filter(({ role }) => role === "system")
+          assert.deepStrictEqual(systems(seen), systems(whole))
+          // the rest is the end of the conversation, in its order, but for results that are only mentioned
+          const talk = seen.filter((message) =>
+            message.role !== "system" && !(message.role === "user" && isMade(message))
+          )
+          const end = whole.filter(({ role }) => role !== "system").slice(-talk.length)
+          assert.deepStrictEqual(
+            talk.map(partsOf).map((parts) => parts.filter((part) => !isNote(part))),
+            end.map(partsOf).map((parts, index) => parts.filter((_, at) => !isNote(partsOf(talk[index]!)[at]!)))
+          )
+          assert.deepStrictEqual(talk.map(({ role }) => role), end.map(({ role }) => role))
+          // with the newest user message and all after it
+          const newest = whole.findLastIndex(({ role }) => role === "user")
+          assert.isAtLeast(
+            talk.length,
+            newest === -1 ? 1 : whole.slice(newest).filter(({ role }) => role !== "system").length
+          )
+          // and it begins as a conversation does, if anything went
+          const first = seen.find(({ role }) => role !== "system")
+          assert.isTrue(talk.length === whole.length - systems(whole).length || first?.role === "user")
+        }).pipe(Effect.provide(ScriptedModel.layer([ScriptedModel.text("ok")]))), { arbitrary: { runs: 300 } })
+
+    const fewest = (messages: ReadonlyArray<Prompt.Message>) => total(shortest(messages))
+
+    const collapsed = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+      const unread = messages.findLastIndex(({ role }) => role === "assistant")
+      return messages.map((message, index) =>
+        message.role !== "tool" || index > unread ? message : Prompt.toolMessage({
+          content: message.content.map((part) =>
+            part.type === "tool-result" && words(String(part.result)) > 12
+              ? { ...part, result: "word ".repeat(12) }
+              : part
+          )
+        })
+      )
+    }
+
+    check("dropping the oldest gives a valid prompt within the budget, or the error", [dropOldest], fewest)
+    check(
+      "so does collapsing results before",
+      [collapseToolResults({ keep: 0 }), dropOldest],
+      (messages) => total(collapsed(shortest(messages)))
+    )
+    check(
+      "so does a summary before",
+      [summariseWith(() => Effect.succeed("in short")), collapseToolResults({ keep: 1 }), dropOldest],
+      (messages) => total(collapsed(shortest(messages)))
+    )
+  })
+})
