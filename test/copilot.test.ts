@@ -1,19 +1,45 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Stream } from "effect"
-import { Agent } from "../src/index.ts"
+import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Prompt, Tool, Toolkit } from "effect/ai"
+import { Agent, AgentRun, ContextProvider, Middleware, SessionHistory, SessionStore } from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
+import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
 import * as Copilot from "./fixtures/copilot.ts"
-import { types } from "./utils.ts"
+import { Boom, collectAll, hanging, type Log, logged, showCause, showExit, showPrompt, types } from "./utils.ts"
+
+/** The usage of an answer in words. */
+const answerUsage = {
+  inputTokens: { uncached: 8, total: 10, cacheRead: 2, cacheWrite: 0 },
+  outputTokens: { total: 5, text: 4, reasoning: 1 }
+}
+
+/** The usage of calls of tools. */
+const callsUsage = {
+  inputTokens: { uncached: 18, total: 20, cacheRead: 2, cacheWrite: 0 },
+  outputTokens: { total: 7, text: 6, reasoning: 1 }
+}
+
+/** What the runtime puts before a prompt. */
+const withoutDate = (content: unknown): string =>
+  String(content).replace(/<current_datetime>.*<\/current_datetime>\s*/, "")
+
+/** The conversation of a request, without the system message. */
+const conversation = ({ body }: Copilot.Request): Array<string> =>
+  body.messages.filter(({ role }) => role !== "system").map(({ content, role }) => `${role}: ${withoutDate(content)}`)
+
+const systemOf = ({ body }: Copilot.Request): string =>
+  String(body.messages.find(({ role }) => role === "system")?.content)
+
+const base = (server: Copilot.ModelServer) => ({ model: "test-model", provider: Copilot.providerAt(server.url) })
+
+const exact: CopilotAgent.Settings = { systemMessage: { mode: "replace", content: "You are exact." } }
 
 layer(Copilot.runtime)("CopilotAgent", (it) => {
-  describe("make", () => {
-    it.effect("streams the parts of an answer, and ends with its result", () =>
+  describe("the parts of a run", () => {
+    it.effect("are those of every agent, and the result is whole", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("Hello", " world"))
-        const agent = CopilotAgent.make("copilot", {
-          model: "test-model",
-          provider: Copilot.providerAt(server.url)
-        })
+        const agent = CopilotAgent.make("copilot", base(server))
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Who is there?" }))
         assert.deepStrictEqual(types(parts), [
           "run-start",
@@ -26,6 +52,585 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           "step-end",
           "run-end"
         ])
+        const end = parts[parts.length - 1]
+        assert.isTrue(end.type === "run-end")
+        const { agent: name, session, steps, stopReason, text, totalUsage, transcript, usage } =
+          (end as AgentRun.RunEnd).result
+        const step = { index: 0, text: "Hello world", finishReason: "stop", toolCalls: [], usage: answerUsage } as const
+        assert.deepStrictEqual({ agent: name, session, text, usage, totalUsage, steps, stopReason }, {
+          agent: "copilot",
+          session: undefined,
+          text: "Hello world",
+          usage: answerUsage,
+          totalUsage: answerUsage,
+          steps: [step],
+          stopReason: "stop"
+        })
+        assert.deepStrictEqual(showPrompt(transcript), ["user: Who is there?", "assistant: Hello world"])
+        assert.deepStrictEqual(
+          server.requests.map(({ authorization, body, url }) => [url, body.model, authorization]),
+          [
+            ["/v1/chat/completions", "test-model", "Bearer canary-key"]
+          ]
+        )
+      }))
+
+    it.effect("have the model's reasoning before its text", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.reasoned(["Let me", " think"], "Yes"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Well?" }))
+        assert.deepStrictEqual(
+          parts.flatMap((part) => "delta" in part ? `${part.type} ${part.delta}` : part.type),
+          [
+            "run-start",
+            "step-start",
+            "reasoning-start",
+            "reasoning-delta Let me",
+            "reasoning-delta  think",
+            "reasoning-end",
+            "text-start",
+            "text-delta Yes",
+            "text-end",
+            "finish",
+            "step-end",
+            "run-end"
+          ]
+        )
+      }))
+
+    it.effect("run and stream give the same result", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("same"), Copilot.text("same"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        const run = yield* Agent.run(agent, { prompt: "hi" })
+        const folded = yield* AgentRun.fold(Agent.stream(agent, { prompt: "hi" }))
+        assert.deepStrictEqual(run, folded)
+      }))
+
+    it.effect("stop for the reason that the model gave", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.stopped("content_filter", "I"))
+        const result = yield* Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi" })
+        assert.deepStrictEqual([result.stopReason, result.text], ["content-filter", "I"])
+      }))
+
+    it.effect("of two runs at once stay apart, in one process", () =>
+      Effect.gen(function*() {
+        const first = yield* Copilot.modelServer(Copilot.text("one"))
+        const second = yield* Copilot.modelServer(Copilot.text("two"))
+        const runs = yield* Effect.forEach(
+          [first, second],
+          (server) => Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi" }),
+          { concurrency: 2 }
+        )
+        assert.deepStrictEqual(runs.map(({ text }) => text), ["one", "two"])
+      }))
+  })
+
+  describe("what the model is told", () => {
+    it.effect("instructions of the agent, its providers and the prompt, after those of the settings", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        const provider = ContextProvider.make("profile", {
+          beforeRun: () =>
+            Effect.succeed({
+              instructions: "The user is Ada.",
+              messages: [Prompt.userMessage({ content: [Prompt.textPart({ text: "I like tea." })] })]
+            })
+        })
+        const agent = CopilotAgent.make("copilot", {
+          ...base(server),
+          instructions: "Be brief.",
+          settings: exact,
+          providers: [provider]
+        })
+        yield* Agent.run(agent, {
+          prompt: [{ role: "system", content: "Today is Monday." }, { role: "user", content: "What do I like?" }]
+        })
+        const [request] = server.requests
+        assert.strictEqual(
+          systemOf(request),
+          "You are exact.\n\nBe brief.\n\nThe user is Ada.\n\nToday is Monday."
+        )
+        assert.deepStrictEqual(conversation(request), [
+          "user: <conversation>\nuser: I like tea.\n</conversation>\n\nWhat do I like?"
+        ])
+      }))
+
+    it.effect("files of the prompt", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        yield* Agent.run(CopilotAgent.make("copilot", base(server)), {
+          prompt: [{
+            role: "user",
+            content: [
+              { type: "text", text: "Read this." },
+              {
+                type: "file",
+                mediaType: "text/plain",
+                fileName: "note.txt",
+                data: new TextEncoder().encode("canary in a file")
+              }
+            ]
+          }]
+        })
+        assert.include(JSON.stringify(server.requests[0].body.messages), "canary in a file")
+      }))
+
+    it.effect("nothing, when there is no message to send", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer()
+        const exit = yield* Effect.exit(
+          Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: [{ role: "system", content: "x" }] })
+        )
+        assert.strictEqual(showExit(exit), "Failed Fail AgentError.InvalidPrompt after \"\"")
+        assert.lengthOf(server.requests, 0)
+      }))
+  })
+
+  describe("the tools of the agent", () => {
+    const Weather = Tool.make("get_weather", {
+      description: "The weather of a city",
+      parameters: Schema.Struct({ city: Schema.String }),
+      success: Schema.Struct({ sky: Schema.String }),
+      failure: Boom,
+      failureMode: "return"
+    })
+    const Strict = Tool.make("strict", { success: Schema.String, failure: Boom })
+    const toolkit = Toolkit.make(Weather, Strict)
+    const handlers = (options: { readonly strict?: Effect.Effect<string, Boom> } = {}) =>
+      toolkit.toLayer({
+        get_weather: ({ city }, context) =>
+          city === "Atlantis"
+            ? Effect.fail(new Boom({ of: city }))
+            : Effect.as(context.preliminary({ sky: "looking" }), { sky: `clear over ${city}` }),
+        strict: () => options.strict ?? Effect.succeed("done")
+      })
+
+    const toolResults = ({ body }: Copilot.Request) =>
+      body.messages.filter(({ role }) => role === "tool").map((message) =>
+        `${message.tool_call_id}: ${message.content}`
+      )
+
+    it.effect("are offered, run by our rules, and answered in call order", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(
+          Copilot.calls(
+            ["a", "get_weather", { city: "Oslo" }],
+            ["b", "get_weather", { city: 7 }],
+            ["c", "get_weather", { city: "Atlantis" }]
+          ),
+          Copilot.text("It is clear")
+        )
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Weather?" })).pipe(
+          Effect.provide(handlers())
+        )
+        assert.deepStrictEqual(types(parts), [
+          "run-start",
+          "step-start",
+          ...["a", "b", "c"].flatMap(() => ["tool-params-start", "tool-params-delta"]),
+          ...["a", "b", "c"].flatMap(() => ["tool-params-end", "tool-call"]),
+          "finish",
+          "tool-result",
+          "tool-result",
+          "tool-result",
+          "tool-result",
+          "step-end",
+          "step-start",
+          "text-start",
+          "text-delta",
+          "text-end",
+          "finish",
+          "step-end",
+          "run-end"
+        ])
+        const results = parts.flatMap((part) => part.type === "tool-result" ? [part] : [])
+        assert.deepStrictEqual(
+          results.map(({ id, isFailure, preliminary }) => [id, preliminary, isFailure]).sort(),
+          [["a", false, false], ["a", true, false], ["b", false, true], ["c", false, true]]
+        )
+        const [first, second] = server.requests
+        assert.deepStrictEqual(first.body.tools?.map(({ function: { name } }) => name), ["get_weather", "strict"])
+        assert.deepStrictEqual(first.body.tools?.[0].function.parameters, Tool.getJsonSchema(Weather))
+        const [a, b, c] = toolResults(second)
+        assert.deepStrictEqual([a, c], [
+          `a: {"sky":"clear over Oslo"}`,
+          `c: {"_tag":"Boom","of":"Atlantis"}`
+        ])
+        assert.match(b, /^b: .*get_weather/)
+        const { result } = parts[parts.length - 1] as AgentRun.RunEnd
+        assert.deepStrictEqual(result.steps[0], {
+          index: 0,
+          text: "",
+          finishReason: "tool-calls",
+          usage: callsUsage,
+          toolCalls: [
+            { id: "a", name: "get_weather", params: { city: "Oslo" }, executed: true, isFailure: false },
+            { id: "b", name: "get_weather", params: { city: 7 }, executed: false, isFailure: true },
+            { id: "c", name: "get_weather", params: { city: "Atlantis" }, executed: true, isFailure: true }
+          ]
+        })
+        assert.deepStrictEqual(result.usage, AgentRun.addUsage(callsUsage, answerUsage))
+        assert.deepStrictEqual(
+          result.transcript.content.map(({ role }) => role),
+          ["user", "assistant", "tool", "assistant"]
+        )
+      }))
+
+    it.effect("that do not exist are the runtime's to answer", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.calls(["a", "nope", {}]), Copilot.text("Sorry"))
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const result = yield* Effect.provide(Agent.run(agent, { prompt: "go" }), handlers())
+        assert.deepStrictEqual(result.steps[0].toolCalls, [
+          { id: "a", name: "nope", params: {}, executed: false, isFailure: true }
+        ])
+        assert.include(toolResults(server.requests[1])[0], "does not exist")
+      }))
+
+    it.effect("whose failure mode is `error` fail the run with their own error, and the model is not asked again", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit, providers: [logged("p", log)] })
+        const failed = yield* Agent.run(agent, { prompt: "go" }).pipe(
+          Effect.provide(handlers({ strict: Effect.fail(new Boom({ of: "strict" })) })),
+          Effect.catchTag("Boom", ({ of }) => Effect.succeed(of))
+        )
+        assert.strictEqual(failed, "strict")
+        assert.deepStrictEqual(log, ["p before", "p end: Failed Fail Boom(strict) after \"\""])
+        assert.lengthOf(server.requests, 1)
+      }))
+
+    it.effect("that die fail the run", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const exit = yield* Effect.exit(
+          Effect.provide(Agent.run(agent, { prompt: "go" }), handlers({ strict: Effect.die(new Error("broken")) }))
+        )
+        assert.strictEqual(showExit(exit), "Failed Die broken after \"\"")
+      }))
+
+    it.effect("are interrupted with the run, before the consumer goes on", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const running = yield* Deferred.make<void>()
+        const strict = Effect.andThen(Deferred.succeed(running, undefined), hanging("strict", log))
+        const fiber = yield* Effect.forkChild(
+          Effect.provide(Agent.run(agent, { prompt: "go" }), handlers({ strict }))
+        )
+        yield* Deferred.await(running)
+        yield* Fiber.interrupt(fiber)
+        log.push("next statement")
+        assert.deepStrictEqual(log, ["strict runs", "strict interrupted", "next statement"])
+        assert.lengthOf(server.requests, 1)
+      }))
+
+    it.effect("are reached through the middleware of the tool place, in the agent and put around it", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const noting = (name: string) =>
+          Middleware.make(name, {
+            tool: (request, next) => {
+              log.push(`${name} ${request.name} ${JSON.stringify(request.params)}`)
+              return next(request)
+            }
+          })
+        const server = yield* Copilot.modelServer(
+          Copilot.calls(["a", "get_weather", { city: "Oslo" }]),
+          Copilot.text("ok")
+        )
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit, middleware: [noting("inner")] }).pipe(
+          Agent.withMiddleware(noting("outer"))
+        )
+        const { text } = yield* Effect.provide(Agent.run(agent, { prompt: "go" }), handlers())
+        assert.strictEqual(text, "ok")
+        assert.deepStrictEqual(log, [
+          `outer get_weather {"city":"Oslo"}`,
+          `inner get_weather {"city":"Oslo"}`
+        ])
+      }))
+
+    it.effect("of a provider stand beside those of the agent, and must have other names", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        const Extra = Toolkit.make(Tool.make("extra", { success: Schema.String }))
+        const providing = <T extends Record<string, Tool.Any>>(kit: Toolkit.Toolkit<T>, handlers: any) =>
+          ContextProvider.make("extra", {
+            beforeRun: () => Effect.map(Effect.provide(kit, kit.toLayer(handlers)), (toolkit) => ({ toolkit }))
+          })
+        const agent = (provider: ContextProvider.ContextProvider<any, any>) =>
+          CopilotAgent.make("copilot", { ...base(server), toolkit, providers: [provider] })
+        const run = (provider: ContextProvider.ContextProvider<any, any>) =>
+          Effect.exit(Effect.provide(Agent.run(agent(provider), { prompt: "go" }), handlers())) as Effect.Effect<
+            Exit.Exit<AgentRun.Result, unknown>,
+            never,
+            CopilotRuntime.CopilotRuntime
+          >
+        assert.strictEqual(
+          showExit(yield* run(providing(Extra, { extra: () => Effect.succeed("x") }))),
+          "Completed \"ok\""
+        )
+        assert.deepStrictEqual(
+          server.requests[0].body.tools?.map(({ function: { name } }) => name),
+          ["get_weather", "strict", "extra"]
+        )
+        assert.strictEqual(
+          showExit(yield* run(providing(toolkit, {}))),
+          "Failed Fail AgentError.DuplicateTool(extra) after \"\""
+        )
+        assert.lengthOf(server.requests, 1)
+      }))
+  })
+
+  describe("the tools of the runtime", () => {
+    const shell = Copilot.calls(["a", "bash", {
+      command: "echo canary > made.txt && echo made",
+      description: "make it"
+    }])
+    const settings: CopilotAgent.Settings = { availableTools: ["builtin:bash"] }
+
+    it.effect("may do nothing that needs a permission, unless the agent says so", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(shell, Copilot.text("No"))
+        const agent = CopilotAgent.make("copilot", { ...base(server), settings })
+        const { parts } = yield* collectAll(Agent.stream(agent, { prompt: "go" }))
+        const result = parts.find((part) => part.type === "tool-result")
+        assert.deepStrictEqual(
+          result?.type === "tool-result" && [result.providerExecuted, result.isFailure, result.encodedResult],
+          [true, true, "The user rejected this tool call. User feedback: This agent does not permit it"]
+        )
+        assert.include(String(server.requests[1].body.messages.at(-1)?.content), "This agent does not permit it")
+      }))
+
+    it.effect("are permitted by a handler with services and errors of its own", () =>
+      Effect.gen(function*() {
+        const asked: Array<string> = []
+        const server = yield* Copilot.modelServer(shell, Copilot.text("Made"))
+        const agent = CopilotAgent.make("copilot", {
+          ...base(server),
+          settings,
+          permissions: (request) =>
+            Effect.map(SessionStore.SessionStore, () => {
+              asked.push(request.kind === "shell" ? request.fullCommandText : request.kind)
+              return CopilotAgent.approve
+            })
+        })
+        const result = yield* Effect.provide(Agent.run(agent, { prompt: "go" }), SessionStore.layerMemory)
+        assert.deepStrictEqual(asked, ["echo canary > made.txt && echo made"])
+        assert.match(String(server.requests[1].body.messages.at(-1)?.content), /made/)
+        assert.deepStrictEqual(
+          result.steps[0].toolCalls.map(({ executed, isFailure, name }) => [name, executed, isFailure]),
+          [
+            ["bash", false, false]
+          ]
+        )
+      }))
+
+    it.effect("fail the run when the handler fails, and the model is not asked again", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(shell)
+        const agent = CopilotAgent.make("copilot", {
+          ...base(server),
+          settings,
+          permissions: () => Effect.fail(new Boom({ of: "permissions" }))
+        })
+        const failed = yield* Agent.run(agent, { prompt: "go" }).pipe(
+          Effect.catchTag("Boom", ({ of }) => Effect.succeed(of))
+        )
+        assert.strictEqual(failed, "permissions")
+        assert.lengthOf(server.requests, 1)
+      }))
+  })
+
+  describe("sessions", () => {
+    it.effect("are gone on with by their id", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        yield* Agent.run(agent, { prompt: "first", session: "goes-on" })
+        yield* Agent.run(agent, { prompt: "second", session: "goes-on" })
+        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
+      }))
+
+    it.effect("follow each other when two runs have one", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        const run = (prompt: string) => Agent.run(agent, { prompt, session: "at-once" })
+        yield* Effect.all([run("first"), run("second")], { concurrency: 2 })
+        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
+      }))
+
+    it.effect("that the runtime does not know are a typed failure of an agent that begins none", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer()
+        const agent = CopilotAgent.make("copilot", {
+          ...base(server),
+          sessions: "existing",
+          providers: [logged("p", log)]
+        })
+        const message = yield* Agent.run(agent, { prompt: "hi", session: "nobody-knows" }).pipe(
+          Effect.catchReason("CopilotError", "SessionNotFound", (reason) => Effect.succeed(reason.message))
+        )
+        assert.strictEqual(message, "the Copilot runtime has no session `nobody-knows`")
+        assert.deepStrictEqual(log, ["p before", "p end: Failed Fail CopilotError.SessionNotFound after \"\""])
+        assert.lengthOf(server.requests, 0)
+      }))
+
+    it.effect("with an id that the runtime does not accept are a typed failure", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer()
+        const exit = yield* Effect.exit(
+          Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi", session: "a b/../c" })
+        )
+        assert.strictEqual(Exit.isFailure(exit) && showCause(exit.cause), "Fail CopilotError.RequestRejected")
+      }))
+
+    it.effect("leave nothing behind when a run has none", () =>
+      Effect.gen(function*() {
+        const folder = yield* Copilot.temporaryFolder
+        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        const kept = yield* Effect.gen(function*() {
+          yield* Agent.run(agent, { prompt: "canary without" })
+          yield* Agent.run(agent, { prompt: "canary within", session: "kept" })
+          return {
+            without: yield* Copilot.filesWith(folder, "canary without"),
+            within: yield* Copilot.filesWith(folder, "canary within")
+          }
+        }).pipe(Effect.provide(CopilotRuntime.layer(Copilot.optionsIn(folder))))
+        assert.deepStrictEqual(kept.without, [])
+        assert.isNotEmpty(kept.within)
+      }))
+
+    it.effect("have nothing of a run that did not complete", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(
+          Copilot.text("one"),
+          Copilot.breaking("tw"),
+          Copilot.hanging("thr"),
+          Copilot.text("four")
+        )
+        const agent = CopilotAgent.make("copilot", base(server))
+        const ask = (prompt: string) => Agent.stream(agent, { prompt, session: "uncommitted" })
+        yield* Stream.runDrain(ask("first"))
+        yield* Effect.exit(Stream.runDrain(ask("second")))
+        yield* Stream.runDrain(Stream.takeUntil(ask("third"), (part) => part.type === "text-delta"))
+        yield* Stream.runDrain(ask("fourth"))
+        assert.deepStrictEqual(conversation(server.requests[3]), ["user: first", "assistant: one", "user: fourth"])
+      }))
+
+    describe("with SessionHistory", () => {
+      const remembering = (
+        server: Copilot.ModelServer,
+        ...others: ReadonlyArray<ContextProvider.ContextProvider<Boom>>
+      ) => CopilotAgent.make("copilot", { ...base(server), providers: [SessionHistory.provider, ...others] })
+
+      it.effect("save the transcript, and are gone on with without telling it again", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+          const agent = remembering(server)
+          yield* Agent.run(agent, { prompt: "first", session: "saved" })
+          yield* Agent.run(agent, { prompt: "second", session: "saved" })
+          const { history, version } = yield* (yield* SessionStore.SessionStore).load("saved")
+          assert.strictEqual(version, 2)
+          assert.deepStrictEqual(showPrompt(history), [
+            "user: first",
+            "assistant: one",
+            "user: second",
+            "assistant: two"
+          ])
+          assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("are told what another agent has said meanwhile", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+          const agent = remembering(server)
+          const store = yield* SessionStore.SessionStore
+          yield* Agent.run(agent, { prompt: "first", session: "shared" })
+          const session = yield* store.load("shared")
+          yield* store.save(session, {
+            append: Prompt.make([
+              { role: "user", content: "and elsewhere?" },
+              { role: "assistant", content: "elsewhere too" }
+            ]).content
+          })
+          yield* Agent.run(agent, { prompt: "second", session: "shared" })
+          assert.deepStrictEqual(conversation(server.requests[1]), [
+            "user: first",
+            "assistant: one",
+            "user: <conversation>\nuser: and elsewhere?\nassistant: elsewhere too\n</conversation>\n\nsecond"
+          ])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("go back to what was saved when the runtime has more", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("lost"), Copilot.text("two"))
+          const agent = remembering(server)
+          yield* Agent.run(agent, { prompt: "first", session: "ahead" })
+          // the same session of the runtime, and nobody saves
+          yield* Agent.run(CopilotAgent.make("other", base(server)), { prompt: "unsaved", session: "ahead" })
+          yield* Agent.run(agent, { prompt: "second", session: "ahead" })
+          assert.deepStrictEqual(conversation(server.requests[2]), ["user: first", "assistant: one", "user: second"])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("have nothing of a run whose afterRun failed, here and with the runtime", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+          const failing = logged("p", log, { afterRun: Effect.fail("no") })
+          const exit = yield* Effect.exit(
+            Agent.run(remembering(server, failing), { prompt: "first", session: "unpaid" })
+          )
+          assert.strictEqual(showExit(exit), "Failed Fail AgentError.AfterRunFailed(p) after \"one\"")
+          yield* Agent.run(remembering(server), { prompt: "second", session: "unpaid" })
+          assert.deepStrictEqual(conversation(server.requests[1]), ["user: second"])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("are a typed failure when the runtime has lost them", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(Copilot.text("one"))
+          const agent = remembering(server)
+          yield* Agent.run(agent, { prompt: "first", session: "forgotten" })
+          yield* (yield* CopilotRuntime.CopilotRuntime).remove("forgotten")
+          const exit = yield* Effect.exit(Agent.run(agent, { prompt: "second", session: "forgotten" }))
+          assert.strictEqual(showExit(exit), "Failed Fail CopilotError.SessionNotFound after \"\"")
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+    })
+
+    it.effect("outlive the process of the runtime", () =>
+      Effect.gen(function*() {
+        const folder = yield* Copilot.temporaryFolder
+        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
+        const agent = CopilotAgent.make("copilot", base(server))
+        const inNewProcess = (prompt: string) =>
+          Agent.run(agent, { prompt, session: "outlives" }).pipe(
+            Effect.provide(CopilotRuntime.layer(Copilot.optionsIn(folder)), { local: true })
+          )
+        yield* inNewProcess("first")
+        yield* inNewProcess("second")
+        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
+      }))
+  })
+
+  describe("middleware of the agent place", () => {
+    it.effect("is around the run, and may change the prompt", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        const shouting = Middleware.make("shouting", {
+          agent: (request, next) => next({ ...request, prompt: String(request.prompt).toUpperCase() })
+        })
+        const agent = Agent.withMiddleware(CopilotAgent.make("copilot", base(server)), shouting)
+        yield* Agent.run(agent, { prompt: "hear me" })
+        assert.deepStrictEqual(conversation(server.requests[0]), ["user: HEAR ME"])
       }))
   })
 })

@@ -147,13 +147,13 @@ const start = Effect.fnUntraced(function*(options: Options, parent: Scope.Scope)
 })
 
 const connect = Effect.fnUntraced(function*(options: Options) {
+  const exited = Deferred.makeUnsafe<never, CopilotError.CopilotError>()
   const client = yield* Effect.acquireRelease(
     Effect.try({ try: () => new Sdk.CopilotClient(options), catch: unavailable }),
-    // `stop` asks the process to end, waits, and kills it; it reports what went wrong and does not fail
-    (client) => Effect.promise(() => client.stop())
+    // `stop` asks the process to end, and kills it when it does not; one that has ended would not answer
+    (client) => Effect.promise<unknown>(() => Deferred.isDoneUnsafe(exited) ? client.forceStop() : client.stop())
   )
   yield* Effect.tryPromise({ try: () => client.start(), catch: unavailable })
-  const exited = Deferred.makeUnsafe<never, CopilotError.CopilotError>()
   const onExit = (reason: CopilotError.RuntimeExited) =>
     Deferred.doneUnsafe(exited, Exit.fail(CopilotError.make(reason)))
   const { observed, processId } = watch(client, onExit)
