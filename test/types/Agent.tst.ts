@@ -1,5 +1,5 @@
-import { Context, Effect, Layer, Schema, Scope, Stream } from "effect"
-import { type AiError, LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
+import { type Cause, Context, Effect, type Layer, Schema, type Scope, Stream } from "effect"
+import { type AiError, type LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import { describe, expectTypeOf, it } from "vitest"
 import {
   Agent,
@@ -264,7 +264,7 @@ describe("AgentRun", () => {
 
   it("an outcome keeps the error of its run", () => {
     expectTypeOf<Extract<AgentRun.Outcome<CityUnknown>, { readonly _tag: "Failed" }>["cause"]>().toExtend<
-      import("effect").Cause.Cause<CityUnknown>
+      Cause.Cause<CityUnknown>
     >()
   })
 })
