@@ -17,13 +17,17 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { Pipeable } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
+import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import { aroundRun, fromBody, Proto, providersOf, toolkitOf } from "./internal/agentOf.ts"
 import * as Loop from "./internal/loop.ts"
+import { prepare } from "./internal/output.ts"
 import type * as Middleware from "./Middleware.ts"
+import type * as Steering from "./Steering.ts"
 import * as StopCondition from "./StopCondition.ts"
 
 /**
@@ -39,7 +43,8 @@ export const TypeId: TypeId = "~effect-agents/Agent"
 export type TypeId = "~effect-agents/Agent"
 
 /**
- * What a run begins with. `session` is the id of the conversation it belongs to.
+ * What a run begins with. `session` is the id of the conversation it belongs to,
+ * `steering` the handle by which the run is told more while it works.
  *
  * @category models
  * @since 0.1.0
@@ -47,23 +52,32 @@ export type TypeId = "~effect-agents/Agent"
 export interface Input {
   readonly prompt: Prompt.RawInput
   readonly session?: string | undefined
+  readonly steering?: Steering.Steering | undefined
 }
 
 /**
- * An agent: what it can fail with is `E`, what it needs is `R`.
+ * An agent: what it can fail with is `E`, what it needs is `R`, what the `value` of its
+ * result is `A`, and what there is of that while it is written `P`. Without an `output`
+ * these are `undefined` and `never`.
  *
  * The stream runs nothing until it is pulled; each time it is run is a new run.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Agent<Tools extends Record<string, Tool.Any> = {}, out E = never, out R = never> extends Pipeable {
+export interface Agent<
+  Tools extends Record<string, Tool.Any> = {},
+  out E = never,
+  out R = never,
+  out A = undefined,
+  out P = never
+> extends Pipeable {
   readonly [TypeId]: TypeId
   readonly name: string
   readonly description: string | undefined
-  readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools>, E, R>
+  readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   /** Returns the same agent with a middleware around its own, at whatever places its kind of run has. */
-  readonly withMiddleware: <E1, R1>(middleware: Middleware.Middleware<E1, R1>) => Agent<Tools, E | E1, R | R1>
+  readonly withMiddleware: <E1, R1>(middleware: Middleware.Middleware<E1, R1>) => Agent<Tools, E | E1, R | R1, A, P>
 }
 
 /**
@@ -72,7 +86,7 @@ export interface Agent<Tools extends Record<string, Tool.Any> = {}, out E = neve
  * @category models
  * @since 0.1.0
  */
-export interface Any extends Agent<any, any, any> {}
+export interface Any extends Agent<any, any, any, any, any> {}
 
 /**
  * The failures of an agent.
@@ -80,7 +94,7 @@ export interface Any extends Agent<any, any, any> {}
  * @category utility types
  * @since 0.1.0
  */
-export type Error<A> = A extends Agent<infer _Tools, infer E, infer _R> ? E : never
+export type Error<A> = A extends Agent<any, infer E, any, any, any> ? E : never
 
 /**
  * The services that an agent needs.
@@ -88,7 +102,7 @@ export type Error<A> = A extends Agent<infer _Tools, infer E, infer _R> ? E : ne
  * @category utility types
  * @since 0.1.0
  */
-export type Services<A> = A extends Agent<infer _Tools, infer _E, infer R> ? R : never
+export type Services<A> = A extends Agent<any, any, infer R, any, any> ? R : never
 
 /**
  * The parts that an agent streams.
@@ -96,7 +110,16 @@ export type Services<A> = A extends Agent<infer _Tools, infer _E, infer R> ? R :
  * @category utility types
  * @since 0.1.0
  */
-export type Part<A> = A extends Agent<infer Tools, infer _E, infer _R> ? AgentRun.Part<Tools> : never
+export type Part<A> = A extends Agent<infer Tools, any, any, infer Value, infer P> ? AgentRun.Part<Tools, Value, P>
+  : never
+
+/**
+ * The type of the `value` that a run of an agent gives: `undefined` without an `output`.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Output<A> = A extends Agent<any, any, any, infer Value, any> ? Value : never
 
 /**
  * What an agent is made of.
@@ -107,6 +130,9 @@ export type Part<A> = A extends Agent<infer Tools, infer _E, infer _R> ? AgentRu
  * - `middleware`: the first is the outermost.
  * - `stopWhen`: asked in this order after every step with tool calls. A run that
  *   names no step limit or tool error limit gets those of `StopCondition.defaults`.
+ * - `output`: what the final answer is to be: a schema, or `AgentOutput.tool` or
+ *   `AgentOutput.json` of one. A run that is `approval-required` has no answer yet:
+ *   its `value` is undefined.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +142,10 @@ export interface Options<
   ToolkitError,
   ToolkitServices,
   Providers extends ReadonlyArray<ContextProvider.Any>,
-  Middlewares extends ReadonlyArray<Middleware.Any>
+  Middlewares extends ReadonlyArray<Middleware.Any>,
+  A = undefined,
+  I = never,
+  OutputServices = never
 > {
   readonly description?: string | undefined
   readonly instructions?: string | undefined
@@ -124,6 +153,10 @@ export interface Options<
   readonly providers?: Providers | undefined
   readonly middleware?: Middlewares | undefined
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
+  readonly output?:
+    | AgentOutput.AgentOutput<A, I, OutputServices>
+    | Schema.Codec<A, I, OutputServices, unknown>
+    | undefined
 }
 
 /**
@@ -149,10 +182,13 @@ export const make = <
   ToolkitError = never,
   ToolkitServices = never,
   const Providers extends ReadonlyArray<ContextProvider.Any> = [],
-  const Middlewares extends ReadonlyArray<Middleware.Any> = []
+  const Middlewares extends ReadonlyArray<Middleware.Any> = [],
+  A = undefined,
+  I = never,
+  OutputServices = never
 >(
   name: string,
-  options: Options<Tools, ToolkitError, ToolkitServices, Providers, Middlewares> = {}
+  options: Options<Tools, ToolkitError, ToolkitServices, Providers, Middlewares, A, I, OutputServices> = {}
 ): Agent<
   Tools,
   | AiError.AiError
@@ -166,10 +202,13 @@ export const make = <
   | Tool.HandlerServices<Tools[keyof Tools]>
   | ContextProvider.Services<Providers[number]>
   | Middleware.Services<Middlewares[number]>
+  | OutputServices,
+  A,
+  AgentRun.DeepPartial<I>
 > => {
-  const { description, instructions, stopWhen = [], toolkit } = options
+  const { description, instructions, output, stopWhen = [], toolkit } = options
   const providers = providersOf(name, options.providers)
-  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen: withDefaults(stopWhen) }
+  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen: withDefaults(stopWhen), output: outputOf(output) }
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,
@@ -188,14 +227,20 @@ export const make = <
  * @category constructors
  * @since 0.1.0
  */
-export const fromStream = <Tools extends Record<string, Tool.Any> = {}, E = never, R = never>(
+export const fromStream = <
+  Tools extends Record<string, Tool.Any> = {},
+  E = never,
+  R = never,
+  A = unknown,
+  P = unknown
+>(
   name: string,
   options: {
     readonly description?: string | undefined
-    readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools>, E, R>
+    readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
-): Agent<Tools, E, R> => {
-  const self: Agent<Tools, E, R> = Object.assign(Object.create(Proto), {
+): Agent<Tools, E, R, A, P> => {
+  const self: Agent<Tools, E, R, A, P> = Object.assign(Object.create(Proto), {
     name,
     description: options.description,
     stream: (input: Input) => Stream.suspend(() => options.stream(input)),
@@ -211,10 +256,10 @@ export const fromStream = <Tools extends Record<string, Tool.Any> = {}, E = neve
  * @category running
  * @since 0.1.0
  */
-export const stream = <Tools extends Record<string, Tool.Any>, E, R>(
-  self: Agent<Tools, E, R>,
+export const stream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
   input: Input
-): Stream.Stream<AgentRun.Part<Tools>, E, R> => self.stream(input)
+): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => self.stream(input)
 
 /**
  * Runs an agent to its result: the fold of `stream`.
@@ -222,10 +267,10 @@ export const stream = <Tools extends Record<string, Tool.Any>, E, R>(
  * @category running
  * @since 0.1.0
  */
-export const run = <Tools extends Record<string, Tool.Any>, E, R>(
-  self: Agent<Tools, E, R>,
+export const run = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
   input: Input
-): Effect.Effect<AgentRun.Result, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
+): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
 
 /**
  * Returns the agent with one more middleware around it.
@@ -236,18 +281,27 @@ export const run = <Tools extends Record<string, Tool.Any>, E, R>(
 export const withMiddleware: {
   <E1, R1>(
     middleware: Middleware.Middleware<E1, R1>
-  ): <Tools extends Record<string, Tool.Any>, E, R>(self: Agent<Tools, E, R>) => Agent<Tools, E | E1, R | R1>
-  <Tools extends Record<string, Tool.Any>, E, R, E1, R1>(
-    self: Agent<Tools, E, R>,
+  ): <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    self: Agent<Tools, E, R, A, P>
+  ) => Agent<Tools, E | E1, R | R1, A, P>
+  <Tools extends Record<string, Tool.Any>, E, R, A, P, E1, R1>(
+    self: Agent<Tools, E, R, A, P>,
     middleware: Middleware.Middleware<E1, R1>
-  ): Agent<Tools, E | E1, R | R1>
+  ): Agent<Tools, E | E1, R | R1, A, P>
 } = dual(
   2,
-  <Tools extends Record<string, Tool.Any>, E, R, E1, R1>(
-    self: Agent<Tools, E, R>,
+  <Tools extends Record<string, Tool.Any>, E, R, A, P, E1, R1>(
+    self: Agent<Tools, E, R, A, P>,
     middleware: Middleware.Middleware<E1, R1>
-  ): Agent<Tools, E | E1, R | R1> => self.withMiddleware(middleware)
+  ): Agent<Tools, E | E1, R | R1, A, P> => self.withMiddleware(middleware)
 )
+
+const outputOf = (
+  output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | undefined
+): Loop.Options["output"] =>
+  output === undefined
+    ? undefined
+    : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output))
 
 const withDefaults = (
   stopWhen: ReadonlyArray<StopCondition.StopCondition>

@@ -284,7 +284,7 @@ export const make: {
     Success extends Schema.Constraint = Schema.String,
     Mode extends Tool.FailureMode = "error"
   >(
-    agent: () => Agent.Agent<Tools, E, R>,
+    agent: () => Agent.Agent<Tools, E, R, unknown, unknown>,
     options: Options<Name, Params, Success, Mode> & { readonly name: Name }
   ): AgentTool<Name, Params, Success, Mode, E, R>
   <
@@ -296,7 +296,7 @@ export const make: {
     Success extends Schema.Constraint = Schema.String,
     Mode extends Tool.FailureMode = "error"
   >(
-    agent: Agent.Agent<Tools, E, R>,
+    agent: Agent.Agent<Tools, E, R, unknown, unknown>,
     ...options: {} extends Options<Name, Params, Success, Mode> ? [options?: Options<Name, Params, Success, Mode>]
       : [options: Options<Name, Params, Success, Mode>]
   ): AgentTool<Name, Params, Success, Mode, E, R>

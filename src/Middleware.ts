@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "./AgentRun.ts"
+import type * as Steering from "./Steering.ts"
 
 /**
  * @category type IDs
@@ -41,6 +42,7 @@ export interface AgentRequest {
   readonly agent: string
   readonly prompt: Prompt.RawInput
   readonly session: string | undefined
+  readonly steering?: Steering.Steering | undefined
 }
 
 /**
@@ -51,7 +53,8 @@ export interface AgentRequest {
  *
  * With a `finalAnswer` the model may call no tool, whatever `toolChoice` says, and
  * the run stops after this call with that reason. A limit that was reached gives one,
- * and so may a middleware.
+ * and so may a middleware. It may still call the `answerTool`, with which an agent with
+ * an `output` gives its answer.
  *
  * @category models
  * @since 0.1.0
@@ -65,6 +68,7 @@ export interface ModelRequest {
   readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> | undefined
   readonly toolChoice: LanguageModel.ToolChoice<string>
   readonly finalAnswer?: AgentRun.StopReason | undefined
+  readonly answerTool?: string | undefined
 }
 
 /**

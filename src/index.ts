@@ -15,6 +15,9 @@ export * as Agent from "./Agent.ts"
 export * as AgentError from "./AgentError.ts"
 
 /** @since 0.1.0 */
+export * as AgentOutput from "./AgentOutput.ts"
+
+/** @since 0.1.0 */
 export * as AgentRun from "./AgentRun.ts"
 
 /** @since 0.1.0 */
@@ -42,6 +45,9 @@ export * as Guardrail from "./Guardrail.ts"
 export * as Middleware from "./Middleware.ts"
 
 /** @since 0.1.0 */
+export * as ModelFallback from "./ModelFallback.ts"
+
+/** @since 0.1.0 */
 export * as Session from "./Session.ts"
 
 /** @since 0.1.0 */
@@ -49,6 +55,9 @@ export * as SessionHistory from "./SessionHistory.ts"
 
 /** @since 0.1.0 */
 export * as SessionStore from "./SessionStore.ts"
+
+/** @since 0.1.0 */
+export * as Steering from "./Steering.ts"
 
 /** @since 0.1.0 */
 export * as StopCondition from "./StopCondition.ts"

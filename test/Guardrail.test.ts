@@ -727,12 +727,11 @@ describe("Guardrail", () => {
       AiError.AiError | AgentError.AgentError | Guardrail.GuardrailTripped
     >()
     const agent = Agent.make("agent", { middleware: guards })
-    expectTypeOf(Agent.run(agent, input)).toEqualTypeOf<
-      Effect.Effect<
-        AgentRun.Result,
-        AiError.AiError | AgentError.AgentError | Guardrail.GuardrailTripped | Boom,
-        LanguageModel.LanguageModel | SessionStore.SessionStore
-      >
+    expectTypeOf<Agent.Error<typeof agent>>().toEqualTypeOf<
+      AiError.AiError | AgentError.AgentError | Guardrail.GuardrailTripped | Boom
+    >()
+    expectTypeOf<Agent.Services<typeof agent>>().toEqualTypeOf<
+      LanguageModel.LanguageModel | SessionStore.SessionStore
     >()
     assert.deepStrictEqual(guards.map((guard) => guard.name), ["a", "b", "c"])
   })

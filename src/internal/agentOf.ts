@@ -44,7 +44,7 @@ export const fromBody = (
   description: string | undefined,
   middleware: ReadonlyArray<Middleware.Any>,
   define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition
-): Agent.Any => {
+): Agent.Agent<any, any, any, any, never> => {
   const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>)
   return Object.assign(Object.create(Proto), {
     name,
@@ -66,7 +66,12 @@ export const aroundRun = (
   last: (request: Middleware.AgentRequest) => Stream.Stream<AgentRun.Part, any, any>
 ): (input: Agent.Input) => Stream.Stream<AgentRun.Part, any, any> => {
   const places = middleware.flatMap((m) => m.agent ?? [])
-  const request = (input: Agent.Input) => ({ agent, prompt: input.prompt, session: input.session })
+  const request = (input: Agent.Input) => ({
+    agent,
+    prompt: input.prompt,
+    session: input.session,
+    steering: input.steering
+  })
   if (places.length === 0) return (input) => last(request(input))
   const around = Middleware.compose(places, last)
   return (input) => Stream.suspend(() => around(request(input)))

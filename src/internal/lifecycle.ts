@@ -28,6 +28,7 @@ import * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import type * as Middleware from "../Middleware.ts"
+import type * as Steering from "../Steering.ts"
 import { bounded } from "./bounded.ts"
 import { Instrumentation, type RunSpan } from "./instrumentation.ts"
 
@@ -120,6 +121,7 @@ interface StartedProvider {
 export class Run {
   readonly definition: Definition
   readonly session: string | undefined
+  readonly steering: Steering.Steering | undefined
   readonly pull: PartPull
   span: RunSpan | undefined = undefined
   /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
@@ -143,6 +145,7 @@ export class Run {
   ) {
     this.definition = definition
     this.session = request.session
+    this.steering = request.steering
     this.input = request.prompt
     this.scope = scope
     this.parent = Context.getOrUndefined(context, ParentRun)

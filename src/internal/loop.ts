@@ -25,7 +25,8 @@ import * as Middleware from "../Middleware.ts"
 import type * as StopCondition from "../StopCondition.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
-import { callModel, finishedWithError, promote } from "./modelCall.ts"
+import { type Call as ModelCall, callModel, finishedWithError, promote, streamText } from "./modelCall.ts"
+import * as Output from "./output.ts"
 import { compose, toMessages, toStep } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
@@ -42,6 +43,7 @@ export interface Options {
   readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
   readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
+  readonly output?: Output.Prepared | undefined
 }
 
 /**
@@ -61,10 +63,11 @@ export const body = (
       if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
       if (own !== undefined) toolkits.unshift(own)
+      const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
       return run.prompt.content.every(isSystem) && contributions.messages.length === 0
         ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : Exit.succeed(new Loop(run, options, contributions, toolkit, toolCallLimit))
+        : Exit.succeed(new Loop(run, options, contributions, toolkit, output, toolCallLimit))
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)
@@ -94,6 +97,7 @@ class Loop implements Lifecycle.Body {
   private readonly model: LanguageModel.LanguageModel
   private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
   private readonly toolkit: ToolHandler.WithHandler | undefined
+  private readonly output: Output.RunOutput | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   private readonly toolCallLimit: number
   private readonly transcriptFrom: number
@@ -112,9 +116,11 @@ class Loop implements Lifecycle.Body {
   private asked: ReadonlyArray<Prompt.Message> = []
   private runner: ToolCalls.Runner | undefined = undefined
   private toolCalls: ToolCalls.ToolCalls | undefined = undefined
+  private reading: Output.Reading | undefined = undefined
   // the end
   private finalAnswer: AgentRun.StopReason | undefined = undefined
   private stopReason: AgentRun.StopReason = "stop"
+  private value: unknown = undefined
   private failure: Cause.Cause<unknown> = Cause.empty
 
   constructor(
@@ -122,6 +128,7 @@ class Loop implements Lifecycle.Body {
     options: Options,
     contributions: Lifecycle.Contributions,
     toolkit: ToolHandler.WithHandler | undefined,
+    output: Output.RunOutput | undefined,
     toolCallLimit: number
   ) {
     const { context, span } = run
@@ -132,6 +139,7 @@ class Loop implements Lifecycle.Body {
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     this.toolkit = toolkit
+    this.output = output
     // what they need, every run has
     const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
@@ -162,6 +170,7 @@ class Loop implements Lifecycle.Body {
       case "stopping":
         return this.run.complete({
           text: this.steps[this.steps.length - 1].text,
+          value: this.value,
           usage: this.usage,
           steps: this.steps,
           stopReason: this.stopReason,
@@ -176,11 +185,12 @@ class Loop implements Lifecycle.Body {
     this.phase = "asking"
     this.pulling = true
     this.builder = new StepBuilder()
+    this.takeMessages()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     this.modelSpan = this.run.span?.startModel(request)
     const open = Effect.suspend(() =>
-      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces, this.onCall).channel, scope)
+      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces, this.call).channel, scope)
     )
     return Effect.matchCauseEffect(this.inSpan(open), {
       onFailure: (cause) => this.modelFailed(cause),
@@ -188,9 +198,18 @@ class Loop implements Lifecycle.Body {
     })
   }
 
-  /** A middleware may have made it the last one. */
-  private readonly onCall = (request: Middleware.ModelRequest): void => {
+  /** What the caller has sent since the last call is part of the transcript. */
+  private takeMessages(): void {
+    const inbox = this.run.steering?.inbox
+    if (inbox === undefined || inbox.messages.length === 0) return
+    for (const message of inbox.messages) this.messages.push(message)
+    inbox.messages = []
+  }
+
+  /** After all middleware, which may have made it the last one. */
+  private readonly call: ModelCall = (model, request) => {
     this.finalAnswer = request.finalAnswer
+    return this.output === undefined ? streamText(model, request) : this.output.call(model, request)
   }
 
   private inSpan<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
@@ -202,6 +221,7 @@ class Loop implements Lifecycle.Body {
     const { steps, transcriptFrom } = this
     const content = this.asked = this.messages.slice()
     const count = steps.length
+    const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
@@ -213,9 +233,10 @@ class Loop implements Lifecycle.Body {
         return content.slice(transcriptFrom)
       },
       prompt: Prompt.fromMessages(content),
-      toolkit: this.toolkit,
-      toolChoice: this.finalAnswer === undefined ? "auto" : "none",
-      finalAnswer: this.finalAnswer
+      toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
+      toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
+      finalAnswer: this.finalAnswer,
+      answerTool: wanted?.answerTool
     }
   }
 
@@ -230,7 +251,10 @@ class Loop implements Lifecycle.Body {
     this.pulling = false
     for (let i = 0; i < parts.length && builder.error === undefined; i++) builder.add(parts[i])
     this.modelSpan?.onParts(parts)
-    if (builder.error === undefined) return Exit.succeed(parts)
+    if (builder.error === undefined) {
+      const partial = this.output?.onParts(parts)
+      return Exit.succeed(partial === undefined ? parts : [...parts, partial])
+    }
     const before = parts.slice(0, parts.indexOf(builder.error))
     const cause = Cause.fail(promote(builder.error))
     return isNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
@@ -266,18 +290,40 @@ class Loop implements Lifecycle.Body {
     this.pulling = false
     if (finishReason === "error") return this.modelFailed(Cause.fail(finishedWithError))
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
+    if (this.output !== undefined) return this.readOutput(this.output)
     if (calls === undefined) {
       const parts: Parts = [this.endStep([], [])]
       if (this.finalAnswer !== undefined) return this.stopNext(this.finalAnswer, parts)
       // the provider wants to go on with its own tools
-      return finishReason === "pause" ? this.afterStep(parts) : this.stopNext(finishReason, parts)
+      return finishReason === "pause" ? this.afterStep(parts) : this.finished(finishReason, parts)
     }
     if (this.finalAnswer !== undefined) {
       return this.deny(calls, this.finalAnswer, "No more tools may be called in this run")
     }
-    if (finishReason === "length" || finishReason === "content-filter") {
+    if (isIncomplete(finishReason)) {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
     }
+    return this.runTools(calls)
+  }
+
+  /** With an output the calls that are the answer are not run, and the run ends with a value or fails. */
+  private readOutput(output: Output.RunOutput): Lifecycle.PartPull {
+    const builder = this.builder!
+    const { finalAnswer } = this
+    // interrupted while it decodes, the run cannot go on
+    this.pulling = true
+    return Effect.matchCauseEffect(Effect.provideContext(output.read(builder, finalAnswer), this.run.context), {
+      onFailure: (cause) => this.run.fail(cause),
+      onSuccess: (reading) => {
+        this.pulling = false
+        this.reading = reading
+        const calls = (builder.calls ?? []).filter((_, index) => reading.results[index] === undefined)
+        return calls.length > 0 ? this.runTools(calls) : this.answered([], [])
+      }
+    })
+  }
+
+  private runTools(calls: ReadonlyArray<Call>): Lifecycle.PartPull {
     this.toolCalls = new ToolCalls.ToolCalls(this.runner ??= this.makeRunner(), {
       calls,
       messages: this.asked,
@@ -314,8 +360,44 @@ class Loop implements Lifecycle.Body {
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
     this.toolCallCount += toolCalls.executed
+    if (this.reading !== undefined) return this.answered(out, results)
     out.push(this.endStep(this.builder!.calls!, results))
     return this.afterStep(out as Parts)
+  }
+
+  /** All calls have a result: the answer, if there was one, ends the run or goes back to the model. */
+  private answered(parts: Array<AgentRun.Part>, ran: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
+    const output = this.output!
+    const { answer, results } = this.reading!
+    const next = ran[Symbol.iterator]()
+    const all = results.map((result) => result ?? next.next().value as Middleware.ToolResult)
+    const { finalAnswer } = this
+    const out: Parts = [
+      ...parts,
+      ...results.filter((result) => result !== undefined),
+      this.endStep(this.builder!.calls ?? [], all)
+    ] as never
+    this.reading = undefined
+    if (answer?._tag === "Accepted") {
+      this.value = answer.value
+      return finalAnswer === undefined ? this.finished("output", out) : this.stopNext(finalAnswer, out)
+    }
+    if (answer === undefined) {
+      this.tell(output.ask())
+      return this.afterStep(out)
+    }
+    const correction = output.correct(answer)
+    if (correction === undefined) {
+      const { steps, usage } = this
+      const { issues, raw } = answer
+      return this.failNext(Cause.fail(this.run.error(new AgentError.InvalidOutput({ issues, raw, steps, usage }))), out)
+    }
+    this.tell(correction.message)
+    return finalAnswer === undefined ? this.afterStep(out) : this.askNext(finalAnswer, out)
+  }
+
+  private tell(message: Prompt.UserMessage | undefined): void {
+    if (message !== undefined) this.messages.push(message)
   }
 
   /** Answers for calls that may not run, and stops. */
@@ -341,6 +423,15 @@ class Loop implements Lifecycle.Body {
     return { type: "step-end", step }
   }
 
+  /** The model has nothing more to do: the run stops, unless messages wait for it. */
+  private finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    const inbox = this.run.steering?.inbox
+    const goesOn = inbox !== undefined && inbox.messages.length > 0 && !inbox.isStopping && !isIncomplete(reason)
+    if (!goesOn) return this.stopNext(reason, parts)
+    this.output?.again()
+    return this.afterStep(parts)
+  }
+
   private afterStep(parts: Parts): Lifecycle.PartPull {
     // predicates are the user's: what they throw fails the run
     return Effect.matchCauseEffect(Effect.sync(() => this.condition()), {
@@ -363,7 +454,12 @@ class Loop implements Lifecycle.Body {
   }
 
   private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
-    if (condition?.then === "stop") return this.stopNext(condition.reason, parts)
+    const isStopping = this.run.steering?.inbox.isStopping === true
+    if (isStopping || condition?.then === "stop") {
+      const reason = isStopping ? "stopped" : condition!.reason
+      // a run with an output has to have its value
+      return this.output === undefined ? this.stopNext(reason, parts) : this.askNext(reason, parts)
+    }
     if (condition?.then === "fail") {
       const { steps, usage } = this
       return this.failNext(
@@ -371,7 +467,11 @@ class Loop implements Lifecycle.Body {
         parts
       )
     }
-    this.finalAnswer = condition?.reason
+    return this.askNext(condition?.reason, parts)
+  }
+
+  private askNext(finalAnswer: AgentRun.StopReason | undefined, parts: Parts): Lifecycle.PartPull {
+    this.finalAnswer = finalAnswer
     this.phase = "ask"
     parts.push({ type: "step-start", index: this.steps.length })
     return Exit.succeed(parts)
@@ -392,6 +492,8 @@ class Loop implements Lifecycle.Body {
   // --- the end --------------------------------------------------------------
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    // whoever asked a run to stop did not ask the next one
+    if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
     const tools = this.toolCalls === undefined ? this.runner?.ended() : this.toolCalls.stop()
     const model = this.stopModel(exit)
     if (tools === undefined || model === undefined) return tools ?? model
@@ -414,5 +516,7 @@ class Loop implements Lifecycle.Body {
     }
   }
 }
+
+const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
 
 const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0

@@ -22,14 +22,11 @@ export const callModel = (
   request: Middleware.ModelRequest,
   model: LanguageModel.LanguageModel,
   middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>,
-  onCall?: (request: Middleware.ModelRequest) => void
+  call: Call = streamText
 ): Stream.Stream<StreamPart, any> => {
-  if (middleware.length === 0) return streamText(model, request)
+  if (middleware.length === 0) return call(model, request)
   const throughContext = (request: Middleware.ModelRequest) =>
-    Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) => {
-      onCall?.(request)
-      return streamText(model, request)
-    }))
+    Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) => call(model, request)))
   return Stream.provideService(
     Middleware.compose(middleware, throughContext)(request),
     LanguageModel.LanguageModel,
@@ -37,7 +34,24 @@ export const callModel = (
   )
 }
 
-const streamText = (model: LanguageModel.LanguageModel, request: Middleware.ModelRequest) =>
+/**
+ * Makes the call that a request is for, after all middleware.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Call = (
+  model: LanguageModel.LanguageModel,
+  request: Middleware.ModelRequest
+) => Stream.Stream<StreamPart, AiError.AiError>
+
+/**
+ * The call that streams text and tool calls.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const streamText: Call = (model, request) =>
   (request.toolkit === undefined
     ? model.streamText({
       prompt: request.prompt,
@@ -47,10 +61,15 @@ const streamText = (model: LanguageModel.LanguageModel, request: Middleware.Mode
     : model.streamText({
       prompt: request.prompt,
       toolkit: request.toolkit,
-      toolChoice: request.finalAnswer === undefined ? request.toolChoice : "none",
+      toolChoice: toolChoiceOf(request),
       disableToolCallResolution: true,
       toolCallValidation: "deferred"
     })) as Stream.Stream<StreamPart, AiError.AiError>
+
+const toolChoiceOf = (
+  { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest
+): LanguageModel.ToolChoice<string> =>
+  finalAnswer === undefined ? toolChoice : answerTool === undefined ? "none" : { tool: answerTool }
 
 /**
  * The failure of a model that reports an error within its parts.

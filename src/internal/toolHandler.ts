@@ -101,6 +101,18 @@ export const notExecuted = (
 }
 
 /**
+ * Answers a call whose parameters do not decode.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const invalidParameters = (
+  call: { readonly id: string; readonly name: string },
+  description: string
+): Middleware.ToolResult =>
+  mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description }))
+
+/**
  * Answers the calls of a tool that the run does not have.
  *
  * @category results
@@ -334,9 +346,6 @@ const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
       { onFailure: (error) => failure(request, error), onSuccess: (value) => success(request, value, false) }
     )
 }
-
-const invalidParameters = (request: Middleware.ToolRequest, description: string): Middleware.ToolResult =>
-  mistake(request, new AiError.ToolParameterValidationError({ toolName: request.name, description }))
 
 /** The public form: any `WithHandler`, whatever its handlers are made of. */
 const throughHandle = (toolkit: WithHandler): Admitted => (request, preliminary) =>

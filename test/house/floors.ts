@@ -7,11 +7,22 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
   { name: "words", rooms: ["AgentError", "AgentRun", "Session"] },
   {
     name: "seams",
-    rooms: ["ContextProvider", "Middleware", "SessionStore", "StopCondition", "DirectLanguageModel"]
+    rooms: [
+      "ContextProvider",
+      "Middleware",
+      "SessionStore",
+      "StopCondition",
+      "DirectLanguageModel",
+      "AgentOutput",
+      "Steering"
+    ]
   },
   { name: "engine", rooms: ["ToolLoop", "AgentTelemetry"] },
   { name: "agent", rooms: ["Agent"] },
-  { name: "made of the seams", rooms: ["SessionHistory", "Guardrail", "Compaction", "AgentTool", "Budget"] }
+  {
+    name: "made of the seams",
+    rooms: ["SessionHistory", "Guardrail", "Compaction", "AgentTool", "Budget", "ModelFallback"]
+  }
 ]
 
 /**

@@ -1,0 +1,194 @@
+/**
+ * The final answer of an agent as a value of a schema.
+ *
+ * `Agent.make(name, { output: Schema })` gives a `Result` whose `value` has the
+ * schema's type. `tool`, which a bare schema stands for, works with any model that
+ * calls tools: the model is offered a tool whose parameters are the schema, and
+ * calling it ends the run. `json` asks for the provider's own JSON mode instead.
+ *
+ * **Example** (An answer with a type)
+ *
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const Forecast = Schema.Struct({ city: Schema.String, degrees: Schema.FiniteFromString })
+ *
+ * const weather = Agent.make("weather", { output: Forecast })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { stopReason, value } = yield* Agent.run(weather, { prompt: "How warm is it in Oslo?" })
+ *   yield* Console.log(`${value.city}: ${value.degrees + 1} at most, ${stopReason}`)
+ * })
+ *
+ * const answer = ScriptedModel.toolCalls({ name: "final_answer", params: { city: "Oslo", degrees: "4" } })
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([answer])))
+ * // => Oslo: 5 at most, output
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Tool from "effect/ai/Tool"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/AgentOutput"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/AgentOutput"
+
+/**
+ * How the final answer of an agent is asked for, and what it is decoded to: `A`,
+ * from the `I` that the model writes, with the services `R`.
+ *
+ * - `codec`: what the model is shown and what its answer is decoded by: the JSON form
+ *   of the schema. A schema of anything but objects is wrapped as `{ value }`,
+ *   because that is all that models accept.
+ * - `corrections`: how often an answer that is not valid goes back to the model, with
+ *   the issues. Then the run fails with `AgentError` (`InvalidOutput`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
+  readonly [TypeId]: TypeId
+  readonly mode: "tool" | "json"
+  readonly name: string
+  readonly description: string
+  readonly codec: Schema.Codec<A | { readonly value: A }, unknown, R, unknown>
+  readonly isWrapped: boolean
+  readonly corrections: number
+  /** Never there: keeps the type of what the model writes. */
+  readonly "~Encoded"?: I
+}
+
+/**
+ * Any output.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends AgentOutput<unknown, unknown, any> {}
+
+/**
+ * What the two constructors have in common. `description` is that of the schema, and
+ * `corrections` is 2, unless they are given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name?: string | undefined
+  readonly description?: string | undefined
+  readonly corrections?: number | undefined
+}
+
+/**
+ * Returns whether a value is an output, and not a schema.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAgentOutput = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Asks for the final answer as a call of a tool, `final_answer` unless a name is
+ * given, and numbered if the agent has a tool of that name.
+ *
+ * Until it is called the model has to call tools, this one or others: the tool choice
+ * is `"required"`, or the tool itself if there are no others. A model that answers
+ * with text is told once to use the tool.
+ *
+ * **Details**
+ *
+ * - The step in which a valid answer comes is the last one. The other tools that it
+ *   calls are run: what the model asked for is never dropped, but it does not see
+ *   those results. An answer beside a call that has to wait for an approval, and a
+ *   second answer in one step, are refused.
+ * - A limit that asks for a forced final answer asks for this one. So does what would
+ *   stop a run without one: `StopCondition.toolCalled`, `StopCondition.when`, and
+ *   `stop` of `Steering`. The stop reason is then theirs.
+ * - The answer is not a tool call for tool middleware, budgets and telemetry: nothing
+ *   is executed. In the transcript it is a call with a result, like any other.
+ * - Parts of type `output-partial` come when the model streams its tool parameters.
+ *
+ * **Gotchas**
+ *
+ * A schema that cannot be written as JSON schema is a defect here, not a failure of
+ * a run. A model that does not allow a required tool while it thinks needs a
+ * middleware that sets `toolChoice` to `"auto"`, or `json`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tool = <A, I, R>(
+  schema: Schema.Codec<A, I, R, unknown>,
+  options?: Options
+): AgentOutput<A, I, R> => make("tool", "final_answer", schema, options)
+
+/**
+ * Asks for the final answer in the provider's own JSON mode
+ * (`LanguageModel.generateObject`).
+ *
+ * **Details**
+ *
+ * - An agent with tools works with them until the model would stop, and is then asked
+ *   for the answer in one more step. Without tools every step is such a call.
+ * - effect/ai has no streaming for it: the parts of the answer come at once, as text,
+ *   and there are no partial values.
+ * - Middleware around model calls sees the call and its parts. Text that a middleware
+ *   has changed is decoded instead of what the model said.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const json = <A, I, R>(
+  schema: Schema.Codec<A, I, R, unknown>,
+  options?: Options
+): AgentOutput<A, I, R> => make("json", "answer", schema, options)
+
+const Proto = {
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+const make = <A, I, R>(
+  mode: "tool" | "json",
+  defaultName: string,
+  schema: Schema.Codec<A, I, R, unknown>,
+  options: Options = {}
+): AgentOutput<A, I, R> => {
+  const isWrapped = !isObject(schema)
+  const { corrections = 2, description = describe(schema), name = defaultName } = options
+  return Object.assign(Object.create(Proto), {
+    mode,
+    name,
+    description,
+    codec: Schema.toCodecJson(isWrapped ? Schema.Struct({ value: schema }) : schema),
+    isWrapped,
+    corrections
+  })
+}
+
+const isObject = (schema: Schema.Constraint): boolean =>
+  Tool.getJsonSchemaFromSchema(schema, { transformer: LanguageModel.defaultCodecTransformer }).type === "object"
+
+const describe = (schema: Schema.Constraint): string => {
+  const description = SchemaAST.resolveDescription(schema.ast)
+  const answers = "Gives the final answer and ends the work"
+  return description === undefined ? answers : `${answers}: ${description}`
+}
