@@ -213,7 +213,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         `${message.tool_call_id}: ${message.content}`
       )
 
-    it.effect("are offered, run by our rules, and answered in call order", () =>
+    it.effect("are offered, run by our rules, and in the transcript in call order", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(
           Copilot.calls(
@@ -254,7 +254,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         const [first, second] = server.requests
         assert.deepStrictEqual(first.body.tools?.map(({ function: { name } }) => name), ["get_weather", "strict"])
         assert.deepStrictEqual(first.body.tools?.[0].function.parameters, Tool.getJsonSchema(Weather))
-        const [a, b, c] = toolResults(second)
+        const [a, b, c] = toolResults(second).sort()
         assert.deepStrictEqual([a, c], [
           `a: {"sky":"clear over Oslo"}`,
           `c: {"_tag":"Boom","of":"Atlantis"}`
@@ -274,9 +274,16 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         })
         assert.deepStrictEqual(result.usage, AgentRun.addUsage(callsUsage, answerUsage))
         assert.deepStrictEqual(
-          result.transcript.content.map(({ role }) => role),
-          ["user", "assistant", "tool", "assistant"]
+          showPrompt(result.transcript).map((line) => line.split(" = ")[0]),
+          [
+            "user: Weather?",
+            `assistant: get_weather#a({"city":"Oslo"}), get_weather#b({"city":7}), get_weather#c({"city":"Atlantis"})`,
+            "tool: get_weather#a",
+            "assistant: It is clear"
+          ]
         )
+        const answered = result.transcript.content.flatMap((message) => message.role === "tool" ? message.content : [])
+        assert.deepStrictEqual(answered.map((part) => part.type === "tool-result" && part.id), ["a", "b", "c"])
       }))
 
     it.effect("that do not exist are the runtime's to answer", () =>

@@ -27,7 +27,7 @@
  *   permissions: (request) => Effect.succeed(request.kind === "read" ? CopilotAgent.approve : CopilotAgent.deny())
  * })
  *
- * const program = Agent.run(reviewer, { prompt: "What does the last commit change?", session: "review-7" }).pipe(
+ * export const program = Agent.run(reviewer, { prompt: "What does the last commit change?", session: "review-7" }).pipe(
  *   Effect.catchReason("CopilotError", "RuntimeExited", (reason) => Effect.die(reason)),
  *   Effect.provide(CopilotRuntime.layer({ mode: "empty", baseDirectory: "/var/lib/reviewer" }))
  * )

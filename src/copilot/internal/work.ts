@@ -81,7 +81,7 @@ class Work implements Lifecycle.Body {
   private readonly run: Lifecycle.Run
   private readonly options: Options
   private readonly toolkit: ToolHandler.WithHandler | undefined
-  private readonly runner: ToolCalls.Runner
+  private readonly tools: ToolCalls.Tools
   private readonly permits: Semaphore.Semaphore
   private readonly instructions: string
   private readonly history: ReadonlyArray<Prompt.Message>
@@ -117,16 +117,19 @@ class Work implements Lifecycle.Body {
     this.instructions = systemText(system)
     this.history = history
     this.prompt = prompt
-    this.runner = new ToolCalls.Runner({
+    const tools = {
       agent: definition.name,
       session,
       toolkit,
       middleware: [...options.middleware, ...contributions.middleware].flatMap((m) => m.tool ?? []),
       context,
       parent: run,
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
-    })
-    this.permits = Semaphore.makeUnsafe(this.runner.concurrency)
+      // the runtime waits for each result, it cannot wait for an approval
+      asks: false,
+      startSpan: span === undefined ? undefined : (request: Middleware.ToolRequest) => span.startTool(request)
+    }
+    this.tools = tools
+    this.permits = Semaphore.makeUnsafe(new ToolCalls.Runner(this.tools).concurrency)
     this.reply = new Reply((tool) => Object.hasOwn(toolkit?.tools ?? {}, tool), () => this.signal())
     span?.onInput(this.instructions, [...history, ...prompt])
   }
@@ -285,27 +288,28 @@ class Work implements Lifecycle.Body {
     resolve: (result: Sdk.ToolResultObject) => void
   ): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const calls = new ToolCalls.ToolCalls(this.runner, {
+      // a runner knows one set of calls at a time, and the runtime asks for each call by itself
+      const runner = new ToolCalls.Runner(this.tools)
+      const calls = new ToolCalls.ToolCalls(runner, {
         calls: [Parts.toolCall(call.id, call.name, call.params, false)],
         messages: [...this.history, ...this.prompt, ...this.reply.messages],
         allowance: Infinity
       })
       const settle: Effect.Effect<void> = Effect.suspend(() => {
-        for (const result of calls.take()) this.reply.addResult(call.id, result)
+        for (const part of calls.take()) {
+          if (part.type === "tool-result" || part.type === "agent-part") this.reply.addResult(call.id, part)
+        }
         if (calls.failure !== undefined) return Effect.sync(() => this.fail(calls.failure!))
         const [result] = calls.results
         return result === undefined
           ? Effect.flatMap(calls.wait(), () => settle)
           : Effect.sync(() => resolve(OfferedTools.toResult(result)))
       })
-      return Effect.onInterrupt(settle, () =>
-        Effect.suspend(() => {
-          this.reply.addResult(
-            call.id,
-            ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on without this tool call")
-          )
-          return calls.stop() ?? Effect.void
-        }))
+      const cancelled = Effect.suspend(() => {
+        this.reply.addResult(call.id, ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on"))
+        return calls.stop() ?? Effect.void
+      })
+      return Effect.onExit(settle, (exit) => Exit.isFailure(exit) ? cancelled : runner.ended() ?? Effect.void)
     })
   }
 
@@ -334,12 +338,9 @@ class Work implements Lifecycle.Body {
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
     this.stopped = true
     const session = Scope.close(this.scope, exit)
-    if (this.fibers.size === 0) return session
-    const fibers = Effect.andThen(
-      Fiber.interruptAll([...this.fibers]),
-      Effect.suspend(() => this.runner.ended() ?? Effect.void)
-    )
-    return Effect.all([session, fibers], { concurrency: 2, discard: true })
+    return this.fibers.size === 0
+      ? session
+      : Effect.all([session, Fiber.interruptAll([...this.fibers])], { concurrency: 2, discard: true })
   }
 
   /** Stops the work, waits until it has stopped, and takes the prompt and what followed it out of the session. */
