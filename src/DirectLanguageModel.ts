@@ -89,6 +89,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     false
   )
 
+  const withIdGenerator = addIdGenerator(idGenerator)
+
   const streamText = (call: CallOptions): Stream.Stream<DecodedPart, AiError.AiError> =>
     Stream.fromChannel(
       Channel.fromTransform((_upstream, scope) =>
@@ -107,7 +109,6 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           }
           const start = (span: Tracer.Span): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>> => {
             const provided = providerOptions(call, prompt, span)
-            const withIdGenerator = addIdGenerator(idGenerator)
             return Effect.map(
               Effect.updateContext(
                 Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope),
@@ -204,7 +205,7 @@ const providerOptions = (
   }
 }
 
-/** Adds the generator to a context. Asked once per pull, so the last answer is kept. */
+/** Adds the generator to a context. Asked at every pull, most often of the same fiber: the last answer is kept. */
 const addIdGenerator = (idGenerator: IdGenerator.Service) => {
   let previous: Context.Context<never> | undefined
   let added: Context.Context<IdGenerator.IdGenerator>
