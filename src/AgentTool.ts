@@ -165,8 +165,9 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
  * - `name`: the agent's own name by default.
  * - `description`: what the model reads, the agent's own by default.
  * - `parameters`: a prompt by default. With others, `prompt` makes a prompt of them.
- * - `success`: the text of the agent's last step by default. With another schema,
- *   `result` makes a value of the agent's result.
+ * - `success`: the text of the agent's last step by default; for an agent with an
+ *   `output`, the schema of its value. Of anything else `result` makes a value of the
+ *   agent's result.
  * - `failureMode`: as in effect/ai, `"error"` by default: a failure of the agent is
  *   one of the caller's run. With `"return"` the model reads it.
  * - `session`: `"none"` by default: the agent knows its prompt only, and nothing is
@@ -182,6 +183,7 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
  * @since 0.1.0
  */
 export type Options<
+  A,
   Name extends string,
   Params extends Schema.Constraint,
   Success extends Schema.Constraint,
@@ -200,8 +202,17 @@ export type Options<
   & (Params["Type"] extends { readonly prompt: Prompt.RawInput }
     ? { readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined }
     : { readonly prompt: (params: Params["Type"]) => Prompt.RawInput })
-  & (string extends Success["Type"] ? { readonly result?: ((result: AgentRun.Result) => Success["Type"]) | undefined }
-    : { readonly result: (result: AgentRun.Result) => Success["Type"] })
+  & (Answer<A> extends Success["Type"]
+    ? { readonly result?: ((result: AgentRun.Result<A>) => Success["Type"]) | undefined }
+    : { readonly result: (result: AgentRun.Result<A>) => Success["Type"] })
+
+/**
+ * What an agent answers: the `value` of its result, or its text without an `output`.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Answer<A> = unknown extends A ? string : [A] extends [undefined] ? string : A
 
 // -----------------------------------------------------------------------------
 // References
@@ -279,26 +290,28 @@ export const make: {
     Tools extends Record<string, Tool.Any>,
     E,
     R,
+    A,
     const Name extends string = string,
     Params extends Schema.Constraint = typeof Parameters,
     Success extends Schema.Constraint = Schema.String,
     Mode extends Tool.FailureMode = "error"
   >(
-    agent: () => Agent.Agent<Tools, E, R, unknown, unknown>,
-    options: Options<Name, Params, Success, Mode> & { readonly name: Name }
+    agent: () => Agent.Agent<Tools, E, R, A, unknown>,
+    options: Options<A, Name, Params, Success, Mode> & { readonly name: Name }
   ): AgentTool<Name, Params, Success, Mode, E, R>
   <
     Tools extends Record<string, Tool.Any>,
     E,
     R,
+    A,
     const Name extends string = string,
     Params extends Schema.Constraint = typeof Parameters,
     Success extends Schema.Constraint = Schema.String,
     Mode extends Tool.FailureMode = "error"
   >(
-    agent: Agent.Agent<Tools, E, R, unknown, unknown>,
-    ...options: {} extends Options<Name, Params, Success, Mode> ? [options?: Options<Name, Params, Success, Mode>]
-      : [options: Options<Name, Params, Success, Mode>]
+    agent: Agent.Agent<Tools, E, R, A, unknown>,
+    ...options: {} extends Options<A, Name, Params, Success, Mode> ? [options?: Options<A, Name, Params, Success, Mode>]
+      : [options: Options<A, Name, Params, Success, Mode>]
   ): AgentTool<Name, Params, Success, Mode, E, R>
 } = (agent: Agent.Any | (() => Agent.Any), options: AnyOptions = {}): AgentTool<string, any, any, any, any, any> => {
   const { parameters = Parameters, success = Schema.String } = options
@@ -332,7 +345,7 @@ interface AnyOptions {
   readonly session?: "none" | "own" | "parent" | undefined
   readonly parts?: "stream" | "none" | undefined
   readonly prompt?: ((params: any) => Prompt.RawInput) | undefined
-  readonly result?: ((result: AgentRun.Result) => unknown) | undefined
+  readonly result?: ((result: AgentRun.Result<any>) => unknown) | undefined
 }
 
 const run = Effect.fnUntraced(function*(
@@ -340,7 +353,7 @@ const run = Effect.fnUntraced(function*(
   tool: string,
   toolCallId: string,
   params: any,
-  { parts, prompt = promptOf, result = textOf, session }: AnyOptions
+  { parts, prompt = promptOf, result, session, success }: AnyOptions
 ) {
   const depth = (yield* Depth) + 1
   const maximum = yield* MaximumDepth
@@ -357,12 +370,14 @@ const run = Effect.fnUntraced(function*(
       stream,
       (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts)
     )
-  return result(yield* Effect.provideService(AgentRun.fold(seen), Depth, depth))
+  const ended = yield* Effect.provideService(AgentRun.fold(seen), Depth, depth)
+  return result === undefined ? answerOf(ended, success) : result(ended)
 })
 
 const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawInput => prompt
 
-const textOf = ({ text }: AgentRun.Result): string => text
+const answerOf = ({ text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown =>
+  success === undefined || value === undefined ? text : value
 
 const inputOf = (
   prompt: Prompt.RawInput,

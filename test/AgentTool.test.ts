@@ -96,6 +96,20 @@ describe("AgentTool", () => {
         text("done")
       ]))))
 
+    it.effect("gives the value of an agent with an output", () =>
+      Effect.gen(function*() {
+        const Height = Schema.Struct({ metres: Schema.FiniteFromString })
+        const measuring = Agent.make("measuring", { output: Height })
+        const asking = AgentTool.make(measuring, { name: "ask", success: Height })
+        const parts = yield* Stream.runCollect(Agent.stream(parentOf(asking), { prompt: "go" }))
+        const [result] = Array.from(parts).flatMap((part) => part.type === "tool-result" ? [part] : [])
+        assert.deepStrictEqual([result!.result, result!.encodedResult], [{ metres: 2469 }, { metres: "2469" }])
+      }).pipe(Effect.provide(script([
+        toolCalls(ask("why?")),
+        toolCalls({ name: "final_answer", params: { metres: "2469" } }),
+        text("done")
+      ]))))
+
     it.effect("stands beside other tools in a toolkit, with its handler in the layer", () =>
       Effect.gen(function*() {
         const asking = AgentTool.make(child, { name: "ask" })

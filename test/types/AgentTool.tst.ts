@@ -70,6 +70,18 @@ describe("AgentTool", () => {
     })
   })
 
+  it("answers with the value of an agent that has an output", () => {
+    const Height = Schema.Struct({ metres: Schema.FiniteFromString })
+    const measuring = Agent.make("measuring", { output: Height })
+    const asking = AgentTool.make(measuring, { name: "ask", success: Height })
+    expectTypeOf<Tool.Success<typeof asking.tool>>().toEqualTypeOf<{ readonly metres: number }>()
+    AgentTool.make(measuring, { name: "ask", result: ({ value }) => `${value.metres} m` })
+    // @ts-expect-error its value is no text
+    AgentTool.make(measuring, { name: "ask" })
+    // @ts-expect-error its value is no number
+    AgentTool.make(measuring, { name: "ask", success: Schema.Int })
+  })
+
   it("of an agent that is given later has a name", () => {
     AgentTool.make(() => child, { name: "ask" })
     // @ts-expect-error no name
