@@ -364,7 +364,8 @@ type Own<T> = [T][T extends any ? 0 : never]
 // -----------------------------------------------------------------------------
 
 /**
- * Creates the provider that compacts the prompt of each model call of a run.
+ * Creates the provider that compacts the prompt of each model call of a run. An agent
+ * has at most one; its place in the list does not matter.
  *
  * - `maxTokens`: what the messages of a prompt may have.
  * - `targetTokens`: what a strategy makes room down to; three quarters of it by default.

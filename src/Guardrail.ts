@@ -126,7 +126,7 @@ export interface Replace<out A> {
 }
 
 /**
- * The tool is not run; the model is told why.
+ * The model does not get what it asked for, and is told why.
  *
  * @category verdicts
  * @since 0.1.0
@@ -196,7 +196,8 @@ export interface Input {
  *
  * Parts are shown while the check runs. A trip interrupts the model request. The end
  * of the model call waits for the check, so that no tool runs and nothing is saved
- * before it has passed. A model that fails first interrupts the check.
+ * before it has passed. A model that fails first interrupts the check. What was shown
+ * cannot be replaced: see `inputBefore` for that.
  *
  * @category constructors
  * @since 0.1.0
@@ -326,7 +327,7 @@ export interface Output {
  * end of a paragraph, of an item of a list, or of a block of code, which is one
  * piece. The pieces together are the text, and do not depend on how it was cut into
  * deltas. `replace` puts a text in the place of the piece, in the transcript too.
- * All other parts keep their place.
+ * All other parts keep their place. Reasoning is not checked.
  *
  * After a trip the run's `partial` has the text that was let through. The usage of a
  * model call is known once the model has told it: a trip before that has none.
@@ -396,7 +397,7 @@ export interface Answered {
  *   other arguments, which are decoded as the model's would be; the transcript keeps
  *   the model's. `refuse` is the answer to a call that must not run.
  * - `after` sees every result, the preliminary ones too. `replace` gives a value that
- *   the model reads, and that is shown, instead.
+ *   the model reads, and that is shown, instead; `refuse` keeps the result from it.
  *
  * A tool whose typed failure fails the run has no result to check. A trip interrupts
  * the other tools of the step.
@@ -411,7 +412,9 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
     readonly before?:
       | ((call: Middleware.ToolRequest) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EB, RB>)
       | undefined
-    readonly after?: ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown>, EA, RA>) | undefined
+    readonly after?:
+      | ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EA, RA>)
+      | undefined
   }
 ): Middleware.Middleware<GuardrailTripped | Own<EB | EA>, Own<RB | RA>> => {
   const { after, before, tools } = options
@@ -420,7 +423,16 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
   const checkResult = (call: Middleware.ToolRequest, result: Middleware.ToolResult) =>
     Effect.suspend(() => after!({ call, result })).pipe(
       Effect.flatMap(pick),
-      Effect.map((verdict) => verdict._tag === "Replace" ? replaceResult(result, verdict.value) : result)
+      Effect.map((verdict) => {
+        switch (verdict._tag) {
+          case "Pass":
+            return result
+          case "Replace":
+            return replaceResult(result, verdict.value)
+          case "Refuse":
+            return ToolHandler.notExecuted(call, "execution-denied", verdict.reason)
+        }
+      })
     )
 
   const place: Middleware.ToolPlace<

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
-import { AiError, type LanguageModel, Tool, Toolkit } from "effect/ai"
+import { AiError, type LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { expectTypeOf } from "vitest"
 import { outcome } from "../src/AgentRun.ts"
@@ -472,6 +472,73 @@ describe("Guardrail", () => {
         assert.strictEqual(yield* savedVersion, 0)
       }).pipe(Effect.provide(model(text(["One. ", "Two. ", "C"]), text(["One. ", "Two. ", "C"])))))
 
+    it.effect("a piece is of one block: another block's text ends it", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const { parts: all } = yield* collectAll(
+          Agent.stream(agentWith([], seen(log, (text) => replace(text.toUpperCase()))), input)
+        )
+        assert.deepStrictEqual(log, [`0: "" + "a"`, `0: "A" + "b"`, `0: "AB" + "c"`])
+        assert.deepStrictEqual(
+          all.flatMap((part) => part.type === "text-delta" ? [[part.id, part.delta]] : []),
+          [["t", "A"], ["u", "B"], ["t", "C"]]
+        )
+      }).pipe(Effect.provide(model(parts([
+        { type: "text-start", id: "t" },
+        { type: "text-start", id: "u" },
+        { type: "text-delta", id: "t", delta: "a" },
+        { type: "text-delta", id: "u", delta: "b" },
+        { type: "text-delta", id: "t", delta: "c" },
+        { type: "finish", reason: "stop", usage: usage(1, 1) }
+      ])))))
+
+    /** The parts in their order, with the text of the deltas but not where one delta ends. */
+    const flat = (parts: ReadonlyArray<{ readonly type: string; readonly delta?: unknown }>) =>
+      parts.map((part) => part.type === "text-delta" ? part.delta : `<${part.type} ${part.delta ?? ""}>`).join("")
+
+    const Written = Schema.Array(Schema.Tuple([
+      Schema.Literals(["text", "text", "other block", "reasoning", "tool-params"]),
+      Schema.Literals(["a", "B. ", ".", " C", "\n\n", "- ", "```\n", ""])
+    ]))
+    it.effect.prop("keeps all text and the order of all parts, whatever comes", {
+      written: Written,
+      whole: Schema.Boolean,
+      inOne: Schema.Boolean
+    }, ({ inOne, whole, written }) =>
+      Effect.gen(function*() {
+        const encoded = [
+          { type: "text-start", id: "t" },
+          { type: "text-start", id: "u" },
+          { type: "reasoning-start", id: "r" },
+          { type: "tool-params-start", id: "p", name: "note", providerExecuted: false },
+          ...written.map(([kind, delta]) =>
+            kind === "text" || kind === "other block"
+              ? { type: "text-delta" as const, id: kind === "text" ? "t" : "u", delta }
+              : kind === "reasoning"
+              ? { type: "reasoning-delta" as const, id: "r", delta }
+              : { type: "tool-params-delta" as const, id: "p", delta }
+          ),
+          { type: "tool-params-end", id: "p" },
+          { type: "text-end", id: "t" },
+          { type: "reasoning-end", id: "r" },
+          { type: "text-end", id: "u" },
+          { type: "finish", reason: "stop", usage: usage(1, 1) }
+        ] satisfies ReadonlyArray<Response.StreamPartEncoded>
+        const checked: Array<string> = []
+        const guard = (whole ? Guardrail.outputWhole : Guardrail.output)("g", ({ text }) =>
+          Effect.sync(() => {
+            checked.push(text)
+            return pass
+          }))
+        const { parts: shown } = yield* Effect.provide(
+          collectAll(Agent.stream(Agent.make("agent", { middleware: [guard] }), input)),
+          script([parts(encoded)], { chunking: inOne ? "all" : "one" })
+        )
+        assert.strictEqual(flat(shown.slice(2, -2)), flat(encoded))
+        const deltas = encoded.flatMap((part) => part.type === "text-delta" ? part.delta : []).join("")
+        assert.strictEqual(checked.join("").replace(/\s/g, ""), deltas.replace(/\s/g, ""))
+      }), { arbitrary: { runs: 200 } })
+
     it.effect("of several, text passes the last of the list first", () =>
       Effect.gen(function*() {
         const append = (letter: string) =>
@@ -550,6 +617,12 @@ describe("Guardrail", () => {
         assert.deepStrictEqual(cut(Array.from(pieces.join(""))), pieces)
       })
     }
+
+    it("are as long as they have to be", () => {
+      const code = `\`\`\`ts\n${"a. B\n".repeat(2_000)}\`\`\`\n`
+      const long = `${"word ".repeat(3_000)}end. `
+      assert.deepStrictEqual(cut(Array.from(`Code:\n${code}${long}Then`)), ["Code:\n", code, long, "Then"])
+    })
 
     const delta = Arbitrary.map(
       Arbitrary.array(
@@ -660,6 +733,17 @@ describe("Guardrail", () => {
         const { parts } = yield* runWith([], guard)
         assert.deepStrictEqual(results(parts), [[true, false, "add *** 1?"], [false, false, "add *** 1"]])
         assert.deepStrictEqual((yield* lastRequest).at(-1), `tool: add#c = "add *** 1"`)
+      }).pipe(Effect.provide(model(add("1"), text("done")))))
+
+    it.effect("after: a refusal keeps the result from the model", () =>
+      Effect.gen(function*() {
+        const guard = Guardrail.tool("g", {
+          after: ({ result }) => Effect.succeed(result.preliminary ? pass : refuse("not for you"))
+        })
+        const { parts } = yield* runWith([], guard)
+        const denied = { type: "execution-denied", reason: "not for you" }
+        assert.deepStrictEqual(results(parts), [[true, false, "secret 1?"], [false, true, denied]])
+        assert.strictEqual((yield* lastRequest).at(-1), `tool: add#c failed = ${JSON.stringify(denied)}`)
       }).pipe(Effect.provide(model(add("1"), text("done")))))
 
     it.effect("after: a trip fails the run; the steps before it are in its partial", () =>

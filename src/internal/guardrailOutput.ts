@@ -11,6 +11,8 @@ import type { Pieces } from "./guardrailText.ts"
 import * as Parts from "./responseParts.ts"
 import type { StreamPart } from "./stepBuilder.ts"
 
+type TextDelta = Extract<StreamPart, { readonly type: "text-delta" }>
+
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
 /**
@@ -48,11 +50,11 @@ export const hold = <E, R, EC, RC>(
   const onParts = Effect.fnUntraced(function*(parts: NonEmpty<StreamPart>) {
     for (const [index, part] of parts.entries()) {
       if (part.type === "error") return held.drop(parts.slice(index))
-      const exit = yield* Effect.exit(
-        part.type === "text-delta"
-          ? held.add(part, perBlock)
-          : held.pass(part, part.type === "finish" || (perBlock && part.type === "text-end"))
-      )
+      const checking = part.type === "text-delta"
+        ? held.add(part, perBlock)
+        : held.pass(part, part.type === "finish" || (perBlock && part.type === "text-end"))
+      if (checking === undefined) continue
+      const exit = yield* Effect.exit(checking)
       if (Exit.isSuccess(exit)) continue
       failure = exit.cause
       return held.takeWithUsage(parts.slice(index))
@@ -124,30 +126,40 @@ class Held<E, R> {
     return [...this.take(), ...rest.filter((part) => part.type === "error" || part.type === "finish")]
   }
 
-  readonly add = Effect.fnUntraced(function*(
-    this: Held<E, R>,
-    part: Extract<StreamPart, { readonly type: "text-delta" }>,
-    perBlock: boolean
-  ) {
-    if (perBlock && this.block !== part.id) yield* this.flush()
-    this.block = part.id
-    this.queue.push(part)
-    this.pieces.push(part.delta)
-    for (let piece = this.pieces.next(); piece !== undefined; piece = this.pieces.next()) {
-      yield* this.release(piece)
-    }
-  })
+  /** Adds text; undefined when there is nothing to check yet. */
+  add(part: TextDelta, perBlock: boolean): Effect.Effect<void, E, R> | undefined {
+    return perBlock && this.block !== part.id && this.pieces.length > 0
+      ? Effect.flatMap(this.flush(), () => this.append(part) ?? Effect.void)
+      : this.append(part)
+  }
 
-  readonly pass = Effect.fnUntraced(function*(this: Held<E, R>, part: StreamPart, ends: boolean) {
-    if (ends) yield* this.flush()
-    if (this.isEmpty) this.out.push(part)
-    else this.queue.push(part)
-  })
+  /** Adds another part; undefined when there is nothing to check before it. */
+  pass(part: StreamPart, ends: boolean): Effect.Effect<void, E, R> | undefined {
+    if (ends) return Effect.map(this.flush(), () => void this.out.push(part))
+    const to = this.isEmpty ? this.out : this.queue
+    to.push(part)
+    return undefined
+  }
 
+  /** Checks what is left, and lets everything go. */
   readonly flush = Effect.fnUntraced(function*(this: Held<E, R>) {
     if (this.pieces.length > 0) yield* this.release(this.pieces.rest())
     this.out.push(...this.queue)
     this.queue = []
+  })
+
+  private append(part: TextDelta): Effect.Effect<void, E, R> | undefined {
+    this.block = part.id
+    this.queue.push(part)
+    this.pieces.push(part.delta)
+    const piece = this.pieces.next()
+    return piece === undefined ? undefined : this.releaseFrom(piece)
+  }
+
+  private readonly releaseFrom = Effect.fnUntraced(function*(this: Held<E, R>, first: string) {
+    for (let piece: string | undefined = first; piece !== undefined; piece = this.pieces.next()) {
+      yield* this.release(piece)
+    }
   })
 
   private readonly release = Effect.fnUntraced(function*(this: Held<E, R>, piece: string) {

@@ -23,6 +23,8 @@ export interface Pieces {
 
 const terminator = /[\p{Sentence_Terminal}…]+[\p{Pe}\p{Pf}"'*_`]*/uy
 const whitespace = /\s+/y
+/** What a piece may end at, to be found fast. */
+const candidate = /[\n\p{Sentence_Terminal}…]/gu
 const lowercase = /\p{Ll}/uy
 const newline = /\n/g
 // at the start of a line
@@ -51,6 +53,8 @@ const at = (pattern: RegExp, text: string, index: number): string | undefined =>
  * @since 0.1.0
  */
 export class Sentences implements Pieces {
+  /** What was looked at long ago: a long piece is not copied for each delta. */
+  private passed = ""
   private text = ""
   /** Everything before it was looked at. */
   private position = 0
@@ -59,10 +63,16 @@ export class Sentences implements Pieces {
   private open: string | undefined = undefined
 
   get length(): number {
-    return this.text.length
+    return this.passed.length + this.text.length
   }
 
   push(delta: string): void {
+    if (this.position > 2_000) {
+      const index = this.position - 100
+      this.passed += this.text.slice(0, index)
+      this.text = this.text.slice(index)
+      this.position = 100
+    }
     this.text += delta
   }
 
@@ -81,27 +91,27 @@ export class Sentences implements Pieces {
   }
 
   private cut(end: number): string {
-    const piece = this.text.slice(0, end)
+    const piece = this.passed + this.text.slice(0, end)
+    this.passed = ""
     this.text = this.text.slice(end)
     this.position = 0
-    if (end > 0) this.lineStart = piece.endsWith("\n")
+    if (piece !== "") this.lineStart = piece.endsWith("\n")
     return piece
   }
 
-  /** Looks at one character: the end of a piece, no end, or more text is needed to tell. */
+  /** Looks at the next place where a piece may end: its end, no end, or more text is needed to tell. */
   private scan(): number | "none" | "more" {
     const { position, text } = this
     if (position === 0 ? this.lineStart : text[position - 1] === "\n") {
       const line = this.scanLine()
       if (line !== undefined) return line
     }
+    candidate.lastIndex = this.position
+    this.position = candidate.exec(text)?.index ?? text.length
+    if (this.position === text.length) return "none"
     const ended = at(terminator, text, this.position)
     if (ended !== undefined) return this.scanSentence(this.position, this.position + ended.length)
-    const space = at(whitespace, text, this.position)
-    if (space === undefined) {
-      this.position++
-      return "none"
-    }
+    const space = at(whitespace, text, this.position)!
     const after = this.position + space.length
     if (after === text.length) return "more"
     const breaks = space.split("\n").length - 1
