@@ -13,6 +13,7 @@ import {
   ToolLoop
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { nodeSdk } from "./fixtures/telemetry.ts"
 import { collectAll, hanging, type Log, logged, showCause, showExit, showPrompt } from "./utils.ts"
 
 const { delay, fail, finish, hang, layer: script, model: namedScript, parts, step, text, toolCalls, usage } =
@@ -630,6 +631,93 @@ describe("Budget", () => {
         )
         assert.strictEqual(modelCalls, 2)
       }).pipe(Effect.provide(script([fail(new AiError.RateLimitError({})), text("done")]))))
+  })
+
+  describe("telemetry", () => {
+    it.effect("a run whose budget failed says so; what it ran is cancelled", () =>
+      Effect.gen(function*() {
+        const budget = Budget.orFail(Budget.make({ modelCalls: 2 }))
+        const child = Agent.make("child", { toolkit })
+        const parent = Agent.make("parent", {
+          toolkit: AgentTool.toolkit(AgentTool.make(child, { name: "ask" })),
+          middleware: [Budget.middleware(budget)]
+        })
+        const [, { spans }] = yield* nodeSdk.run(
+          Agent.run(parent, { prompt: "go" }).pipe(Effect.provide([
+            script([toolCalls({ name: "ask", params: { prompt: "x" } }), noting]),
+            handlers
+          ]))
+        )
+        const errors = spans.flatMap(({ attributes, name }) =>
+          name.startsWith("invoke_agent") || name === "execute_tool ask" ? [[name, attributes["error.type"]]] : []
+        )
+        assert.deepStrictEqual(errors, [
+          ["invoke_agent child", "cancelled"],
+          ["execute_tool ask", "BudgetExceeded"],
+          ["invoke_agent parent", "BudgetExceeded"]
+        ])
+      }))
+  })
+
+  describe("the seams", () => {
+    it.effect("a middleware makes a call the final answer of its run, and it is the innermost that decides", () =>
+      Effect.gen(function*() {
+        const seen: Array<AgentRun.StopReason | undefined> = []
+        const deciding = (reason: AgentRun.StopReason | undefined) =>
+          Middleware.make("deciding", {
+            model: (request, next) => {
+              seen.push(request.finalAnswer)
+              return next(request.steps.length === 1 ? { ...request, finalAnswer: reason } : request)
+            }
+          })
+        const agent = Agent.make("agent", { toolkit, middleware: [deciding("outer"), deciding("inner")] })
+        assert.deepStrictEqual(shown(yield* Agent.run(agent, { prompt: "go" })), ["done", 2, "inner"])
+        assert.deepStrictEqual(seen, [undefined, undefined, undefined, "outer"])
+        const takesBack = Agent.make("agent", { toolkit, middleware: [deciding("outer"), deciding(undefined)] })
+        assert.deepStrictEqual(shown(yield* Agent.run(takesBack, { prompt: "go" })), ["done", 2, "stop"])
+      }).pipe(Effect.provide([script([noting, text("done"), noting, text("done")]), handlers])))
+
+    it.effect("inherited middleware is around the calls of all runs in its context, within their own", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const logging = (name: string) =>
+          Middleware.make(name, {
+            agent: (request, next) => {
+              log.push(`${name} around ${request.agent}`)
+              return next(request)
+            },
+            model: (request, next) => {
+              log.push(`${name} asks for ${request.agent}`)
+              return next(request)
+            },
+            tool: (request, next) => {
+              log.push(`${name} calls ${request.name} for ${request.agent}`)
+              return next(request)
+            }
+          })
+        const child = Agent.make("child")
+        const parent = Agent.make("parent", {
+          toolkit: AgentTool.toolkit(AgentTool.make(child, { name: "ask" })),
+          middleware: [logging("own")]
+        })
+        yield* Agent.run(parent, { prompt: "go" }).pipe(
+          Effect.provideService(Middleware.Inherited, [logging("inherited")])
+        )
+        assert.deepStrictEqual(log, [
+          "own around parent",
+          "own asks for parent",
+          "inherited asks for parent",
+          "own calls ask for parent",
+          "inherited calls ask for parent",
+          "inherited asks for child",
+          "own asks for parent",
+          "inherited asks for parent"
+        ])
+      }).pipe(Effect.provide(script([
+        toolCalls({ name: "ask", params: { prompt: "x" } }),
+        text("because"),
+        text("done")
+      ]))))
   })
 
   describe("property", () => {
