@@ -1,9 +1,19 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { Prompt, Tool, Toolkit } from "effect/ai"
-import { Agent, AgentRun, ContextProvider, Middleware, SessionHistory, SessionStore } from "../src/index.ts"
+import {
+  Agent,
+  AgentRun,
+  AgentTool,
+  ContextProvider,
+  Middleware,
+  SessionHistory,
+  SessionStore,
+  ToolLoop
+} from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as Copilot from "./fixtures/copilot.ts"
 import { Boom, collectAll, hanging, type Log, logged, showCause, showExit, showPrompt, types } from "./utils.ts"
 
@@ -363,6 +373,74 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         ])
       }))
 
+    it.effect("that need an approval are denied: nobody could be asked while the runtime waits", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const guarded = Toolkit.make(Tool.make("guarded", { success: Schema.String, needsApproval: true }))
+        const server = yield* Copilot.modelServer(Copilot.calls(["a", "guarded", {}]), Copilot.text("ok"))
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit: guarded })
+        const { steps } = yield* Effect.provide(
+          Agent.run(agent, { prompt: "go" }),
+          guarded.toLayer({ guarded: () => Effect.sync(() => (log.push("ran"), "x")) })
+        )
+        assert.deepStrictEqual(steps[0].toolCalls, [
+          { id: "a", name: "guarded", params: {}, executed: false, isFailure: true }
+        ])
+        assert.deepStrictEqual(log, [])
+      }))
+
+    it.effect("run so many at once as the run allows", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(
+          Copilot.calls(["a", "get_weather", { city: "Oslo" }], ["b", "get_weather", { city: "Rome" }]),
+          Copilot.text("ok")
+        )
+        const slowly = toolkit.toLayer({
+          get_weather: ({ city }) =>
+            Effect.gen(function*() {
+              log.push(`${city} begins`)
+              // the other call has arrived by then
+              yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+              log.push(`${city} ends`)
+              return { sky: "clear" }
+            }),
+          strict: () => Effect.succeed("")
+        })
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        yield* Agent.run(agent, { prompt: "go" }).pipe(
+          Effect.provideService(ToolLoop.ToolConcurrency, 1),
+          Effect.provide(slowly)
+        )
+        assert.deepStrictEqual(log.map((line) => line.split(" ")[1]), ["begins", "ends", "begins", "ends"])
+      }))
+
+    it.effect("may be other agents, whose parts and usage are the run's too", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(
+          Copilot.calls(["a", "ask_helper", { prompt: "help" }]),
+          Copilot.text("ok")
+        )
+        const helper = Agent.make("helper")
+        const tool = AgentTool.make(helper, { name: "ask_helper" })
+        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit: AgentTool.toolkit(tool) })
+        const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "go" })).pipe(
+          Effect.provide(
+            ScriptedModel.model([
+              ScriptedModel.step(
+                ScriptedModel.text("helped"),
+                ScriptedModel.finish("stop", ScriptedModel.usage(100, 50))
+              )
+            ])
+          )
+        )
+        const nested = parts.flatMap((part) => part.type === "agent-part" ? [part] : [])
+        assert.deepStrictEqual(nested.map(({ path, toolCallId }) => [path.join(), toolCallId])[0], ["helper", "a"])
+        assert.include(types(nested.map(({ part }) => part)), "text-delta")
+        const { result } = parts[parts.length - 1] as AgentRun.RunEnd
+        assert.deepStrictEqual([result.usage.inputTokens.total, result.totalUsage.inputTokens.total], [30, 130])
+      }))
+
     it.effect("of a provider stand beside those of the agent, and must have other names", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("ok"))
@@ -452,6 +530,24 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         )
         assert.strictEqual(failed, "permissions")
         assert.lengthOf(server.requests, 1)
+      }))
+  })
+
+  describe("the sub-agents of the runtime", () => {
+    it.effect("are a tool call of the run, and what they spend counts in the total", () =>
+      Effect.gen(function*() {
+        const task = { agent_type: "general-purpose", name: "sub", description: "help", prompt: "help", mode: "sync" }
+        const server = yield* Copilot.modelServer(
+          Copilot.calls(["a", "task", task]),
+          Copilot.text("from the sub-agent"),
+          Copilot.text("done")
+        )
+        const agent = CopilotAgent.make("copilot", { ...base(server), settings: { availableTools: ["builtin:task"] } })
+        const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "go" }))
+        assert.deepStrictEqual(parts.flatMap((part) => part.type === "text-delta" ? part.delta : []), ["done"])
+        const { result } = parts[parts.length - 1] as AgentRun.RunEnd
+        assert.deepStrictEqual(result.steps.map(({ toolCalls }) => toolCalls.map(({ name }) => name)), [["task"], []])
+        assert.deepStrictEqual([result.usage.inputTokens.total, result.totalUsage.inputTokens.total], [30, 40])
       }))
   })
 

@@ -1,16 +1,16 @@
 import { CopilotClient, RuntimeConnection } from "@github/copilot-sdk"
 import { assert, describe, it as test, layer } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Queue, type Scope, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Queue, type Scope, Stream } from "effect"
 import { Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { readdirSync } from "node:fs"
-import { Agent } from "../src/index.ts"
+import { Agent, AgentRun } from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotError from "../src/copilot/CopilotError.ts"
 import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
 import { heartbeat, watch } from "../src/copilot/internal/processExit.ts"
 import * as Copilot from "./fixtures/copilot.ts"
-import { exporters, lines, spanNamed } from "./fixtures/telemetry.ts"
+import { exporters, lines, runs, spanNamed } from "./fixtures/telemetry.ts"
 import { Boom, collectAll, type Log, logged, showCause, showExit, types } from "./utils.ts"
 
 const agentAt = (server: Copilot.ModelServer, log: Log, options?: { readonly retries?: number }) =>
@@ -258,6 +258,56 @@ layer(Copilot.runtime)("the outcome of a Copilot agent", (it) => {
           assert.deepStrictEqual(lines(exported), ["invoke_agent copilot (client) ERROR cancelled error"])
         }))
     }
+
+    it.effect("is Failed when somebody else stops the work", () =>
+      Effect.gen(function*() {
+        const runtime = yield* CopilotRuntime.CopilotRuntime
+        const server = yield* Copilot.modelServer(Copilot.hanging("one"))
+        const opened = yield* Deferred.make<CopilotRuntime.OpenSession>()
+        const log: Log = []
+        const stream = Stream.tap(
+          Agent.stream(agentAt(server, log), { prompt: "hi" }),
+          (part) =>
+            part.type === "text-delta"
+              ? Effect.flatMap(Deferred.await(opened), ({ session }) => Effect.promise(() => session.abort()))
+              : Effect.void
+        )
+        const { exit } = yield* Effect.provideService(collectAll(stream), CopilotRuntime.CopilotRuntime, {
+          ...runtime,
+          open: (request) => Effect.tap(runtime.open(request), (open) => Deferred.succeed(opened, open))
+        })
+        assert.strictEqual(Exit.isFailure(exit) && showCause(exit.cause), "Fail CopilotError.WorkStopped")
+        assert.strictEqual(log[3], "p1 end: Failed Fail CopilotError.WorkStopped after \"one\"")
+      }))
+
+    it.effect("waits for a runtime that does not answer as long as the budget, and records it", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(Copilot.hanging("one"))
+        const context = yield* Effect.context<CopilotRuntime.CopilotRuntime>()
+        const { processId } = Context.get(context, CopilotRuntime.CopilotRuntime)
+        const pid = yield* processId
+        const stream = Stream.tap(
+          Agent.stream(agentAt(server, log), { prompt: "hi" }),
+          ({ type }) => Effect.sync(() => type === "text-delta" && process.kill(pid!, "SIGSTOP"))
+        )
+        const [exporter] = exporters
+        const [, exported] = yield* exporter.run(
+          runs(Stream.runDrain(untilText(stream))).pipe(
+            Effect.provideService(AgentRun.FinalizationBudget, "3 seconds"),
+            Effect.provideContext(context),
+            Effect.ensuring(Effect.sync(() => process.kill(pid!, "SIGCONT")))
+          )
+        )
+        assert.deepStrictEqual(log, [...begun, "p2 end: Abandoned after \"one\"", "p1 end: Abandoned after \"one\""])
+        const span = spanNamed(exported, "invoke_agent copilot")
+        assert.deepStrictEqual(
+          span.events.filter(({ name }) => name === "effect_agents.finalizer_failed").map(({ attributes }) =>
+            attributes
+          ),
+          [{ "effect_agents.finalizer": "copilot", "error.type": "timeout" }]
+        )
+      }))
 
     it.effect("has the consumer's interruption of the opening wait for the session, and closes it", () =>
       Effect.gen(function*() {

@@ -50,6 +50,8 @@ export const configOf = ({ model, provider, settings }: Options, run: {
   const availableTools = available === undefined || Array.isArray(available) ? available : available.toArray()
   const systemMessage = withInstructions(settings.systemMessage, run.instructions)
   return {
+    // the deltas of sub-agents are nobody's parts
+    includeSubAgentStreamingEvents: false,
     ...settings,
     model,
     streaming: true,

@@ -15,6 +15,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as AgentError from "../../AgentError.ts"
@@ -297,7 +298,8 @@ class Work implements Lifecycle.Body {
       })
       const settle: Effect.Effect<void> = Effect.suspend(() => {
         for (const part of calls.take()) {
-          if (part.type === "tool-result" || part.type === "agent-part") this.reply.addResult(call.id, part)
+          if (part.type === "agent-part") this.reply.addResult(call.id, part)
+          if (part.type === "tool-result") this.reply.addResult(call.id, final(part))
         }
         if (calls.failure !== undefined) return Effect.sync(() => this.fail(calls.failure!))
         const [result] = calls.results
@@ -372,6 +374,15 @@ class Work implements Lifecycle.Body {
     const { spent, steps, text } = this.reply
     return { text, usage: spent, steps }
   }
+}
+
+/** A call that was denied may wait for an approval elsewhere; here it has its result. */
+const final = (part: Middleware.ToolResult): Middleware.ToolResult => {
+  const { isFailure, result } = part
+  return isFailure && Predicate.hasProperty(result, "type") && result.type === "execution-denied" &&
+      Predicate.hasProperty(result, "reason")
+    ? ToolHandler.notExecuted(part, result.type, String(result.reason))
+    : part
 }
 
 /** Takes out of the session what came after the mark: runs that were saved by nobody. */
