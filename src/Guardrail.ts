@@ -4,8 +4,8 @@
  * A guardrail is a `Middleware`. Its check looks at something and gives a verdict:
  * `pass`, `trip` with an info, or `replace`. A trip fails the run with
  * `GuardrailTripped`: the outcome is Failed, the model request and the running tools
- * are interrupted, `SessionHistory` saves nothing, and what was spent until then is
- * in the outcome's `partial`. A check that fails fails the run with its own error.
+ * are interrupted, `SessionHistory.provider` saves nothing, and what was spent until then
+ * is in the outcome's `partial`. A check that fails fails the run with its own error.
  *
  * Several guardrails are given as a list, the first being the outermost: of two
  * checks of the input the first begins first, and text passes the last one first.

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Exit, Schema } from "effect"
+import { Arbitrary, Effect, Exit, Schema, Stream } from "effect"
 import { Prompt } from "effect/ai"
 import { Agent, Compaction, Session } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { tokenizer, total, words } from "./fixtures/words.ts"
-import { showExit } from "./utils.ts"
+import { showExit, showPrompt } from "./utils.ts"
 
 const { collapseToolResults, dropOldest, summariseWith } = Compaction
 
@@ -182,5 +182,61 @@ describe("Compaction", () => {
       [summariseWith(() => Effect.succeed("in short")), collapseToolResults({ keep: 1 }), dropOldest],
       (messages) => total(collapsed(shortest(messages)))
     )
+
+    /** What the provider shows of these messages, in the order in which they are given to it: one run. */
+    const runOf = (provider: ReturnType<typeof Compaction.make>) =>
+      Effect.map(provider.beforeRun({ agent: "agent", session: undefined, prompt: Prompt.empty }), (contribution) => {
+        const place = contribution!.middleware!.model!
+        return (messages: ReadonlyArray<Prompt.Message>) =>
+          Effect.suspend(() => {
+            let shown: ReadonlyArray<Prompt.Message> = []
+            const request = {
+              agent: "agent",
+              session: undefined,
+              steps: [],
+              transcript: [],
+              prompt: Prompt.fromMessages(messages),
+              toolkit: undefined,
+              toolChoice: "auto" as const
+            }
+            return Stream.runDrain(place(request, ({ prompt }) => {
+              shown = prompt.content
+              return Stream.empty
+            })).pipe(Effect.exit, Effect.map((exit) => Exit.isSuccess(exit) ? shown : undefined))
+          })
+      })
+
+    it.effect.prop("a prefix is shown again while there is room, and after loading as it was when it was alive", {
+      units: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 1, maxLength: 20 }),
+      maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 20, maximum: 120 }))
+    }, ({ maxTokens, units }) =>
+      Effect.gen(function*() {
+        const whole = toMessages(units)
+        const provider = Compaction.make({
+          maxTokens,
+          strategies: [collapseToolResults({ keep: 1 }), dropOldest],
+          tokenizer
+        })
+        const alive = yield* runOf(provider)
+        let before: { readonly shown: ReadonlyArray<Prompt.Message>; readonly length: number } = {
+          shown: [],
+          length: 0
+        }
+        for (let length = 1; length <= whole.length; length++) {
+          // a model call is followed by what the model said
+          if (whole[length]?.role !== "assistant" && length < whole.length) continue
+          const messages = whole.slice(0, length)
+          const shown = yield* alive(messages)
+          if (shown === undefined) return
+          const longer = [...before.shown, ...messages.slice(before.length)]
+          if (total(longer) <= maxTokens) assert.deepStrictEqual(shown, longer)
+          const loaded = yield* Effect.flatMap(runOf(provider), (load) => load(messages))
+          assert.deepStrictEqual(
+            loaded === undefined ? loaded : showPrompt(Prompt.fromMessages(loaded)),
+            showPrompt(Prompt.fromMessages(shown))
+          )
+          before = { shown, length }
+        }
+      }).pipe(Effect.scoped), { arbitrary: { runs: 300 } })
   })
 })
