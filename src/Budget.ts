@@ -28,12 +28,14 @@
  *
  * Of a budget that fails there are no final answers. Model calls and tool calls are
  * never more than the limit; tokens and money are exceeded by what was in flight at
- * most; and when the time is over, what the run is doing is interrupted. Two budgets
- * make a soft limit within a hard one.
+ * most; and when the time is over, the model call or the tool calls of the run are
+ * interrupted (not its providers: they have no time of their own). Two budgets make a
+ * soft limit within a hard one.
  *
  * A model call that fails or is cut counts as a call, and its tokens only if the model
- * reported them. A run that is not made by `Agent.make` or `Agent.output` counts when
- * it runs such agents. Retries of a middleware are calls of their own.
+ * reported them. Retries of a middleware are calls of their own. An agent that is not
+ * made by `Agent.make` has no calls of its own to count, but those of the agents in it
+ * are. A run that is resumed opens its budget anew.
  *
  * **Example** (A run that may call its model twice)
  *

@@ -128,6 +128,22 @@ describe("Budget", () => {
         assert.deepStrictEqual(shown(result), ["done", 1, "budget-tokens"])
       }).pipe(Effect.provide([script([text("done")]), handlers])))
 
+    it.effect("are values of the output of an agent that has one", () =>
+      Effect.gen(function*() {
+        const agent = Agent.make("agent", {
+          toolkit,
+          output: Schema.Struct({ found: Schema.Boolean }),
+          middleware: [Budget.middleware(Budget.make({ modelCalls: 1 }))]
+        })
+        const { stopReason, value } = yield* Agent.run(agent, { prompt: "go" })
+        assert.deepStrictEqual([value, stopReason], [{ found: false }, "budget-model-calls"])
+        const { requests } = yield* ScriptedModel.ScriptedModel
+        assert.deepStrictEqual((yield* requests)[1]!.toolChoice, { tool: "final_answer" })
+      }).pipe(Effect.provide([
+        script([noting, toolCalls({ name: "final_answer", params: { found: false } })]),
+        handlers
+      ])))
+
     it.effect("are anew in each run of the agent", () =>
       Effect.gen(function*() {
         const agent = withBudget(Budget.make({ modelCalls: 1 }))
@@ -587,7 +603,13 @@ describe("Budget", () => {
       Effect.gen(function*() {
         const log: Log = []
         const budget = Budget.make({ modelCalls: 9 })
-        const agent = Agent.make("agent", { toolkit, providers: [logged("p", log)] })
+        // its calls are cut when it fails, but it has no reason to
+        const hard = Budget.orFail(Budget.make({ modelCalls: 9, wallTime: "1 hour" }))
+        const agent = Agent.make("agent", {
+          toolkit,
+          providers: [logged("p", log)],
+          middleware: [Budget.middleware(hard)]
+        })
         const spent = yield* Effect.andThen(
           Effect.exit(consume(Agent.stream(agent, { prompt: "go" }))),
           spentOf(budget)
