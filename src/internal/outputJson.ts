@@ -161,7 +161,10 @@ export class JsonReader {
       this.state = "escape"
       return i + 1
     }
-    this.text += this.half
+    if (this.half !== "") {
+      this.text += this.half
+      this.changed ||= !this.isKey
+    }
     if (this.isKey) {
       this.stack[this.stack.length - 1].key = this.text
       this.isKey = false
@@ -192,9 +195,10 @@ export class JsonReader {
 
   private append(text: string): void {
     const isHalf = isFirstHalf(text.charCodeAt(text.length - 1))
-    this.text += this.half + (isHalf ? text.slice(0, -1) : text)
+    const whole = this.half + (isHalf ? text.slice(0, -1) : text)
     this.half = isHalf ? text.slice(-1) : ""
-    if (!this.isKey) this.changed = true
+    this.text += whole
+    if (!this.isKey && whole !== "") this.changed = true
   }
 
   private readScalar(delta: string, from: number): number {
@@ -203,13 +207,16 @@ export class JsonReader {
     this.text += delta.slice(from, i)
     if (i === delta.length) return i
     const value = scalar(this.text)
-    if (value === nothing) this.fail()
-    else this.end(value)
+    if (value === nothing) {
+      this.fail()
+    } else {
+      this.end(value)
+      this.changed = true
+    }
     return i
   }
 
   private end(value: unknown): void {
-    this.changed = true
     const frame = this.stack[this.stack.length - 1]
     if (frame === undefined) {
       this.root = value
@@ -228,8 +235,9 @@ export class JsonReader {
   }
 
   private fail(): void {
+    // a string that was shown does not go away
+    if (this.state === "escape") this.changed = false
     this.state = "broken"
-    this.changed = false
   }
 }
 
