@@ -207,11 +207,15 @@ describe("Compaction", () => {
       })
 
     it.effect.prop("a prefix is shown again while there is room, and after loading as it was when it was alive", {
-      units: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 1, maxLength: 20 }),
-      maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 20, maximum: 120 }))
-    }, ({ maxTokens, units }) =>
+      exchanges: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 10, maxLength: 24 }),
+      maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 40, maximum: 90 }))
+    }, ({ exchanges, maxTokens }) =>
       Effect.gen(function*() {
-        const whole = toMessages(units)
+        const whole = toMessages(exchanges.flatMap((unit) => [
+          { ...unit, kind: "user" as const },
+          ...(unit.kind === "calls" || unit.kind === "approval" ? [{ ...unit, kind: "calls" as const }] : []),
+          { ...unit, kind: "say" as const }
+        ]))
         const provider = Compaction.make({
           maxTokens,
           strategies: [collapseToolResults({ keep: 1 }), dropOldest],
@@ -237,6 +241,6 @@ describe("Compaction", () => {
           )
           before = { shown, length }
         }
-      }).pipe(Effect.scoped), { arbitrary: { runs: 300 } })
+      }).pipe(Effect.scoped), { arbitrary: { runs: 100 } })
   })
 })
