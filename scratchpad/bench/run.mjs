@@ -1,6 +1,7 @@
-// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves] [--built]
+// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves] [--cpu] [--built]
 //
-// --quick: fewer and shorter rounds. --built: with what was built last.
+// --quick: fewer and shorter rounds. --built: with what was built last. --cpu: the time that the
+// main thread works, not that of the clock, for a machine that others use too.
 //
 // Installs what is missing, builds this package, runs every peer and prints the tables. Each
 // variant lives in a process of its own; they take turns, one at a time, round by round, so that
@@ -24,6 +25,7 @@ const { values: flags } = parseArgs({
     peers: { type: "string" },
     rounds: { type: "string" },
     only: { type: "string" },
+    cpu: { type: "boolean", default: false },
     built: { type: "boolean", default: false }
   }
 })
@@ -112,7 +114,7 @@ const takeTurns = async (processes, name) => {
   for (const p of processes) if ((await p.ask({ ask: "measure", name, ms: warmMs })).error) broken.add(p)
   for (let round = 0; round < rounds; round++) {
     for (const p of processes) {
-      if (!broken.has(p)) us.get(p).push((await p.ask({ ask: "measure", name, ms: roundMs })).us ?? NaN)
+      if (!broken.has(p)) us.get(p).push((await p.ask({ ask: "measure", name, ms: roundMs }))[flags.cpu ? "cpu" : "us"] ?? NaN)
     }
   }
   return us
@@ -164,6 +166,7 @@ const results = {
   command: ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
   version: JSON.parse(readFileSync(join(here, "../../package.json"), "utf8")).version,
   rounds,
+  clock: flags.cpu ? "CPU time of the main thread" : "time",
   table: flags.only === "curves" ? [] : await table(),
   telemetry: flags.only === "curves" ? [] : await telemetry(),
   curves: flags.only === "table" ? [] : await curves(here, { quick: flags.quick, log })

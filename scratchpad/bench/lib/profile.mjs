@@ -1,18 +1,58 @@
-// node lib/profile.mjs <adapter.mjs#variant> <text|stream|tools|deltas|arrays> [ms] [rows]: self time of the functions of one run
+// node lib/profile.mjs <adapter.mjs#variant> <text|stream|tools|deltas|arrays> [ms] [rows] [otel]: self time of the functions of one run
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-const [file, variant] = process.argv[2].split("#"), c = process.argv[3], ms = +(process.argv[4] ?? 4000)
-const { default: a } = await import(pathToFileURL(resolve(file))); const run = await a.setup({ otel: false, variant })
-const f = { text: () => run.text(), stream: () => run.stream("text"), deltas: () => run.stream("deltas"), arrays: () => run.stream("arrays"), tools: () => run.tools() }[c]
-let t = performance.now(); while (performance.now() - t < 1000) await f()
-const { Session } = await import("node:inspector/promises"); const s = new Session(); s.connect(); await s.post("Profiler.enable"); await s.post("Profiler.setSamplingInterval", { interval: 200 }); await s.post("Profiler.start")
-t = performance.now(); let n = 0; while (performance.now() - t < ms) { await f(); n++ }
-const us = (performance.now() - t) * 1000 / n
-const { profile } = await s.post("Profiler.stop")
-const self = new Map(), dt = profile.timeDeltas, id = new Map(profile.nodes.map((x) => [x.id, x])); let tot = 0
-profile.samples.forEach((sid, i) => { const x = id.get(sid), cf = x.callFrame; const k = `${cf.functionName || "(anon)"} ${cf.url.split("/").slice(-2).join("/")}:${cf.lineNumber + 1}`; self.set(k, (self.get(k) ?? 0) + dt[i]); tot += dt[i] })
-console.log(variant, c, us.toFixed(1), "µs/run")
-const file2 = new Map(); for (const [k, v] of self) { const f = k.split(" ").at(-1).split(":")[0] || k; file2.set(f, (file2.get(f) ?? 0) + v) }
-console.log("by file:", [...file2].sort((a, b) => b[1] - a[1]).slice(0, 12).map(([k, v]) => `${k} ${(100 * v / tot).toFixed(1)}%`).join("  "))
-for (const [k, v] of [...self].sort((a, b) => b[1] - a[1]).slice(0, +(process.argv[5] ?? 35))) console.log((100 * v / tot).toFixed(1).padStart(5), (us * v / tot).toFixed(1).padStart(8), "µs", k)
+import { Session } from "node:inspector/promises"
+
+const [target, name, ms = "3000", rows = "35", otel] = process.argv.slice(2)
+const [file, variant] = target.split("#")
+
+let spans
+if (otel !== undefined) {
+  const { NodeTracerProvider } = await import("@opentelemetry/sdk-trace-node")
+  const { InMemorySpanExporter, SimpleSpanProcessor } = await import("@opentelemetry/sdk-trace-base")
+  spans = new InMemorySpanExporter()
+  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).register()
+}
+const { default: adapter } = await import(pathToFileURL(resolve(file)))
+const run = await adapter.setup({ otel: otel !== undefined, variant })
+const body = { text: run.text, tools: run.tools }[name] ?? (() => run.stream(name === "stream" ? "text" : name))
+
+const during = async (time) => {
+  const start = performance.now()
+  let runs = 0
+  while (performance.now() - start < time) {
+    await body()
+    runs++
+    spans?.reset()
+  }
+  return (performance.now() - start) * 1e3 / runs
+}
+
+await during(1_000)
+const session = new Session()
+session.connect()
+await session.post("Profiler.enable")
+await session.post("Profiler.setSamplingInterval", { interval: 200 })
+await session.post("Profiler.start")
+const us = await during(Number(ms))
+const { profile: { nodes, samples, timeDeltas } } = await session.post("Profiler.stop")
+
+const byId = new Map(nodes.map((node) => [node.id, node]))
+const functions = new Map()
+const files = new Map()
+let total = 0
+const add = (map, key, time) => map.set(key, (map.get(key) ?? 0) + time)
+samples.forEach((id, i) => {
+  const { functionName, lineNumber, url } = byId.get(id).callFrame
+  const where = url.split("/").slice(-2).join("/")
+  add(functions, `${functionName || "(anonymous)"} ${where}:${lineNumber + 1}`, timeDeltas[i])
+  add(files, where || functionName, timeDeltas[i])
+  total += timeDeltas[i]
+})
+const descending = (map) => [...map].sort(([, a], [, b]) => b - a)
+console.log(`${target} ${name}: ${us.toFixed(1)} µs a run`)
+console.log(descending(files).slice(0, 14).map(([file, time]) => `${file} ${(100 * time / total).toFixed(1)}%`).join(", "))
+for (const [key, time] of descending(functions).slice(0, Number(rows))) {
+  console.log(`${(100 * time / total).toFixed(1).padStart(5)}% ${(us * time / total).toFixed(1).padStart(8)} µs  ${key}`)
+}
 process.exit(0)

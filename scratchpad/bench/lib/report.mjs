@@ -81,7 +81,7 @@ export const markdown = (results) => {
   if (entries.length > 0) {
     sections.push(
       "Every variant does the same work with an in-process model, in a process of its own; they take turns. " +
-        `Cell: median [min-max] of ${results.rounds} rounds, time of one run. What is not the agent (network, model) is not in it. ` +
+        `Cell: median [min-max] of ${results.rounds} rounds, ${results.clock} of one run. What is not the agent (network, model) is not in it. ` +
         "effect-agents runs with a context provider that has all its hooks, spans off.",
       "## Time",
       timesTable(entries),
