@@ -1,17 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Exit, Schema, Stream } from "effect"
 import { Prompt } from "effect/ai"
-import { Agent, Compaction, Session } from "../src/index.ts"
-import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { Compaction, Session } from "../src/index.ts"
 import { tokenizer, total, words } from "./fixtures/words.ts"
 import { showExit, showPrompt } from "./utils.ts"
 
 const { collapseToolResults, dropOldest, summariseWith } = Compaction
-
-const prompts = Effect.flatMap(
-  ScriptedModel.ScriptedModel,
-  (script) => Effect.map(script.requests, (requests) => requests.map(({ prompt }) => prompt))
-)
 
 describe("Compaction", () => {
   describe("from any transcript", () => {
@@ -110,6 +104,29 @@ describe("Compaction", () => {
       return messages
     }
 
+    /** What the provider shows of these messages, in the order in which they are given to it: one run. */
+    const runOf = (provider: ReturnType<typeof Compaction.make>) =>
+      Effect.map(provider.beforeRun({ agent: "agent", session: undefined, prompt: Prompt.empty }), (contribution) => {
+        const place = contribution!.middleware!.model!
+        return (messages: ReadonlyArray<Prompt.Message>) =>
+          Effect.suspend(() => {
+            let shown: ReadonlyArray<Prompt.Message> = []
+            const request = {
+              agent: "agent",
+              session: undefined,
+              steps: [],
+              transcript: [],
+              prompt: Prompt.fromMessages(messages),
+              toolkit: undefined,
+              toolChoice: "auto" as const
+            }
+            return Stream.runDrain(place(request, ({ prompt }) => {
+              shown = prompt.content
+              return Stream.empty
+            })).pipe(Effect.map(() => shown))
+          })
+      })
+
     const check = (
       name: string,
       strategies: ReadonlyArray<Compaction.Strategy>,
@@ -121,14 +138,14 @@ describe("Compaction", () => {
       }, ({ maxTokens, units }) =>
         Effect.gen(function*() {
           const whole = toMessages(units)
-          const agent = Agent.make("agent", { providers: [Compaction.make({ maxTokens, strategies, tokenizer })] })
-          const exit = yield* Effect.exit(Agent.run(agent, { prompt: Prompt.fromMessages(whole) }))
+          const show = yield* runOf(Compaction.make({ maxTokens, strategies, tokenizer }))
+          const exit = yield* Effect.exit(show(whole))
           if (Exit.isFailure(exit)) {
             assert.strictEqual(showExit(exit), "Failed Fail PromptTooLong after \"\"")
             assert.isAbove(least(whole), maxTokens)
             return
           }
-          const seen = (yield* prompts)[0]!.content
+          const seen = exit.value
           if (total(whole) <= maxTokens) return assert.deepStrictEqual(seen, whole)
 
           assert.isAtMost(total(seen), maxTokens)
@@ -154,7 +171,7 @@ describe("Compaction", () => {
           // and it begins as a conversation does, if anything went
           const first = seen.find(({ role }) => role !== "system")
           assert.isTrue(talk.length === whole.length - systems(whole).length || first?.role === "user")
-        }).pipe(Effect.provide(ScriptedModel.layer([ScriptedModel.text("ok")]))), { arbitrary: { runs: 300 } })
+        }).pipe(Effect.scoped), { arbitrary: { runs: 300 } })
 
     const fewest = (messages: ReadonlyArray<Prompt.Message>) => total(shortest(messages))
 
@@ -183,29 +200,6 @@ describe("Compaction", () => {
       (messages) => total(collapsed(shortest(messages)))
     )
 
-    /** What the provider shows of these messages, in the order in which they are given to it: one run. */
-    const runOf = (provider: ReturnType<typeof Compaction.make>) =>
-      Effect.map(provider.beforeRun({ agent: "agent", session: undefined, prompt: Prompt.empty }), (contribution) => {
-        const place = contribution!.middleware!.model!
-        return (messages: ReadonlyArray<Prompt.Message>) =>
-          Effect.suspend(() => {
-            let shown: ReadonlyArray<Prompt.Message> = []
-            const request = {
-              agent: "agent",
-              session: undefined,
-              steps: [],
-              transcript: [],
-              prompt: Prompt.fromMessages(messages),
-              toolkit: undefined,
-              toolChoice: "auto" as const
-            }
-            return Stream.runDrain(place(request, ({ prompt }) => {
-              shown = prompt.content
-              return Stream.empty
-            })).pipe(Effect.exit, Effect.map((exit) => Exit.isSuccess(exit) ? shown : undefined))
-          })
-      })
-
     it.effect.prop("a prefix is shown again while there is room, and after loading as it was when it was alive", {
       exchanges: Arbitrary.array(Arbitrary.schema(Unit), { minLength: 10, maxLength: 24 }),
       maxTokens: Schema.Int.check(Schema.isBetween({ minimum: 40, maximum: 90 }))
@@ -230,13 +224,14 @@ describe("Compaction", () => {
           // a model call is followed by what the model said
           if (whole[length]?.role !== "assistant" && length < whole.length) continue
           const messages = whole.slice(0, length)
-          const shown = yield* alive(messages)
-          if (shown === undefined) return
+          const exit = yield* Effect.exit(alive(messages))
+          if (Exit.isFailure(exit)) return
+          const shown = exit.value
           const longer = [...before.shown, ...messages.slice(before.length)]
           if (total(longer) <= maxTokens) assert.deepStrictEqual(shown, longer)
           const loaded = yield* Effect.flatMap(runOf(provider), (load) => load(messages))
           assert.deepStrictEqual(
-            loaded === undefined ? loaded : showPrompt(Prompt.fromMessages(loaded)),
+            showPrompt(Prompt.fromMessages(loaded)),
             showPrompt(Prompt.fromMessages(shown))
           )
           before = { shown, length }
