@@ -101,12 +101,13 @@ class Loop implements Lifecycle.Body {
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   private readonly toolCallLimit: number
   private readonly transcriptFrom: number
-  private readonly startedAt: number
-  private readonly clock: Clock.Clock
+  readonly startedAt: number
+  readonly clock: Clock.Clock
   // finished steps
-  private readonly steps: Array<AgentRun.Step> = []
-  private usage: AgentRun.Usage = AgentRun.emptyUsage
+  readonly steps: Array<AgentRun.Step> = []
+  usage: AgentRun.Usage = AgentRun.emptyUsage
   private toolCallCount = 0
+  private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
   private builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
@@ -218,20 +219,15 @@ class Loop implements Lifecycle.Body {
   }
 
   private request(): Middleware.ModelRequest {
-    const { steps, transcriptFrom } = this
+    // copies that only middleware can see
+    const observed = this.modelPlaces.length > 0
     const content = this.asked = this.messages.slice()
-    const count = steps.length
     const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
-      // copied for the few that ask
-      get steps() {
-        return steps.slice(0, count)
-      },
-      get transcript() {
-        return content.slice(transcriptFrom)
-      },
+      steps: observed ? this.steps.slice() : [],
+      transcript: observed ? content.slice(this.transcriptFrom) : [],
       prompt: Prompt.fromMessages(content),
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
@@ -442,14 +438,7 @@ class Loop implements Lifecycle.Body {
 
   /** The first condition that holds. */
   private condition(): StopCondition.StopCondition | undefined {
-    const { clock, startedAt, steps, usage } = this
-    const progress: StopCondition.Progress = {
-      steps,
-      usage,
-      get elapsed() {
-        return clock.currentTimeMillisUnsafe() - startedAt
-      }
-    }
+    const progress = this.progress ??= progressOf(this)
     return this.options.stopWhen.find((condition) => condition.holds(progress))
   }
 
@@ -520,3 +509,13 @@ class Loop implements Lifecycle.Body {
 const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
 
 const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0
+
+const progressOf = (loop: Loop): StopCondition.Progress => ({
+  steps: loop.steps,
+  get usage() {
+    return loop.usage
+  },
+  get elapsed() {
+    return loop.clock.currentTimeMillisUnsafe() - loop.startedAt
+  }
+})
