@@ -168,6 +168,17 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         ])
       }))
 
+    it.effect("instructions, appended to the runtime's own message when the settings say nothing", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        yield* Agent.run(CopilotAgent.make("copilot", { ...base(server), instructions: "canary instruction" }), {
+          prompt: "hi"
+        })
+        const system = systemOf(server.requests[0])
+        assert.include(system, "canary instruction")
+        assert.isAbove(system.length, 1000)
+      }))
+
     it.effect("files of the prompt", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("ok"))

@@ -481,6 +481,51 @@ describe("CopilotRuntime", () => {
       }))
   })
 
+  describe("a process that serves many runs", () => {
+    const kinds = [
+      [Copilot.text("yes"), "Completed \"yes\""],
+      [Copilot.breaking("one"), "Failed Fail CopilotError.ModelFailed after \"one\""],
+      [Copilot.hanging("one"), "Abandoned after \"one\""],
+      [Copilot.status(404, "gone"), "Failed Fail CopilotError.ModelFailed after \"\""],
+      [Copilot.hanging("one", " two"), "Interrupted after \"one two\""]
+    ] as const
+
+    const oneOf = Effect.fnUntraced(function*(index: number) {
+      const log: Log = []
+      const [reply, expected] = kinds[index % kinds.length]
+      const server = yield* Copilot.modelServer(reply)
+      const heard = yield* Deferred.make<void>()
+      const stream = Agent.stream(agentAt(server, log), { prompt: "hi" }).pipe(
+        Stream.tap((part) =>
+          part.type === "text-delta" && part.delta === " two" ? Deferred.succeed(heard, undefined) : Effect.void
+        )
+      )
+      if (expected.startsWith("Interrupted")) {
+        const fiber = yield* Effect.forkChild(Stream.runDrain(stream))
+        yield* Deferred.await(heard)
+        yield* Fiber.interrupt(fiber)
+      } else if (expected.startsWith("Abandoned")) yield* Stream.runDrain(untilText(stream))
+      else yield* Effect.exit(Stream.runDrain(stream))
+      const [request] = server.requests
+      return {
+        ends: log.filter((line) => line.includes(" end: ")),
+        expected: [`p2 end: ${expected}`, `p1 end: ${expected}`],
+        requests: server.requests.length,
+        socket: yield* Deferred.await(request.closed)
+      }
+    })
+
+    test.effect("ends each in exactly one outcome, and keeps nothing of them", () =>
+      Effect.gen(function*() {
+        const folder = yield* Copilot.temporaryFolder
+        yield* Effect.gen(function*() {
+          const runs = yield* Effect.forEach(Array.from({ length: 40 }, (_, index) => index), oneOf, { concurrency: 8 })
+          for (const { ends, expected, requests } of runs) assert.deepStrictEqual([ends, requests], [expected, 1])
+          assert.deepStrictEqual(sessionsIn(folder), [])
+        }).pipe(Effect.provide(CopilotRuntime.layer(Copilot.optionsIn(folder)), { local: true }))
+      }))
+  })
+
   describe("a process that is killed in the middle of an answer", () => {
     const kill = Effect.gen(function*() {
       const { processId } = yield* CopilotRuntime.CopilotRuntime

@@ -231,7 +231,13 @@ class Work implements Lifecycle.Body {
 
   // --- what the runtime tells -------------------------------------------------
 
+  /** The SDK would swallow what is thrown here. */
   private readonly onEvent = (event: Sdk.SessionEvent): void => {
+    const exit = Effect.runSyncExit(Effect.sync(() => this.handle(event)))
+    if (Exit.isFailure(exit)) this.fail(exit.cause)
+  }
+
+  private handle(event: Sdk.SessionEvent): void {
     if (event.agentId !== undefined) {
       if (event.type === "assistant.usage") this.run.addNestedUsage(toUsage(event.data))
       return
