@@ -204,7 +204,7 @@ export const make = <
   | Middleware.Services<Middlewares[number]>
   | OutputServices,
   A,
-  AgentRun.DeepPartial<I>
+  AgentOutput.DeepPartial<I>
 > => {
   const { description, instructions, output, stopWhen = [], toolkit } = options
   const providers = providersOf(name, options.providers)

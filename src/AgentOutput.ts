@@ -83,6 +83,19 @@ export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
 export interface Any extends AgentOutput<unknown, unknown, any> {}
 
 /**
+ * A value of which parts may be missing: any key of an object, any last elements of
+ * an array, the end of any string. What JSON writes as a string is a string here.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type DeepPartial<T> = unknown extends T ? T
+  : T extends string | bigint | symbol | Date | URL ? string
+  : T extends number | boolean | null | undefined ? T
+  : T extends ReadonlyArray<infer Element> ? ReadonlyArray<DeepPartial<Element>>
+  : { readonly [K in keyof T]?: DeepPartial<T[K]> }
+
+/**
  * What the two constructors have in common. `description` is that of the schema, and
  * `corrections` is 2, unless they are given.
  *

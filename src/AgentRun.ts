@@ -13,16 +13,16 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Fold from "./internal/fold.ts"
+import * as UsageSum from "./internal/usage.ts"
 
 // -----------------------------------------------------------------------------
 // Usage
@@ -52,13 +52,7 @@ export type Usage = typeof Usage.Type
  * @category models
  * @since 0.1.0
  */
-export const emptyUsage: Usage = {
-  inputTokens: { uncached: undefined, total: undefined, cacheRead: undefined, cacheWrite: undefined },
-  outputTokens: { total: undefined, text: undefined, reasoning: undefined }
-}
-
-const add = (a: number | undefined, b: number | undefined): number | undefined =>
-  a === undefined ? b : b === undefined ? a : a + b
+export const emptyUsage: Usage = UsageSum.empty
 
 /**
  * Returns the sum of two usages. What neither reports stays `undefined`.
@@ -66,20 +60,7 @@ const add = (a: number | undefined, b: number | undefined): number | undefined =
  * @category combinators
  * @since 0.1.0
  */
-export const addUsage = (self: Usage, that: Usage): Usage =>
-  that === emptyUsage ? self : ({
-    inputTokens: {
-      uncached: add(self.inputTokens.uncached, that.inputTokens.uncached),
-      total: add(self.inputTokens.total, that.inputTokens.total),
-      cacheRead: add(self.inputTokens.cacheRead, that.inputTokens.cacheRead),
-      cacheWrite: add(self.inputTokens.cacheWrite, that.inputTokens.cacheWrite)
-    },
-    outputTokens: {
-      total: add(self.outputTokens.total, that.outputTokens.total),
-      text: add(self.outputTokens.text, that.outputTokens.text),
-      reasoning: add(self.outputTokens.reasoning, that.outputTokens.reasoning)
-    }
-  })
+export const addUsage: (self: Usage, that: Usage) => Usage = UsageSum.add
 
 // -----------------------------------------------------------------------------
 // Steps and results
@@ -250,19 +231,6 @@ export interface OutputPartial<out P = unknown> {
   readonly type: "output-partial"
   readonly value: P
 }
-
-/**
- * A value of which parts may be missing: any key of an object, any last elements of
- * an array, the end of any string. What JSON writes as a string is a string here.
- *
- * @category utility types
- * @since 0.1.0
- */
-export type DeepPartial<T> = unknown extends T ? T
-  : T extends string | bigint | symbol | Date | URL ? string
-  : T extends number | boolean | null | undefined ? T
-  : T extends ReadonlyArray<infer Element> ? ReadonlyArray<DeepPartial<Element>>
-  : { readonly [K in keyof T]?: DeepPartial<T[K]> }
 
 /**
  * A result that no handler gave: the model's mistake, a limit, a timeout, or an
@@ -518,27 +486,6 @@ export const FinalizationBudget = Context.Reference<Duration.Input>("effect-agen
  * @category running
  * @since 0.1.0
  */
-export const fold = <E, R, A = unknown>(
+export const fold: <E, R, A = unknown>(
   stream: Stream.Stream<Part<any, A>, E, R>
-): Effect.Effect<Result<A>, E, R> =>
-  Effect.suspend(() => {
-    const scope = Scope.makeUnsafe()
-    let result: Result<A> | undefined
-    const drain = Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
-      const next: Effect.Effect<Result<A>, E, R> = Effect.matchCauseEffect(pull, {
-        onSuccess: (parts) => {
-          const last = parts[parts.length - 1]
-          if (last.type === "run-end") result = last.result
-          return next
-        },
-        onFailure: (cause): Exit.Exit<Result<A>, E> => {
-          if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
-          return result === undefined
-            ? Exit.die(new Error("The stream of the run ended without a `run-end` part"))
-            : Exit.succeed(result)
-        }
-      })
-      return next
-    })
-    return Effect.onExit(drain, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
-  })
+) => Effect.Effect<Result<A>, E, R> = Fold.fold

@@ -108,9 +108,9 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
       `Session.ts:3: imports upward: Session (floor 0) -> Agent (floor 3)`
     ],
     [
-      "AgentRun.ts",
+      "AgentError.ts",
       `import * as I from "./internal/state.ts"`,
-      `AgentRun.ts:3: imports upward: AgentRun (floor 0) -> internal/state (floor 1.5)`
+      `AgentError.ts:3: imports upward: AgentError (floor 0) -> internal/state (floor 1.5)`
     ],
     [
       "internal/state.ts",

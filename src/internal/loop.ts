@@ -27,7 +27,7 @@ import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { type Call as ModelCall, callModel, finishedWithError, promote, streamText } from "./modelCall.ts"
 import * as Output from "./output.ts"
-import { compose, toMessages, toStep } from "./step.ts"
+import { compose, firstHeld, toMessages, toStep, userMessage } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
 import * as ToolHandler from "./toolHandler.ts"
@@ -107,7 +107,6 @@ class Loop implements Lifecycle.Body {
   readonly steps: Array<AgentRun.Step> = []
   usage: AgentRun.Usage = AgentRun.emptyUsage
   private toolCallCount = 0
-  private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
   private builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
@@ -219,15 +218,20 @@ class Loop implements Lifecycle.Body {
   }
 
   private request(): Middleware.ModelRequest {
-    // copies that only middleware can see
-    const observed = this.modelPlaces.length > 0
+    const { steps, transcriptFrom } = this
     const content = this.asked = this.messages.slice()
+    const count = steps.length
     const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
-      steps: observed ? this.steps.slice() : [],
-      transcript: observed ? content.slice(this.transcriptFrom) : [],
+      // copied for the few that ask
+      get steps() {
+        return steps.slice(0, count)
+      },
+      get transcript() {
+        return content.slice(transcriptFrom)
+      },
       prompt: Prompt.fromMessages(content),
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
@@ -363,37 +367,25 @@ class Loop implements Lifecycle.Body {
 
   /** All calls have a result: the answer, if there was one, ends the run or goes back to the model. */
   private answered(parts: Array<AgentRun.Part>, ran: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
-    const output = this.output!
+    const { finalAnswer, steps } = this
     const { answer, results } = this.reading!
-    const next = ran[Symbol.iterator]()
-    const all = results.map((result) => result ?? next.next().value as Middleware.ToolResult)
-    const { finalAnswer } = this
-    const out: Parts = [
-      ...parts,
-      ...results.filter((result) => result !== undefined),
-      this.endStep(this.builder!.calls ?? [], all)
-    ] as never
+    const own = ran[Symbol.iterator]()
+    const all = results.map((result) => result ?? own.next().value as Middleware.ToolResult)
+    parts.push(...results.filter((result) => result !== undefined), this.endStep(this.builder!.calls ?? [], all))
     this.reading = undefined
-    if (answer?._tag === "Accepted") {
-      this.value = answer.value
+    const out = parts as Parts
+    const next = this.output!.next(answer)
+    if (next._tag === "GoOn") {
+      if (next.message !== undefined) this.messages.push(userMessage(next.message))
+      return finalAnswer === undefined ? this.afterStep(out) : this.askNext(finalAnswer, out)
+    }
+    if (next._tag === "Accepted") {
+      this.value = next.value
       return finalAnswer === undefined ? this.finished("output", out) : this.stopNext(finalAnswer, out)
     }
-    if (answer === undefined) {
-      this.tell(output.ask())
-      return this.afterStep(out)
-    }
-    const correction = output.correct(answer)
-    if (correction === undefined) {
-      const { steps, usage } = this
-      const { issues, raw } = answer
-      return this.failNext(Cause.fail(this.run.error(new AgentError.InvalidOutput({ issues, raw, steps, usage }))), out)
-    }
-    this.tell(correction.message)
-    return finalAnswer === undefined ? this.afterStep(out) : this.askNext(finalAnswer, out)
-  }
-
-  private tell(message: Prompt.UserMessage | undefined): void {
-    if (message !== undefined) this.messages.push(message)
+    const { issues, raw } = next
+    const reason = new AgentError.InvalidOutput({ issues, raw, steps, usage: this.usage })
+    return this.failNext(Cause.fail(this.run.error(reason)), out)
   }
 
   /** Answers for calls that may not run, and stops. */
@@ -430,16 +422,10 @@ class Loop implements Lifecycle.Body {
 
   private afterStep(parts: Parts): Lifecycle.PartPull {
     // predicates are the user's: what they throw fails the run
-    return Effect.matchCauseEffect(Effect.sync(() => this.condition()), {
+    return Effect.matchCauseEffect(Effect.sync(() => firstHeld(this.options.stopWhen, this)), {
       onFailure: (cause) => this.failNext(cause, parts),
       onSuccess: (condition) => this.nextStep(condition, parts)
     })
-  }
-
-  /** The first condition that holds. */
-  private condition(): StopCondition.StopCondition | undefined {
-    const progress = this.progress ??= progressOf(this)
-    return this.options.stopWhen.find((condition) => condition.holds(progress))
   }
 
   private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
@@ -509,13 +495,3 @@ class Loop implements Lifecycle.Body {
 const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
 
 const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0
-
-const progressOf = (loop: Loop): StopCondition.Progress => ({
-  steps: loop.steps,
-  get usage() {
-    return loop.usage
-  },
-  get elapsed() {
-    return loop.clock.currentTimeMillisUnsafe() - loop.startedAt
-  }
-})

@@ -6,7 +6,6 @@
  */
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -36,6 +35,15 @@ export interface Reading {
   readonly results: ReadonlyArray<Middleware.ToolResult | undefined>
   readonly answer: Accepted | Rejected | undefined
 }
+
+/**
+ * What follows from a step: its answer ends the run, well or not, or the model is
+ * asked again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Next = Accepted | Rejected | { readonly _tag: "GoOn"; readonly message: string | undefined }
 
 /**
  * The output of an agent, prepared for all of its runs.
@@ -278,18 +286,14 @@ export class RunOutput {
 
   // --- between steps --------------------------------------------------------
 
-  /** What follows from an answer that is not valid: what the model is told, or undefined when it is not told again. */
-  correct(answer: Rejected): { readonly message: Prompt.UserMessage | undefined } | undefined {
-    if (answer.isFinal || this.corrections >= this.output.corrections) return undefined
+  /** What follows from what was read. A rejected answer that may not be corrected stays what it is. */
+  next(answer: Reading["answer"]): Next {
+    if (answer === undefined) {
+      return { _tag: "GoOn", message: this.isAnswering && this.hasTools ? "Now give the final answer." : undefined }
+    }
+    if (answer._tag === "Accepted" || answer.isFinal || this.corrections >= this.output.corrections) return answer
     this.corrections++
-    return { message: answer.message === undefined ? undefined : userMessage(answer.message) }
-  }
-
-  /** What the model is told when it has finished its work and is to answer now. */
-  ask(): Prompt.UserMessage | undefined {
-    return this.tool === undefined && this.isAnswering && this.hasTools
-      ? userMessage("Now give the final answer.")
-      : undefined
+    return { _tag: "GoOn", message: answer.message }
   }
 
   /** The run goes on although it has an answer: there is more to work on. */
@@ -297,8 +301,6 @@ export class RunOutput {
     if (this.tool === undefined && this.hasTools) this.isAnswering = false
   }
 }
-
-const userMessage = (text: string): Prompt.UserMessage => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
 const accepted = ({ id, name }: Call): Middleware.ToolResult =>
   Parts.toolResult({

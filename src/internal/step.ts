@@ -4,9 +4,11 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import type * as Clock from "effect/Clock"
 import type * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
 import * as Session from "../Session.ts"
+import type * as StopCondition from "../StopCondition.ts"
 import * as Parts from "./responseParts.ts"
 import type { Call, StepBuilder } from "./stepBuilder.ts"
 import * as ToolHandler from "./toolHandler.ts"
@@ -69,6 +71,40 @@ const toPromptResult = (
   { encodedResult, id, isFailure, metadata, modelOutput, name, providerExecuted }: Middleware.ToolResult
 ): Prompt.ToolResultPart =>
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
+
+/**
+ * Returns the first condition that holds after the finished steps.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const firstHeld = (
+  conditions: ReadonlyArray<StopCondition.StopCondition>,
+  { clock, startedAt, steps, usage }: {
+    readonly clock: Clock.Clock
+    readonly startedAt: number
+    readonly steps: ReadonlyArray<AgentRun.Step>
+    readonly usage: AgentRun.Usage
+  }
+): StopCondition.StopCondition | undefined => {
+  const progress: StopCondition.Progress = {
+    steps,
+    usage,
+    get elapsed() {
+      return clock.currentTimeMillisUnsafe() - startedAt
+    }
+  }
+  return conditions.find((condition) => condition.holds(progress))
+}
+
+/**
+ * Creates the message that tells the model something in a run.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
+export const userMessage = (text: string): Prompt.UserMessage =>
+  Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
 /**
  * Puts the messages of a run in order. Both halves are closed: a call of the
