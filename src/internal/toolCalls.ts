@@ -76,6 +76,8 @@ export class Runner {
   readonly concurrency: number
   /** What was interrupted and has not ended yet, of any step. */
   readonly ending = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Nothing more is started. */
+  stopped = false
   /** The calls of the step in progress, or of the last one. */
   current: ToolCalls | undefined = undefined
   private readonly parentRun: ParentRun["Service"] | undefined
@@ -94,8 +96,9 @@ export class Runner {
     }
   }
 
-  /** Waits for what was interrupted; undefined when it has all ended. */
+  /** Starts nothing more and waits for what was interrupted; undefined when it has all ended. */
   ended(): Effect.Effect<unknown> | undefined {
+    this.stopped = true
     return this.ending.size === 0 ? undefined : Fiber.awaitAll([...this.ending])
   }
 
@@ -244,9 +247,13 @@ export class ToolCalls {
    */
   private launch(begin: Effect.Effect<void> | undefined): void {
     const { concurrency } = this.runner
-    while (this.next < this.calls.length && this.running.size < concurrency && this.failure === undefined) {
+    while (this.next < this.calls.length && this.running.size < concurrency && !this.ends) {
       this.start(this.next++, begin)
     }
+  }
+
+  private get ends(): boolean {
+    return this.failure !== undefined || this.runner.stopped
   }
 
   private start(index: number, begin: Effect.Effect<void> | undefined): void {
@@ -278,6 +285,12 @@ export class ToolCalls {
       : Effect.runForkWith(inSpan(prepared.context, span))(handling)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(index, call, span, exit)
+    // it has stopped the run itself, before the run knew of its fiber or of this step
+    if (this.runner.stopped) {
+      span?.end({ _tag: "Cancelled" })
+      fiber.interruptUnsafe()
+      return this.interrupt()
+    }
     const running: Running = { fiber, span, timer: undefined }
     this.running.set(index, running)
     if (prepared.timeout !== undefined) running.timer = this.startTimer(index, call, prepared.timeout)

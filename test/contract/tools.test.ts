@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, ContextProvider, StopCondition, ToolLoop } from "../../src/index.ts"
@@ -255,6 +255,40 @@ for (const [name, via] of constructors) {
             ])
           }).pipe(Effect.provide(model(calls("odd", "good"), text("ok")))))
       }
+
+      it.effect("a tool that at once interrupts who runs its agent is interrupted with its siblings", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const toolkit = tools("work", "kill")
+          const stream = Agent.stream(Agent.make("agent", { toolkit, providers: [logged("p1", log)] }), {
+            prompt: "hi"
+          })
+          const begin = yield* Deferred.make<void>()
+          const fiber: Fiber.Fiber<void, unknown> = yield* Effect.gen(function*() {
+            yield* Deferred.await(begin)
+            const pull = yield* Stream.toPull(stream)
+            while (true) yield* Effect.flatMap(Effect.forkChild(pull), Fiber.join)
+          }).pipe(
+            Effect.scoped,
+            Effect.provide(toolkit.toLayer({
+              work: () => hanging("work", log),
+              kill: () => Effect.andThen(Effect.sync(() => fiber.interruptUnsafe()), hanging("kill", log))
+            })),
+            Effect.forkChild
+          )
+          yield* Deferred.succeed(begin, undefined)
+          yield* TestClock.adjust("1 second")
+          const exit = yield* Fiber.await(fiber)
+          assert.strictEqual(Exit.isFailure(exit) && showCause(exit.cause), "Interrupt")
+          assert.deepStrictEqual(log.toSorted(), [
+            "kill interrupted",
+            "kill runs",
+            "p1 before",
+            "p1 end: Interrupted after \"\"",
+            "work interrupted",
+            "work runs"
+          ])
+        }).pipe(Effect.provide(model(calls("work", "kill")))))
 
       it.effect("a tool that overruns its own timeout is interrupted and the model is told", () =>
         Effect.gen(function*() {
