@@ -45,6 +45,9 @@ export * as Guardrail from "./Guardrail.ts"
 export * as Middleware from "./Middleware.ts"
 
 /** @since 0.1.0 */
+export * as ModelFallback from "./ModelFallback.ts"
+
+/** @since 0.1.0 */
 export * as Session from "./Session.ts"
 
 /** @since 0.1.0 */

@@ -1,0 +1,381 @@
+/**
+ * Model calls that are tried again: with the same model, or with another one.
+ *
+ * Everything here is a `Middleware` around one model call of a run. A call that is
+ * tried again is still one step: tools that ran are not repeated, and telemetry
+ * shows one operation, with the requests of every attempt below it.
+ *
+ * An attempt may fail without harm only until the model begins to answer. After
+ * that a consumer has seen parts of it, and the failure is the failure of the run,
+ * unless `afterParts` says otherwise. What a failed attempt has cost is counted.
+ *
+ * How a run ends is not changed by a wait between two attempts: who interrupts it
+ * then finds it Interrupted.
+ *
+ * **Example** (Three attempts, then another model)
+ *
+ * ```ts
+ * import { Console, Context, Effect, ExecutionPlan } from "effect"
+ * import { AiError } from "effect/ai"
+ * import { Agent, ModelFallback } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const plan = ExecutionPlan.make(
+ *   // the model of the agent
+ *   { provide: Context.empty(), attempts: 3, schedule: ModelFallback.backoff({ base: "1 milli" }) },
+ *   { provide: ScriptedModel.layer([ScriptedModel.text("Hello from the second.")]) }
+ * )
+ *
+ * const assistant = Agent.make("assistant", { middleware: [ModelFallback.make(plan)] })
+ *
+ * const overloaded = ScriptedModel.fail(new AiError.InternalProviderError({ description: "Overloaded" }))
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(assistant, { prompt: "Hello?" })
+ *   yield* Console.log(text)
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([overloaded, overloaded, overloaded])))
+ * // => Hello from the second.
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Response from "effect/ai/Response"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExecutionPlan from "effect/ExecutionPlan"
+import * as Exit from "effect/Exit"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import * as GenAi from "./internal/genAi.ts"
+import { Instrumentation } from "./internal/instrumentation.ts"
+import { promote } from "./internal/modelCall.ts"
+import * as Parts from "./internal/responseParts.ts"
+import type { StreamPart } from "./internal/stepBuilder.ts"
+import * as Middleware from "./Middleware.ts"
+
+// -----------------------------------------------------------------------------
+// Models
+// -----------------------------------------------------------------------------
+
+/**
+ * How attempts are made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * Tries again also when parts of the answer were emitted. They are not taken
+   * back: the consumer sees them, the transcript keeps them, and the next attempt
+   * begins anew behind them. Default: false.
+   */
+  readonly afterParts?: boolean | undefined
+}
+
+/**
+ * How long to wait between two attempts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BackoffOptions {
+  /** The first wait, doubled with each attempt and spread a little. Default: half a second. */
+  readonly base?: Duration.Input | undefined
+  /** The longest wait that is not the provider's wish. Default: half a minute. */
+  readonly maximum?: Duration.Input | undefined
+  /** The longest wait that a provider may wish for; beyond it the schedule ends. Default: one minute. */
+  readonly patience?: Duration.Input | undefined
+}
+
+/**
+ * A rate, as effect's `RateLimiter` takes it. With `onExceeded: "fail"` a call
+ * beyond it fails; the default is to wait.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Rate = Parameters<RateLimiter.RateLimiter["consume"]>[0]
+
+// -----------------------------------------------------------------------------
+// Constructors
+// -----------------------------------------------------------------------------
+
+/**
+ * Creates a middleware that makes each model call by an `ExecutionPlan`.
+ *
+ * **Details**
+ *
+ * A step of the plan provides its own model, or with `Context.empty()` uses the
+ * model of the agent. The failures that a plan sees are those of the model, also
+ * one that comes as an `error` part. A failure of a middleware within is not tried
+ * again.
+ *
+ * A failed attempt that was billed leaves a `finish` part of reason `unknown` with
+ * its usage, whatever comes after it.
+ *
+ * **Gotchas**
+ *
+ * It is so in every plan that a later step asks its `while` and its `schedule` about
+ * the failure before it: with a `while` of `isRetryable` a second model is not asked
+ * when the first refused its key, and with a `schedule` it is asked after a wait.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Provides, Input, E, R>(
+  plan:
+    & ExecutionPlan.ExecutionPlan<{ provides: Provides; input: Input; error: E; requirements: R }>
+    // A plan says which failures its conditions and schedules can look at: those of a model must be among them.
+    & ([AiError.AiError] extends [Input] ? unknown : never),
+  options: Options = {}
+): Middleware.Middleware<AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  Middleware.make("model-fallback", {
+    model: (request, next) =>
+      Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
+        // An `AiError` is among what the plan takes: see its type.
+        const attempts = attempt(next(request), options.afterParts === true) as Stream.Stream<
+          StreamPart | Broken,
+          AiError.AiError & Input,
+          LanguageModel.LanguageModel | Middleware.InnerServices
+        >
+        const observe = observer(context)
+        const planned = Stream.withExecutionPlan(attempts, plan, observe === undefined ? {} : { onEvent: observe })
+        // The causes that were brought past the plan are of the inner middleware or the model's.
+        return whole(planned) as Stream.Stream<
+          StreamPart,
+          AiError.AiError | E | Middleware.InnerError,
+          LanguageModel.LanguageModel | R | Middleware.InnerServices
+        >
+      }))
+  })
+
+/**
+ * Creates a middleware that tries a model call again by a schedule, with the same
+ * model. A failure that is not retryable is not tried again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const retry = <Output, E, R>(
+  schedule: Schedule.Schedule<Output, AiError.AiError, E, R>,
+  options?: Options
+): Middleware.Middleware<AiError.AiError | E, LanguageModel.LanguageModel | R> =>
+  make(
+    ExecutionPlan.make({
+      provide: Context.empty(),
+      schedule,
+      while: (error: AiError.AiError) => error.isRetryable
+    }),
+    options
+  )
+
+/**
+ * Creates a schedule for failed model calls: exponential, and never sooner than the
+ * provider wants (`retryAfter`). It ends at a failure that is not retryable. How
+ * often it is used is for a plan to say, or for `Schedule.upTo`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const backoff = (options: BackoffOptions = {}): Schedule.Schedule<Duration.Duration, AiError.AiError> => {
+  const maximum = Duration.fromInputUnsafe(options.maximum ?? "30 seconds")
+  const patience = Duration.fromInputUnsafe(options.patience ?? "1 minute")
+  return Schedule.exponential(options.base ?? "500 millis").pipe(
+    Schedule.setInputType<AiError.AiError>(),
+    Schedule.while(({ input }) => input.isRetryable && Duration.isLessThanOrEqualTo(wish(input), patience)),
+    Schedule.jittered,
+    Schedule.modifyDelay(({ duration, input }) =>
+      Effect.succeed(Duration.max(Duration.min(duration, maximum), wish(input)))
+    )
+  )
+}
+
+const wish = (error: AiError.AiError): Duration.Duration => error.retryAfter ?? Duration.zero
+
+/**
+ * Creates a middleware that keeps model calls within a rate. After `make` in the
+ * list of an agent it is asked for every attempt, before `make` for every call.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const limitRate = (
+  rate: Rate
+): Middleware.Middleware<
+  AiError.AiError | RateLimiter.RateLimiterError,
+  LanguageModel.LanguageModel | RateLimiter.RateLimiter
+> =>
+  Middleware.make("model-rate", {
+    model: (request, next) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const limiter = yield* RateLimiter.RateLimiter
+        const { delay } = yield* limiter.consume({ onExceeded: "delay", ...rate })
+        if (!Duration.isZero(delay)) yield* Effect.sleep(delay)
+        return next(request)
+      }))
+  })
+
+/**
+ * Creates a middleware that holds a permit of a semaphore while a model answers, for
+ * all the agents that are given the same semaphore. Tools run without it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const limitConcurrency = (
+  semaphore: Semaphore.Semaphore
+): Middleware.Middleware<AiError.AiError, LanguageModel.LanguageModel> =>
+  Middleware.make("model-concurrency", {
+    model: (request, next) =>
+      Stream.fromChannel(
+        // The scope of the channel ends with the call; that of `Stream.unwrap` may end later.
+        Channel.fromTransformBracket((_upstream, _outer, scope) =>
+          Effect.uninterruptibleMask((restore) =>
+            restore(semaphore.take(1)).pipe(
+              Effect.andThen(Scope.addFinalizer(scope, semaphore.release(1))),
+              Effect.andThen(restore(Channel.toPullScoped(Stream.toChannel(next(request)), scope)))
+            )
+          )
+        )
+      )
+  })
+
+// -----------------------------------------------------------------------------
+// Attempts
+// -----------------------------------------------------------------------------
+
+/** A failure that is not for the plan, brought past it as an element. */
+class Broken {
+  readonly cause: Cause.Cause<unknown>
+
+  constructor(cause: Cause.Cause<unknown>) {
+    this.cause = cause
+  }
+}
+
+type Attempt = Pull.Pull<
+  Arr.NonEmptyReadonlyArray<StreamPart | Broken>,
+  AiError.AiError,
+  void,
+  LanguageModel.LanguageModel | Middleware.InnerServices
+>
+
+/**
+ * One attempt. Until the answer begins its parts are held back, so that of an attempt
+ * that fails nothing is left but what it has cost. Its resources are closed when it
+ * ends, before the next one begins.
+ */
+const attempt = <E>(
+  stream: Stream.Stream<StreamPart, E, LanguageModel.LanguageModel | Middleware.InnerServices>,
+  afterParts: boolean
+): Stream.Stream<StreamPart | Broken, AiError.AiError, LanguageModel.LanguageModel | Middleware.InnerServices> =>
+  Stream.fromChannel(
+    Channel.fromTransformBracket((_upstream, _outer, scope) =>
+      Effect.map(Channel.toPullScoped(Stream.toChannel(stream), scope), (upstream) => {
+        let held: Array<StreamPart> = []
+        let begun = false
+        let end: Attempt | undefined
+
+        const last = (elements: ReadonlyArray<StreamPart | Broken>, then: Attempt): Attempt => {
+          end = then
+          return Arr.isReadonlyArrayNonEmpty(elements) ? Exit.succeed(elements) : then
+        }
+
+        const onFailure = (cause: Cause.Cause<unknown>): Attempt => {
+          if (Pull.isDoneCause(cause)) return last(held, Cause.done())
+          if (!isOfModel(cause) || (begun && !afterParts)) {
+            return last([...spent(held), new Broken(cause)], Cause.done())
+          }
+          return last(spent(held), Exit.failCause(cause))
+        }
+
+        const onParts = (parts: Arr.NonEmptyReadonlyArray<StreamPart>): Attempt => {
+          // With a failure after the answer has begun the run knows what to do.
+          if (begun && (!afterParts || !parts.some(isError))) return Exit.succeed(parts)
+          const error = parts.find(isError)
+          const before = error === undefined ? parts : parts.slice(0, parts.indexOf(error))
+          if (!begun && before.every(isNoAnswer)) {
+            held.push(...before)
+            return error === undefined ? pull : onFailure(Cause.fail(promote(error)))
+          }
+          begun = true
+          const shown = held.length === 0 ? before : [...held, ...before]
+          held = []
+          if (error !== undefined && afterParts) return last(shown, Exit.fail(promote(error)))
+          // An `error` part that the run is given fails it.
+          const given = error === undefined ? shown : [...shown, error]
+          return Arr.isReadonlyArrayNonEmpty(given) ? Exit.succeed(given) : pull
+        }
+
+        const handlers = { onSuccess: onParts, onFailure }
+        const pull: Attempt = Effect.suspend(() => end ?? Effect.matchCauseEffect(upstream, handlers))
+        return pull
+      })
+    )
+  )
+
+const isError = (part: StreamPart): part is Response.ErrorPart => part.type === "error"
+
+/** What may come before an answer, and after one of which nothing was said. */
+const isNoAnswer = (part: StreamPart): boolean => part.type === "response-metadata" || part.type === "finish"
+
+const isOfModel = (cause: Cause.Cause<unknown>): cause is Cause.Cause<AiError.AiError> =>
+  cause.reasons.length > 0 &&
+  cause.reasons.every((reason) => Cause.isFailReason(reason) && AiError.isAiError(reason.error))
+
+/** What a failed attempt has cost. */
+const spent = (held: ReadonlyArray<StreamPart>): ReadonlyArray<StreamPart> =>
+  held.flatMap((part) => part.type === "finish" ? [Parts.finish("unknown", part.usage, part.metadata)] : [])
+
+/** The stream of all attempts, with the failures that were brought past the plan. */
+const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.Stream<StreamPart, unknown, R> =>
+  Stream.transformPull(stream, (pull) => {
+    let failure: Exit.Exit<never, unknown> | undefined
+    const onParts = (
+      elements: Arr.NonEmptyReadonlyArray<StreamPart | Broken>
+    ): Pull.Pull<Arr.NonEmptyReadonlyArray<StreamPart>, unknown> => {
+      const broken = elements[elements.length - 1]
+      // The only element of its kind is the last one.
+      if (!(broken instanceof Broken)) return Exit.succeed(elements as Arr.NonEmptyReadonlyArray<StreamPart>)
+      failure = Exit.failCause(broken.cause)
+      const parts = elements.slice(0, -1) as ReadonlyArray<StreamPart>
+      return Arr.isReadonlyArrayNonEmpty(parts) ? Exit.succeed(parts) : failure
+    }
+    const given = Effect.flatMap(pull, onParts)
+    return Effect.succeed(Effect.suspend(() => failure ?? given))
+  })
+
+// -----------------------------------------------------------------------------
+// Telemetry
+// -----------------------------------------------------------------------------
+
+/** Writes failed attempts on the span of their call, when the run has telemetry. */
+const observer = (
+  context: Context.Context<never>
+): ((event: ExecutionPlan.Event<unknown>) => Effect.Effect<void>) | undefined => {
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+  if (span?._tag !== "Span" || Context.getOrUndefined(context, Instrumentation) === undefined) return undefined
+  const clock = Context.get(context, Clock.Clock)
+  return (event) =>
+    Effect.sync(() => {
+      if (event._tag !== "AttemptFailure") return
+      span.event("effect_agents.attempt_failed", clock.currentTimeNanosUnsafe(), {
+        "effect_agents.attempt": event.attempt,
+        [GenAi.Attribute.errorType]: GenAi.errorTypeOfCause(event.cause)
+      })
+    })
+}
