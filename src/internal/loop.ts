@@ -27,7 +27,7 @@ import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { type Call as ModelCall, callModel, finishedWithError, promote, streamText } from "./modelCall.ts"
 import * as Output from "./output.ts"
-import { compose, firstHeld, toMessages, toStep, userMessage } from "./step.ts"
+import { compose, progressOf, toMessages, toStep, userMessage } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
 import * as ToolHandler from "./toolHandler.ts"
@@ -107,6 +107,7 @@ class Loop implements Lifecycle.Body {
   readonly steps: Array<AgentRun.Step> = []
   usage: AgentRun.Usage = AgentRun.emptyUsage
   private toolCallCount = 0
+  private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
   private builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
@@ -218,20 +219,15 @@ class Loop implements Lifecycle.Body {
   }
 
   private request(): Middleware.ModelRequest {
-    const { steps, transcriptFrom } = this
+    // copies that only middleware can see
+    const observed = this.modelPlaces.length > 0
     const content = this.asked = this.messages.slice()
-    const count = steps.length
     const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
-      // copied for the few that ask
-      get steps() {
-        return steps.slice(0, count)
-      },
-      get transcript() {
-        return content.slice(transcriptFrom)
-      },
+      steps: observed ? this.steps.slice() : [],
+      transcript: observed ? content.slice(this.transcriptFrom) : [],
       prompt: Prompt.fromMessages(content),
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
@@ -422,7 +418,9 @@ class Loop implements Lifecycle.Body {
 
   private afterStep(parts: Parts): Lifecycle.PartPull {
     // predicates are the user's: what they throw fails the run
-    return Effect.matchCauseEffect(Effect.sync(() => firstHeld(this.options.stopWhen, this)), {
+    const progress = this.progress ??= progressOf(this)
+    const held = Effect.sync(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
+    return Effect.matchCauseEffect(held, {
       onFailure: (cause) => this.failNext(cause, parts),
       onSuccess: (condition) => this.nextStep(condition, parts)
     })

@@ -73,29 +73,25 @@ const toPromptResult = (
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
 
 /**
- * Returns the first condition that holds after the finished steps.
+ * Creates what stop conditions look at. Made once: it shows the run as it is.
  *
  * @category steps
  * @since 0.1.0
  */
-export const firstHeld = (
-  conditions: ReadonlyArray<StopCondition.StopCondition>,
-  { clock, startedAt, steps, usage }: {
-    readonly clock: Clock.Clock
-    readonly startedAt: number
-    readonly steps: ReadonlyArray<AgentRun.Step>
-    readonly usage: AgentRun.Usage
+export const progressOf = (run: {
+  readonly clock: Clock.Clock
+  readonly startedAt: number
+  readonly steps: ReadonlyArray<AgentRun.Step>
+  readonly usage: AgentRun.Usage
+}): StopCondition.Progress => ({
+  steps: run.steps,
+  get usage() {
+    return run.usage
+  },
+  get elapsed() {
+    return run.clock.currentTimeMillisUnsafe() - run.startedAt
   }
-): StopCondition.StopCondition | undefined => {
-  const progress: StopCondition.Progress = {
-    steps,
-    usage,
-    get elapsed() {
-      return clock.currentTimeMillisUnsafe() - startedAt
-    }
-  }
-  return conditions.find((condition) => condition.holds(progress))
-}
+})
 
 /**
  * Creates the message that tells the model something in a run.
