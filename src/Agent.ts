@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
 import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
+import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import { aroundRun, fromBody, Proto, providersOf, toolkitOf } from "./internal/agentOf.ts"
 import * as Loop from "./internal/loop.ts"
@@ -44,6 +45,7 @@ export type TypeId = "~effect-agents/Agent"
 
 /**
  * What a run begins with. `session` is the id of the conversation it belongs to,
+ * `answers` those to the approvals that the run before it waits for (see `resume`),
  * `steering` the handle by which the run is told more while it works.
  *
  * @category models
@@ -52,6 +54,7 @@ export type TypeId = "~effect-agents/Agent"
 export interface Input {
   readonly prompt: Prompt.RawInput
   readonly session?: string | undefined
+  readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
 }
 
@@ -271,6 +274,58 @@ export const run = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   self: Agent<Tools, E, R, A, P>,
   input: Input
 ): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
+
+/**
+ * Where a run goes on that waits for approvals: in a session, or after a result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Waiting = { readonly session: string } | { readonly result: AgentRun.Result<any> }
+
+/**
+ * Goes on where a run waits for approvals: runs and denies the calls as the answers
+ * say, then calls the model. While calls wait that have no answer the run completes
+ * with `"approval-required"` again.
+ *
+ * **Details**
+ *
+ * The first step of the run is the one that waited. An answer that was not asked for,
+ * that has been given before, or is for a call that has changed fails the run with
+ * `AgentError` (`ApprovalRejected`), and nothing runs.
+ *
+ * The answers are saved to the session before any of their calls runs. When two
+ * processes give one at the same time, one of them fails with `SessionConflict`.
+ * A process that ends in the middle of such a call leaves it as interrupted: it runs at
+ * most once. An agent needs `SessionHistory` for that; without a session the answers
+ * are kept with the result itself, in this process.
+ *
+ * The result of a run with a session may be given too: the session is then asked first.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
+  waiting: Waiting,
+  answers: ReadonlyArray<Approval.Answer>
+): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
+  "result" in waiting
+    ? self.stream({ prompt: waiting.result.transcript, session: waiting.result.session, answers })
+    : self.stream({ prompt: [], session: waiting.session, answers })
+
+/**
+ * Goes on where a run waits for approvals, to its result: the fold of `resumeStream`.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
+  waiting: Waiting,
+  answers: ReadonlyArray<Approval.Answer>
+): Effect.Effect<AgentRun.Result<A>, E, R> =>
+  Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
 
 /**
  * Returns the agent with one more middleware around it.

@@ -135,6 +135,31 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
 }
 
 /**
+ * An answer to an approval was rejected. Nothing was run, and no answer was kept.
+ *
+ * - `unknown`: nobody has asked for it.
+ * - `changed`: it was asked for another tool, or with other parameters.
+ * - `answered`: it has an answer already.
+ * - `expired`: the conversation has gone on without an answer.
+ * - `invalid`: the edited parameters do not decode.
+ * - `unsupported`: the agent asks for no approvals.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-agents/AgentError/ApprovalRejected")({
+  _tag: Schema.tag("ApprovalRejected"),
+  approvalId: Schema.String,
+  problem: Schema.Literals(["unknown", "changed", "answered", "expired", "invalid", "unsupported"]),
+  description: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const detail = this.description === undefined ? "" : ` (${this.description})`
+    return `The answer to approval \`${this.approvalId}\` was rejected: ${this.problem}${detail}`
+  }
+}
+
+/**
  * @category errors
  * @since 0.1.0
  */
@@ -145,6 +170,7 @@ export type AgentErrorReason =
   | DuplicateTool
   | DepthExceeded
   | InvalidOutput
+  | ApprovalRejected
 
 /**
  * @category errors
@@ -156,8 +182,17 @@ export const AgentErrorReason: Schema.Union<[
   typeof LimitReached,
   typeof DuplicateTool,
   typeof DepthExceeded,
-  typeof InvalidOutput
-]> = Schema.Union([InvalidPrompt, AfterRunFailed, LimitReached, DuplicateTool, DepthExceeded, InvalidOutput])
+  typeof InvalidOutput,
+  typeof ApprovalRejected
+]> = Schema.Union([
+  InvalidPrompt,
+  AfterRunFailed,
+  LimitReached,
+  DuplicateTool,
+  DepthExceeded,
+  InvalidOutput,
+  ApprovalRejected
+])
 
 /**
  * A failure of a run that is neither the model's, nor a tool's, nor a provider's.

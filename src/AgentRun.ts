@@ -23,6 +23,7 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Fold from "./internal/fold.ts"
 import * as UsageSum from "./internal/usage.ts"
+import * as Approval from "./Approval.ts"
 
 // -----------------------------------------------------------------------------
 // Usage
@@ -114,7 +115,8 @@ export type Step = typeof Step.Type
  * Why a completed run stopped: the model's own finish reason (`"stop"`,
  * `"length"`, `"content-filter"`, ...) when it asked for no tools, otherwise the
  * name of the `StopCondition` that held, `"output"` when it gave its final answer,
- * or `"stopped"` when the caller asked it to stop.
+ * `"stopped"` when the caller asked it to stop, or `"approval-required"` when tool
+ * calls of its last step wait for an approval.
  *
  * @category models
  * @since 0.1.0
@@ -129,6 +131,7 @@ export type StopReason =
   | "tool-called"
   | "output"
   | "stopped"
+  | "approval-required"
   | (string & {})
 
 /**
@@ -140,7 +143,10 @@ export type StopReason =
  * - `totalUsage`: `usage` and that of the runs nested in this one.
  * - `steps`: every finished step, in order.
  * - `transcript`: this run's messages from its prompt on, without loaded history
- *   and without the system message. Every tool call in it has a result.
+ *   and without the system message. Every tool call in it has a result, or waits for
+ *   one of the `approvals`.
+ * - `approvals`: what a run that stopped with `"approval-required"` waits for. Such a
+ *   run has no `value`, whatever its type says.
  *
  * @category models
  * @since 0.1.0
@@ -154,7 +160,8 @@ export const Result = Schema.Struct({
   totalUsage: Usage,
   steps: Schema.Array(Step),
   stopReason: Schema.String as Schema.Codec<StopReason, string>,
-  transcript: Prompt.Prompt
+  transcript: Prompt.Prompt,
+  approvals: Schema.Array(Approval.Approval)
 })
 
 /**

@@ -15,6 +15,7 @@ import type * as Effect from "effect/Effect"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type * as AgentRun from "./AgentRun.ts"
+import type * as Approval from "./Approval.ts"
 import type * as Middleware from "./Middleware.ts"
 
 /**
@@ -30,7 +31,8 @@ export const TypeId: TypeId = "~effect-agents/ContextProvider"
 export type TypeId = "~effect-agents/ContextProvider"
 
 /**
- * The run that is about to begin.
+ * The run that is about to begin. With `answers` it goes on where another one waits
+ * for approvals.
  *
  * @category models
  * @since 0.1.0
@@ -39,6 +41,7 @@ export interface Request {
   readonly agent: string
   readonly session: string | undefined
   readonly prompt: Prompt.Prompt
+  readonly answers?: ReadonlyArray<Approval.Answer> | undefined
 }
 
 /**
@@ -48,6 +51,9 @@ export interface Request {
  * - `messages`: put before the prompt; not part of the run's transcript.
  * - `toolkit`: tools with their handlers, for this run.
  * - `middleware`: around the model and tool calls of this run.
+ * - `checkpoint`: called with the run's transcript as it is by then, in a run that has
+ *   answers to approvals: before any of their calls is run, and when they all have
+ *   results. When it fails, so does the run.
  * - `state`: handed to this provider's `afterRun`.
  *
  * @category models
@@ -58,6 +64,7 @@ export interface Contribution {
   readonly messages?: ReadonlyArray<Prompt.Message> | undefined
   readonly toolkit?: Toolkit.WithHandler<any> | undefined
   readonly middleware?: Middleware.Any | undefined
+  readonly checkpoint?: ((transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<unknown, any, any>) | undefined
   readonly state?: unknown
 }
 
@@ -136,6 +143,7 @@ export type Services<P> = P extends ContextProvider<infer _E, infer R> ? R : nev
 export type State<C> = C extends { readonly state: infer S } ? S : undefined
 
 type ToolsOf<C> = C extends { readonly toolkit: Toolkit.WithHandler<infer Tools> } ? Tools[keyof Tools] : never
+type CheckpointOf<C> = C extends { readonly checkpoint: (transcript: any) => infer Saved } ? Saved : never
 type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
 
 /**
@@ -144,7 +152,10 @@ type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
  * @category utility types
  * @since 0.1.0
  */
-export type ContributionError<C> = Tool.HandlerError<ToolsOf<C>> | Middleware.Error<MiddlewareOf<C>>
+export type ContributionError<C> =
+  | Tool.HandlerError<ToolsOf<C>>
+  | Middleware.Error<MiddlewareOf<C>>
+  | Effect.Error<CheckpointOf<C>>
 
 /**
  * The services that a contribution needs.
@@ -152,7 +163,10 @@ export type ContributionError<C> = Tool.HandlerError<ToolsOf<C>> | Middleware.Er
  * @category utility types
  * @since 0.1.0
  */
-export type ContributionServices<C> = Tool.HandlerServices<ToolsOf<C>> | Middleware.Services<MiddlewareOf<C>>
+export type ContributionServices<C> =
+  | Tool.HandlerServices<ToolsOf<C>>
+  | Middleware.Services<MiddlewareOf<C>>
+  | Effect.Services<CheckpointOf<C>>
 
 const Proto = {
   [TypeId]: TypeId,

@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "./AgentRun.ts"
+import type * as Approval from "./Approval.ts"
 import type * as Steering from "./Steering.ts"
 
 /**
@@ -42,6 +43,7 @@ export interface AgentRequest {
   readonly agent: string
   readonly prompt: Prompt.RawInput
   readonly session: string | undefined
+  readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
 }
 

@@ -167,7 +167,8 @@ export const answer = (
       middleware: (options.middleware ?? []).flatMap((m) => m.tool ?? []),
       context,
       parent: undefined,
-      startSpan: undefined
+      startSpan: undefined,
+      asks: false
     })
     return Effect.map(
       Effect.acquireRelease(

@@ -27,6 +27,9 @@ export * as AgentTelemetry from "./AgentTelemetry.ts"
 export * as AgentTool from "./AgentTool.ts"
 
 /** @since 0.1.0 */
+export * as Approval from "./Approval.ts"
+
+/** @since 0.1.0 */
 export * as Budget from "./Budget.ts"
 
 /** @since 0.1.0 */

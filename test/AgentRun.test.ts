@@ -29,6 +29,7 @@ const result: AgentRun.Result = {
   session: "s1",
   text: "hello",
   value: undefined,
+  approvals: [],
   usage: AgentRun.emptyUsage,
   totalUsage: AgentRun.emptyUsage,
   steps: [],

@@ -482,6 +482,7 @@ describe("Agent.fromStream", () => {
     session: undefined,
     text: "hello",
     value: undefined,
+    approvals: [],
     usage: { inputTokens: {}, outputTokens: {} } as AgentRun.Usage,
     totalUsage: { inputTokens: {}, outputTokens: {} } as AgentRun.Usage,
     steps: [],

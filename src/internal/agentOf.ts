@@ -70,6 +70,7 @@ export const aroundRun = (
     agent,
     prompt: input.prompt,
     session: input.session,
+    answers: input.answers,
     steering: input.steering
   })
   if (places.length === 0) return (input) => last(request(input))

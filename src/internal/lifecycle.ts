@@ -26,9 +26,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
+import type * as Approval from "../Approval.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as Steering from "../Steering.ts"
+import type { Nested } from "./approval.ts"
 import { bounded } from "./bounded.ts"
 import { Instrumentation, type RunSpan } from "./instrumentation.ts"
 
@@ -68,6 +70,7 @@ export interface Contributions {
     { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
   >
   readonly middleware: Array<Middleware.Middleware<unknown, never>>
+  readonly checkpoints: Array<(transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<unknown, unknown>>
 }
 
 /**
@@ -94,7 +97,9 @@ export interface Definition {
  *
  * `messages` are what the model was asked with in the step of the tool's call: they
  * are closed. `emit` puts the parts of a nested run into the stream, as long as the
- * call has no result, and waits like a preliminary result does.
+ * call has no result, and waits like a preliminary result does. `wait` ends the call
+ * because the nested run waits for approvals; when they are answered, the call is run
+ * again, and `resumed` has the answers.
  *
  * @category services
  * @since 0.1.0
@@ -104,6 +109,8 @@ export class ParentRun extends Context.Service<ParentRun, {
   readonly addNestedUsage: (usage: AgentRun.Usage) => void
   readonly messages: () => ReadonlyArray<Prompt.Message>
   readonly emit: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => Effect.Effect<void>
+  readonly resumed: (toolCallId: string) => Nested | undefined
+  readonly wait: (toolCallId: string, requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>) => Effect.Effect<never>
 }>()("effect-agents/internal/ParentRun") {}
 
 interface StartedProvider {
@@ -121,6 +128,7 @@ interface StartedProvider {
 export class Run {
   readonly definition: Definition
   readonly session: string | undefined
+  readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
   readonly pull: PartPull
   span: RunSpan | undefined = undefined
@@ -135,7 +143,13 @@ export class Run {
   private readonly scope: Scope.Closeable
   private readonly parent: ParentRun["Service"] | undefined
   private readonly started: Array<StartedProvider> = []
-  private readonly contributions: Contributions = { instructions: [], messages: [], toolkits: [], middleware: [] }
+  private readonly contributions: Contributions = {
+    instructions: [],
+    messages: [],
+    toolkits: [],
+    middleware: [],
+    checkpoints: []
+  }
 
   constructor(
     definition: Definition,
@@ -145,6 +159,7 @@ export class Run {
   ) {
     this.definition = definition
     this.session = request.session
+    this.answers = request.answers
     this.steering = request.steering
     this.input = request.prompt
     this.scope = scope
@@ -182,7 +197,11 @@ export class Run {
       )
       this.context = this.span.context
     }
-    const input = this.input
+    const { answers, input } = this
+    if (answers !== undefined && this.definition.remote) {
+      const approvalId = answers[0]?.approval.approvalId ?? ""
+      return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
+    }
     if (typeof input === "string" || Prompt.isPrompt(input)) {
       this.prompt = Prompt.make(input)
       return this.startProvider(0)
@@ -226,6 +245,9 @@ export class Run {
     if (contribution.middleware !== undefined) {
       all.middleware.push(contribution.middleware as Middleware.Middleware<unknown, never>)
     }
+    if (contribution.checkpoint !== undefined) {
+      all.checkpoints.push(contribution.checkpoint as Contributions["checkpoints"][number])
+    }
     if (contribution.toolkit !== undefined) {
       all.toolkits.push({ provider: started.provider.name, toolkit: contribution.toolkit })
     }
@@ -255,13 +277,17 @@ export class Run {
 
   /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
   complete(
-    result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage" | "value"> & { readonly value?: unknown }
+    result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage" | "value" | "approvals"> & {
+      readonly value?: unknown
+      readonly approvals?: ReadonlyArray<Approval.Approval>
+    }
   ): PartPull {
     this.phase = "after-run"
     const whole: AgentRun.Result = {
       agent: this.definition.name,
       session: this.session,
       value: undefined,
+      approvals: [],
       ...result,
       totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage)
     }
@@ -418,7 +444,7 @@ export class Run {
   }
 
   private request(): ContextProvider.Request {
-    return { agent: this.definition.name, session: this.session, prompt: this.prompt }
+    return { agent: this.definition.name, session: this.session, prompt: this.prompt, answers: this.answers }
   }
 
   private partial(): AgentRun.Partial {
@@ -432,10 +458,9 @@ export class Run {
   private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
     this.span?.onFinalizerFailure(name, cause)
     const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
-    return Effect.provideContext(
-      cause === undefined ? Effect.logError(message) : Effect.logError(message, cause),
-      this.context
-    )
+    const log = cause === undefined ? Effect.logError(message) : Effect.logError(message, cause)
+    // not even a logger that throws changes how the run ended
+    return Effect.catchCause(Effect.provideContext(log, this.context), () => Effect.void)
   }
 }
 

@@ -21,8 +21,11 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
+import type * as Approval from "../Approval.ts"
 import * as Middleware from "../Middleware.ts"
 import type * as StopCondition from "../StopCondition.ts"
+import * as Approvals from "./approval.ts"
+import * as Waiting from "./approvalWaiting.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { type Call as ModelCall, callModel, finishedWithError, promote, streamText } from "./modelCall.ts"
@@ -58,13 +61,21 @@ export const body = (
   const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
   const toolCallLimit = Math.min(Infinity, ...limits)
   return (run, contributions) => {
-    const open = (own: ToolHandler.WithHandler | undefined): Exit.Exit<Lifecycle.Body, AgentError.AgentError> => {
+    const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
       const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
       if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
       if (own !== undefined) toolkits.unshift(own)
       const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      if (run.answers !== undefined) {
+        const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
+        return Effect.mapBoth(Effect.provideContext(resume, run.context), {
+          onFailure: (reason) => run.error(reason),
+          onSuccess: (resumption) =>
+            new Loop(run, options, contributions, toolkit, output, toolCallLimit, resumption)
+        })
+      }
       return run.prompt.content.every(isSystem) && contributions.messages.length === 0
         ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
         : Exit.succeed(new Loop(run, options, contributions, toolkit, output, toolCallLimit))
@@ -83,7 +94,7 @@ type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
 /**
  * The mutable state of one run's steps, behind one pull.
  *
- * ask -> asking -> (answering ->) ask ... -> stopping
+ * (resuming -> answering ->) ask -> asking -> (answering ->) ask ... -> stopping
  *
  * It is not composed from stream operators: each of them costs more than
  * everything that happens here for a part.
@@ -91,7 +102,7 @@ type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
 class Loop implements Lifecycle.Body {
   readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
   private readonly messages: Array<Prompt.Message>
-  private phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
+  private phase: "resuming" | "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
   private readonly run: Lifecycle.Run
   private readonly options: Options
   private readonly model: LanguageModel.LanguageModel
@@ -102,6 +113,8 @@ class Loop implements Lifecycle.Body {
   private readonly toolCallLimit: number
   private readonly transcriptFrom: number
   readonly startedAt: number
+  private readonly checkpoints: Lifecycle.Contributions["checkpoints"]
+  private readonly hasApprovals: boolean
   readonly clock: Clock.Clock
   // finished steps
   readonly steps: Array<AgentRun.Step> = []
@@ -117,11 +130,13 @@ class Loop implements Lifecycle.Body {
   private asked: ReadonlyArray<Prompt.Message> = []
   private runner: ToolCalls.Runner | undefined = undefined
   private toolCalls: ToolCalls.ToolCalls | undefined = undefined
+  private resumption: Approvals.Resumption | undefined
   private reading: Output.Reading | undefined = undefined
   // the end
   private finalAnswer: AgentRun.StopReason | undefined = undefined
   private stopReason: AgentRun.StopReason = "stop"
   private value: unknown = undefined
+  private approvals: Array<Approval.Approval> = []
   private failure: Cause.Cause<unknown> = Cause.empty
 
   constructor(
@@ -130,7 +145,8 @@ class Loop implements Lifecycle.Body {
     contributions: Lifecycle.Contributions,
     toolkit: ToolHandler.WithHandler | undefined,
     output: Output.RunOutput | undefined,
-    toolCallLimit: number
+    toolCallLimit: number,
+    resumption?: Approvals.Resumption
   ) {
     const { context, span } = run
     this.run = run
@@ -148,9 +164,19 @@ class Loop implements Lifecycle.Body {
       : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.flatMap((m) => m.model ?? [])
     const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
-    const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
+    const own = resumption === undefined ? run.prompt.content : resumption.own
+    const waiting = resumption?.step.waiting.map(({ call }) => call.id)
+    const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
     this.messages = [...system, ...history, ...prompt]
     this.transcriptFrom = system.length + history.length
+    this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
+    this.checkpoints = contributions.checkpoints
+    this.resumption = resumption
+    if (resumption !== undefined) {
+      this.phase = "resuming"
+      this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
+      this.messages.push(Prompt.toolMessage({ content: resumption.responses }))
+    }
     span?.onInput(instructions, this.messages.slice(system.length))
   }
 
@@ -164,6 +190,8 @@ class Loop implements Lifecycle.Body {
       case "answering":
         // the pull before this one was interrupted when the calls had been answered
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
+      case "resuming":
+        return this.resume()
       case "ask":
         return this.openModel()
       case "failing":
@@ -175,6 +203,7 @@ class Loop implements Lifecycle.Body {
           usage: this.usage,
           steps: this.steps,
           stopReason: this.stopReason,
+          approvals: this.approvals,
           transcript: Prompt.fromMessages(this.messages.slice(this.transcriptFrom))
         })
     }
@@ -221,14 +250,15 @@ class Loop implements Lifecycle.Body {
   private request(): Middleware.ModelRequest {
     // copies that only middleware can see
     const observed = this.modelPlaces.length > 0
-    const content = this.asked = this.messages.slice()
+    const content = this.messages.slice()
+    this.asked = this.hasApprovals ? Waiting.forModel(content) : content
     const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
       steps: observed ? this.steps.slice() : [],
       transcript: observed ? content.slice(this.transcriptFrom) : [],
-      prompt: Prompt.fromMessages(content),
+      prompt: Prompt.fromMessages(this.asked),
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
       finalAnswer: this.finalAnswer,
@@ -339,7 +369,8 @@ class Loop implements Lifecycle.Body {
       middleware: middleware.flatMap((m) => m.tool ?? []),
       context: run.context,
       parent: run,
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request),
+      asks: true
     })
   }
 
@@ -356,6 +387,7 @@ class Loop implements Lifecycle.Body {
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
     this.toolCallCount += toolCalls.executed
+    if (this.resumption !== undefined) return this.endResumed(this.resumption, out, results)
     if (this.reading !== undefined) return this.answered(out, results)
     out.push(this.endStep(this.builder!.calls!, results))
     return this.afterStep(out as Parts)
@@ -370,6 +402,7 @@ class Loop implements Lifecycle.Body {
     parts.push(...results.filter((result) => result !== undefined), this.endStep(this.builder!.calls ?? [], all))
     this.reading = undefined
     const out = parts as Parts
+    if (this.approvals.length > 0) return this.afterStep(out)
     const next = this.output!.next(answer)
     if (next._tag === "GoOn") {
       if (next.message !== undefined) this.messages.push(userMessage(next.message))
@@ -391,6 +424,64 @@ class Loop implements Lifecycle.Body {
     return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
   }
 
+  // --- answers to approvals -------------------------------------------------
+
+  /** The answers are kept before any of their calls runs: it runs at most once. */
+  private resume(): Lifecycle.PartPull {
+    // interrupted while they are kept, the run cannot go on
+    this.phase = "answering"
+    const { run } = this
+    const resumption = this.resumption!
+    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, this.checkpoint()), {
+      onFailure: (cause) => run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
+      onSuccess: () => this.runAnswered(resumption)
+    })
+  }
+
+  /** Those that were denied are answered first. */
+  private runAnswered({ answered }: Approvals.Resumption): Lifecycle.PartPull {
+    const approved = answered.filter((one) => one._tag === "Run")
+    this.builder = new StepBuilder()
+    this.builder.finishReason = "tool-calls"
+    this.toolCalls = new ToolCalls.ToolCalls(this.runner ??= this.makeRunner(), {
+      calls: approved.map(({ call }) => call),
+      messages: this.asked,
+      allowance: this.toolCallLimit,
+      isApproved: true,
+      resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
+    })
+    const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)
+    return isNonEmpty(denied) ? Exit.succeed(denied) : this.drain()
+  }
+
+  private endResumed(
+    { answered, waiting }: Approvals.Resumption,
+    parts: Array<AgentRun.Part>,
+    ran: ReadonlyArray<Middleware.ToolResult>
+  ): Lifecycle.PartPull {
+    const next = ran[Symbol.iterator]()
+    const results = answered.map((one) => one._tag === "Denied" ? Approvals.denied(one) : next.next().value!)
+    this.resumption = undefined
+    const end = this.endStep(answered.map(({ call }) => call), results)
+    for (const { call, requests } of waiting) {
+      for (const request of requests) this.approvals.push(Waiting.toApproval(request, call))
+    }
+    const out: Parts = [...parts as [AgentRun.Part], end]
+    // what has run is kept, whatever becomes of the rest
+    return Effect.matchCauseEffect(this.checkpoint(), {
+      onFailure: (cause) => this.failNext(cause, out),
+      onSuccess: () => this.afterStep(out)
+    })
+  }
+
+  private checkpoint(): Effect.Effect<unknown, unknown> {
+    return Effect.suspend(() => {
+      const transcript = this.messages.slice(this.transcriptFrom)
+      const all = Effect.forEach(this.checkpoints, (checkpoint) => checkpoint(transcript), { discard: true })
+      return Effect.provideContext(all, this.run.context)
+    })
+  }
+
   // --- between steps --------------------------------------------------------
 
   private endStep(
@@ -399,6 +490,10 @@ class Loop implements Lifecycle.Body {
   ): AgentRun.StepEnd {
     const builder = this.builder!
     const step = toStep(this.steps.length, builder, calls, results)
+    for (let i = 0; i < calls.length; i++) {
+      const requests = ToolHandler.requestsOf(results[i]) ?? []
+      for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
+    }
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)
@@ -417,6 +512,7 @@ class Loop implements Lifecycle.Body {
   }
 
   private afterStep(parts: Parts): Lifecycle.PartPull {
+    if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     // predicates are the user's: what they throw fails the run
     const progress = this.progress ??= progressOf(this)
     const held = Effect.sync(() => this.options.stopWhen.find((condition) => condition.holds(progress)))

@@ -39,7 +39,8 @@ export const toStep = (
     const { id, name, params } = calls[i]
     const result = results[i]
     const executed = result !== undefined && ToolHandler.wasExecuted(result)
-    toolCalls.push({ id, name, params, executed, isFailure: result === undefined || result.isFailure })
+    const isFailure = result === undefined || (result.isFailure && ToolHandler.requestsOf(result) === undefined)
+    toolCalls.push({ id, name, params, executed, isFailure })
   }
   return {
     index,
@@ -51,7 +52,8 @@ export const toStep = (
 }
 
 /**
- * Creates the messages that a step adds to the transcript.
+ * Creates the messages that a step adds to the transcript. A call that waits for
+ * approvals has its requests there instead of a result.
  *
  * @category steps
  * @since 0.1.0
@@ -62,8 +64,14 @@ export const toMessages = (
 ): Array<Prompt.Message> => {
   const messages: Array<Prompt.Message> = []
   const content = builder.content()
+  const finals: Array<Prompt.ToolMessagePart> = []
+  for (const result of results) {
+    const requests = ToolHandler.requestsOf(result)
+    if (requests === undefined) finals.push(toPromptResult(result))
+    else content.push(...requests)
+  }
   if (content.length > 0) messages.push(Parts.assistantMessage(content))
-  if (results.length > 0) messages.push(Parts.toolMessage(results.map(toPromptResult)))
+  if (finals.length > 0) messages.push(Parts.toolMessage(finals))
   return messages
 }
 
@@ -104,7 +112,8 @@ export const userMessage = (text: string): Prompt.UserMessage =>
 
 /**
  * Puts the messages of a run in order. Both halves are closed: a call of the
- * history may be answered in the prompt, any other gets an interrupted result.
+ * history may be answered in the prompt, any other gets an interrupted result, but for
+ * those that are still `waiting`.
  *
  * @category messages
  * @since 0.1.0
@@ -112,7 +121,8 @@ export const userMessage = (text: string): Prompt.UserMessage =>
 export const compose = (
   instructions: string,
   history: ReadonlyArray<Prompt.Message>,
-  prompt: ReadonlyArray<Prompt.Message>
+  prompt: ReadonlyArray<Prompt.Message>,
+  waiting: ReadonlyArray<string> = []
 ) => {
   let systemCount = 0
   while (systemCount < prompt.length && prompt[systemCount].role === "system") systemCount++
@@ -123,7 +133,11 @@ export const compose = (
   const answered = own.flatMap((message) =>
     message.role === "tool" ? message.content.flatMap((part) => part.type === "tool-result" ? part.id : []) : []
   )
-  return { system, history: Session.close(history, { except: new Set(answered) }), prompt: Session.close(own) }
+  return {
+    system,
+    history: Session.close(history, { except: new Set([...answered, ...waiting]) }),
+    prompt: Session.close(own, { except: new Set(waiting) })
+  }
 }
 
 const isAssistant = (message: Prompt.Message): boolean => message.role === "assistant"

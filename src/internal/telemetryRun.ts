@@ -20,6 +20,7 @@ import type { ModelEnd, ModelSpan, RunInfo, RunSpan, ToolEnd, ToolSpan } from ".
 import * as Content from "./telemetryContent.ts"
 import * as Metrics from "./telemetryMetrics.ts"
 import * as Spans from "./telemetrySpan.ts"
+import * as ToolHandler from "./toolHandler.ts"
 
 /**
  * The options of `AgentTelemetry.layer`, with their defaults.
@@ -367,7 +368,7 @@ class TracedToolCall implements ToolSpan {
   }
 
   private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined): void {
-    if (end._tag === "Result" && failure === undefined) {
+    if (end._tag === "Result" && !end.result.isFailure) {
       this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
     }
     Spans.end(span, this.run.context, {}, failure)
@@ -381,7 +382,7 @@ const toolFailureOf = (end: ToolEnd): Spans.Failure | undefined => {
     case "Cancelled":
       return { type: GenAi.cancelled, description: "The tool call was cut short" }
     case "Result":
-      return end.result.isFailure
+      return end.result.isFailure && ToolHandler.requestsOf(end.result) === undefined
         ? { type: GenAi.errorTypeOf(end.result.result), description: "The tool call failed" }
         : undefined
   }

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -18,6 +19,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../AgentRun.ts"
 import * as Middleware from "../Middleware.ts"
+import type * as Approvals from "./approval.ts"
 import type { ToolSpan } from "./instrumentation.ts"
 import { ParentRun } from "./lifecycle.ts"
 import type { Call } from "./stepBuilder.ts"
@@ -63,6 +65,8 @@ export interface Tools {
   /** The run that they belong to, which counts what runs nested in them spend. */
   readonly parent: { readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
+  /** Whether a call that needs an approval asks for it; otherwise it is denied. */
+  readonly asks: boolean
 }
 
 /**
@@ -92,7 +96,13 @@ export class Runner {
       session,
       addNestedUsage: (usage) => parent.addNestedUsage(usage),
       messages: () => this.current?.messages ?? [],
-      emit: (toolCallId, parts) => this.current?.emit(toolCallId, parts) ?? Effect.void
+      emit: (toolCallId, parts) => this.current?.emit(toolCallId, parts) ?? Effect.void,
+      resumed: (toolCallId) => this.current?.resumed?.get(toolCallId),
+      wait: (toolCallId, requests) =>
+        Effect.suspend(() => {
+          this.current?.suspended.set(toolCallId, requests)
+          return Effect.interrupt
+        })
     }
   }
 
@@ -151,7 +161,19 @@ export interface Asked {
   readonly calls: ReadonlyArray<Call>
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly allowance: number
+  /** Somebody has approved them: they are not asked for again. */
+  readonly isApproved?: boolean | undefined
+  /** What the runs nested in them go on with, by the id of the call. */
+  readonly resumed?: ReadonlyMap<string, Approvals.Nested> | undefined
 }
+
+/**
+ * What comes while calls are answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answered = Middleware.ToolResult | Response.ToolApprovalRequestPart | AgentRun.AgentPart
 
 /**
  * The calls of one step while they are answered.
@@ -170,18 +192,24 @@ export class ToolCalls {
   private readonly calls: ReadonlyArray<Call>
   /** What the model was asked with. */
   readonly messages: ReadonlyArray<Prompt.Message>
+  readonly isApproved: boolean
+  readonly resumed: ReadonlyMap<string, Approvals.Nested> | undefined
+  /** The calls that end because a run nested in them waits for approvals. */
+  readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
   private readonly allowance: number
   private readonly running = new Map<number, Running>()
-  private out: Array<Middleware.ToolResult | AgentRun.AgentPart> = []
+  private out: Array<Answered> = []
   private next = 0
   private pending: number
   private wake: (() => void) | undefined = undefined
   private drained: Array<() => void> = []
 
-  constructor(runner: Runner, { allowance, calls, messages }: Asked) {
+  constructor(runner: Runner, { allowance, calls, isApproved = false, messages, resumed }: Asked) {
     this.runner = runner
     this.calls = calls
     this.messages = messages
+    this.isApproved = isApproved
+    this.resumed = resumed
     this.allowance = allowance
     this.pending = calls.length
     this.results = calls.map(() => undefined)
@@ -190,7 +218,7 @@ export class ToolCalls {
   }
 
   /** Takes what has come since the last time: also preliminary results and nested parts, in the order of their arrival. */
-  take(): Array<Middleware.ToolResult | AgentRun.AgentPart> {
+  take(): Array<Answered> {
     const out = this.out
     this.out = []
     if (this.drained.length > 0) { for (const resume of this.drained.splice(0)) resume() }
@@ -213,7 +241,7 @@ export class ToolCalls {
   /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
   pull(): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> {
     return Effect.suspend(() => {
-      // nested parts come where there is a parent run only
+      // nested parts and requests come where there is a parent run only
       const [first, ...rest] = this.take() as Array<Middleware.ToolResult>
       if (first !== undefined) return Exit.succeed([first, ...rest] as const)
       if (this.failure !== undefined) return Exit.failCause(this.failure)
@@ -276,9 +304,7 @@ export class ToolCalls {
     }
     this.executed++
     const span = startSpan?.(request)
-    const handler = Effect.suspend(() =>
-      prepared.handler(request, (result) => this.preliminary(index, result), this.messages)
-    )
+    const handler = Effect.suspend(() => prepared.handler(request, (result) => this.preliminary(index, result), this))
     const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
     const fiber = span === undefined
       ? prepared.fork(handling)
@@ -340,6 +366,13 @@ export class ToolCalls {
       return this.settle(index, exit.value)
     }
     if (Cause.hasInterruptsOnly(exit.cause)) {
+      const requests = this.suspended.get(call.id)
+      if (requests !== undefined && this.runner.tools.asks) {
+        const result = ToolHandler.waiting(call, requests)
+        span?.end({ _tag: "Result", result })
+        this.executed--
+        return this.settle(index, result)
+      }
       const result = ToolHandler.notExecuted(call, "execution-interrupted", "The tool was interrupted")
       span?.end({ _tag: "Result", result })
       return this.settle(index, result)
@@ -352,7 +385,11 @@ export class ToolCalls {
   private settle(index: number, result: Middleware.ToolResult): void {
     this.pending--
     this.results[index] = result
-    this.out.push(result)
+    const requests = this.runner.tools.asks ? ToolHandler.requestsOf(result) : undefined
+    if (requests === undefined) return void this.out.push(result)
+    for (const { approvalId, toolCallId } of requests) {
+      this.out.push(Response.makePart("tool-approval-request", { approvalId, toolCallId }))
+    }
   }
 
   /** Of a call that has its final result, or of a step that has failed, nothing more is told. */
@@ -405,13 +442,13 @@ const throughMiddleware = (
   middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
   handler: ToolHandler.Handler
 ): ToolHandler.Handler => {
-  const compose = (messages: ReadonlyArray<Prompt.Message>) =>
+  const compose = (asked: ToolHandler.Asked) =>
     Middleware.compose(
       middleware,
       (request: Middleware.ToolRequest) =>
         Stream.callback<Middleware.ToolResult, unknown>(
           (queue) =>
-            handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), messages).pipe(
+            handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), asked).pipe(
               Effect.flatMap((result) => Queue.offer(queue, result)),
               // also when the handler interrupts its own fiber
               Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
@@ -420,10 +457,10 @@ const throughMiddleware = (
           { bufferSize: highWater }
         )
     )
-  return (request, preliminary, messages) =>
+  return (request, preliminary, asked) =>
     Effect.suspend(() => {
       let last: Middleware.ToolResult | undefined
-      return compose(messages)(request).pipe(
+      return compose(asked)(request).pipe(
         Stream.takeUntil((result) => !result.preliminary),
         Stream.runForEach((result) => {
           const own = resultOf(request, result)

@@ -20,8 +20,10 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Approval from "../Approval.ts"
 import type * as Middleware from "../Middleware.ts"
 import * as Parts from "./responseParts.ts"
+import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./toolGate.ts"
 
 /**
  * The tools of a run, resolved.
@@ -33,7 +35,7 @@ export type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 
 /**
  * Runs one call to its final result. A failure is the tool's own, or a defect;
- * the model's mistakes are results. `messages` are what the model was asked with.
+ * the model's mistakes are results.
  *
  * @category models
  * @since 0.1.0
@@ -41,8 +43,20 @@ export type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 export type Handler = (
   request: Middleware.ToolRequest,
   preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
-  messages: ReadonlyArray<Prompt.Message>
+  asked: Asked
 ) => Effect.Effect<Middleware.ToolResult, unknown>
+
+/**
+ * How calls came about: what the model was asked with, and whether somebody has
+ * approved them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asked {
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly isApproved: boolean
+}
 
 /**
  * A handler, and the context it runs in: below the services of the run, those it was made with.
@@ -78,27 +92,29 @@ export const mistake = (
     preliminary: false
   })
 
-/**
- * A failure result for a call that was not allowed to run, or not to its end.
- *
- * @category results
- * @since 0.1.0
- */
-export const notExecuted = (
-  call: { readonly id: string; readonly name: string },
-  type: "execution-denied" | "execution-interrupted",
-  reason: string
-): Middleware.ToolResult => {
-  const result = { type, reason }
-  return Parts.toolResult({
-    id: call.id,
-    name: call.name,
-    result,
-    encodedResult: result,
-    isFailure: true,
-    preliminary: false
-  })
-}
+export {
+  /**
+   * A failure result for a call that was not allowed to run, or not to its end.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  notExecuted,
+  /**
+   * What a call waits for, if this is the result of one that does.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  requestsOf,
+  /**
+   * The result of a call that waits for approvals.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  waiting
+} from "./toolGate.ts"
 
 /**
  * Answers a call whose parameters do not decode.
@@ -152,8 +168,8 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
     : toolkit
   const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
   return isHandler(own)
-    ? { handler: guarded(tool, direct(tool, own.handler)), context: mergeContexts(own, context) }
-    : { handler: guarded(tool, throughHandle(owner)), context }
+    ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
+    : { handler: guarded(tool, throughHandle(owner), context), context }
 }
 
 // Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.
@@ -271,38 +287,35 @@ type Admitted = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /** What a call has to pass before its handler runs, whoever made the handler. */
-const guarded = (tool: Tool.Any, run: Admitted): Handler => {
+const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>): Handler => {
   const { decodeParams } = codecOf(tool)
   const { needsApproval } = tool
-  return (request, preliminary, messages) =>
+  const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
+  const isFree = needsApproval === undefined || needsApproval === false
+  return (request, preliminary, asked) =>
     flatMapSync(
       decodeParams(request.params),
       (params) => {
-        if (needsApproval === undefined || needsApproval === false) return run(request, preliminary, params)
+        const refusal = refusalOf(rules, params)
+        if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
+        if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)
         return Effect.flatMap(
-          isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages }),
-          (needed) => needed ? Exit.succeed(unapproved(request)) : run(request, preliminary, params)
+          isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
+          (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)
         )
       },
       (error) => Exit.succeed(invalidParameters(request, error.message))
     )
 }
 
-/** Fails closed: what cannot tell whether it needs an approval needs one. */
-const isApprovalNeeded = (
-  needsApproval: true | Tool.NeedsApprovalFunction<any>,
-  params: unknown,
-  context: Tool.NeedsApprovalContext
-): Effect.Effect<boolean> =>
-  Effect.suspend(() => {
-    const needed = needsApproval === true ? true : needsApproval(params, context)
-    return Effect.isEffect(needed) ? needed : Exit.succeed(needed)
-  }).pipe(
-    Effect.matchCause({ onFailure: () => true, onSuccess: (needed) => needed !== false })
-  )
-
-const unapproved = (request: Middleware.ToolRequest): Middleware.ToolResult =>
-  notExecuted(request, "execution-denied", "The call needs an approval, and this run has nobody to give it")
+/**
+ * Decodes the parameters of a call, as before it is run.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> =>
+  codecOf(tool).decodeParams(params)
 
 const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
   const { encodeFailure, encodeSuccess } = codecOf(tool)

@@ -4,7 +4,7 @@
  * A new module goes into this table first: choose the lowest floor it can stand on.
  */
 export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: ReadonlyArray<string> }> = [
-  { name: "words", rooms: ["AgentError", "AgentRun", "Session"] },
+  { name: "words", rooms: ["AgentError", "AgentRun", "Approval", "Session"] },
   {
     name: "seams",
     rooms: [
@@ -41,7 +41,7 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const internalAbove = 1
 
 /** Rooms that may import `internal` although they stand below it. */
-export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun"]
+export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun", "Approval"]
 
 /** Constructs that a file may use although `src` as a whole may not, each with its reason. */
 export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =
