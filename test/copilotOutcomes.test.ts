@@ -3,7 +3,7 @@ import { assert, describe, it as test, layer } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Queue, type Scope, Stream } from "effect"
 import { Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import { readdirSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { Agent, AgentRun } from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotError from "../src/copilot/CopilotError.ts"
@@ -368,6 +368,33 @@ layer(Copilot.runtime)("the outcome of a Copilot agent", (it) => {
           assert.notInclude(exported.text, "canary")
         }))
     }
+  })
+
+  describe("with the telemetry of the runtime", () => {
+    it.effect("has the runtime's spans in the trace of the run", () =>
+      Effect.gen(function*() {
+        const folder = yield* Copilot.temporaryFolder
+        const filePath = `${folder}/spans.jsonl`
+        const server = yield* Copilot.modelServer(Copilot.text("yes"))
+        const [exporter] = exporters
+        const [, exported] = yield* exporter.run(
+          Agent.run(agentAt(server, []), { prompt: "hi" }).pipe(
+            Effect.provide(
+              CopilotRuntime.layer({ ...Copilot.optionsIn(folder), telemetry: { exporterType: "file", filePath } })
+            )
+          )
+        )
+        const own = spanNamed(exported, "invoke_agent copilot")
+        const written = readFileSync(filePath, "utf8").split("\n").filter((line) => line !== "").map((line) =>
+          JSON.parse(line) as { readonly name?: string; readonly traceId?: string; readonly parentSpanId?: string }
+        )
+        assert.deepStrictEqual(
+          written.filter(({ name }) => name === "invoke_agent").map((
+            { parentSpanId, traceId }
+          ) => [traceId, parentSpanId]),
+          [[own.traceId, own.id]]
+        )
+      }))
   })
 
   describe("when something is wrong from the beginning", () => {

@@ -12,6 +12,11 @@
  * runtime has not seen of it is told. A run without a session leaves nothing with the runtime. A run that did not
  * complete is taken out of the session again: its prompt, and what was answered.
  *
+ * **Telemetry**
+ *
+ * A run is one `invoke_agent` span, with an `execute_tool` for each call of the toolkit's tools. The calls of the model
+ * are the runtime's to tell: with `telemetry` in the options of the runtime its own spans are in the same trace.
+ *
  * **Example** (An agent on a model server of one's own)
  *
  * ```ts no-run

@@ -16,6 +16,7 @@ import * as Predicate from "effect/Predicate"
 import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type * as Tracer from "effect/Tracer"
 import { access, constants } from "node:fs/promises"
 import * as AgentRun from "../AgentRun.ts"
 import * as CopilotError from "./CopilotError.ts"
@@ -52,7 +53,8 @@ export interface SessionRequest {
 /**
  * A session that is open in a scope.
  *
- * `call` waits for a promise of the SDK, and no longer than the process lives.
+ * `call` waits for a promise of the SDK, and no longer than the process lives. What the runtime does for a request made
+ * in `inTrace` belongs to the trace of that span, unless the options of the runtime say otherwise.
  *
  * @category models
  * @since 0.1.0
@@ -64,6 +66,7 @@ export interface OpenSession {
   readonly kept: boolean
   readonly exited: Effect.Effect<never, CopilotError.CopilotError>
   readonly call: <A>(operation: string, f: () => Promise<A>) => Effect.Effect<A, CopilotError.CopilotError>
+  readonly inTrace: <A>(span: Tracer.AnySpan | undefined, f: () => A) => A
 }
 
 /**
@@ -130,7 +133,7 @@ export const layer = (options?: Options): Layer.Layer<CopilotRuntime, CopilotErr
 // The process
 // -----------------------------------------------------------------------------
 
-interface Running extends Pick<OpenSession, "call"> {
+interface Running extends Pick<OpenSession, "call" | "inTrace"> {
   readonly client: Sdk.CopilotClient
   readonly processId: number | undefined
   readonly exited: Deferred.Deferred<never, CopilotError.CopilotError>
@@ -148,8 +151,13 @@ const start = Effect.fnUntraced(function*(options: Options, parent: Scope.Scope)
 
 const connect = Effect.fnUntraced(function*(options: Options) {
   const exited = Deferred.makeUnsafe<never, CopilotError.CopilotError>()
+  // the SDK asks for it when a request is made, before anything else can happen
+  let trace: Sdk.TraceContext = {}
   const client = yield* Effect.acquireRelease(
-    Effect.try({ try: () => new Sdk.CopilotClient(options), catch: unavailable }),
+    Effect.try({
+      try: () => new Sdk.CopilotClient({ onGetTraceContext: () => trace, ...options }),
+      catch: unavailable
+    }),
     // `stop` asks the process to end, and kills it when it does not; one that has ended would not answer
     (client) => Effect.promise<unknown>(() => Deferred.isDoneUnsafe(exited) ? client.forceStop() : client.stop())
   )
@@ -163,10 +171,19 @@ const connect = Effect.fnUntraced(function*(options: Options) {
     processId,
     exited,
     call: (operation, f) =>
-      Effect.raceFirst(Effect.tryPromise({ try: f, catch: rejected(operation) }), Deferred.await(exited))
+      Effect.raceFirst(Effect.tryPromise({ try: f, catch: rejected(operation) }), Deferred.await(exited)),
+    inTrace: (span, f) => {
+      trace = span === undefined ? {} : { traceparent: traceparent(span) }
+      const result = f()
+      trace = {}
+      return result
+    }
   }
   return running
 })
+
+const traceparent = ({ sampled, spanId, traceId }: Tracer.AnySpan): string =>
+  `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
 
 /** The SDK would write to the pipe of a process that there is not, and the exception is nobody's. */
 const checkExecutable = ({ connection }: Options): Effect.Effect<void, CopilotError.CopilotError> => {
@@ -203,7 +220,7 @@ const messageOf = (cause: unknown): string => cause instanceof Error ? cause.mes
 // -----------------------------------------------------------------------------
 
 const openSession = Effect.fnUntraced(function*(
-  { call, client, exited }: Running,
+  { call, client, exited, inTrace }: Running,
   { config, id, missing }: SessionRequest
 ) {
   const known = id === undefined ? undefined : yield* call("getSessionMetadata", () => client.getSessionMetadata(id))
@@ -236,7 +253,8 @@ const openSession = Effect.fnUntraced(function*(
     resumed: known !== undefined,
     kept: id !== undefined,
     exited: Deferred.await(exited),
-    call
+    call,
+    inTrace
   }
   return open
 })

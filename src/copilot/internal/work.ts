@@ -18,6 +18,7 @@ import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Tracer from "effect/Tracer"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Lifecycle from "../../internal/lifecycle.ts"
@@ -225,7 +226,9 @@ class Work implements Lifecycle.Body {
         if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) this.fail(exit.cause)
       })))
     this.working = true
-    const promptId = yield* opened.call("send", () => session.send(toMessage(after, this.prompt)))
+    const message = toMessage(after, this.prompt)
+    const span = Context.getOrUndefined(this.run.context, Tracer.ParentSpan)
+    const promptId = yield* opened.call("send", () => opened.inTrace(span, () => session.send(message)))
     if (opened.kept) this.mark = { sessionId: session.sessionId, promptId }
   })
 
