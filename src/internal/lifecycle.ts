@@ -460,7 +460,7 @@ export class Run {
     const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
     const log = cause === undefined ? Effect.logError(message) : Effect.logError(message, cause)
     // not even a logger that throws changes how the run ended
-    return Effect.catchCause(Effect.provideContext(log, this.context), () => Effect.void)
+    return Effect.ignoreCause(Effect.provideContext(log, this.context))
   }
 }
 

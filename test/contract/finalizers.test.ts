@@ -76,6 +76,23 @@ describe("finalizers of a run", () => {
       }).pipe(Effect.provide(ScriptedModel.layer([script]))))
   }
 
+  it.effect("a logger that throws while a failure is recorded changes nothing either", () =>
+    Effect.gen(function*() {
+      const log: Log = []
+      const thrower = Logger.make<unknown, void>(() => {
+        throw new Error("logger")
+      })
+      const agent = Agent.make("agent", {
+        providers: [
+          logged("p1", log, { finalizer: boom }),
+          ContextProvider.bestEffort(logged("p2", log, { afterRun: boom }))
+        ]
+      })
+      const run = yield* Agent.run(agent, { prompt: "hi" }).pipe(Effect.provide(Logger.layer([thrower])))
+      assert.strictEqual(run.text, "a")
+      assert.deepStrictEqual(log.slice(-2), ["p2 end: Completed \"a\"", "p1 end: Completed \"a\""])
+    }).pipe(Effect.provide(ScriptedModel.layer([text("a")]))))
+
   it.effect("the budget is ten seconds when nobody says otherwise", () =>
     Effect.gen(function*() {
       const agent = Agent.make("agent", { providers: [logged("p1", [], { finalizer: Effect.never })] })
