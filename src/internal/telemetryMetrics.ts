@@ -40,27 +40,31 @@ export const record = (
 const made = new Map<string, Metric.Metric<number, unknown>>()
 const madeAtMost = 1_024
 
-const metricOf = (
+const metricOf = (instrument: GenAi.Instrument, attributes: Attributes): Metric.Metric<number, unknown> => {
+  let key = instrument.name
+  for (const name in attributes) {
+    if (attributes[name] !== undefined) key += `\n${name}\n${attributes[name]}`
+  }
+  const known = made.get(key)
+  if (known !== undefined) return known
+  const metric = makeMetric(instrument, attributes)
+  if (made.size >= madeAtMost) made.clear()
+  made.set(key, metric)
+  return metric
+}
+
+const makeMetric = (
   { boundaries, description, name, unit }: GenAi.Instrument,
   attributes: Attributes
 ): Metric.Metric<number, unknown> => {
-  let key = name
   const all: Record<string, string> = { unit }
   for (const name in attributes) {
     const attribute = attributes[name]
-    if (attribute === undefined) continue
-    key += `\n${name}\n${attribute}`
-    all[name] = attribute
+    if (attribute !== undefined) all[name] = attribute
   }
-  let metric = made.get(key)
-  if (metric === undefined) {
-    metric = boundaries === undefined
-      ? Metric.counter(name, { description, attributes: all, incremental: true })
-      : Metric.histogram(name, { description, attributes: all, boundaries })
-    if (made.size >= madeAtMost) made.clear()
-    made.set(key, metric)
-  }
-  return metric
+  return boundaries === undefined
+    ? Metric.counter(name, { description, attributes: all, incremental: true })
+    : Metric.histogram(name, { description, attributes: all, boundaries })
 }
 
 /**
