@@ -31,8 +31,8 @@ const program = Effect.gen(function*() {
   const steering = yield* Steering.make
   yield* Agent.stream(researcher, { prompt: "Find out about whales", steering }).pipe(
     Stream.tap((part) => {
-      if (part.type !== "step-start") return Effect.void
-      return part.index === 0 ? steering.send("blue whales") : steering.stop
+      if (part.type !== "tool-call") return Effect.void
+      return part.id === "call-1-1" ? steering.send("blue whales") : steering.stop
     }),
     Stream.runForEach((part) => {
       switch (part.type) {

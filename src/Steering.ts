@@ -16,10 +16,9 @@
  * const program = Effect.gen(function*() {
  *   const steering = yield* Steering.make
  *   yield* Agent.stream(Agent.make("assistant"), { prompt: "Count to two", steering }).pipe(
- *     Stream.tap((part) =>
- *       part.type === "step-start" && part.index === 0 ? steering.send("And to three") : Effect.void
- *     ),
- *     Stream.runForEach((part) => part.type === "text-delta" ? Console.log(part.delta) : Effect.void)
+ *     Stream.filter((part) => part.type === "text-delta"),
+ *     Stream.tap((part) => part.delta === "one, two" ? steering.send("And to three") : Effect.void),
+ *     Stream.runForEach((part) => Console.log(part.delta))
  *   )
  * })
  *
