@@ -6,6 +6,7 @@ import {
   AgentError,
   AgentOutput,
   type AgentRun,
+  Approval,
   ContextProvider,
   Middleware,
   SessionHistory,
@@ -269,6 +270,22 @@ for (const [name, via] of constructors) {
             notes.toLayer({ note: () => Effect.succeed("noted") })
           ])
         ))
+
+      it.effect("an answer beside a call that waits for an approval is refused, and given when that is answered", () =>
+        Effect.gen(function*() {
+          const gated = Toolkit.make(Tool.make("pay", { success: Schema.String, needsApproval: true }))
+          const agent = Agent.make("weather", { output: City, toolkit: gated })
+          const paid = gated.toLayer({ pay: () => Effect.succeed("paid") })
+          const result = yield* Agent.run(agent, input).pipe(Effect.provide(paid))
+          assert.deepStrictEqual([result.stopReason, result.value], ["approval-required", undefined])
+          const refused = showPrompt(result.transcript).find((line) => line.includes("final_answer#answer failed"))
+          assert.include(refused, "wait for an approval")
+          const resumed = yield* Agent.resume(agent, { result }, result.approvals.map((one) => Approval.approve(one)))
+            .pipe(
+              Effect.provide(paid)
+            )
+          assert.deepStrictEqual([resumed.stopReason, resumed.value], ["output", { city: "Oslo", degrees: 4 }])
+        }).pipe(Effect.provide(model(step(calls("pay"), oslo), oslo))))
 
       it.effect("is no tool call for middleware", () =>
         Effect.gen(function*() {

@@ -396,10 +396,10 @@ class Loop implements Lifecycle.Body {
   /** All calls have a result: the answer, if there was one, ends the run or goes back to the model. */
   private answered(parts: Array<AgentRun.Part>, ran: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
     const { finalAnswer, steps } = this
-    const { answer, results } = this.reading!
-    const own = ran[Symbol.iterator]()
-    const all = results.map((result) => result ?? own.next().value as Middleware.ToolResult)
-    parts.push(...results.filter((result) => result !== undefined), this.endStep(this.builder!.calls ?? [], all))
+    const { answer } = this.reading!
+    const { calls = [] } = this.builder!
+    const { all, own } = Output.settle(this.reading!, calls, ran)
+    parts.push(...own, this.endStep(calls, all))
     this.reading = undefined
     const out = parts as Parts
     if (this.approvals.length > 0) return this.afterStep(out)

@@ -37,6 +37,35 @@ export interface Reading {
 }
 
 /**
+ * Puts the results of a step in the order of its calls, when those that are not its
+ * `own` have run. An answer beside a call that waits for an approval is refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const settle = (
+  { results }: Reading,
+  calls: ReadonlyArray<Call>,
+  ran: ReadonlyArray<Middleware.ToolResult>
+): { readonly all: Array<Middleware.ToolResult>; readonly own: ReadonlyArray<Middleware.ToolResult> } => {
+  const waits = ran.some((result) => ToolHandler.requestsOf(result) !== undefined)
+  const next = ran[Symbol.iterator]()
+  const own: Array<Middleware.ToolResult> = []
+  const all = results.map((result, index) => {
+    // there is one of them for each call without a result
+    if (result === undefined) return next.next().value as Middleware.ToolResult
+    const settled = waits && !result.isFailure
+      ? ToolHandler.notExecuted(calls[index], "execution-denied", later)
+      : result
+    own.push(settled)
+    return settled
+  })
+  return { all, own }
+}
+
+const later = "Other calls of this step wait for an approval. Answer when you have seen their results"
+
+/**
  * What follows from a step: its answer ends the run, well or not, or the model is
  * asked again.
  *
