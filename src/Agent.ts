@@ -25,7 +25,8 @@ import * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import { aroundRun, fromBody, Proto, providersOf, toolkitOf } from "./internal/agentOf.ts"
-import * as Loop from "./internal/loop.ts"
+import type * as Loop from "./internal/loop.ts"
+import * as LoopBody from "./internal/loopBody.ts"
 import { prepare } from "./internal/output.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Steering from "./Steering.ts"
@@ -217,7 +218,7 @@ export const make = <
     description,
     remote: false,
     providers,
-    body: Loop.body({ ...loop, middleware })
+    body: LoopBody.body({ ...loop, middleware })
   }))
 }
 

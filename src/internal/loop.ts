@@ -24,7 +24,6 @@ import * as AgentRun from "../AgentRun.ts"
 import type * as Approval from "../Approval.ts"
 import * as Middleware from "../Middleware.ts"
 import type * as StopCondition from "../StopCondition.ts"
-import * as Approvals from "./approval.ts"
 import * as Waiting from "./approvalWaiting.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
@@ -49,71 +48,33 @@ export interface Options {
   readonly output?: Output.Prepared | undefined
 }
 
-/**
- * Creates the body of a run: what is between its providers.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const body = (
-  options: Options
-): (run: Lifecycle.Run, contributions: Lifecycle.Contributions) => Effect.Effect<Lifecycle.Body, unknown> => {
-  const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
-  const toolCallLimit = Math.min(Infinity, ...limits)
-  return (run, contributions) => {
-    const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
-      const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
-      if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
-      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
-      if (own !== undefined) toolkits.unshift(own)
-      const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
-      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      if (run.answers !== undefined) {
-        const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
-        return Effect.mapBoth(Effect.provideContext(resume, run.context), {
-          onFailure: (reason) => run.error(reason),
-          onSuccess: (resumption) =>
-            new Loop(run, options, contributions, toolkit, output, toolCallLimit, resumption)
-        })
-      }
-      return run.prompt.content.every(isSystem) && contributions.messages.length === 0
-        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : Exit.succeed(new Loop(run, options, contributions, toolkit, output, toolCallLimit))
-    }
-    const { toolkit } = options
-    return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), open)
-      : open(toolkit)
-  }
-}
-
-const isSystem = (message: Prompt.Message): boolean => message.role === "system"
-
 type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
 
 /**
  * The mutable state of one run's steps, behind one pull.
  *
- * (resuming -> answering ->) ask -> asking -> (answering ->) ask ... -> stopping
+ * ask -> asking -> (answering ->) ask ... -> stopping
  *
  * It is not composed from stream operators: each of them costs more than
  * everything that happens here for a part.
+ *
+ * @category models
+ * @since 0.1.0
  */
-class Loop implements Lifecycle.Body {
+export class Loop implements Lifecycle.Body {
   readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
-  private readonly messages: Array<Prompt.Message>
-  private phase: "resuming" | "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
-  private readonly run: Lifecycle.Run
+  protected readonly messages: Array<Prompt.Message>
+  protected phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
+  protected readonly run: Lifecycle.Run
   private readonly options: Options
   private readonly model: LanguageModel.LanguageModel
   private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly output: Output.RunOutput | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
-  private readonly toolCallLimit: number
-  private readonly transcriptFrom: number
+  protected readonly toolCallLimit: number
+  protected readonly transcriptFrom: number
   readonly startedAt: number
-  private readonly checkpoints: Lifecycle.Contributions["checkpoints"]
   private readonly hasApprovals: boolean
   readonly clock: Clock.Clock
   // finished steps
@@ -122,21 +83,20 @@ class Loop implements Lifecycle.Body {
   private toolCallCount = 0
   private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
-  private builder: StepBuilder | undefined = undefined
+  protected builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
   private modelSpan: ModelSpan | undefined = undefined
-  private asked: ReadonlyArray<Prompt.Message> = []
+  protected asked: ReadonlyArray<Prompt.Message> = []
   private runner: ToolCalls.Runner | undefined = undefined
-  private toolCalls: ToolCalls.ToolCalls | undefined = undefined
-  private resumption: Approvals.Resumption | undefined
+  protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
   // the end
   private finalAnswer: AgentRun.StopReason | undefined = undefined
   private stopReason: AgentRun.StopReason = "stop"
   private value: unknown = undefined
-  private approvals: Array<Approval.Approval> = []
+  protected approvals: Array<Approval.Approval> = []
   private failure: Cause.Cause<unknown> = Cause.empty
 
   constructor(
@@ -146,7 +106,8 @@ class Loop implements Lifecycle.Body {
     toolkit: ToolHandler.WithHandler | undefined,
     output: Output.RunOutput | undefined,
     toolCallLimit: number,
-    resumption?: Approvals.Resumption
+    own: ReadonlyArray<Prompt.Message> = run.prompt.content,
+    waiting?: ReadonlyArray<string>
   ) {
     const { context, span } = run
     this.run = run
@@ -164,19 +125,10 @@ class Loop implements Lifecycle.Body {
       : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.flatMap((m) => m.model ?? [])
     const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
-    const own = resumption === undefined ? run.prompt.content : resumption.own
-    const waiting = resumption?.step.waiting.map(({ call }) => call.id)
     const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
     this.messages = [...system, ...history, ...prompt]
     this.transcriptFrom = system.length + history.length
     this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
-    this.checkpoints = contributions.checkpoints
-    this.resumption = resumption
-    if (resumption !== undefined) {
-      this.phase = "resuming"
-      this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
-      this.messages.push(Prompt.toolMessage({ content: resumption.responses }))
-    }
     span?.onInput(instructions, this.messages.slice(system.length))
   }
 
@@ -190,8 +142,6 @@ class Loop implements Lifecycle.Body {
       case "answering":
         // the pull before this one was interrupted when the calls had been answered
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
-      case "resuming":
-        return this.resume()
       case "ask":
         return this.openModel()
       case "failing":
@@ -350,13 +300,17 @@ class Loop implements Lifecycle.Body {
   }
 
   private runTools(calls: ReadonlyArray<Call>): Lifecycle.PartPull {
-    this.toolCalls = new ToolCalls.ToolCalls(this.runner ??= this.makeRunner(), {
+    this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
       calls,
       messages: this.asked,
       allowance: this.toolCallLimit - this.toolCallCount
     })
     this.phase = "answering"
     return this.drain()
+  }
+
+  protected tools(): ToolCalls.Runner {
+    return this.runner ??= this.makeRunner()
   }
 
   private makeRunner(): ToolCalls.Runner {
@@ -376,7 +330,7 @@ class Loop implements Lifecycle.Body {
 
   // --- answer ---------------------------------------------------------------
 
-  private drain(): Lifecycle.PartPull {
+  protected drain(): Lifecycle.PartPull {
     const toolCalls = this.toolCalls!
     // before `take`: it lets handlers go on that wait for the consumer
     const { done, failure } = toolCalls
@@ -387,7 +341,11 @@ class Loop implements Lifecycle.Body {
     }
     const results = toolCalls.results as Array<Middleware.ToolResult>
     this.toolCallCount += toolCalls.executed
-    if (this.resumption !== undefined) return this.endResumed(this.resumption, out, results)
+    return this.afterTools(out, results)
+  }
+
+  /** Every call has its result. */
+  protected afterTools(out: Array<AgentRun.Part>, results: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
     if (this.reading !== undefined) return this.answered(out, results)
     out.push(this.endStep(this.builder!.calls!, results))
     return this.afterStep(out as Parts)
@@ -424,67 +382,9 @@ class Loop implements Lifecycle.Body {
     return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
   }
 
-  // --- answers to approvals -------------------------------------------------
-
-  /** The answers are kept before any of their calls runs: it runs at most once. */
-  private resume(): Lifecycle.PartPull {
-    // interrupted while they are kept, the run cannot go on
-    this.phase = "answering"
-    const { run } = this
-    const resumption = this.resumption!
-    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, this.checkpoint()), {
-      onFailure: (cause) => run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
-      onSuccess: () => this.runAnswered(resumption)
-    })
-  }
-
-  /** Those that were denied are answered first. */
-  private runAnswered({ answered }: Approvals.Resumption): Lifecycle.PartPull {
-    const approved = answered.filter((one) => one._tag === "Run")
-    this.builder = new StepBuilder()
-    this.builder.finishReason = "tool-calls"
-    this.toolCalls = new ToolCalls.ToolCalls(this.runner ??= this.makeRunner(), {
-      calls: approved.map(({ call }) => call),
-      messages: this.asked,
-      allowance: this.toolCallLimit,
-      isApproved: true,
-      resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
-    })
-    const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)
-    return isNonEmpty(denied) ? Exit.succeed(denied) : this.drain()
-  }
-
-  private endResumed(
-    { answered, waiting }: Approvals.Resumption,
-    parts: Array<AgentRun.Part>,
-    ran: ReadonlyArray<Middleware.ToolResult>
-  ): Lifecycle.PartPull {
-    const next = ran[Symbol.iterator]()
-    const results = answered.map((one) => one._tag === "Denied" ? Approvals.denied(one) : next.next().value!)
-    this.resumption = undefined
-    const end = this.endStep(answered.map(({ call }) => call), results)
-    for (const { call, requests } of waiting) {
-      for (const request of requests) this.approvals.push(Waiting.toApproval(request, call))
-    }
-    const out: Parts = [...parts as [AgentRun.Part], end]
-    // what has run is kept, whatever becomes of the rest
-    return Effect.matchCauseEffect(this.checkpoint(), {
-      onFailure: (cause) => this.failNext(cause, out),
-      onSuccess: () => this.afterStep(out)
-    })
-  }
-
-  private checkpoint(): Effect.Effect<unknown, unknown> {
-    return Effect.suspend(() => {
-      const transcript = this.messages.slice(this.transcriptFrom)
-      const all = Effect.forEach(this.checkpoints, (checkpoint) => checkpoint(transcript), { discard: true })
-      return Effect.provideContext(all, this.run.context)
-    })
-  }
-
   // --- between steps --------------------------------------------------------
 
-  private endStep(
+  protected endStep(
     calls: ReadonlyArray<Call>,
     results: ReadonlyArray<Middleware.ToolResult>
   ): AgentRun.StepEnd {
@@ -511,7 +411,7 @@ class Loop implements Lifecycle.Body {
     return this.afterStep(parts)
   }
 
-  private afterStep(parts: Parts): Lifecycle.PartPull {
+  protected afterStep(parts: Parts): Lifecycle.PartPull {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     // predicates are the user's: what they throw fails the run
     const progress = this.progress ??= progressOf(this)
@@ -552,7 +452,7 @@ class Loop implements Lifecycle.Body {
     return Exit.succeed(parts)
   }
 
-  private failNext(cause: Cause.Cause<unknown>, parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]) {
+  protected failNext(cause: Cause.Cause<unknown>, parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]) {
     this.failure = cause
     this.phase = "failing"
     return Exit.succeed(parts)
