@@ -607,6 +607,9 @@ describe("AiSdk", () => {
         const asked: Array<Sdk.LanguageModelV4CallOptions> = []
         const model = sdkModel([
           { type: "custom", kind: "acme.compaction", providerMetadata: { acme: { item: "x" } } },
+          { type: "tool-call", toolCallId: "m", toolName: "mcp.find", input: "{\"q\":1}", providerExecuted: true },
+          { type: "tool-result", toolCallId: "m", toolName: "mcp.find", result: [1], preliminary: true },
+          { type: "tool-result", toolCallId: "m", toolName: "mcp.find", result: { hits: [1, 2] } },
           { type: "reasoning-file", mediaType: "image/png", data: { type: "data", data: "AQID" } },
           { type: "text-start", id: "1" },
           { type: "text-delta", id: "1", delta: "hi" },
@@ -622,6 +625,13 @@ describe("AiSdk", () => {
           role: "assistant",
           content: [
             { type: "custom", kind: "acme.compaction", providerOptions: { acme: { item: "x" } } },
+            { type: "tool-call", toolCallId: "m", toolName: "mcp.find", input: { q: 1 }, providerExecuted: true },
+            {
+              type: "tool-result",
+              toolCallId: "m",
+              toolName: "mcp.find",
+              output: { type: "json", value: { hits: [1, 2] } }
+            },
             { type: "reasoning-file", mediaType: "image/png", data: { type: "data", data: "AQID" } },
             { type: "text", text: "hi" }
           ]

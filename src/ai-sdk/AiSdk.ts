@@ -11,6 +11,28 @@
  * retried here. Interrupting a call aborts its request; a consumer that is slow
  * slows the provider down.
  *
+ * **Example** (A model of OpenAI)
+ *
+ * ```ts
+ * import { createOpenAI } from "@ai-sdk/openai"
+ * import { Console, Effect } from "effect"
+ * import { Model } from "effect/ai"
+ * import { AiSdk } from "effect-agents/ai-sdk"
+ *
+ * // Without an `apiKey` the provider reads OPENAI_API_KEY.
+ * const openai = createOpenAI({ apiKey: "sk-...", fetch: AiSdk.fetch })
+ *
+ * const model = AiSdk.model(openai("gpt-5"), { maxOutputTokens: 2000, reasoning: "low" })
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Console.log(yield* Model.ProviderName, yield* Model.ModelName)
+ *   // yield* Agent.run(assistant, { prompt: "Hello!" })
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => openai gpt-5
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Sdk from "@ai-sdk/provider"

@@ -1,9 +1,10 @@
 /**
  * What an AI SDK model may say and effect/ai has no part for: content of the
- * provider's own, and files that belong to the model's thinking.
+ * provider's own, files that belong to the model's thinking, and calls of tools that
+ * the provider has and the toolkit does not know (those of its MCP servers).
  *
- * Both come back with the next prompt, as providers want them. They travel as a
- * reasoning part and a file part, marked under a provider name of ours.
+ * All of it comes back with the next prompt, as providers want it. It travels as a
+ * reasoning part without a text, or a file part, marked under a provider name of ours.
  *
  * @since 0.1.0
  */
@@ -45,6 +46,44 @@ export const customKind = (options: Readonly<Record<string, unknown>>): `${strin
  */
 export const isReasoningFile = (options: Readonly<Record<string, unknown>>): boolean =>
   read(options, "reasoning") === true
+
+/**
+ * The call of an unknown tool of the provider, for a reasoning part that is one.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const toolCall = (
+  options: Readonly<Record<string, unknown>>
+): { readonly id: string; readonly name: string; readonly input: unknown } | undefined => {
+  const call = read(options, "call")
+  return Predicate.hasProperty(call, "id") && Predicate.hasProperty(call, "name")
+    ? { id: String(call.id), name: String(call.name), input: Predicate.hasProperty(call, "input") ? call.input : {} }
+    : undefined
+}
+
+/**
+ * The result of an unknown tool of the provider, for a reasoning part that is one.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const toolResult = (
+  options: Readonly<Record<string, unknown>>
+):
+  | { readonly id: string; readonly name: string; readonly result: unknown; readonly isFailure: boolean }
+  | undefined =>
+{
+  const result = read(options, "result")
+  return Predicate.hasProperty(result, "id") && Predicate.hasProperty(result, "name")
+    ? {
+      id: String(result.id),
+      name: String(result.name),
+      result: Predicate.hasProperty(result, "result") ? result.result : null,
+      isFailure: Predicate.hasProperty(result, "isFailure") && result.isFailure === true
+    }
+    : undefined
+}
 
 const read = (options: Readonly<Record<string, unknown>>, name: string): unknown => {
   const ours = options[key]

@@ -59,7 +59,11 @@ export const make = (
         Effect.flatMap(start(options, "generateText"), ({ call, request }) => {
           const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
-            const { parts, summary } = Converted.fromResult(result, options.responseFormat.type === "json")
+            const { parts, summary } = Converted.fromResult(
+              result,
+              options.responseFormat.type === "json",
+              namesOf(options)
+            )
             call.setUrl(result.request?.url)
             Annotations.response(options.span, summary)
             return Effect.as(report(result.warnings), parts)
@@ -68,7 +72,7 @@ export const make = (
       streamText: (options) =>
         Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
           Effect.flatMap(start(options, "streamText"), ({ call, request }) => {
-            const converter = new Converted.Converter()
+            const converter = new Converted.Converter(namesOf(options))
             const end = Effect.sync(() => Annotations.response(options.span, converter))
             const parts = new Parts(call, converter, report, () => model.doStream(request))
             return Effect.as(
@@ -80,6 +84,9 @@ export const make = (
       ...(codecTransformer === undefined ? undefined : { codecTransformer })
     })
   })
+
+const namesOf = ({ tools }: LanguageModel.ProviderOptions): ReadonlySet<string> =>
+  new Set(tools.map((tool) => tool.name))
 
 interface Started {
   readonly call: Call.Call

@@ -158,12 +158,8 @@ const toAssistantPart = (
   switch (part.type) {
     case "text":
       return isNothing(part.text, options) ? [] : [{ type: "text", text: part.text, ...options }]
-    case "reasoning": {
-      const kind = Extension.customKind(part.options)
-      return [
-        kind === undefined ? { type: "reasoning", text: part.text, ...options } : { type: "custom", kind, ...options }
-      ]
-    }
+    case "reasoning":
+      return [toCarried(part.options, options) ?? { type: "reasoning", text: part.text, ...options }]
     case "file": {
       const file = toFile(part)
       return [
@@ -187,6 +183,30 @@ const toAssistantPart = (
       // a request for approval is known to the provider by its call
       return []
   }
+}
+
+/** What effect/ai has no part for, as it came from the provider. */
+const toCarried = (
+  marks: Prompt.ProviderOptions,
+  options: WithOptions | undefined
+): AssistantPart | undefined => {
+  const kind = Extension.customKind(marks)
+  if (kind !== undefined) return { type: "custom", kind, ...options }
+  const call = Extension.toolCall(marks)
+  if (call !== undefined) {
+    return {
+      type: "tool-call",
+      toolCallId: call.id,
+      toolName: call.name,
+      input: call.input,
+      providerExecuted: true,
+      ...options
+    }
+  }
+  const result = Extension.toolResult(marks)
+  return result === undefined
+    ? undefined
+    : toToolResult(Prompt.makePart("tool-result", { ...result, providerExecuted: true }), options)
 }
 
 const toToolPart = (part: Prompt.ToolMessagePart): ToolPart => {

@@ -45,6 +45,11 @@ export class Converter implements Summary {
   /** An error that came among the parts. */
   failure: { readonly error: unknown } | undefined = undefined
   warnings: ReadonlyArray<Sdk.SharedV4Warning> = []
+  private readonly tools: ReadonlySet<string>
+
+  constructor(tools: ReadonlySet<string>) {
+    this.tools = tools
+  }
 
   /** Converts parts until one is an error. */
   convert(parts: ReadonlyArray<Sdk.LanguageModelV4StreamPart>): Array<Response.StreamPartEncoded> {
@@ -120,8 +125,13 @@ export class Converter implements Summary {
       case "raw":
         return
       default: {
-        const converted = content(part)
-        if (converted !== undefined) out.push(...converted)
+        const converted = content(part, this.tools)
+        if (converted === undefined) return
+        if (converted.type !== "carried") return void out.push(converted)
+        out.push(
+          { type: "reasoning-start", id: converted.id, metadata: converted.metadata },
+          { type: "reasoning-end", id: converted.id }
+        )
       }
     }
   }
@@ -135,7 +145,8 @@ export class Converter implements Summary {
  */
 export const fromResult = (
   result: Sdk.LanguageModelV4GenerateResult,
-  isObject: boolean
+  isObject: boolean,
+  tools: ReadonlySet<string>
 ): { readonly summary: Summary; readonly parts: Array<Response.PartEncoded> } => {
   const parts: Array<Response.PartEncoded> = []
   const response = responseMetadata(result.response ?? {})
@@ -155,17 +166,11 @@ export const fromResult = (
       })
       continue
     }
-    for (const converted of content(part) ?? []) {
-      if (converted.type === "reasoning-end" || converted.type === "reasoning-start") continue
-      parts.push(converted)
-    }
-    if (part.type === "custom") {
-      parts.push({
-        type: "reasoning",
-        text: "",
-        ...metadata(part.providerMetadata, Extension.mark({ custom: part.kind }))
-      })
-    }
+    const converted = content(part, tools)
+    if (converted === undefined) continue
+    parts.push(
+      converted.type === "carried" ? { type: "reasoning", text: "", metadata: converted.metadata } : converted
+    )
   }
   const finished = finish(result.finishReason, result.usage, result.providerMetadata)
   parts.push(finished)
@@ -197,56 +202,75 @@ type ContentPart =
   | Response.FilePartEncoded
   | Response.DocumentSourcePartEncoded
   | Response.UrlSourcePartEncoded
-  | Response.ReasoningStartPartEncoded
-  | Response.ReasoningEndPartEncoded
+  | Carried
+
+/** What effect/ai has no part for. */
+interface Carried {
+  readonly type: "carried"
+  readonly id: string
+  readonly metadata: Metadata
+}
+
+const carry = (id: string, mark: Metadata, providerMetadata: unknown): Carried => ({
+  type: "carried",
+  id,
+  metadata: { ...metadata(providerMetadata)?.metadata, ...Extension.mark(mark) }
+})
 
 /** What is the same in a stream and as a whole. */
 const content = (
-  part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>
-): ReadonlyArray<ContentPart> | undefined => {
+  part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>,
+  tools: ReadonlySet<string>
+): ContentPart | undefined => {
   switch (part.type) {
-    case "tool-call":
-      return [{
-        type: "tool-call",
-        id: part.toolCallId,
-        name: part.toolName,
-        params: parseInput(part.input),
-        providerExecuted: part.providerExecuted === true,
-        ...metadata(part.providerMetadata)
-      }]
-    case "tool-result":
-      return [{
+    case "tool-call": {
+      const { toolCallId: id, toolName: name } = part
+      const params = parseInput(part.input)
+      const providerExecuted = part.providerExecuted === true
+      if (providerExecuted && !tools.has(name)) {
+        return carry(`call:${id}`, { call: { id, name, input: clean(params) ?? {} } }, part.providerMetadata)
+      }
+      return { type: "tool-call", id, name, params, providerExecuted, ...metadata(part.providerMetadata) }
+    }
+    case "tool-result": {
+      const { toolCallId: id, toolName: name } = part
+      const result = clean(part.result) ?? null
+      const isFailure = part.isError === true
+      const preliminary = part.preliminary === true
+      if (!tools.has(name)) {
+        return preliminary
+          ? undefined
+          : carry(`result:${id}`, { result: { id, name, result, isFailure } }, part.providerMetadata)
+      }
+      return {
         type: "tool-result",
-        id: part.toolCallId,
-        name: part.toolName,
-        result: clean(part.result) ?? null,
-        isFailure: part.isError === true,
+        id,
+        name,
+        result,
+        isFailure,
         // The provider has run it: there is no other way for a result to come from a model.
         providerExecuted: true,
-        preliminary: part.preliminary === true,
+        preliminary,
         ...metadata(part.providerMetadata)
-      }]
+      }
+    }
     case "tool-approval-request":
-      return [{
+      return {
         type: "tool-approval-request",
         approvalId: part.approvalId,
         toolCallId: part.toolCallId,
         ...metadata(part.providerMetadata)
-      }]
+      }
     case "source":
-      return [source(part)]
+      return source(part)
     case "file":
     case "reasoning-file":
-      return [file(part)]
-    case "custom": {
+      return file(part)
+    case "custom":
       // a progress report: what it says is in the response's metadata as well
-      if (part.kind.endsWith(".message_start")) return undefined
-      const id = `custom:${part.kind}`
-      return [
-        { type: "reasoning-start", id, ...metadata(part.providerMetadata, Extension.mark({ custom: part.kind })) },
-        { type: "reasoning-end", id }
-      ]
-    }
+      return part.kind.endsWith(".message_start")
+        ? undefined
+        : carry(`custom:${part.kind}`, { custom: part.kind }, part.providerMetadata)
     default:
       // of a later specification
       return undefined
