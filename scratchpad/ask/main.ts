@@ -1,13 +1,15 @@
 /**
- * `npm start`: the program on the offline planner.
+ * `npm start`: the program on the model that the flags and the environment name,
+ * or on the offline planner.
  */
 import * as OfflinePlanner from "../../src/testing/OfflinePlanner.ts"
+import * as Models from "./Models.ts"
 import { program } from "./program.ts"
 import { start } from "./start.ts"
 
-start(
-  program({
-    title: "offline planner (deterministic, no network; counts 4 characters as a token)",
-    layer: OfflinePlanner.model
-  })
-)
+const offline = {
+  title: "offline planner (deterministic, no network; counts 4 characters as a token)",
+  layer: OfflinePlanner.model
+}
+
+start(program((input) => Models.select(input, offline)))

@@ -30,6 +30,7 @@ import * as SessionStore from "../../src/SessionStore.ts"
 import * as Folder from "./Folder.ts"
 import * as FolderContext from "./FolderContext.ts"
 import * as FolderTools from "./FolderTools.ts"
+import * as Models from "./Models.ts"
 import * as Otlp from "./Otlp.ts"
 import * as Screen from "./Screen.ts"
 import * as SpanRecorder from "./SpanRecorder.ts"
@@ -61,9 +62,12 @@ const defaultQuestion = "What is this folder about?"
 const instructions = "You answer questions about the files in one folder. Look before you answer, and say where you " +
   "found it, as path:line. Say so when you did not find it."
 
-/** The whole program. It fails when it has said why, and is interrupted when the run was. */
-export const program = <E, R>(model: Model<E, R>) =>
-  Command.make("ask", flags, (input) => ask(input, model)).pipe(
+/**
+ * The whole program, on the model that `select` gives for the flags. It fails when
+ * it has said why, and is interrupted when the run was.
+ */
+export const program = <E, R, E2>(select: (input: Models.Input) => Effect.Effect<Model<E, R>, E2>) =>
+  Command.make("ask", flags, (input) => Effect.flatMap(select(input), (model) => ask(input, model))).pipe(
     Command.withDescription(
       "Answers a question about the folder it is started in, with an agent that lists, searches and reads its files. " +
         "The answer is printed as it comes; then how the run ended, and its trace. " +
@@ -76,7 +80,11 @@ export const program = <E, R>(model: Model<E, R>) =>
         description: "Keep the conversation; ask again with the same name and it knows what was said"
       },
       { command: `npm start -- --folder ../other "list the markdown files"`, description: "Ask about another folder" },
-      { command: `npm start -- --spans spans.json "what is this?"`, description: "Keep the trace as OTLP JSON" }
+      { command: `npm start -- --spans spans.json "what is this?"`, description: "Keep the trace as OTLP JSON" },
+      {
+        command: `npm start -- --base-url http://127.0.0.1:11434/v1 --model qwen3 "what is this?"`,
+        description: "Ask a model of Ollama; OPENAI_API_KEY and the like choose a provider"
+      }
     ]),
     Command.run({ version }),
     Effect.provide(CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version] })),
@@ -111,6 +119,7 @@ const flags = {
     ),
     Flag.optional
   ),
+  ...Models.flags,
   spans: Flag.String("spans").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("Write the spans and metrics of the run to this file, as OTLP JSON, however the run ends"),
@@ -124,7 +133,7 @@ const flags = {
   )
 }
 
-interface Input {
+interface Input extends Models.Input {
   readonly question: ReadonlyArray<string>
   readonly folder: string
   readonly session: Option.Option<string>
