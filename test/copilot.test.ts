@@ -1,21 +1,12 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Deferred, Effect, type Exit, Fiber, Schema, Stream } from "effect"
 import { Prompt, Tool, Toolkit } from "effect/ai"
-import {
-  Agent,
-  AgentRun,
-  AgentTool,
-  ContextProvider,
-  Middleware,
-  SessionHistory,
-  SessionStore,
-  ToolLoop
-} from "../src/index.ts"
+import { Agent, AgentRun, AgentTool, ContextProvider, Middleware, SessionStore, ToolLoop } from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as Copilot from "./fixtures/copilot.ts"
-import { Boom, collectAll, hanging, type Log, logged, showCause, showExit, showPrompt, types } from "./utils.ts"
+import { Boom, collectAll, hanging, type Log, logged, showExit, showPrompt, types } from "./utils.ts"
 
 /** The usage of an answer in words. */
 const answerUsage = {
@@ -29,18 +20,8 @@ const callsUsage = {
   outputTokens: { total: 7, text: 6, reasoning: 1 }
 }
 
-/** What the runtime puts before a prompt. */
-const withoutDate = (content: unknown): string =>
-  String(content).replace(/<current_datetime>.*<\/current_datetime>\s*/, "")
-
-/** The conversation of a request, without the system message. */
-const conversation = ({ body }: Copilot.Request): Array<string> =>
-  body.messages.filter(({ role }) => role !== "system").map(({ content, role }) => `${role}: ${withoutDate(content)}`)
-
 const systemOf = ({ body }: Copilot.Request): string =>
   String(body.messages.find(({ role }) => role === "system")?.content)
-
-const base = (server: Copilot.ModelServer) => ({ model: "test-model", provider: Copilot.providerAt(server.url) })
 
 const exact: CopilotAgent.Settings = { systemMessage: { mode: "replace", content: "You are exact." } }
 
@@ -49,7 +30,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("are those of every agent, and the result is whole", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("Hello", " world"))
-        const agent = CopilotAgent.make("copilot", base(server))
+        const agent = CopilotAgent.make("copilot", Copilot.base(server))
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Who is there?" }))
         assert.deepStrictEqual(types(parts), [
           "run-start",
@@ -88,7 +69,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("have the model's reasoning before its text", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.reasoned(["Let me", " think"], "Yes"))
-        const agent = CopilotAgent.make("copilot", base(server))
+        const agent = CopilotAgent.make("copilot", Copilot.base(server))
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Well?" }))
         assert.deepStrictEqual(
           parts.flatMap((part) => "delta" in part ? `${part.type} ${part.delta}` : part.type),
@@ -112,7 +93,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("run and stream give the same result", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("same"), Copilot.text("same"))
-        const agent = CopilotAgent.make("copilot", base(server))
+        const agent = CopilotAgent.make("copilot", Copilot.base(server))
         const run = yield* Agent.run(agent, { prompt: "hi" })
         const folded = yield* AgentRun.fold(Agent.stream(agent, { prompt: "hi" }))
         assert.deepStrictEqual(run, folded)
@@ -121,7 +102,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("stop for the reason that the model gave", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.stopped("content_filter", "I"))
-        const result = yield* Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi" })
+        const result = yield* Agent.run(CopilotAgent.make("copilot", Copilot.base(server)), { prompt: "hi" })
         assert.deepStrictEqual([result.stopReason, result.text], ["content-filter", "I"])
       }))
 
@@ -131,7 +112,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         const second = yield* Copilot.modelServer(Copilot.text("two"))
         const runs = yield* Effect.forEach(
           [first, second],
-          (server) => Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi" }),
+          (server) => Agent.run(CopilotAgent.make("copilot", Copilot.base(server)), { prompt: "hi" }),
           { concurrency: 2 }
         )
         assert.deepStrictEqual(runs.map(({ text }) => text), ["one", "two"])
@@ -150,7 +131,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
             })
         })
         const agent = CopilotAgent.make("copilot", {
-          ...base(server),
+          ...Copilot.base(server),
           instructions: "Be brief.",
           settings: exact,
           providers: [provider]
@@ -163,7 +144,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           systemOf(request),
           "You are exact.\n\nBe brief.\n\nThe user is Ada.\n\nToday is Monday."
         )
-        assert.deepStrictEqual(conversation(request), [
+        assert.deepStrictEqual(Copilot.conversation(request), [
           "user: <conversation>\nuser: I like tea.\n</conversation>\n\nWhat do I like?"
         ])
       }))
@@ -171,18 +152,58 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("instructions, appended to the runtime's own message when the settings say nothing", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("ok"))
-        yield* Agent.run(CopilotAgent.make("copilot", { ...base(server), instructions: "canary instruction" }), {
-          prompt: "hi"
-        })
+        yield* Agent.run(
+          CopilotAgent.make("copilot", { ...Copilot.base(server), instructions: "canary instruction" }),
+          {
+            prompt: "hi"
+          }
+        )
         const system = systemOf(server.requests[0])
         assert.include(system, "canary instruction")
         assert.isAbove(system.length, 1000)
       }))
 
+    it.effect("a prompt that is a conversation, in words, and the last of it as what is asked", () =>
+      Effect.gen(function*() {
+        const server = yield* Copilot.modelServer(Copilot.text("ok"))
+        const { transcript } = yield* Agent.run(CopilotAgent.make("copilot", Copilot.base(server)), {
+          prompt: [
+            { role: "user", content: "Where is Oslo?" },
+            {
+              role: "assistant",
+              content: [{ type: "tool-call", id: "a", name: "map", params: { city: "Oslo" }, providerExecuted: false }]
+            },
+            {
+              role: "tool",
+              content: [{ type: "tool-result", id: "a", name: "map", isFailure: false, result: "in Norway" }]
+            },
+            { role: "user", content: "And Rome?" },
+            { role: "user", content: "Be brief." }
+          ]
+        })
+        assert.deepStrictEqual(Copilot.conversation(server.requests[0]), [
+          [
+            "user: <conversation>",
+            "user: Where is Oslo?",
+            `assistant: [called map with {"city":"Oslo"}]`,
+            `tool: [map gave "in Norway"]`,
+            "</conversation>",
+            "",
+            "And Rome?",
+            "",
+            "Be brief."
+          ].join("\n")
+        ])
+        assert.deepStrictEqual(
+          transcript.content.map(({ role }) => role),
+          ["user", "assistant", "tool", "user", "user", "assistant"]
+        )
+      }))
+
     it.effect("files of the prompt", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("ok"))
-        yield* Agent.run(CopilotAgent.make("copilot", base(server)), {
+        yield* Agent.run(CopilotAgent.make("copilot", Copilot.base(server)), {
           prompt: [{
             role: "user",
             content: [
@@ -203,7 +224,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer()
         const exit = yield* Effect.exit(
-          Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: [{ role: "system", content: "x" }] })
+          Agent.run(CopilotAgent.make("copilot", Copilot.base(server)), { prompt: [{ role: "system", content: "x" }] })
         )
         assert.strictEqual(showExit(exit), "Failed Fail AgentError.InvalidPrompt after \"\"")
         assert.lengthOf(server.requests, 0)
@@ -244,7 +265,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           ),
           Copilot.text("It is clear")
         )
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit })
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "Weather?" })).pipe(
           Effect.provide(handlers())
         )
@@ -310,7 +331,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("that do not exist are the runtime's to answer", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.calls(["a", "nope", {}]), Copilot.text("Sorry"))
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit })
         const result = yield* Effect.provide(Agent.run(agent, { prompt: "go" }), handlers())
         assert.deepStrictEqual(result.steps[0].toolCalls, [
           { id: "a", name: "nope", params: {}, executed: false, isFailure: true }
@@ -322,7 +343,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       Effect.gen(function*() {
         const log: Log = []
         const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit, providers: [logged("p", log)] })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit, providers: [logged("p", log)] })
         const failed = yield* Agent.run(agent, { prompt: "go" }).pipe(
           Effect.provide(handlers({ strict: Effect.fail(new Boom({ of: "strict" })) })),
           Effect.catchTag("Boom", ({ of }) => Effect.succeed(of))
@@ -335,7 +356,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("that die fail the run", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit })
         const exit = yield* Effect.exit(
           Effect.provide(Agent.run(agent, { prompt: "go" }), handlers({ strict: Effect.die(new Error("broken")) }))
         )
@@ -346,7 +367,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       Effect.gen(function*() {
         const log: Log = []
         const server = yield* Copilot.modelServer(Copilot.calls(["a", "strict", {}]))
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit })
         const running = yield* Deferred.make<void>()
         const strict = Effect.andThen(Deferred.succeed(running, undefined), hanging("strict", log))
         const fiber = yield* Effect.forkChild(
@@ -373,9 +394,10 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           Copilot.calls(["a", "get_weather", { city: "Oslo" }]),
           Copilot.text("ok")
         )
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit, middleware: [noting("inner")] }).pipe(
-          Agent.withMiddleware(noting("outer"))
-        )
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit, middleware: [noting("inner")] })
+          .pipe(
+            Agent.withMiddleware(noting("outer"))
+          )
         const { text } = yield* Effect.provide(Agent.run(agent, { prompt: "go" }), handlers())
         assert.strictEqual(text, "ok")
         assert.deepStrictEqual(log, [
@@ -389,7 +411,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         const log: Log = []
         const guarded = Toolkit.make(Tool.make("guarded", { success: Schema.String, needsApproval: true }))
         const server = yield* Copilot.modelServer(Copilot.calls(["a", "guarded", {}]), Copilot.text("ok"))
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit: guarded })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit: guarded })
         const { steps } = yield* Effect.provide(
           Agent.run(agent, { prompt: "go" }),
           guarded.toLayer({ guarded: () => Effect.sync(() => (log.push("ran"), "x")) })
@@ -407,20 +429,40 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           Copilot.calls(["a", "get_weather", { city: "Oslo" }], ["b", "get_weather", { city: "Rome" }]),
           Copilot.text("ok")
         )
+        const bothAsked = yield* Deferred.make<void>()
+        let asked = 0
+        const runtime = yield* CopilotRuntime.CopilotRuntime
+        const counting: CopilotRuntime.CopilotRuntime["Service"] = {
+          ...runtime,
+          open: (request) =>
+            runtime.open({
+              ...request,
+              config: {
+                ...request.config,
+                tools: (request.config.tools ?? []).map((tool) => ({
+                  ...tool,
+                  handler: (params, invocation) => {
+                    if (++asked === 2) Deferred.doneUnsafe(bothAsked, Effect.void)
+                    return tool.handler!(params, invocation)
+                  }
+                }))
+              }
+            })
+        }
         const slowly = toolkit.toLayer({
           get_weather: ({ city }) =>
             Effect.gen(function*() {
               log.push(`${city} begins`)
-              // the other call has arrived by then
-              yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+              yield* Deferred.await(bothAsked)
+              yield* Effect.yieldNow
               log.push(`${city} ends`)
               return { sky: "clear" }
             }),
           strict: () => Effect.succeed("")
         })
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit })
-        yield* Agent.run(agent, { prompt: "go" }).pipe(
+        yield* Agent.run(CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit }), { prompt: "go" }).pipe(
           Effect.provideService(ToolLoop.ToolConcurrency, 1),
+          Effect.provideService(CopilotRuntime.CopilotRuntime, counting),
           Effect.provide(slowly)
         )
         assert.deepStrictEqual(log.map((line) => line.split(" ")[1]), ["begins", "ends", "begins", "ends"])
@@ -434,7 +476,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         )
         const helper = Agent.make("helper")
         const tool = AgentTool.make(helper, { name: "ask_helper" })
-        const agent = CopilotAgent.make("copilot", { ...base(server), toolkit: AgentTool.toolkit(tool) })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit: AgentTool.toolkit(tool) })
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "go" })).pipe(
           Effect.provide(
             ScriptedModel.model([
@@ -461,7 +503,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
             beforeRun: () => Effect.map(Effect.provide(kit, kit.toLayer(handlers)), (toolkit) => ({ toolkit }))
           })
         const agent = (provider: ContextProvider.ContextProvider<any, any>) =>
-          CopilotAgent.make("copilot", { ...base(server), toolkit, providers: [provider] })
+          CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit, providers: [provider] })
         const run = (provider: ContextProvider.ContextProvider<any, any>) =>
           Effect.exit(Effect.provide(Agent.run(agent(provider), { prompt: "go" }), handlers())) as Effect.Effect<
             Exit.Exit<AgentRun.Result, unknown>,
@@ -494,7 +536,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     it.effect("may do nothing that needs a permission, unless the agent says so", () =>
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(shell, Copilot.text("No"))
-        const agent = CopilotAgent.make("copilot", { ...base(server), settings })
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), settings })
         const { parts } = yield* collectAll(Agent.stream(agent, { prompt: "go" }))
         const result = parts.find((part) => part.type === "tool-result")
         assert.deepStrictEqual(
@@ -509,7 +551,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         const asked: Array<string> = []
         const server = yield* Copilot.modelServer(shell, Copilot.text("Made"))
         const agent = CopilotAgent.make("copilot", {
-          ...base(server),
+          ...Copilot.base(server),
           settings,
           permissions: (request) =>
             Effect.map(SessionStore.SessionStore, () => {
@@ -532,7 +574,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(shell)
         const agent = CopilotAgent.make("copilot", {
-          ...base(server),
+          ...Copilot.base(server),
           settings,
           permissions: () => Effect.fail(new Boom({ of: "permissions" }))
         })
@@ -553,7 +595,10 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           Copilot.text("from the sub-agent"),
           Copilot.text("done")
         )
-        const agent = CopilotAgent.make("copilot", { ...base(server), settings: { availableTools: ["builtin:task"] } })
+        const agent = CopilotAgent.make("copilot", {
+          ...Copilot.base(server),
+          settings: { availableTools: ["builtin:task"] }
+        })
         const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "go" }))
         assert.deepStrictEqual(parts.flatMap((part) => part.type === "text-delta" ? part.delta : []), ["done"])
         const { result } = parts[parts.length - 1] as AgentRun.RunEnd
@@ -562,176 +607,26 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       }))
   })
 
-  describe("sessions", () => {
-    it.effect("are gone on with by their id", () =>
+  describe("as a tool of another agent", () => {
+    it.effect("answers its call, and its parts and usage are the caller's too", () =>
       Effect.gen(function*() {
-        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-        const agent = CopilotAgent.make("copilot", base(server))
-        yield* Agent.run(agent, { prompt: "first", session: "goes-on" })
-        yield* Agent.run(agent, { prompt: "second", session: "goes-on" })
-        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
-      }))
-
-    it.effect("follow each other when two runs have one", () =>
-      Effect.gen(function*() {
-        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-        const agent = CopilotAgent.make("copilot", base(server))
-        const run = (prompt: string) => Agent.run(agent, { prompt, session: "at-once" })
-        yield* Effect.all([run("first"), run("second")], { concurrency: 2 })
-        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
-      }))
-
-    it.effect("that the runtime does not know are a typed failure of an agent that begins none", () =>
-      Effect.gen(function*() {
-        const log: Log = []
-        const server = yield* Copilot.modelServer()
-        const agent = CopilotAgent.make("copilot", {
-          ...base(server),
-          sessions: "existing",
-          providers: [logged("p", log)]
-        })
-        const message = yield* Agent.run(agent, { prompt: "hi", session: "nobody-knows" }).pipe(
-          Effect.catchReason("CopilotError", "SessionNotFound", (reason) => Effect.succeed(reason.message))
+        const server = yield* Copilot.modelServer(Copilot.text("from the runtime"))
+        const copilot = CopilotAgent.make("copilot", { ...Copilot.base(server), description: "Knows code" })
+        const caller = Agent.make("caller", { toolkit: AgentTool.toolkit(AgentTool.make(copilot, { name: "ask" })) })
+        const parts = yield* Stream.runCollect(Agent.stream(caller, { prompt: "go" })).pipe(
+          Effect.provide(ScriptedModel.model([
+            ScriptedModel.toolCalls({ name: "ask", params: { prompt: "well?" }, id: "a" }),
+            ScriptedModel.text("done")
+          ]))
         )
-        assert.strictEqual(message, "the Copilot runtime has no session `nobody-knows`")
-        assert.deepStrictEqual(log, ["p before", "p end: Failed Fail CopilotError.SessionNotFound after \"\""])
-        assert.lengthOf(server.requests, 0)
-      }))
-
-    it.effect("with an id that the runtime does not accept are a typed failure", () =>
-      Effect.gen(function*() {
-        const server = yield* Copilot.modelServer()
-        const exit = yield* Effect.exit(
-          Agent.run(CopilotAgent.make("copilot", base(server)), { prompt: "hi", session: "a b/../c" })
+        const result = parts.find((part) => part.type === "tool-result")
+        assert.strictEqual(result?.type === "tool-result" && result.encodedResult, "from the runtime")
+        assert.deepStrictEqual(
+          parts.flatMap((part) =>
+            part.type === "agent-part" && part.part.type === "text-delta" ? [part.path, part.part.delta] : []
+          ),
+          [["copilot"], "from the runtime"]
         )
-        assert.strictEqual(Exit.isFailure(exit) && showCause(exit.cause), "Fail CopilotError.RequestRejected")
-      }))
-
-    it.effect("leave nothing behind when a run has none", () =>
-      Effect.gen(function*() {
-        const folder = yield* Copilot.temporaryFolder
-        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-        const agent = CopilotAgent.make("copilot", base(server))
-        const kept = yield* Effect.gen(function*() {
-          yield* Agent.run(agent, { prompt: "canary without" })
-          yield* Agent.run(agent, { prompt: "canary within", session: "kept" })
-          return {
-            without: yield* Copilot.filesWith(folder, "canary without"),
-            within: yield* Copilot.filesWith(folder, "canary within")
-          }
-        }).pipe(Effect.provide(CopilotRuntime.layer(Copilot.optionsIn(folder))))
-        assert.deepStrictEqual(kept.without, [])
-        assert.isNotEmpty(kept.within)
-      }))
-
-    it.effect("have nothing of a run that did not complete", () =>
-      Effect.gen(function*() {
-        const server = yield* Copilot.modelServer(
-          Copilot.text("one"),
-          Copilot.breaking("tw"),
-          Copilot.hanging("thr"),
-          Copilot.text("four")
-        )
-        const agent = CopilotAgent.make("copilot", base(server))
-        const ask = (prompt: string) => Agent.stream(agent, { prompt, session: "uncommitted" })
-        yield* Stream.runDrain(ask("first"))
-        yield* Effect.exit(Stream.runDrain(ask("second")))
-        yield* Stream.runDrain(Stream.takeUntil(ask("third"), (part) => part.type === "text-delta"))
-        yield* Stream.runDrain(ask("fourth"))
-        assert.deepStrictEqual(conversation(server.requests[3]), ["user: first", "assistant: one", "user: fourth"])
-      }))
-
-    describe("with SessionHistory", () => {
-      const remembering = (
-        server: Copilot.ModelServer,
-        ...others: ReadonlyArray<ContextProvider.ContextProvider<Boom>>
-      ) => CopilotAgent.make("copilot", { ...base(server), providers: [SessionHistory.provider, ...others] })
-
-      it.effect("save the transcript, and are gone on with without telling it again", () =>
-        Effect.gen(function*() {
-          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-          const agent = remembering(server)
-          yield* Agent.run(agent, { prompt: "first", session: "saved" })
-          yield* Agent.run(agent, { prompt: "second", session: "saved" })
-          const { history, version } = yield* (yield* SessionStore.SessionStore).load("saved")
-          assert.strictEqual(version, 2)
-          assert.deepStrictEqual(showPrompt(history), [
-            "user: first",
-            "assistant: one",
-            "user: second",
-            "assistant: two"
-          ])
-          assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
-        }).pipe(Effect.provide(SessionStore.layerMemory)))
-
-      it.effect("are told what another agent has said meanwhile", () =>
-        Effect.gen(function*() {
-          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-          const agent = remembering(server)
-          const store = yield* SessionStore.SessionStore
-          yield* Agent.run(agent, { prompt: "first", session: "shared" })
-          const session = yield* store.load("shared")
-          yield* store.save(session, {
-            append: Prompt.make([
-              { role: "user", content: "and elsewhere?" },
-              { role: "assistant", content: "elsewhere too" }
-            ]).content
-          })
-          yield* Agent.run(agent, { prompt: "second", session: "shared" })
-          assert.deepStrictEqual(conversation(server.requests[1]), [
-            "user: first",
-            "assistant: one",
-            "user: <conversation>\nuser: and elsewhere?\nassistant: elsewhere too\n</conversation>\n\nsecond"
-          ])
-        }).pipe(Effect.provide(SessionStore.layerMemory)))
-
-      it.effect("go back to what was saved when the runtime has more", () =>
-        Effect.gen(function*() {
-          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("lost"), Copilot.text("two"))
-          const agent = remembering(server)
-          yield* Agent.run(agent, { prompt: "first", session: "ahead" })
-          // the same session of the runtime, and nobody saves
-          yield* Agent.run(CopilotAgent.make("other", base(server)), { prompt: "unsaved", session: "ahead" })
-          yield* Agent.run(agent, { prompt: "second", session: "ahead" })
-          assert.deepStrictEqual(conversation(server.requests[2]), ["user: first", "assistant: one", "user: second"])
-        }).pipe(Effect.provide(SessionStore.layerMemory)))
-
-      it.effect("have nothing of a run whose afterRun failed, here and with the runtime", () =>
-        Effect.gen(function*() {
-          const log: Log = []
-          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-          const failing = logged("p", log, { afterRun: Effect.fail("no") })
-          const exit = yield* Effect.exit(
-            Agent.run(remembering(server, failing), { prompt: "first", session: "unpaid" })
-          )
-          assert.strictEqual(showExit(exit), "Failed Fail AgentError.AfterRunFailed(p) after \"one\"")
-          yield* Agent.run(remembering(server), { prompt: "second", session: "unpaid" })
-          assert.deepStrictEqual(conversation(server.requests[1]), ["user: second"])
-        }).pipe(Effect.provide(SessionStore.layerMemory)))
-
-      it.effect("are a typed failure when the runtime has lost them", () =>
-        Effect.gen(function*() {
-          const server = yield* Copilot.modelServer(Copilot.text("one"))
-          const agent = remembering(server)
-          yield* Agent.run(agent, { prompt: "first", session: "forgotten" })
-          yield* (yield* CopilotRuntime.CopilotRuntime).remove("forgotten")
-          const exit = yield* Effect.exit(Agent.run(agent, { prompt: "second", session: "forgotten" }))
-          assert.strictEqual(showExit(exit), "Failed Fail CopilotError.SessionNotFound after \"\"")
-        }).pipe(Effect.provide(SessionStore.layerMemory)))
-    })
-
-    it.effect("outlive the process of the runtime", () =>
-      Effect.gen(function*() {
-        const folder = yield* Copilot.temporaryFolder
-        const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"))
-        const agent = CopilotAgent.make("copilot", base(server))
-        const inNewProcess = (prompt: string) =>
-          Agent.run(agent, { prompt, session: "outlives" }).pipe(
-            Effect.provide(CopilotRuntime.layer(Copilot.optionsIn(folder)), { local: true })
-          )
-        yield* inNewProcess("first")
-        yield* inNewProcess("second")
-        assert.deepStrictEqual(conversation(server.requests[1]), ["user: first", "assistant: one", "user: second"])
       }))
   })
 
@@ -742,9 +637,9 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         const shouting = Middleware.make("shouting", {
           agent: (request, next) => next({ ...request, prompt: String(request.prompt).toUpperCase() })
         })
-        const agent = Agent.withMiddleware(CopilotAgent.make("copilot", base(server)), shouting)
+        const agent = Agent.withMiddleware(CopilotAgent.make("copilot", Copilot.base(server)), shouting)
         yield* Agent.run(agent, { prompt: "hear me" })
-        assert.deepStrictEqual(conversation(server.requests[0]), ["user: HEAR ME"])
+        assert.deepStrictEqual(Copilot.conversation(server.requests[0]), ["user: HEAR ME"])
       }))
   })
 })

@@ -114,7 +114,8 @@ export const make: (
         if (id !== undefined) yield* Effect.flatMap(RcMap.get(turns, id), Semaphore.takeScoped(1))
         return yield* openSession(yield* running, request)
       }),
-      remove: (id) => Effect.flatMap(running, ({ call, client }) => call("delete", () => client.deleteSession(id))),
+      remove: (id) =>
+        Effect.flatMap(running, ({ call, client }) => call("deleteSession", () => client.deleteSession(id))),
       processId: Effect.map(running, ({ processId }) => processId)
     })
   }

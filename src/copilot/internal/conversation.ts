@@ -80,15 +80,14 @@ export const toMessage = (
 ): Pick<Sdk.MessageOptions, "prompt" | "attachments"> => {
   const attachments: Array<Attachment> = []
   const texts: Array<string> = []
-  // one user message is what was asked, anything else is a conversation
-  const [only] = prompt
-  const asked = prompt.length === 1 && only.role === "user" ? only : undefined
-  const conversation = asked === undefined ? [...untold, ...prompt] : untold
+  // what the user says last is what is asked, anything before it is a conversation
+  const last = prompt.findLastIndex((message) => message.role !== "user")
+  const conversation = [...untold, ...prompt.slice(0, last + 1)]
   if (conversation.length > 0) {
     const lines = conversation.map((message) => `${message.role}: ${textOf(message, attachments)}`)
     texts.push(["<conversation>", ...lines, "</conversation>"].join("\n"))
   }
-  if (asked !== undefined) texts.push(textOf(asked, attachments))
+  for (const message of prompt.slice(last + 1)) texts.push(textOf(message, attachments))
   return { prompt: texts.join("\n\n"), ...(attachments.length === 0 ? undefined : { attachments }) }
 }
 
