@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Option, Schema, SchemaGetter, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, Option, Schema, SchemaGetter, Stream, Tracer } from "effect"
 import { AiError, LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
   AgentError,
   AgentOutput,
   type AgentRun,
+  AgentTelemetry,
   Approval,
   ContextProvider,
   Middleware,
@@ -601,6 +602,41 @@ describe("AgentOutput", () => {
     assert.isTrue(AgentOutput.isAgentOutput(AgentOutput.tool(City)))
     assert.isFalse(AgentOutput.isAgentOutput(City))
   })
+
+  it.effect("is one span for each model call, and none for the answer's tool", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const answers = [
+        [AgentOutput.tool(City), oslo],
+        [AgentOutput.json(City), text("{\"city\":\"Oslo\",\"degrees\":4}")]
+      ] as const
+      for (const [output, said] of answers) {
+        yield* Agent.run(Agent.make("weather", { output }), input).pipe(
+          Effect.provide([AgentTelemetry.layer(), ScriptedModel.layer([said])]),
+          Effect.provideService(Tracer.Tracer, tracer)
+        )
+      }
+      assert.deepStrictEqual(
+        spans.map(({ attributes, name }) => [
+          name,
+          attributes.get("gen_ai.output.type"),
+          attributes.get("gen_ai.request.stream")
+        ]),
+        [
+          ["invoke_agent weather", undefined, undefined],
+          ["chat", undefined, true],
+          ["invoke_agent weather", undefined, undefined],
+          ["chat", "json", false]
+        ]
+      )
+    }))
 
   it.effect("describes its tool by the annotation of the schema", () =>
     Effect.gen(function*() {

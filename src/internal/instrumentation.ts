@@ -12,6 +12,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import type * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
 
@@ -60,6 +61,15 @@ export interface RunSpan {
   readonly onFinalizerFailure: (name: string, cause: Cause.Cause<unknown> | undefined) => void
   readonly end: (outcome: AgentRun.Outcome) => void
 }
+
+/**
+ * The tracers of model calls, each with the one for a call that asks for the answer of
+ * the run in JSON mode: another method of the model, and the same span.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const answerTracers = new WeakMap<Tracer.Tracer, () => Tracer.Tracer>()
 
 /**
  * The span of a model call. The model stream is opened and pulled in `context`.

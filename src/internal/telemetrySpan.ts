@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./genAi.ts"
+import { answerTracers } from "./instrumentation.ts"
 
 /**
  * The attributes of a span or a metric. An `undefined` one is left out.
@@ -151,17 +152,29 @@ export const isPublicInModel = (captureContent: boolean) => (key: string, value:
  * The tracer that a model call runs with: the span that effect's `LanguageModel`
  * opens for a `streamText` of the run is the call's own, so that one call is one
  * span. It is so through spans that middleware puts around the call. A
- * `generateText` of a middleware is a call of its own and keeps its span.
+ * `generateText` of a middleware is a call of its own and keeps its span, and so does
+ * a `generateObject`, unless it is the run's way to ask for its answer.
  *
  * @category views
  * @since 0.1.0
  */
-export const modelTracer = (tracer: Tracer.Tracer, current: Tracer.Span): Tracer.Tracer =>
-  Tracer.make({
-    span: (options) =>
-      options.name === "LanguageModel.streamText" && isBelow(options.parent, current) ? current : tracer.span(options),
-    context: tracer.context
-  })
+export const modelTracer = (tracer: Tracer.Tracer, current: Tracer.Span): Tracer.Tracer => {
+  const adopting = (name: string, onAdopt?: () => void) =>
+    Tracer.make({
+      span: (options) => {
+        if (options.name !== name || !isBelow(options.parent, current)) return tracer.span(options)
+        onAdopt?.()
+        return current
+      },
+      context: tracer.context
+    })
+  const streaming = adopting("LanguageModel.streamText")
+  answerTracers.set(
+    streaming,
+    () => adopting("LanguageModel.generateObject", () => current.attribute(GenAi.Attribute.requestStream, false))
+  )
+  return streaming
+}
 
 const isBelow = (parent: Option.Option<Tracer.AnySpan>, span: Tracer.Span): boolean => {
   let above = Option.getOrUndefined(parent)
