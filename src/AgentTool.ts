@@ -60,6 +60,7 @@ import * as Stream from "effect/Stream"
 import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
+import * as Nested from "./internal/approvalNested.ts"
 import { ParentRun } from "./internal/lifecycle.ts"
 
 // -----------------------------------------------------------------------------
@@ -363,7 +364,17 @@ const run = Effect.fnUntraced(function*(
   const parent = yield* Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(Context.getOrUndefined(context, ParentRun))
   )
-  const stream = Agent.stream(agent, inputOf(prompt(params), tool, session, parent))
+  const resumed = parent?.resumed(toolCallId)
+  const stream = Agent.stream(
+    agent,
+    resumed === undefined
+      ? inputOf(prompt(params), tool, session, parent)
+      : {
+        prompt: yield* Nested.toPrompt(agent.name, resumed),
+        session: sessionOf(tool, session, parent),
+        answers: resumed.answers
+      }
+  )
   const seen = parent === undefined || parts === "none"
     ? stream
     : Stream.mapArrayEffect(
@@ -371,6 +382,9 @@ const run = Effect.fnUntraced(function*(
       (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts)
     )
   const ended = yield* Effect.provideService(AgentRun.fold(seen), Depth, depth)
+  if (ended.approvals.length > 0 && parent !== undefined) {
+    return yield* parent.wait(toolCallId, yield* Nested.toRequests(toolCallId, ended))
+  }
   return result === undefined ? answerOf(ended, success) : result(ended)
 })
 
@@ -388,13 +402,19 @@ const inputOf = (
   if (parent === undefined) return { prompt }
   switch (session) {
     case "own":
-      return { prompt, session: parent.session === undefined ? undefined : `${parent.session}/${tool}` }
+      return { prompt, session: sessionOf(tool, session, parent) }
     case "parent":
       return { prompt: Prompt.concat(Prompt.fromMessages(withoutSystem(parent.messages())), prompt) }
     default:
       return { prompt }
   }
 }
+
+const sessionOf = (
+  tool: string,
+  session: AnyOptions["session"],
+  parent: ParentRun["Service"] | undefined
+): string | undefined => session !== "own" || parent?.session === undefined ? undefined : `${parent.session}/${tool}`
 
 const withoutSystem = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> =>
   messages.filter((message) => message.role !== "system")

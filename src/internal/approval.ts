@@ -35,7 +35,7 @@ export type Answered =
  */
 export interface Nested {
   readonly answers: ReadonlyArray<Approval.Answer>
-  /** Its conversation as JSON, unless it has a session that holds it. */
+  /** Its conversation as JSON. */
   readonly transcript: Schema.Json | undefined
 }
 
@@ -203,10 +203,10 @@ const checkEdited = (
   if (!isJson(answer.params)) return rejected(approvalId, "invalid", "the edited parameters are not JSON")
   // a nested run knows its own tools
   if (path.length > 0 || !Object.hasOwn(tools, tool)) return Effect.void
-  return Effect.catch(
-    ToolHandler.decodeParams(tools[tool], answer.params),
-    (error) => rejected(approvalId, "invalid", error.message)
-  )
+  return Effect.matchEffect(ToolHandler.decodeParams(tools[tool], answer.params), {
+    onFailure: (error) => rejected(approvalId, "invalid", error.message),
+    onSuccess: () => Effect.void
+  })
 }
 
 const isJson = Schema.is(Schema.Json)
