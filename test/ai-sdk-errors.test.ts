@@ -227,6 +227,22 @@ describe("AiSdk errors", () => {
         })
       }))
 
+    it.effect("keeps the message of a rate limit and of a quota, which have no description", () =>
+      Effect.gen(function*() {
+        const said = (status: number, code: string) =>
+          Effect.flatMap(
+            rawServer(json(status, bodies.openai("5 requests a minute, sk-abcdef123456", "x", code))),
+            (url) =>
+              Effect.map(failureOf(providers(url)["openai chat"]), ({ reason }) =>
+                "metadata" in reason ? [reason._tag, reason.metadata["openai"]] : [])
+          )
+        const message = "5 requests a minute, <redacted>"
+        assert.deepStrictEqual([yield* said(429, "a"), yield* said(429, "insufficient_quota")] as unknown, [
+          ["RateLimitError", { status: 429, code: "a", message }],
+          ["QuotaExhaustedError", { status: 429, code: "insufficient_quota", message }]
+        ])
+      }))
+
     it.effect("names the limit when a prompt is too long", () =>
       Effect.gen(function*() {
         const url = yield* rawServer(json(400, bodies.anthropic("prompt is too long: 9 > 8", "invalid_request_error")))

@@ -367,7 +367,9 @@ describe("AiSdk over HTTP", () => {
         ).pipe(Effect.provide(layer))
       )
       for (const name of ["LanguageModel.streamText", "LanguageModel.generateText"]) {
-        assert.deepInclude(spanNamed(exported, name).attributes, expected)
+        const { attributes } = spanNamed(exported, name)
+        assert.deepInclude(attributes, expected)
+        assert.strictEqual(attributes["gen_ai.request.stream"], name === "LanguageModel.streamText" ? true : undefined)
       }
       assert.deepStrictEqual(
         exported.spans.filter(({ name }) => name === "POST").map(({ parentId }) => parentId),

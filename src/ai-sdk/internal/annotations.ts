@@ -33,13 +33,15 @@ export const request = (
   span: Tracer.Span,
   operation: "chat" | "embeddings",
   model: { readonly provider: string; readonly modelId: string },
-  settings: AiSdk.Settings
+  settings: AiSdk.Settings,
+  stream = false
 ): void => {
   if (!span.sampled) return
   write(span, {
     [Attribute.operationName]: operation,
     [Attribute.providerName]: providerName(model.provider),
     [Attribute.requestModel]: model.modelId,
+    [Attribute.requestStream]: stream ? true : undefined,
     "gen_ai.request.max_tokens": settings.maxOutputTokens,
     "gen_ai.request.temperature": settings.temperature,
     "gen_ai.request.top_p": settings.topP,

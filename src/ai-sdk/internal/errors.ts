@@ -162,6 +162,8 @@ const fromProvider = (facts: Facts, status: number | undefined, origin: Origin):
     metadata: { [origin.provider]: details(facts) },
     ...(status === undefined ? undefined : { http: { response: { status, headers: facts.headers } } })
   }
+  // These two reasons have no description of their own.
+  const withMessage = { ...common, metadata: { [origin.provider]: { ...details(facts), message: description } } }
   // Most status codes are of the caller's fault; a code counts only where it may say otherwise.
   const isOpen = status === undefined || status === 400 || status === 403 || status === 413 || status === 422
   if (isOpen && (status === 413 || contextLength.test(code) || contextLength.test(description))) {
@@ -174,11 +176,11 @@ const fromProvider = (facts: Facts, status: number | undefined, origin: Origin):
   }
   if (isOpen && contentPolicy.test(code)) return new AiError.ContentPolicyError({ description, ...common })
   if (status === 402 || (!is5xx(status) && quota.test(`${code} ${description.toLowerCase()}`))) {
-    return new AiError.QuotaExhaustedError(common)
+    return new AiError.QuotaExhaustedError(withMessage)
   }
   if (status === 429 || (status === undefined && rateLimit.test(code))) {
     const retryAfter = retryAfterOf(facts, origin.now)
-    return new AiError.RateLimitError({ ...common, ...(retryAfter === undefined ? undefined : { retryAfter }) })
+    return new AiError.RateLimitError({ ...withMessage, ...(retryAfter === undefined ? undefined : { retryAfter }) })
   }
   if (status === 401 || (status === undefined && authentication.test(code))) {
     const kind = /expired/i.test(description) ? "ExpiredKey" : "InvalidKey"
@@ -313,7 +315,7 @@ const redacted = "<redacted>"
 
 const keys: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${redacted}`],
-  [/\b(sk|pk|rk|xai|gsk|hf|r8|nvapi|pplx|csk|fw|key|ghp|gho|github_pat)[-_][\w*.-]{6,}/gi, redacted],
+  [/\b(sk|pk|rk|xai|gsk|hf|r8|nvapi|pplx|csk|ghp|gho|github_pat)[-_][\w*.-]{6,}/gi, redacted],
   [/\bAIza[\w-]{10,}/g, redacted],
   [/\b(api[-_ ]?key|token|secret|authorization)((?:\s+\w+){0,2}\s*[:=]\s*["']?)[^\s"',;]{6,}/gi, `$1$2${redacted}`],
   [/([?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s"']+/gi, `$1${redacted}`]

@@ -41,7 +41,7 @@ export const make = (
       Effect.withFiber(({ context }) => {
         const settings = settingsOf(context)
         const { span } = options
-        Annotations.request(span, "chat", model, settings)
+        Annotations.request(span, "chat", model, settings, method === "streamText")
         const call = new Call.Call({ provider: model.provider, method, context, span, headers: settings.headers })
         const { specificationVersion } = model
         if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))

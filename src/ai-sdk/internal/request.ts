@@ -283,7 +283,9 @@ const toFileData = (data: Prompt.FilePart["data"]): Sdk.SharedV4FileDataData | S
   const inline = /^data:[^,]*;base64,/.exec(text)
   if (inline !== null) return { type: "data", data: text.slice(inline[0].length) }
   if (data instanceof URL) return { type: "url", url: data }
-  return /^https?:\/\//.test(text) ? { type: "url", url: new URL(text) } : { type: "data", data: text }
+  return /^https?:\/\//.test(text) && URL.canParse(text)
+    ? { type: "url", url: new URL(text) }
+    : { type: "data", data: text }
 }
 
 /** The options that are for providers: one object for each. Ours were taken out where they are used. */
