@@ -364,17 +364,12 @@ const run = Effect.fnUntraced(function*(
   const parent = yield* Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(Context.getOrUndefined(context, ParentRun))
   )
+  const id = session === "own" && parent?.session !== undefined ? `${parent.session}/${tool}` : undefined
   const resumed = parent?.resumed(toolCallId)
-  const stream = Agent.stream(
-    agent,
-    resumed === undefined
-      ? inputOf(prompt(params), tool, session, parent)
-      : {
-        prompt: yield* Nested.toPrompt(agent.name, resumed),
-        session: sessionOf(tool, session, parent),
-        answers: resumed.answers
-      }
-  )
+  const input = resumed === undefined
+    ? { prompt: session === "parent" ? afterConversation(parent, prompt(params)) : prompt(params), session: id }
+    : yield* Nested.toInput(agent.name, resumed, id)
+  const stream = Agent.stream(agent, input)
   const seen = parent === undefined || parts === "none"
     ? stream
     : Stream.mapArrayEffect(
@@ -393,28 +388,8 @@ const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawI
 const answerOf = ({ text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown =>
   success === undefined || value === undefined ? text : value
 
-const inputOf = (
-  prompt: Prompt.RawInput,
-  tool: string,
-  session: AnyOptions["session"],
-  parent: ParentRun["Service"] | undefined
-): Agent.Input => {
-  if (parent === undefined) return { prompt }
-  switch (session) {
-    case "own":
-      return { prompt, session: sessionOf(tool, session, parent) }
-    case "parent":
-      return { prompt: Prompt.concat(Prompt.fromMessages(withoutSystem(parent.messages())), prompt) }
-    default:
-      return { prompt }
-  }
-}
-
-const sessionOf = (
-  tool: string,
-  session: AnyOptions["session"],
-  parent: ParentRun["Service"] | undefined
-): string | undefined => session !== "own" || parent?.session === undefined ? undefined : `${parent.session}/${tool}`
+const afterConversation = (parent: ParentRun["Service"] | undefined, prompt: Prompt.RawInput): Prompt.RawInput =>
+  parent === undefined ? prompt : Prompt.concat(Prompt.fromMessages(withoutSystem(parent.messages())), prompt)
 
 const withoutSystem = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> =>
   messages.filter((message) => message.role !== "system")

@@ -7,6 +7,7 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Agent from "../Agent.ts"
 import * as AgentError from "../AgentError.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import * as SessionStore from "../SessionStore.ts"
@@ -56,10 +57,17 @@ export const toRequests = (
   )
 
 /**
- * The conversation that a nested run goes on with.
+ * What a nested run goes on with. When it has a session, that is asked first.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toPrompt = (agent: string, { transcript }: Nested): Effect.Effect<Prompt.Prompt, AgentError.AgentError> =>
-  Effect.mapError(Schema.decodeUnknownEffect(Transcript)(transcript), invalid(agent))
+export const toInput = (
+  agent: string,
+  { answers, transcript }: Nested,
+  session: string | undefined
+): Effect.Effect<Agent.Input, AgentError.AgentError> =>
+  Effect.mapBoth(Schema.decodeUnknownEffect(Transcript)(transcript), {
+    onFailure: invalid(agent),
+    onSuccess: (prompt) => ({ prompt, session, answers })
+  })
