@@ -102,7 +102,7 @@ export const resumption = (
   }
   const isAnswered = ({ requests }: Waiting.WaitingCall) => requests.some(({ approvalId }) => given.has(approvalId))
   if (step === undefined || answers.length === 0) {
-    return rejected("", "unknown", step === undefined ? undefined : "there is no answer")
+    return rejected("", "unknown", "there is no answer")
   }
   return Exit.succeed({
     own,

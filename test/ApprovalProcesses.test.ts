@@ -1,0 +1,119 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import { type Cause, Effect, FileSystem, Queue, Stream } from "effect"
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { Approval, Session, SessionStore } from "../src/index.ts"
+import { SqliteSessionStore } from "../src/sqlite/index.ts"
+import { showPrompt } from "./utils.ts"
+
+const fixture = fileURLToPath(new URL("./fixtures/approvalProcess.ts", import.meta.url))
+
+/** A process of the fixture, killed when the scope closes. */
+const start = (mode: "ask" | "answer" | "race" | "crash", file: string) =>
+  Effect.gen(function*() {
+    const lines = yield* Queue.unbounded<string, Cause.Done>()
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(process.execPath, [fixture, mode, file], { stdio: ["pipe", "pipe", "inherit"] })),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const reader = createInterface({ input: child.stdout })
+    reader.on("line", (line) => Queue.offerUnsafe(lines, line))
+    reader.on("close", () => Queue.endUnsafe(lines))
+    return {
+      line: Queue.take(lines),
+      go: Effect.sync(() => child.stdin.write("\n")),
+      /** What it says until it ends. */
+      rest: Effect.map(Stream.runCollect(Stream.fromQueue(lines)), (lines) => Array.from(lines))
+    }
+  })
+
+const said = (mode: "ask" | "answer" | "crash", file: string) => Effect.flatMap(start(mode, file), ({ rest }) => rest)
+
+const stored = (file: string) =>
+  Effect.flatMap(SessionStore.SessionStore, (store) => Effect.map(store.load("s"), ({ history }) => history)).pipe(
+    Effect.provide(SqliteSessionStore.layerFile({ filename: file }), { local: true })
+  )
+
+const inFile = <A, E, R>(f: (file: string) => Effect.Effect<A, E, R>) =>
+  Effect.scoped(
+    Effect.flatMap(
+      Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
+      (folder) => f(`${folder}/sessions.sqlite`)
+    )
+  ).pipe(Effect.provide(NodeFileSystem.layer))
+
+const open = "assistant: pay#c1({\"to\":\"Ada\"}), tool-approval-request"
+
+const rejected = /^failed Agent `payer`: The answer to approval `\w+` was rejected: answered$/
+
+describe("approvals and processes", () => {
+  it.live("what one process has asked another one answers, once", () =>
+    inFile((file) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* said("ask", file), ["completed approval-required "])
+        const waiting = yield* stored(file)
+        assert.deepStrictEqual(showPrompt(waiting), ["user: Pay everyone", open])
+        assert.deepStrictEqual(Approval.pending(waiting).map(({ params, tool }) => [tool, params]), [["pay", {
+          to: "Ada"
+        }]])
+        assert.deepStrictEqual(yield* said("answer", file), ["paying Ada", "completed stop All is paid"])
+        assert.deepStrictEqual(showPrompt(yield* stored(file)), [
+          "user: Pay everyone",
+          open,
+          "tool: tool-approval-response",
+          "tool: pay#c1 = \"paid Ada\"",
+          "assistant: All is paid"
+        ])
+        assert.match((yield* said("answer", file)).join(), rejected)
+      })
+    ), 30_000)
+
+  it.live(
+    "of two processes that answer at the same time one runs the tool, the other one has a conflict",
+    () =>
+      inFile((file) =>
+        Effect.gen(function*() {
+          yield* said("ask", file)
+          const both = yield* Effect.all([start("race", file), start("race", file)])
+          // once to see what is asked, once as the run begins
+          for (const _ of ["asked", "run"]) {
+            for (const one of both) assert.strictEqual(yield* one.line, "loaded")
+            for (const one of both) yield* one.go
+          }
+          const lines = yield* Effect.all(both.map(({ rest }) => rest), { concurrency: 2 })
+          const [won, lost] = lines[0]!.length > 1 ? lines : [...lines].reverse()
+          assert.deepStrictEqual(won, ["paying Ada", "completed stop All is paid"])
+          assert.match(
+          lost!.join(),
+          /^failed Session `s`: the save was made from version 1, but version [234] is stored; load it again$/
+        )
+        })
+      ),
+    30_000
+  )
+
+  it.live(
+    "a process that ends in the middle of the tool leaves an interrupted call, and nobody runs it again",
+    () =>
+      inFile((file) =>
+        Effect.gen(function*() {
+          yield* said("ask", file)
+          assert.deepStrictEqual(yield* said("crash", file), ["paying Ada"])
+          const left = yield* stored(file)
+          assert.deepStrictEqual(showPrompt(left), ["user: Pay everyone", open, "tool: tool-approval-response"])
+          assert.deepStrictEqual(Approval.pending(left), [])
+          assert.deepStrictEqual(
+            Session.close(left.content).flatMap((message) =>
+              message.role === "tool" ? message.content.map((part) => part.type) : []
+            ),
+            ["tool-approval-response", "tool-result"]
+          )
+          const [again] = yield* said("answer", file)
+          assert.match(again!, /^failed AgentError: .* was rejected: unknown/)
+        })
+      ),
+    30_000
+  )
+})
