@@ -32,6 +32,7 @@ export class Reply {
   readonly messages: Array<Prompt.Message> = []
   /** Whether the model call in progress has given something that the consumer may have seen. */
   begun = false
+  private following: Array<Prompt.Message> = []
   private readonly isOwn: (tool: string) => boolean
   private readonly wake: () => void
   private out: Array<AgentRun.Part> = []
@@ -91,6 +92,12 @@ export class Reply {
     this.wake()
   }
 
+  /** Adds messages that the runtime was told: they follow the step in progress. */
+  addMessages(messages: ReadonlyArray<Prompt.Message>): void {
+    const to = this.builder !== undefined && this.begun ? this.following : this.messages
+    for (const message of messages) to.push(message)
+  }
+
   /** What is spent, also by the call in progress. */
   get spent(): AgentRun.Usage {
     const finished = AgentRun.addUsage(this.usage, this.pending)
@@ -119,7 +126,8 @@ export class Reply {
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
     const step = toStep(this.steps.length, builder, calls, results)
-    for (const message of toMessages(builder, results)) this.messages.push(message)
+    for (const message of [...toMessages(builder, results), ...this.following]) this.messages.push(message)
+    this.following = []
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)
     this.builder = undefined

@@ -78,6 +78,11 @@ export const body =
       : open(toolkit)
   }
 
+interface Told {
+  readonly text: string
+  readonly messages: ReadonlyArray<Prompt.Message>
+}
+
 class Work implements Lifecycle.Body {
   readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
   private readonly run: Lifecycle.Run
@@ -87,7 +92,7 @@ class Work implements Lifecycle.Body {
   private readonly permits: Semaphore.Semaphore
   private readonly instructions: string
   private readonly history: ReadonlyArray<Prompt.Message>
-  private readonly prompt: ReadonlyArray<Prompt.Message>
+  private prompt: ReadonlyArray<Prompt.Message>
   private readonly scope = Scope.makeUnsafe()
   private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   private readonly reply: Reply
@@ -98,6 +103,10 @@ class Work implements Lifecycle.Body {
   private wake: (() => void) | undefined = undefined
   // the work of the runtime
   private working = false
+  private opened: CopilotRuntime.OpenSession | undefined = undefined
+  /** What the runtime was told after the prompt, and has not taken up yet. */
+  private telling: Array<Told> = []
+  private halting = false
   private onIdle: (() => void) | undefined = undefined
   private mark: Mark | undefined = undefined
   private promptEvent: string | undefined = undefined
@@ -165,7 +174,10 @@ class Work implements Lifecycle.Body {
     const [first, ...rest] = this.reply.take()
     if (first !== undefined) return Exit.succeed([first, ...rest] as const)
     if (this.failure !== undefined) return this.run.fail(this.failure)
-    if (this.done) return this.complete()
+    if (this.done) {
+      this.goOn()
+      if (this.done) return this.complete()
+    }
     return Effect.flatMap(this.wait, () => this.drain())
   }
 
@@ -186,7 +198,7 @@ class Work implements Lifecycle.Body {
       text,
       usage: spent,
       steps,
-      stopReason: steps[steps.length - 1]?.finishReason ?? "stop",
+      stopReason: this.halting ? "stopped" : steps[steps.length - 1]?.finishReason ?? "stop",
       transcript: Prompt.fromMessages(this.mark === undefined ? transcript : withMark(transcript, this.mark))
     })
   }
@@ -226,6 +238,8 @@ class Work implements Lifecycle.Body {
         if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) this.fail(exit.cause)
       })))
     this.working = true
+    this.opened = opened
+    this.prompt = [...this.prompt, ...this.takeMessages()]
     const message = toMessage(after, this.prompt)
     const span = Context.getOrUndefined(this.run.context, Tracer.ParentSpan)
     const promptId = yield* opened.call("send", () => opened.inTrace(span, () => session.send(message)))
@@ -246,10 +260,8 @@ class Work implements Lifecycle.Body {
       return
     }
     switch (event.type) {
-      case "user.message": {
-        if (this.working) this.promptEvent ??= event.id
-        return
-      }
+      case "user.message":
+        return this.userMessage(event)
       case "session.idle":
         return this.idle(event.data.aborted === true)
       case "model.call_failure":
@@ -266,7 +278,9 @@ class Work implements Lifecycle.Body {
         this.lastFailure = undefined
       }
     }
-    if (!this.stopped) this.reply.add(event)
+    if (this.stopped || this.halting) return
+    this.reply.add(event)
+    if (event.type === "assistant.turn_end") this.betweenSteps()
   }
 
   /** The runtime would try again, and say once more what the consumer has already heard. */
@@ -277,12 +291,73 @@ class Work implements Lifecycle.Body {
   }
 
   private idle(aborted: boolean): void {
-    if (!this.working) return
+    // it has not read yet what it was told last
+    if (!this.working || (this.telling.length > 0 && !aborted)) return
     this.working = false
     this.onIdle?.()
-    if (aborted) this.failWith(new CopilotError.WorkStopped({ description: "it was aborted" }))
+    if (aborted && !this.halting) this.failWith(new CopilotError.WorkStopped({ description: "it was aborted" }))
     if (this.failure === undefined) this.done = true
     this.signal()
+  }
+
+  // --- what the runtime is told meanwhile ---------------------------------------
+
+  /** A step has ended. After one with tool calls another one follows, unless the caller has asked to stop. */
+  private betweenSteps(): void {
+    const { steps } = this.reply
+    if ((steps[steps.length - 1]?.toolCalls ?? []).length === 0) return
+    if (this.run.steering?.inbox.isStopping !== true) return this.tell("immediate")
+    const { call, session } = this.opened!
+    this.halting = true
+    this.ask(call("abort", () => session.abort()))
+  }
+
+  /** The model has finished. The run goes on while messages wait for it. */
+  private goOn(): void {
+    const { steps } = this.reply
+    const reason = steps[steps.length - 1]?.finishReason
+    if (this.halting || reason === "length" || reason === "content-filter") return
+    this.tell("enqueue")
+    this.done = !this.working
+  }
+
+  /** What the caller has sent since the last time, if the run is still to take it. */
+  private takeMessages(): ReadonlyArray<Prompt.Message> {
+    const inbox = this.run.steering?.inbox
+    if (inbox === undefined || inbox.isStopping || this.stopped) return []
+    const { messages } = inbox
+    inbox.messages = []
+    return messages
+  }
+
+  private tell(mode: "enqueue" | "immediate"): void {
+    const messages = this.takeMessages()
+    if (messages.length === 0) return
+    const { call, session } = this.opened!
+    const message = toMessage([], messages)
+    this.working = true
+    this.telling.push({ text: message.prompt, messages })
+    this.ask(call("send", () => session.send({ ...message, mode })))
+  }
+
+  private ask(effect: Effect.Effect<unknown, unknown>): void {
+    this.fork(Effect.matchCause(effect, { onSuccess: () => {}, onFailure: (cause) => this.fail(cause) }))
+  }
+
+  /** The prompt, or what was told after it: from now on it is in the session. */
+  private userMessage({ data, id }: Extract<Sdk.SessionEvent, { readonly type: "user.message" }>): void {
+    if (!this.working) return
+    if (this.promptEvent === undefined) {
+      this.promptEvent = id
+      return
+    }
+    const index = this.telling.findIndex(({ text }) => text === data.content)
+    if (index === -1) return
+    const [{ messages }] = this.telling.splice(index, 1)
+    this.reply.addMessages(messages)
+    if (this.mark !== undefined && data.messageId !== undefined) {
+      this.mark = { ...this.mark, promptId: data.messageId }
+    }
   }
 
   // --- what the runtime asks --------------------------------------------------
@@ -312,9 +387,12 @@ class Work implements Lifecycle.Body {
         }
         if (calls.failure !== undefined) return Effect.sync(() => this.fail(calls.failure!))
         const [result] = calls.results
-        return result === undefined
-          ? Effect.flatMap(calls.wait(), () => settle)
-          : Effect.sync(() => resolve(OfferedTools.toResult(result)))
+        if (result === undefined) return Effect.flatMap(calls.wait(), () => settle)
+        return Effect.sync(() => {
+          // before the result, which may be the one that the next call of the model waits for
+          this.tell("immediate")
+          resolve(OfferedTools.toResult(result))
+        })
       })
       const cancelled = Effect.suspend(() => {
         this.reply.addResult(call.id, ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on"))
@@ -348,6 +426,8 @@ class Work implements Lifecycle.Body {
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
     this.stopped = true
+    // whoever asked this run to stop did not ask the next one
+    if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
     const session = Scope.close(this.scope, exit)
     return this.fibers.size === 0
       ? session
