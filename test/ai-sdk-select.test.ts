@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Option } from "effect"
 import { Model } from "effect/ai"
+import { execFile } from "node:child_process"
+import { join } from "node:path"
 import * as Models from "../scratchpad/ask/Models.ts"
 import { Agent } from "../src/index.ts"
 import * as OfflinePlanner from "../src/testing/OfflinePlanner.ts"
@@ -117,4 +119,37 @@ describe("the model of the main job", () => {
       }
       assert.deepStrictEqual(seen, [undefined, "Bearer d"])
     }))
+
+  it.live("answers `npm start` on a server, and says which one", () =>
+    Effect.gen(function*() {
+      const mock = yield* modelServer((mock) => {
+        mock.on({ userMessage: "lake", hasToolResult: false }, {
+          toolCalls: [{ name: "search_text", arguments: { query: "lake" }, id: "call_a" }]
+        })
+        mock.on({ userMessage: "lake", hasToolResult: true }, { content: "There is no lake here." })
+      })
+      const main = join(import.meta.dirname, "../scratchpad/ask/main.ts")
+      const { code, output } = yield* Effect.callback<{ readonly code: unknown; readonly output: string }>((resume) => {
+        execFile(
+          process.execPath,
+          [
+            main,
+            "--no-trace",
+            "--folder",
+            import.meta.dirname,
+            "--base-url",
+            `${mock.url}/v1`,
+            "--model",
+            "llama",
+            "lake"
+          ],
+          { env: { PATH: process.env["PATH"], NO_COLOR: "1" } },
+          (error, stdout, stderr) => resume(Effect.succeed({ code: error?.code ?? 0, output: stdout + stderr }))
+        )
+      })
+      assert.strictEqual(code, 0, output)
+      assert.include(output, `llama (${new URL(mock.url).host})`)
+      assert.include(output, "There is no lake here.")
+      assert.deepStrictEqual(mock.getRequests().length, 2)
+    }), 30_000)
 })
