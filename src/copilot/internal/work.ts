@@ -15,25 +15,22 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Lifecycle from "../../internal/lifecycle.ts"
-import * as Parts from "../../internal/responseParts.ts"
 import { compose } from "../../internal/step.ts"
-import * as ToolCalls from "../../internal/toolCalls.ts"
 import * as ToolHandler from "../../internal/toolHandler.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as CopilotError from "../CopilotError.ts"
 import * as CopilotRuntime from "../CopilotRuntime.ts"
 import { findMark, type Mark, systemText, toMessage, withMark } from "./conversation.ts"
 import { callFailed, sessionFailed } from "./failures.ts"
-import * as OfferedTools from "./offeredTools.ts"
+import { declare } from "./offeredTools.ts"
 import { Reply, toUsage } from "./reply.ts"
 import { check, configOf } from "./sessionConfig.ts"
+import { ToolAnswers } from "./toolAnswers.ts"
 
 /**
  * What the body needs to know of an agent.
@@ -88,8 +85,7 @@ class Work implements Lifecycle.Body {
   private readonly run: Lifecycle.Run
   private readonly options: Options
   private readonly toolkit: ToolHandler.WithHandler | undefined
-  private readonly tools: ToolCalls.Tools
-  private readonly permits: Semaphore.Semaphore
+  private readonly answers: ToolAnswers
   private readonly instructions: string
   private readonly history: ReadonlyArray<Prompt.Message>
   private prompt: ReadonlyArray<Prompt.Message>
@@ -128,7 +124,7 @@ class Work implements Lifecycle.Body {
     this.instructions = systemText(system)
     this.history = history
     this.prompt = prompt
-    const tools = {
+    this.answers = new ToolAnswers({
       agent: definition.name,
       session,
       toolkit,
@@ -137,10 +133,15 @@ class Work implements Lifecycle.Body {
       parent: run,
       // the runtime waits for each result, it cannot wait for an approval
       asks: false,
-      startSpan: span === undefined ? undefined : (request: Middleware.ToolRequest) => span.startTool(request)
-    }
-    this.tools = tools
-    this.permits = Semaphore.makeUnsafe(new ToolCalls.Runner(this.tools).concurrency)
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request)
+    }, {
+      fork: (effect) => this.fork(effect),
+      messages: () => [...this.history, ...this.prompt, ...this.reply.messages],
+      onPart: (callId, part) => this.reply.addResult(callId, part),
+      onFailure: (cause) => this.fail(cause),
+      // the result may be the one that the next call of the model waits for
+      beforeResult: () => this.tell("immediate")
+    })
     this.reply = new Reply((tool) => Object.hasOwn(toolkit?.tools ?? {}, tool), () => this.signal())
     span?.onInput(this.instructions, [...history, ...prompt])
   }
@@ -225,7 +226,7 @@ class Work implements Lifecycle.Body {
       config: configOf(this.options, {
         mode: runtime.mode,
         instructions: this.instructions,
-        tools: OfferedTools.declare(this.toolkit, this.answer),
+        tools: declare(this.toolkit, this.answers.answer),
         onEvent: this.onEvent,
         onPermissionRequest: this.permit
       })
@@ -362,46 +363,6 @@ class Work implements Lifecycle.Body {
 
   // --- what the runtime asks --------------------------------------------------
 
-  private readonly answer: OfferedTools.Answer = (call, signal) =>
-    new Promise((resolve) => {
-      const fiber = this.fork(this.permits.withPermit(this.runTool(call, resolve)))
-      signal?.addEventListener("abort", () => fiber.interruptUnsafe(), { once: true })
-    })
-
-  private runTool(
-    call: Parameters<OfferedTools.Answer>[0],
-    resolve: (result: Sdk.ToolResultObject) => void
-  ): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      // a runner knows one set of calls at a time, and the runtime asks for each call by itself
-      const runner = new ToolCalls.Runner(this.tools)
-      const calls = new ToolCalls.ToolCalls(runner, {
-        calls: [Parts.toolCall(call.id, call.name, call.params, false)],
-        messages: [...this.history, ...this.prompt, ...this.reply.messages],
-        allowance: Infinity
-      })
-      const settle: Effect.Effect<void> = Effect.suspend(() => {
-        for (const part of calls.take()) {
-          if (part.type === "agent-part") this.reply.addResult(call.id, part)
-          if (part.type === "tool-result") this.reply.addResult(call.id, final(part))
-        }
-        if (calls.failure !== undefined) return Effect.sync(() => this.fail(calls.failure!))
-        const [result] = calls.results
-        if (result === undefined) return Effect.flatMap(calls.wait(), () => settle)
-        return Effect.sync(() => {
-          // before the result, which may be the one that the next call of the model waits for
-          this.tell("immediate")
-          resolve(OfferedTools.toResult(result))
-        })
-      })
-      const cancelled = Effect.suspend(() => {
-        this.reply.addResult(call.id, ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on"))
-        return calls.stop() ?? Effect.void
-      })
-      return Effect.onExit(settle, (exit) => Exit.isFailure(exit) ? cancelled : runner.ended() ?? Effect.void)
-    })
-  }
-
   /** Without a decision the request stays open: the run has failed, and the work is stopped. */
   private readonly permit: Sdk.PermissionHandler = (request) =>
     new Promise((resolve) => {
@@ -463,15 +424,6 @@ class Work implements Lifecycle.Body {
     const { spent, steps, text } = this.reply
     return { text, usage: spent, steps }
   }
-}
-
-/** A call that was denied may wait for an approval elsewhere; here it has its result. */
-const final = (part: Middleware.ToolResult): Middleware.ToolResult => {
-  const { isFailure, result } = part
-  return isFailure && Predicate.hasProperty(result, "type") && result.type === "execution-denied" &&
-      Predicate.hasProperty(result, "reason")
-    ? ToolHandler.notExecuted(part, result.type, String(result.reason))
-    : part
 }
 
 /** Takes out of the session what came after the mark: runs that were saved by nobody. */
