@@ -154,7 +154,8 @@ export interface Options<
  *
  * **Gotchas**
  *
- * Two providers of one name are a defect here, not a failure of a run.
+ * A call of a tool that needs an approval is denied: the runtime waits for its result, and nobody can be asked
+ * meanwhile. Two providers of one name are a defect here, not a failure of a run.
  *
  * @category constructors
  * @since 0.1.0
