@@ -252,6 +252,26 @@ describe("the main job", () => {
         assert.match(dies.stdout, /^Failed: a defect of this program: not meant to happen$/m)
       }))
 
+    it.effect("writes nothing when there is nobody to ask, and says so", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const fs = yield* FileSystem.FileSystem
+        const { code, stderr, stdout } = yield* run(folder, ["--script", "writes", "--session", "pots", "note it"])
+        assert.deepStrictEqual([code, stderr], [0, ""])
+        assert.match(stdout, /write_note was not allowed: there is nobody to ask, standard input is not a terminal/)
+        assert.match(stdout, /That was all/)
+        assert.match(stdout, /^Completed: /m)
+        assert.isFalse(yield* fs.exists(`${folder}/pots.md`))
+        const { history } = yield* historyOf(`${folder}/state/effect-agents/sessions.sqlite`, "pots")
+        assert.deepStrictEqual(history.content.map(({ role }) => role), [
+          "user",
+          "assistant",
+          "tool",
+          "tool",
+          "assistant"
+        ])
+      }))
+
     it.effect("does not let a model write control characters to the terminal", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject

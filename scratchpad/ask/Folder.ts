@@ -62,6 +62,8 @@ export class Folder extends Context.Service<Folder, {
   readonly walk: (from: string, depth?: number) => Stream.Stream<Entry, Refused>
   /** The lines of a text file. */
   readonly lines: (path: string) => Effect.Effect<ReadonlyArray<string>, Refused>
+  /** Writes a new file of this name; what is there is never changed. */
+  readonly create: (name: string, text: string) => Effect.Effect<void, Refused>
 }>()("ask/Folder") {}
 
 /** The largest file that is read, in bytes. */
@@ -230,7 +232,19 @@ const make = Effect.fnUntraced(function*(directory: string) {
     return split
   })
 
-  return Folder.of({ name: path.basename(root) || root, root, find, walk, lines })
+  // The flag neither overwrites nor follows a link
+  const create = (name: string, text: string) =>
+    /[\\/\0]/.test(name) || name === "." || name === ".."
+      ? refused(name, "not the name of a file", "give a name without a folder")
+      : Effect.mapError(
+        fs.writeFileString(path.join(root, name), text, { flag: "wx" }),
+        (error) =>
+          error.reason._tag === "AlreadyExists"
+            ? refused(name, "there is such a file already", "choose another name")
+            : refused(name, reasonOf(error, "folder"), "tell the user")
+      )
+
+  return Folder.of({ name: path.basename(root) || root, root, find, walk, lines, create })
 })
 
 const rest = (pending: ReadonlyArray<Pending>): Option.Option<ReadonlyArray<Pending>> =>

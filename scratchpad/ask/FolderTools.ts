@@ -1,5 +1,5 @@
 /**
- * The tools of the agent: list, search and read, all within one folder.
+ * The tools of the agent: list, search and read, all within one folder, and write a note into it.
  *
  * What they refuse is a `Refused` that goes back to the model.
  */
@@ -66,8 +66,23 @@ export const ReadFile = Tool.make("read_file", {
   failureMode: "return"
 }).annotate(Tool.Readonly, true)
 
+/** Writes a new file: the one tool that changes anything, so somebody is asked before. */
+export const WriteNote = Tool.make("write_note", {
+  description: "Writes a note into a new Markdown file in the folder. The user is asked first.",
+  parameters: Schema.Struct({
+    name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}\.md$/)).annotate({
+      description: "Name of the new file, such as summary.md, without a folder"
+    }),
+    text: Schema.String.check(Schema.isMaxLength(20_000)).annotate({ description: "What the note says" })
+  }),
+  success: Schema.String,
+  failure: Folder.Refused,
+  failureMode: "return",
+  needsApproval: true
+})
+
 /** The tools, to be given to an agent. */
-export const toolkit = Toolkit.make(ListFiles, SearchText, ReadFile)
+export const toolkit = Toolkit.make(ListFiles, SearchText, ReadFile, WriteNote)
 
 /** Layer of the tools' handlers. */
 export const layer: Layer.Layer<
@@ -171,7 +186,8 @@ export const layer: Layer.Layer<
   return toolkit.of({
     list_files: (params) => listFiles(params),
     search_text: (params, context) => searchText(params, context.preliminary),
-    read_file: (params) => readFile(params)
+    read_file: (params) => readFile(params),
+    write_note: ({ name, text }) => Effect.as(folder.create(name, text), `${name} is written`)
   })
 }))
 

@@ -21,6 +21,7 @@ import * as Waterfall from "./Waterfall.ts"
 export class Screen extends Context.Service<Screen, {
   readonly heading: (lines: ReadonlyArray<string>) => Effect.Effect<void>
   readonly part: (part: AgentRun.Part) => Effect.Effect<void>
+  readonly notice: (text: string) => Effect.Effect<void>
   readonly outcome: (outcome: AgentRun.Outcome) => Effect.Effect<void>
   readonly trace: (spans: ReadonlyArray<Tracer.NativeSpan>, now: bigint) => Effect.Effect<void>
 }>()("ask/Screen") {}
@@ -45,6 +46,7 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
           const text = printer(part, isTerminal ? columns : undefined)
           return text === "" ? Effect.void : print(text)
         }),
+      notice: (text) => print(`${printer("end", undefined)}${style.yellow("?")} ${text}`),
       outcome: (outcome) => printLast(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
       trace: Effect.fnUntraced(function*(spans, now) {
         // The picture is of the run; what its session store and others did is in the file of `--spans`

@@ -20,13 +20,16 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
+import type * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import type * as Terminal from "effect/Terminal"
 import * as Agent from "../../src/Agent.ts"
 import * as AgentRun from "../../src/AgentRun.ts"
 import * as AgentTelemetry from "../../src/AgentTelemetry.ts"
 import * as ContextProvider from "../../src/ContextProvider.ts"
 import * as SessionHistory from "../../src/SessionHistory.ts"
 import * as SessionStore from "../../src/SessionStore.ts"
+import * as Consent from "./Consent.ts"
 import * as Folder from "./Folder.ts"
 import * as FolderContext from "./FolderContext.ts"
 import * as FolderTools from "./FolderTools.ts"
@@ -69,7 +72,8 @@ const instructions = "You answer questions about the files in one folder. Look b
 export const program = <E, R, E2>(select: (input: Models.Input) => Effect.Effect<Model<E, R>, E2>) =>
   Command.make("ask", flags, (input) => Effect.flatMap(select(input), (model) => ask(input, model))).pipe(
     Command.withDescription(
-      "Answers a question about the folder it is started in, with an agent that lists, searches and reads its files. " +
+      "Answers a question about the folder it is started in, with an agent that lists, searches and reads its files, and " +
+        "may write a note into it when you allow it. " +
         "The answer is printed as it comes; then how the run ended, and its trace. " +
         "Exit code: 0 completed, 1 failed, 130 interrupted (Ctrl-C), 143 terminated."
     ),
@@ -180,12 +184,26 @@ const answer = Effect.fnUntraced(function*<E, R>(
     `${question}`,
     `folder ${folder.root} · ${model.title}${input.session === undefined ? "" : ` · session ${input.session}`}`
   ])
-  const parts = Agent.stream(agent, { prompt: question, session: input.session })
+  /** A run that waits for approvals goes on when somebody has answered. */
+  const runs = (parts: ReturnType<typeof agent.stream>): Effect.Effect<
+    void,
+    Stream.Error<typeof parts>,
+    Stream.Services<typeof parts> | Screen.Screen | Stdio.Stdio | Terminal.Terminal
+  > =>
+    Effect.gen(function*() {
+      yield* Stream.runForEach(parts, screen.part)
+      const outcome = Option.map(yield* Ref.get(ended), AgentRun.outcome)
+      if (Option.isNone(outcome) || outcome.value._tag !== "Completed") return
+      const { result } = outcome.value
+      if (result.approvals.length === 0) return
+      const answers = yield* Effect.forEach(result.approvals, Consent.ask)
+      return yield* runs(Agent.resumeStream(agent, { result }, answers))
+    })
 
   // Whatever becomes of the run, how it ended is still told
   return yield* Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const exit = yield* Effect.exit(restore(Stream.runForEach(parts, screen.part)))
+      const exit = yield* Effect.exit(restore(runs(Agent.stream(agent, { prompt: question, session: input.session }))))
       const outcome = Option.match(yield* Ref.get(ended), {
         onNone: () => AgentRun.outcome(exit as Exit.Exit<never, unknown>),
         onSome: AgentRun.outcome

@@ -1,0 +1,28 @@
+/**
+ * Asks the person at the terminal before a tool is called that writes.
+ */
+import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
+import * as Terminal from "effect/Terminal"
+import * as Approval from "../../src/Approval.ts"
+import * as Screen from "./Screen.ts"
+import * as Style from "./Style.ts"
+
+/** Where standard input is no terminal there is nobody to ask: the call is denied. */
+export const ask = Effect.fnUntraced(function*(approval: Approval.Approval) {
+  const screen = yield* Screen.Screen
+  const stdio = yield* Stdio.Stdio
+  const { tool } = approval
+  if (!(yield* stdio.stdinIsTerminal)) {
+    yield* screen.notice(`${tool} was not allowed: there is nobody to ask, standard input is not a terminal\n`)
+    return Approval.deny(approval, "There is nobody to ask: standard input is not a terminal")
+  }
+  const terminal = yield* Terminal.Terminal
+  const params = Style.printable(JSON.stringify(approval.params, undefined, 2) ?? "")
+  yield* screen.notice(`${tool} wants to write:\n${params}\nAllow it? y, n, or n and why: `)
+  // whoever ends the program here has answered nothing
+  const line = (yield* Effect.catchTag(terminal.readLine, "QuitError", () => Effect.interrupt)).trim()
+  if (/^y(es)?$/i.test(line)) return Approval.approve(approval)
+  const reason = line.replace(/^no?\b[\s,:]*/i, "")
+  return Approval.deny(approval, reason === "" ? "The user said no" : reason)
+})
