@@ -602,6 +602,92 @@ describe("Approval", () => {
           "model after 1 steps"
         ])
       }).pipe(Effect.provide(layers(text("done")))))
+
+    it.effect("that cannot keep the answers runs nothing, and the approvals still wait", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const asked = yield* run(Agent.run(keeper, { prompt: "go", session: "s" }))
+        const store = yield* SessionStore.SessionStore
+        const full = new Session.SessionError({
+          sessionId: "s",
+          reason: new Session.SessionStoreUnavailable({ operation: "save", cause: new Error("full") })
+        })
+        const failing = { ...store, save: () => Effect.fail(full) }
+        const resumed = run(Agent.resume(keeper, { session: "s" }, approveAll(asked)))
+        assert.deepStrictEqual(
+          yield* Effect.flip(Effect.provideService(resumed, SessionStore.SessionStore, failing)),
+          full
+        )
+        assert.deepStrictEqual([log, Approval.pending(yield* history("s"))], [[], asked.approvals])
+        assert.strictEqual((yield* resumed).text, "done")
+      }).pipe(Effect.provide(layers(text("done")))))
+
+    it.effect("that is interrupted while it keeps the answers runs nothing", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const asked = yield* run(Agent.run(keeper, { prompt: "go", session: "s" }))
+        const store = yield* SessionStore.SessionStore
+        const saving = yield* Deferred.make<void>()
+        const slow = { ...store, save: () => Effect.andThen(Deferred.succeed(saving, undefined), Effect.never) }
+        const fiber = yield* run(Agent.resume(keeper, { session: "s" }, approveAll(asked))).pipe(
+          Effect.provideService(SessionStore.SessionStore, slow),
+          Effect.forkChild
+        )
+        yield* Deferred.await(saving)
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(showExit(yield* Fiber.await(fiber)), "Interrupted after \"\"")
+        assert.deepStrictEqual([log, Approval.pending(yield* history("s"))], [[], asked.approvals])
+      }).pipe(Effect.provide(layers())))
+
+    it.effect("whose provider fails before it begins leaves the approvals as they are", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const asked = yield* run(Agent.run(keeper, { prompt: "go", session: "s" }))
+        const broken = Agent.make("keeper", {
+          toolkit,
+          providers: [SessionHistory.provider, logged("p", log, { beforeRun: Effect.fail(new Boom({ of: "p" })) })]
+        })
+        const exit = yield* Effect.exit(run(Agent.resume(broken, { session: "s" }, approveAll(asked))))
+        assert.strictEqual(showExit(exit), "Failed Fail Boom(p) after \"\"")
+        assert.deepStrictEqual(Approval.pending(yield* history("s")), asked.approvals)
+      }).pipe(Effect.provide(layers())))
+
+    it.effect("keeps each message once when every step is saved", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const agent = Agent.make("keeper", { toolkit, providers: [SessionHistory.providerEveryStep] })
+        const asked = yield* run(Agent.run(agent, { prompt: "go", session: "s" }))
+        yield* run(Agent.resume(agent, { session: "s" }, approveAll(asked)))
+        assert.deepStrictEqual(showPrompt(yield* history("s")), [
+          "user: go",
+          "assistant: remove#r-a({\"file\":\"a\"}), tool-approval-request",
+          "tool: tool-approval-response",
+          "tool: remove#r-a = \"no a\"",
+          "assistant: look#l-b({\"file\":\"b\"})",
+          "tool: look#l-b = \"saw b\"",
+          "assistant: done"
+        ])
+      }).pipe(Effect.provide(layers(toolCalls(look("b")), text("done")))))
+
+    it.effect("of an agent with an output has its value in the end", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const agent = Agent.make("agent", { toolkit, output: Schema.Struct({ left: Schema.Int }) })
+        const asked = yield* run(Agent.run(agent, { prompt: "go" }))
+        assert.deepStrictEqual([asked.stopReason, asked.value as unknown], ["approval-required", undefined])
+        const done = yield* run(Agent.resume(agent, { result: asked }, approveAll(asked)))
+        assert.deepStrictEqual([done.value, log], [{ left: 3 }, ["remove a"]])
+      }).pipe(Effect.provide(layers(({ tools }) =>
+        toolCalls({
+          name: tools.find((name) => name !== "remove" && name !== "look") ?? "none",
+          params: { left: 3 }
+        })
+      ))))
   })
 
   describe("of a nested run", () => {
