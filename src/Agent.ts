@@ -325,8 +325,7 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   self: Agent<Tools, E, R, A, P>,
   waiting: Waiting,
   answers: ReadonlyArray<Approval.Answer>
-): Effect.Effect<AgentRun.Result<A>, E, R> =>
-  Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
+): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
 
 /**
  * Returns the agent with one more middleware around it.
