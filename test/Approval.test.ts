@@ -28,6 +28,7 @@ import {
   remove,
   toolkit
 } from "./fixtures/approvals.ts"
+import { lines, nodeSdk } from "./fixtures/telemetry.ts"
 import { Boom, collectAll, hanging, type Log, logged, showExit, showPrompt, types } from "./utils.ts"
 
 const { fail, layer: script, text, toolCalls } = ScriptedModel
@@ -95,6 +96,18 @@ describe("Approval", () => {
         script([toolCalls({ name: "risky", params: { n: 1 } }, { name: "risky", params: { n: 2 } })]),
         ids
       ])))
+
+    it.effect("has a span that is no failure", () =>
+      Effect.gen(function*() {
+        const program = Agent.run(agent, { prompt: "go" }).pipe(
+          Effect.provide([handlers([]), script([toolCalls(remove("a"))]), ids])
+        )
+        const [, exported] = yield* nodeSdk.run(program)
+        assert.deepStrictEqual(lines(exported).slice(1), [
+          "execute_tool remove (internal) UNSET < invoke_agent agent",
+          "invoke_agent agent (internal) UNSET tool_call"
+        ])
+      }))
 
     it.effect("whose parameters do not decode goes back to the model, and nobody is asked", () =>
       Effect.gen(function*() {

@@ -367,7 +367,7 @@ export class ToolCalls {
     }
     if (Cause.hasInterruptsOnly(exit.cause)) {
       const requests = this.suspended.get(call.id)
-      if (requests !== undefined && this.runner.tools.asks) {
+      if (requests !== undefined) {
         const result = ToolHandler.waiting(call, requests)
         span?.end({ _tag: "Result", result })
         this.executed--
