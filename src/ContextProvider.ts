@@ -184,6 +184,12 @@ type Own<T> = [T][T extends any ? 0 : never]
  * `afterRun` is uninterruptible within `AgentRun.FinalizationBudget`; overrunning
  * it is failing.
  *
+ * **Gotchas**
+ *
+ * TypeScript infers the `state` that `afterRun` is told from an arrow function
+ * around `Effect.gen`, but not from an inline `Effect.fnUntraced`: annotate it then,
+ * as `({ state }: ContextProvider.CompletedRun<MyState>)`.
+ *
  * @category constructors
  * @since 0.1.0
  */
