@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Schema, Stream } from "effect"
 import { Prompt } from "effect/ai"
-import { Agent, AgentError, ContextProvider } from "../src/index.ts"
+import { Agent, AgentError, ContextProvider, Middleware } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { constructors, type Log, logged, showExit, showPrompt } from "./utils.ts"
 
@@ -242,6 +242,22 @@ describe("ContextProvider", () => {
       "Agent `agent` has two context providers named `same`"
     )
   })
+
+  it.effect("an agent keeps those it was made with when the array changes later, and its middleware", () =>
+    Effect.gen(function*() {
+      const log: Log = []
+      const passing = Middleware.make("m", { agent: (request, next) => next(request) })
+      const shouting = Middleware.make("n", { agent: (request, next) => (log.push("n"), next(request)) })
+      const providers = [logged("p", log)]
+      const middleware = [passing]
+      const agent = Agent.make("agent", { providers, middleware })
+      providers.push(logged("q", log))
+      middleware.push(shouting)
+      yield* Agent.run(agent, { prompt: "hi" })
+      yield* Agent.run(Agent.withMiddleware(agent, passing), { prompt: "hi" })
+      const lines = ["p before", "p after \"ok\"", "p end: Completed \"ok\""]
+      assert.deepStrictEqual(log, [...lines, ...lines])
+    }).pipe(Effect.provide(ScriptedModel.layer([text("ok"), text("ok")]))))
 
   it.effect("contributions of one run are not seen by another", () =>
     Effect.gen(function*() {

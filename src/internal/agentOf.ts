@@ -45,12 +45,14 @@ export const fromBody = (
   middleware: ReadonlyArray<Middleware.Any>,
   define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition
 ): Agent.Agent<any, any, any, any, never> => {
-  const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>)
+  // a copy: the array may change later, the agent does not
+  const own: ReadonlyArray<Middleware.Any> = [...middleware]
+  const definition = define(own as ReadonlyArray<Middleware.Middleware<unknown, never>>)
   return Object.assign(Object.create(Proto), {
     name,
     description,
-    stream: aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request)),
-    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...middleware], define)
+    stream: aroundRun(name, own, (request) => Lifecycle.stream(definition, request)),
+    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...own], define)
   })
 }
 
@@ -113,5 +115,7 @@ export const providersOf = (
   if (duplicate !== undefined) {
     throw new Error(`Agent \`${agent}\` has two context providers named \`${duplicate}\``)
   }
-  return providers as ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  // a copy, like the middleware above
+  const own: ReadonlyArray<ContextProvider.Any> = [...providers]
+  return own as ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
 }
