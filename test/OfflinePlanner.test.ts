@@ -246,6 +246,9 @@ describe("OfflinePlanner", () => {
 
     it.effect("lists and counts files", () =>
       Effect.gen(function*() {
+        const all = yield* ask("list the files", textual)
+        assert.deepStrictEqual(all.calls, [["list_files", {}]])
+        assert.include(all.text, `${Object.keys(files).length} entries:`)
         assert.deepStrictEqual((yield* ask("what files are in src/?", textual)).calls, [["list_files", {
           path: "src/"
         }]])

@@ -163,10 +163,8 @@ export const namedFile = (state: State): string | undefined => {
 export const listFilter = ({ question }: Conversation.Topic): ReadonlyArray<string> =>
   question.extension !== undefined
     ? []
-    : question.salient.filter((word) =>
-      !/^(files?|folders?|director(y|ies)|tree|structure|project|repository|repo|test)$/.test(word) ||
-      word === "test"
-    ).map(Words.singular)
+    : question.salient.filter((word) => Words.isTopical(word) && !/^(project|repository|repo)$/.test(word))
+      .map(Words.singular)
 
 /**
  * Returns the files that say what a folder is about, the best first.
