@@ -18,39 +18,69 @@ import * as GenAi from "./genAi.ts"
 export type Attributes = Readonly<Record<string, string | undefined>>
 
 /**
- * Records one value, several or none of a metric. Effect has no unit of its own:
- * exporters take the attribute `unit` for it.
+ * The metrics that are recorded with the same attributes. Making a metric costs more
+ * than updating it, and there are few of them: models, tools and types of errors.
  *
- * @category running
+ * Effect has no unit of its own: exporters take the attribute `unit` for it.
+ *
+ * @category models
  * @since 0.1.0
  */
-export const record = (
-  context: Context.Context<never>,
-  instrument: GenAi.Instrument,
-  attributes: Attributes,
-  value: number | undefined | ReadonlyArray<number>
-): void => {
-  if (value === undefined) return
-  const metric = metricOf(instrument, attributes)
-  if (typeof value === "number") return metric.updateUnsafe(value, context)
-  for (const one of value) metric.updateUnsafe(one, context)
+export class Metrics {
+  private readonly attributes: Attributes
+  private readonly made = new Map<GenAi.Instrument, Metric.Metric<number, unknown>>()
+  private readonly more = new Map<string, Map<string, Metrics>>()
+
+  constructor(attributes: Attributes) {
+    this.attributes = attributes
+  }
+
+  /** The same with one attribute more, unless it is undefined. */
+  with(name: string, value: string | undefined): Metrics {
+    if (value === undefined) return this
+    let byValue = this.more.get(name)
+    if (byValue === undefined) this.more.set(name, byValue = new Map())
+    let metrics = byValue.get(value)
+    if (metrics === undefined) {
+      if (byValue.size >= keptAtMost) byValue.clear()
+      byValue.set(value, metrics = new Metrics({ ...this.attributes, [name]: value }))
+    }
+    return metrics
+  }
+
+  /** The metric of an instrument. */
+  metric(instrument: GenAi.Instrument): Metric.Metric<number, unknown> {
+    let metric = this.made.get(instrument)
+    if (metric === undefined) this.made.set(instrument, metric = makeMetric(instrument, this.attributes))
+    return metric
+  }
+
+  /** Records one value or none. */
+  record(context: Context.Context<never>, instrument: GenAi.Instrument, value: number | undefined): void {
+    if (value !== undefined) this.metric(instrument).updateUnsafe(value, context)
+  }
 }
 
-// Making a metric costs more than updating it, and there are few of them: models, tools and types of errors.
-const made = new Map<string, Metric.Metric<number, unknown>>()
-const madeAtMost = 1_024
+const kept = new Map<string, Metrics>()
+const keptAtMost = 1_024
 
-const metricOf = (instrument: GenAi.Instrument, attributes: Attributes): Metric.Metric<number, unknown> => {
-  let key = instrument.name
+/**
+ * Returns the metrics with these attributes. An `undefined` one is left out.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const of = (attributes: Attributes): Metrics => {
+  let key = ""
   for (const name in attributes) {
     if (attributes[name] !== undefined) key += `\n${name}\n${attributes[name]}`
   }
-  const known = made.get(key)
-  if (known !== undefined) return known
-  const metric = makeMetric(instrument, attributes)
-  if (made.size >= madeAtMost) made.clear()
-  made.set(key, metric)
-  return metric
+  let metrics = kept.get(key)
+  if (metrics === undefined) {
+    if (kept.size >= keptAtMost) kept.clear()
+    kept.set(key, metrics = new Metrics(attributes))
+  }
+  return metrics
 }
 
 const makeMetric = (
@@ -68,6 +98,57 @@ const makeMetric = (
 }
 
 /**
+ * Many times, of which is kept what the buckets of a histogram tell: how many are in
+ * each, and their sum. A response has as many of them as it has chunks.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Times {
+  private readonly buckets: Array<Bucket | undefined> = []
+  private readonly boundaries: ReadonlyArray<number>
+
+  constructor(instrument: GenAi.Instrument) {
+    this.boundaries = instrument.boundaries ?? []
+  }
+
+  /** Adds a time, in seconds. */
+  add(time: number): void {
+    const { boundaries } = this
+    let index = 0
+    while (index < boundaries.length && time > boundaries[index]) index++
+    const bucket = this.buckets[index]
+    if (bucket === undefined) {
+      this.buckets[index] = { count: 1, sum: time, min: time, max: time }
+      return
+    }
+    bucket.count++
+    bucket.sum += time
+    if (time < bucket.min) bucket.min = time
+    else if (time > bucket.max) bucket.max = time
+  }
+
+  /** Records as many times as were added: in each bucket the least, the greatest, and the mean of the others. */
+  record(context: Context.Context<never>, metric: Metric.Metric<number, unknown>): void {
+    for (const bucket of this.buckets) {
+      if (bucket === undefined) continue
+      const { count, max, min, sum } = bucket
+      metric.updateUnsafe(min, context)
+      if (count > 1) metric.updateUnsafe(max, context)
+      const mean = count > 2 ? Math.min(max, Math.max(min, (sum - min - max) / (count - 2))) : min
+      for (let i = 2; i < count; i++) metric.updateUnsafe(mean, context)
+    }
+  }
+}
+
+interface Bucket {
+  count: number
+  sum: number
+  min: number
+  max: number
+}
+
+/**
  * What is measured of a model call. Times are in seconds.
  *
  * @category models
@@ -76,9 +157,9 @@ const makeMetric = (
 export interface Inference {
   readonly duration: number
   readonly timeToFirstChunk: number | undefined
-  readonly timesPerOutputChunk: ReadonlyArray<number>
+  readonly timesPerOutputChunk: Times | undefined
   readonly usage: AgentRun.Usage
-  readonly attributes: Attributes
+  readonly metrics: Metrics
   readonly errorType: string | undefined
 }
 
@@ -89,27 +170,25 @@ export interface Inference {
  * @since 0.1.0
  */
 export const recordInference = (context: Context.Context<never>, inference: Inference, compat: boolean): void => {
-  const { attributes, duration, errorType, timeToFirstChunk, timesPerOutputChunk, usage } = inference
+  const { duration, errorType, metrics, timeToFirstChunk, timesPerOutputChunk, usage } = inference
   const { inputTokens, outputTokens } = usage
   const { Attribute, Instruments } = GenAi
-  const failed = { ...attributes, [Attribute.errorType]: errorType }
-  record(context, Instruments.inferenceDuration, failed, duration)
-  record(context, Instruments.timeToFirstChunk, attributes, timeToFirstChunk)
-  record(context, Instruments.timePerOutputChunk, attributes, timesPerOutputChunk)
-  record(context, Instruments.operationInputTokens, attributes, inputTokens.total)
-  record(context, Instruments.operationOutputTokens, attributes, outputTokens.total)
-  const counted = { ...attributes, [Attribute.tokenModality]: "unknown" }
-  record(context, Instruments.usageInputTokens, counted, inputTokens.total)
-  record(context, Instruments.usageOutputTokens, counted, outputTokens.total)
-  record(context, Instruments.usageCacheRead, counted, inputTokens.cacheRead)
-  record(context, Instruments.usageCacheWrite, counted, inputTokens.cacheWrite)
-  record(context, Instruments.usageReasoning, counted, outputTokens.reasoning)
+  const failed = metrics.with(Attribute.errorType, errorType)
+  failed.record(context, Instruments.inferenceDuration, duration)
+  metrics.record(context, Instruments.timeToFirstChunk, timeToFirstChunk)
+  timesPerOutputChunk?.record(context, metrics.metric(Instruments.timePerOutputChunk))
+  metrics.record(context, Instruments.operationInputTokens, inputTokens.total)
+  metrics.record(context, Instruments.operationOutputTokens, outputTokens.total)
+  const counted = metrics.with(Attribute.tokenModality, "unknown")
+  counted.record(context, Instruments.usageInputTokens, inputTokens.total)
+  counted.record(context, Instruments.usageOutputTokens, outputTokens.total)
+  counted.record(context, Instruments.usageCacheRead, inputTokens.cacheRead)
+  counted.record(context, Instruments.usageCacheWrite, inputTokens.cacheWrite)
+  counted.record(context, Instruments.usageReasoning, outputTokens.reasoning)
   if (!compat) return
-  const input = { ...attributes, [Attribute.tokenType]: "input" }
-  const output = { ...attributes, [Attribute.tokenType]: "output" }
-  record(context, Instruments.compatTokenUsage, input, inputTokens.total)
-  record(context, Instruments.compatTokenUsage, output, outputTokens.total)
-  record(context, Instruments.clientOperationDuration, failed, duration)
-  record(context, Instruments.compatTimeToFirstChunk, attributes, timeToFirstChunk)
-  record(context, Instruments.compatTimePerOutputChunk, attributes, timesPerOutputChunk)
+  metrics.with(Attribute.tokenType, "input").record(context, Instruments.compatTokenUsage, inputTokens.total)
+  metrics.with(Attribute.tokenType, "output").record(context, Instruments.compatTokenUsage, outputTokens.total)
+  failed.record(context, Instruments.clientOperationDuration, duration)
+  metrics.record(context, Instruments.compatTimeToFirstChunk, timeToFirstChunk)
+  timesPerOutputChunk?.record(context, metrics.metric(Instruments.compatTimePerOutputChunk))
 }

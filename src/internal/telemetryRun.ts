@@ -9,9 +9,8 @@ import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import * as Tool from "effect/ai/Tool"
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
@@ -38,28 +37,11 @@ const { Attribute, Instruments, Operation } = GenAi
 
 /** Telemetry does not change a run: what it throws is dropped. */
 const quietly = (f: () => void): void => {
-  Effect.runFork(Effect.sync(f))
+  Result.try(f)
 }
 
-class Timer {
-  readonly startedAt: bigint
-  private readonly clock: Clock.Clock
-
-  constructor(context: Context.Context<never>) {
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.clock.currentTimeNanosUnsafe()
-  }
-
-  /** The time now. */
-  now(): bigint {
-    return this.clock.currentTimeNanosUnsafe()
-  }
-
-  /** Seconds since a time. */
-  since(time: bigint): number {
-    return Number(this.now() - time) / 1e9
-  }
-}
+/** The seconds between two times. */
+const seconds = (from: bigint, to: bigint): number => Number(to - from) / 1e9
 
 /**
  * The span of a run.
@@ -71,36 +53,61 @@ export class TracedRun implements RunSpan {
   readonly context: Context.Context<never>
   readonly settings: Settings
   readonly info: RunInfo
+  /** What the spans of the run are made with, and what they are below. */
+  readonly spans: Spans.SpanMaker
+  readonly parent: Tracer.Span | undefined
+  /** What all its model calls have in common. */
+  readonly modelOperation: Metrics.Attributes
+  readonly modelMetrics: Metrics.Metrics
+  readonly modelName: string
+  /** What all its tool calls have in common. */
+  readonly toolMetrics: Metrics.Metrics
+  private modelTracing: ModelTracing | undefined = undefined
   private readonly span: Tracer.Span | undefined
-  private readonly timer: Timer
+  private readonly startedAt: bigint
   private readonly caller: Context.Context<never>
   private readonly operation: Metrics.Attributes
   private inferenceCalls = 0
   private toolCalls = 0
 
   constructor(settings: Settings, info: RunInfo, caller: Context.Context<never>) {
-    const provider = info.provider ?? Context.getOrUndefined(caller, Model.ProviderName)
-    const requestModel = info.model ?? Context.getOrUndefined(caller, Model.ModelName)
+    const modelProvider = Context.getOrUndefined(caller, Model.ProviderName)
+    const modelName = Context.getOrUndefined(caller, Model.ModelName)
+    const provider = info.provider ?? modelProvider
+    const requestModel = info.model ?? modelName
     this.settings = settings
     this.info = info
     this.caller = caller
-    this.timer = new Timer(caller)
+    this.spans = new Spans.SpanMaker(caller)
+    this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
+    this.modelOperation = {
+      [Attribute.operationName]: Operation.chat,
+      [Attribute.providerName]: modelProvider === undefined ? undefined : GenAi.providerName(modelProvider),
+      [Attribute.requestModel]: modelName
+    }
+    this.modelMetrics = Metrics.of(this.modelOperation)
+    this.modelName = modelName === undefined ? Operation.chat : `${Operation.chat} ${modelName}`
+    this.toolMetrics = Metrics.of({ [Attribute.toolType]: "function", [Attribute.agentName]: info.agent })
     this.operation = {
       [Attribute.operationName]: Operation.invokeAgent,
       [Attribute.providerName]: info.remote && provider !== undefined ? GenAi.providerName(provider) : undefined,
       [Attribute.agentName]: info.agent,
       [Attribute.requestModel]: requestModel
     }
-    this.span = Spans.start(caller, `${Operation.invokeAgent} ${info.agent}`, info.remote ? "client" : "internal", {
-      ...this.operation,
-      [Attribute.agentDescription]: info.description,
-      [Attribute.conversationId]: info.session
-    })
-    this.context = this.span === undefined ? caller : Context.add(
-      caller,
-      Tracer.ParentSpan,
-      Spans.view(this.span, settings.captureContent, Spans.isPublic(settings.captureContent))
+    this.span = this.spans.start(
+      `${Operation.invokeAgent} ${info.agent}`,
+      info.remote ? "client" : "internal",
+      {
+        ...this.operation,
+        [Attribute.agentDescription]: info.description,
+        [Attribute.conversationId]: info.session
+      },
+      this.startedAt
     )
+    this.parent = this.span === undefined
+      ? undefined
+      : Spans.view(this.span, settings.captureContent, Spans.isPublic(settings.captureContent))
+    this.context = this.parent === undefined ? caller : Context.add(caller, Tracer.ParentSpan, this.parent)
   }
 
   onInput(instructions: string, messages: ReadonlyArray<Prompt.Message>): void {
@@ -124,11 +131,18 @@ export class TracedRun implements RunSpan {
     return new TracedToolCall(this, request)
   }
 
+  /** The context of a model call that sees this span, and the tracer that gives it out. */
+  modelContext(current: Tracer.Span): Context.Context<never> {
+    const { context, tracer } = this.modelTracing ??= makeModelTracing(this)
+    tracer.current = current
+    return Context.add(context, Tracer.ParentSpan, current)
+  }
+
   onFinalizerFailure(name: string, cause: Cause.Cause<unknown> | undefined): void {
     const { span } = this
     if (span === undefined) return
     quietly(() =>
-      span.event("effect_agents.finalizer_failed", this.timer.now(), {
+      span.event("effect_agents.finalizer_failed", this.spans.clock.currentTimeNanosUnsafe(), {
         [Attribute.finalizer]: name,
         [Attribute.errorType]: cause === undefined ? "timeout" : GenAi.errorTypeOfCause(cause)
       })
@@ -138,36 +152,49 @@ export class TracedRun implements RunSpan {
   end(outcome: AgentRun.Outcome): void {
     const { span } = this
     const failure = failureOf(outcome)
-    if (span !== undefined) quietly(() => this.endSpan(span, outcome, failure))
-    quietly(() => this.record(failure))
+    const now = this.spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, outcome, failure, now))
+    quietly(() => this.record(failure, seconds(this.startedAt, now)))
   }
 
-  private endSpan(span: Tracer.Span, outcome: AgentRun.Outcome, failure: Spans.Failure | undefined): void {
+  private endSpan(
+    span: Tracer.Span,
+    outcome: AgentRun.Outcome,
+    failure: Spans.Failure | undefined,
+    now: bigint
+  ): void {
     const completed = outcome._tag === "Completed" ? outcome.result : undefined
     const { totalUsage } = outcome._tag === "Completed" ? outcome.result : outcome.partial
     const reason = completed === undefined ? "error" : finishReasonOf(completed)
     this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
-    Spans.end(span, this.caller, {
-      [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
-      [Attribute.inputTokens]: totalUsage.inputTokens.total,
-      [Attribute.outputTokens]: totalUsage.outputTokens.total,
-      [Attribute.outcome]: outcome._tag,
-      [Attribute.stopReason]: completed?.stopReason
-    }, failure)
+    this.spans.end(
+      span,
+      {
+        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
+        [Attribute.inputTokens]: totalUsage.inputTokens.total,
+        [Attribute.outputTokens]: totalUsage.outputTokens.total,
+        [Attribute.outcome]: outcome._tag,
+        [Attribute.stopReason]: completed?.stopReason
+      },
+      failure,
+      now
+    )
   }
 
-  private record(failure: Spans.Failure | undefined): void {
+  private record(failure: Spans.Failure | undefined, duration: number): void {
     const { caller, info, operation } = this
-    const duration = this.timer.since(this.timer.startedAt)
     const errorType = failure?.type
     if (info.remote) {
-      const attributes = { ...operation, [Attribute.errorType]: errorType }
-      return Metrics.record(caller, Instruments.clientOperationDuration, attributes, duration)
+      const metrics = Metrics.of(operation).with(Attribute.errorType, errorType)
+      return metrics.record(caller, Instruments.clientOperationDuration, duration)
     }
-    const agent = { [Attribute.agentName]: info.agent, [Attribute.requestModel]: operation[Attribute.requestModel] }
-    Metrics.record(caller, Instruments.invokeAgentDuration, { ...agent, [Attribute.errorType]: errorType }, duration)
-    Metrics.record(caller, Instruments.invokeAgentInferenceCalls, agent, this.inferenceCalls)
-    Metrics.record(caller, Instruments.invokeAgentToolCalls, agent, this.toolCalls)
+    const metrics = Metrics.of({
+      [Attribute.agentName]: info.agent,
+      [Attribute.requestModel]: operation[Attribute.requestModel]
+    })
+    metrics.with(Attribute.errorType, errorType).record(caller, Instruments.invokeAgentDuration, duration)
+    metrics.record(caller, Instruments.invokeAgentInferenceCalls, this.inferenceCalls)
+    metrics.record(caller, Instruments.invokeAgentToolCalls, this.toolCalls)
   }
 
   /** Writes content on a span as JSON, if content is captured and has a JSON form. */
@@ -189,6 +216,16 @@ export class TracedRun implements RunSpan {
       if (json !== undefined) span.attribute(attribute, json)
     })
   }
+}
+
+interface ModelTracing {
+  readonly context: Context.Context<never>
+  readonly tracer: Spans.ModelTracer
+}
+
+const makeModelTracing = ({ context, spans }: TracedRun): ModelTracing => {
+  const tracer = new Spans.ModelTracer(spans.tracer)
+  return { context: Context.add(context, Tracer.Tracer, tracer), tracer }
 }
 
 const failureOf = (outcome: AgentRun.Outcome): Spans.Failure | undefined => {
@@ -220,48 +257,45 @@ class TracedModelCall implements ModelSpan {
   readonly context: Context.Context<never>
   private readonly run: TracedRun
   private readonly span: Tracer.Span | undefined
-  private readonly timer: Timer
-  private readonly operation: Metrics.Attributes
+  private readonly startedAt: bigint
   private timeToFirstChunk: number | undefined = undefined
-  private readonly timesPerOutputChunk: Array<number> = []
+  private timesPerOutputChunk: Metrics.Times | undefined = undefined
   private lastChunkAt = BigInt(0)
   private metadata: Response.ResponseMetadataPart | undefined = undefined
   private finish: Response.FinishPart | undefined = undefined
 
   constructor(run: TracedRun, request: Middleware.ModelRequest) {
-    const { context, info, settings } = run
-    const provider = Context.getOrUndefined(context, Model.ProviderName)
-    const requestModel = Context.getOrUndefined(context, Model.ModelName)
+    const { context, info, settings, spans } = run
     this.run = run
-    this.timer = new Timer(context)
-    this.operation = {
-      [Attribute.operationName]: Operation.chat,
-      [Attribute.providerName]: provider === undefined ? undefined : GenAi.providerName(provider),
-      [Attribute.requestModel]: requestModel
-    }
-    const name = requestModel === undefined ? Operation.chat : `${Operation.chat} ${requestModel}`
-    const span = this.span = Spans.start(context, name, "client", {
-      ...this.operation,
+    this.startedAt = spans.clock.currentTimeNanosUnsafe()
+    const attributes = {
+      ...run.modelOperation,
       [Attribute.requestStream]: true,
       [Attribute.conversationId]: info.session
-    })
+    }
+    const span = this.span = spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
     if (span === undefined) {
       this.context = context
       return
     }
-    const [instructions, messages] = Content.split(request.prompt.content)
-    run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
-    run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
-    run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
+    if (settings.captureContent) {
+      const [instructions, messages] = Content.split(request.prompt.content)
+      run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
+      run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
+      run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
+    }
     const current = Spans.view(span, settings.captureContent, Spans.isPublicInModel(settings.captureContent))
-    const tracer = Spans.modelTracer(Context.get(context, Tracer.Tracer), current)
-    this.context = Context.add(Context.add(context, Tracer.ParentSpan, current), Tracer.Tracer, tracer)
+    this.context = run.modelContext(current)
   }
 
   onParts(parts: ReadonlyArray<Response.StreamPart<any, "deferred">>): void {
-    const now = this.timer.now()
-    if (this.timeToFirstChunk === undefined) this.timeToFirstChunk = Number(now - this.timer.startedAt) / 1e9
-    else this.timesPerOutputChunk.push(Number(now - this.lastChunkAt) / 1e9)
+    const now = this.run.spans.clock.currentTimeNanosUnsafe()
+    if (this.timeToFirstChunk === undefined) {
+      this.timeToFirstChunk = seconds(this.startedAt, now)
+    } else {
+      this.timesPerOutputChunk ??= new Metrics.Times(Instruments.timePerOutputChunk)
+      this.timesPerOutputChunk.add(seconds(this.lastChunkAt, now))
+    }
     this.lastChunkAt = now
     for (const part of parts) {
       if (part.type === "response-metadata") this.metadata = part
@@ -279,8 +313,9 @@ class TracedModelCall implements ModelSpan {
       ? { type: GenAi.cancelled, description: "The model call was cut short" }
       : undefined
     const reason = failure === undefined ? GenAi.finishReason(finishReason ?? "unknown") : "error"
-    if (span !== undefined) quietly(() => this.endSpan(span, end, usage, reason, failure))
-    quietly(() => this.record(usage, failure))
+    const now = this.run.spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, end, usage, reason, failure, now))
+    quietly(() => this.record(usage, failure, seconds(this.startedAt, now)))
   }
 
   private endSpan(
@@ -288,34 +323,40 @@ class TracedModelCall implements ModelSpan {
     end: ModelEnd,
     usage: AgentRun.Usage,
     reason: string | undefined,
-    failure: Spans.Failure | undefined
+    failure: Spans.Failure | undefined,
+    now: bigint
   ): void {
     const { inputTokens, outputTokens } = usage
     const { compat } = this.run.settings
     if (end._tag !== "Failed") {
       this.run.content(span, Attribute.outputMessages, () => Content.outputMessages(end.content, reason))
     }
-    Spans.end(span, this.run.context, {
-      [Attribute.responseId]: this.metadata?.id,
-      [Attribute.responseModel]: this.metadata?.modelId,
-      [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
-      [Attribute.timeToFirstChunk]: this.timeToFirstChunk,
-      [Attribute.inputTokens]: inputTokens.total,
-      [Attribute.outputTokens]: outputTokens.total,
-      [Attribute.cacheReadInputTokens]: inputTokens.cacheRead,
-      [Attribute.cacheWriteInputTokens]: inputTokens.cacheWrite,
-      [Attribute.cacheCreationInputTokens]: compat ? inputTokens.cacheWrite : undefined,
-      [Attribute.reasoningOutputTokens]: outputTokens.reasoning
-    }, failure)
+    this.run.spans.end(
+      span,
+      {
+        [Attribute.responseId]: this.metadata?.id,
+        [Attribute.responseModel]: this.metadata?.modelId,
+        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
+        [Attribute.timeToFirstChunk]: this.timeToFirstChunk,
+        [Attribute.inputTokens]: inputTokens.total,
+        [Attribute.outputTokens]: outputTokens.total,
+        [Attribute.cacheReadInputTokens]: inputTokens.cacheRead,
+        [Attribute.cacheWriteInputTokens]: inputTokens.cacheWrite,
+        [Attribute.cacheCreationInputTokens]: compat ? inputTokens.cacheWrite : undefined,
+        [Attribute.reasoningOutputTokens]: outputTokens.reasoning
+      },
+      failure,
+      now
+    )
   }
 
-  private record(usage: AgentRun.Usage, failure: Spans.Failure | undefined): void {
+  private record(usage: AgentRun.Usage, failure: Spans.Failure | undefined, duration: number): void {
     Metrics.recordInference(this.run.context, {
-      duration: this.timer.since(this.timer.startedAt),
+      duration,
       timeToFirstChunk: this.timeToFirstChunk,
       timesPerOutputChunk: this.timesPerOutputChunk,
       usage,
-      attributes: { ...this.operation, [Attribute.responseModel]: this.metadata?.modelId },
+      metrics: this.run.modelMetrics.with(Attribute.responseModel, this.metadata?.modelId),
       errorType: failure?.type
     }, this.run.settings.compat)
   }
@@ -325,29 +366,27 @@ class TracedToolCall implements ToolSpan {
   readonly context: Context.Context<never>
   private readonly run: TracedRun
   private readonly span: Tracer.Span | undefined
-  private readonly timer: Timer
-  private readonly operation: Metrics.Attributes
+  private readonly startedAt: bigint
+  private readonly metrics: Metrics.Metrics
 
   constructor(run: TracedRun, request: Middleware.ToolRequest) {
-    const { context, info, settings } = run
+    const { context, info, settings, spans } = run
     const { id, name, params, tool } = request
     this.run = run
-    this.timer = new Timer(context)
+    this.startedAt = spans.clock.currentTimeNanosUnsafe()
     // A name that the model made up is not of low cardinality: it is an attribute of the span, and nothing else.
-    this.operation = {
-      [Attribute.toolName]: tool === undefined ? GenAi.other : name,
-      [Attribute.toolType]: "function",
-      [Attribute.agentName]: info.agent
-    }
+    this.metrics = run.toolMetrics.with(Attribute.toolName, tool === undefined ? GenAi.other : name)
     const spanName = tool === undefined ? Operation.executeTool : `${Operation.executeTool} ${name}`
-    const span = this.span = Spans.start(context, spanName, "internal", {
+    const attributes = {
       [Attribute.operationName]: Operation.executeTool,
-      ...this.operation,
       [Attribute.toolName]: name.slice(0, 256),
+      [Attribute.toolType]: "function",
+      [Attribute.agentName]: info.agent,
       [Attribute.toolCallId]: id,
       [Attribute.toolDescription]: tool === undefined ? undefined : Tool.getDescription(tool),
       [Attribute.conversationId]: info.session
-    })
+    }
+    const span = this.span = spans.start(spanName, "internal", attributes, this.startedAt, run.parent)
     if (span === undefined) {
       this.context = context
       return
@@ -358,20 +397,19 @@ class TracedToolCall implements ToolSpan {
   }
 
   end(end: ToolEnd): void {
-    const { span, run: { context } } = this
+    const { metrics, run: { context, spans }, span } = this
     const failure = toolFailureOf(end)
-    if (span !== undefined) quietly(() => this.endSpan(span, end, failure))
-    const attributes = { ...this.operation, [Attribute.errorType]: failure?.type }
-    quietly(() =>
-      Metrics.record(context, Instruments.executeToolDuration, attributes, this.timer.since(this.timer.startedAt))
-    )
+    const now = spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, end, failure, now))
+    const recorded = metrics.with(Attribute.errorType, failure?.type)
+    quietly(() => recorded.record(context, Instruments.executeToolDuration, seconds(this.startedAt, now)))
   }
 
-  private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined): void {
+  private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined, now: bigint): void {
     if (end._tag === "Result" && !end.result.isFailure) {
       this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
     }
-    Spans.end(span, this.run.context, {}, failure)
+    this.run.spans.end(span, {}, failure, now)
   }
 }
 

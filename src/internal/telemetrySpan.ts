@@ -6,10 +6,11 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./genAi.ts"
 import { answerTracers } from "./instrumentation.ts"
@@ -34,8 +35,98 @@ export interface Failure {
 }
 
 /**
- * Begins a span in this context, as `Effect.makeSpan` does. There is none when
- * tracing is disabled, or when the tracer throws.
+ * What the spans of a context are made with, looked up once for all spans of a run.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export class SpanMaker {
+  readonly clock: Clock.Clock
+  readonly tracer: Tracer.Tracer
+  private readonly isEnabled: boolean
+  private readonly hasTimes: boolean
+  private readonly parent: Tracer.AnySpan | undefined
+  private readonly annotations: Readonly<Record<string, unknown>>
+  private readonly links: ReadonlyArray<Tracer.SpanLink>
+  private readonly isSampled: boolean
+
+  constructor(context: Context.Context<never>) {
+    this.clock = Context.get(context, Clock.Clock)
+    this.tracer = Context.get(context, Tracer.Tracer)
+    this.isEnabled = Context.get(context, References.TracerEnabled)
+    this.hasTimes = Context.get(context, References.TracerTimingEnabled)
+    this.parent = Context.getOrUndefined(context, Tracer.ParentSpan)
+    this.annotations = Context.get(context, References.TracerSpanAnnotations)
+    this.links = Context.get(context, References.TracerSpanLinks)
+    const level = Context.get(context, References.CurrentTraceLevel)
+    this.isSampled = !LogLevel.isGreaterThan(Context.get(context, References.MinimumTraceLevel), level)
+  }
+
+  /**
+   * Begins a span, as `Effect.makeSpan` does. There is none when tracing is disabled,
+   * or when the tracer throws.
+   */
+  start(
+    name: string,
+    kind: Tracer.SpanKind,
+    attributes: Attributes,
+    time: bigint = this.clock.currentTimeNanosUnsafe(),
+    parent: Tracer.AnySpan | undefined = this.parent
+  ): Tracer.Span | undefined {
+    if (!this.isEnabled) return undefined
+    const made = Result.try(() => {
+      const above = propagated(parent)
+      const span = this.tracer.span({
+        name,
+        parent: Option.fromUndefinedOr(above),
+        annotations: Context.empty(),
+        links: this.links.slice(),
+        startTime: this.hasTimes ? time : BigInt(0),
+        kind,
+        root: false,
+        sampled: above?.sampled !== false && this.isSampled
+      })
+      write(span, this.annotations)
+      write(span, attributes)
+      return span
+    })
+    return Result.isSuccess(made) ? made.success : undefined
+  }
+
+  /**
+   * Ends a span. The exit that it ends with carries nothing of the run: tracers
+   * export the messages and the stacks of the causes that they are given.
+   */
+  end(
+    span: Tracer.Span,
+    attributes: Attributes,
+    failure: Failure | undefined,
+    time: bigint = this.clock.currentTimeNanosUnsafe()
+  ): void {
+    write(span, attributes)
+    if (failure !== undefined) span.attribute(GenAi.Attribute.errorType, failure.type)
+    span.end(
+      this.hasTimes ? time : BigInt(0),
+      failure === undefined ? Exit.void : Exit.fail({ name: failure.type, message: failure.description })
+    )
+  }
+}
+
+const write = (span: Tracer.Span, attributes: Attributes): void => {
+  for (const key in attributes) if (attributes[key] !== undefined) span.attribute(key, attributes[key])
+}
+
+/** The nearest span that may have children. */
+const propagated = (span: Tracer.AnySpan | undefined): Tracer.AnySpan | undefined => {
+  let above = span
+  while (above !== undefined && Context.get(above.annotations, Tracer.DisablePropagation)) {
+    above = above._tag === "Span" ? Option.getOrUndefined(above.parent) : undefined
+  }
+  return above
+}
+
+/**
+ * Begins a span in this context, as `SpanMaker` does.
  *
  * @category running
  * @since 0.1.0
@@ -45,16 +136,10 @@ export const start = (
   name: string,
   kind: Tracer.SpanKind,
   attributes: Attributes
-): Tracer.Span | undefined => {
-  if (!Context.get(context, References.TracerEnabled)) return undefined
-  const made = Effect.runForkWith(context)(Effect.makeSpan(name, { kind, attributes: defined(attributes) }))
-  const exit = made.pollUnsafe()
-  return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
-}
+): Tracer.Span | undefined => new SpanMaker(context).start(name, kind, attributes)
 
 /**
- * Ends a span. The exit that it ends with carries nothing of the run: tracers
- * export the messages and the stacks of the causes that they are given.
+ * Ends a span, as `SpanMaker` does.
  *
  * @category running
  * @since 0.1.0
@@ -64,21 +149,7 @@ export const end = (
   context: Context.Context<never>,
   attributes: Attributes,
   failure: Failure | undefined
-): void => {
-  const all = defined(attributes)
-  for (const key in all) span.attribute(key, all[key])
-  if (failure !== undefined) span.attribute(GenAi.Attribute.errorType, failure.type)
-  const time = Context.get(context, References.TracerTimingEnabled)
-    ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe()
-    : BigInt(0)
-  span.end(time, failure === undefined ? Exit.void : Exit.fail({ name: failure.type, message: failure.description }))
-}
-
-const defined = (attributes: Attributes): Record<string, unknown> => {
-  const out: Record<string, unknown> = {}
-  for (const key in attributes) if (attributes[key] !== undefined) out[key] = attributes[key]
-  return out
-}
+): void => new SpanMaker(context).end(span, attributes, failure)
 
 /**
  * What the code inside of a span sees as the current span: the span itself, except
@@ -149,31 +220,46 @@ export const isPublicInModel = (captureContent: boolean) => (key: string, value:
   isPublic(captureContent)(key)
 
 /**
- * The tracer that a model call runs with: the span that effect's `LanguageModel`
- * opens for a `streamText` of the run is the call's own, so that one call is one
- * span. It is so through spans that middleware puts around the call. A
- * `generateText` of a middleware is a call of its own and keeps its span, and so does
- * a `generateObject`, unless it is the run's way to ask for its answer.
+ * The tracer that the model calls of a run, one after the other, run with: the span
+ * that effect's `LanguageModel` opens for a `streamText` of the run is the call's own,
+ * so that one call is one span. It is so through spans that middleware puts around the
+ * call. A `generateText` of a middleware is a call of its own and keeps its span, and
+ * so does a `generateObject`, unless it is the run's way to ask for its answer.
  *
  * @category views
  * @since 0.1.0
  */
-export const modelTracer = (tracer: Tracer.Tracer, current: Tracer.Span): Tracer.Tracer => {
-  const adopting = (name: string, onAdopt?: () => void) =>
-    Tracer.make({
-      span: (options) => {
-        if (options.name !== name || !isBelow(options.parent, current)) return tracer.span(options)
-        onAdopt?.()
-        return current
-      },
-      context: tracer.context
-    })
-  const streaming = adopting("LanguageModel.streamText")
-  answerTracers.set(
-    streaming,
-    () => adopting("LanguageModel.generateObject", () => current.attribute(GenAi.Attribute.requestStream, false))
-  )
-  return streaming
+export class ModelTracer implements Tracer.Tracer {
+  readonly context: Tracer.Tracer["context"]
+  /** What the call in progress sees as its span. */
+  current: Tracer.Span | undefined = undefined
+  private readonly tracer: Tracer.Tracer
+
+  constructor(tracer: Tracer.Tracer) {
+    this.tracer = tracer
+    this.context = tracer.context
+    answerTracers.set(this, () =>
+      Tracer.make({
+        span: (options) => {
+          const adopted = this.adopt("LanguageModel.generateObject", options)
+          adopted?.attribute(GenAi.Attribute.requestStream, false)
+          return adopted ?? tracer.span(options)
+        },
+        context: tracer.context
+      }))
+  }
+
+  span(options: Parameters<Tracer.Tracer["span"]>[0]): Tracer.Span {
+    return this.adopt("LanguageModel.streamText", options) ?? this.tracer.span(options)
+  }
+
+  private adopt(
+    name: string,
+    options: Pick<Parameters<Tracer.Tracer["span"]>[0], "name" | "parent">
+  ): Tracer.Span | undefined {
+    const { current } = this
+    return current !== undefined && options.name === name && isBelow(options.parent, current) ? current : undefined
+  }
 }
 
 const isBelow = (parent: Option.Option<Tracer.AnySpan>, span: Tracer.Span): boolean => {
