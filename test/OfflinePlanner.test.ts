@@ -260,6 +260,20 @@ describe("OfflinePlanner", () => {
         assert.strictEqual(count.text, "1 file:\n\n  README.md")
       }).pipe(onText))
 
+    it.effect("does not count a listing that leaves something out as if it were whole", () =>
+      Effect.gen(function*() {
+        const { text } = yield* ask("how many files are there?", Toolkit.make(ListFiles))
+        assert.strictEqual(
+          text,
+          "At least 2 files:\n\n  a.md\n  b.md\n\nThe listing is not whole: (57 more entries not shown: give a path)"
+        )
+      }).pipe(Effect.provide(Layer.merge(
+        OfflinePlanner.layer,
+        Toolkit.make(ListFiles).toLayer({
+          list_files: () => Effect.succeed("a.md\nb.md\n(57 more entries not shown: give a path)")
+        })
+      ))))
+
     it.effect("says what the folder is about from its README", () =>
       Effect.gen(function*() {
         const answer = yield* ask("What is this project about?", textual)

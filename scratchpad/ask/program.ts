@@ -237,7 +237,7 @@ const sessionStore = Effect.fnUntraced(function*(named: string | undefined) {
   if (named === undefined) {
     yield* Effect.mapError(
       fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
-      (error) => new FileUnusable({ file, problem: error.message })
+      (error) => new FileUnusable({ file, problem: Folder.reasonOf(error, "folder") })
     )
   }
   // Loaded here, because most runs need no database

@@ -295,9 +295,11 @@ const fromList = ({ evidence, topic }: State): string | undefined => {
   const among = chosen.length === 0 && (wanted.length > 0 || extension !== undefined)
     ? "None of the names matches; these are all: "
     : ""
-  return `${among}${counted(kept.length, counts ? "file" : "entry")}:\n\n${
-    kept.slice(0, 40).map((path) => `  ${path}`).join("\n")
-  }${kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""}`
+  const [unlisted] = evidence.unlisted
+  const number = `${unlisted === undefined ? "" : "At least "}${counted(kept.length, counts ? "file" : "entry")}`
+  return `${among}${number}:\n\n${kept.slice(0, 40).map((path) => `  ${path}`).join("\n")}${
+    kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""
+  }${unlisted === undefined ? "" : `\n\nThe listing is not whole: ${unlisted}`}`
 }
 
 const fromOverview = (state: State): string | undefined => {

@@ -77,7 +77,7 @@ const toState = (
   topic: Conversation.Topic,
   tools: ReadonlyArray<Tools.Shape>
 ): Answer.State => {
-  const evidence: Evidence.Evidence = { hits: [], passages: [], paths: [] }
+  const evidence: Evidence.Evidence = { hits: [], passages: [], paths: [], unlisted: [] }
   for (const call of conversation.calls) {
     const shape = tools.find((tool) => tool.name === call.name)
     if (shape === undefined || call.isFailure) continue

@@ -41,6 +41,8 @@ export interface Evidence {
   readonly hits: Array<Hit>
   readonly passages: Array<Passage>
   readonly paths: Array<string>
+  /** What listings have said of the names that they do not show. */
+  readonly unlisted: Array<string>
 }
 
 /**
@@ -98,7 +100,11 @@ const addText = (
 ): void => {
   const lines = toLines(text)
   if (role === "list") {
-    evidence.paths.push(...lines.map(pathOf).filter(Predicate.isNotUndefined))
+    for (const line of lines) {
+      const path = pathOf(line)
+      if (path !== undefined) evidence.paths.push(path)
+      else if (/\b(more|not shown|truncated|omitted)\b/i.test(line)) evidence.unlisted.push(line.trim())
+    }
     return
   }
   if (role === "search") {
