@@ -1,10 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Duration, Effect, Exit, Fiber, Logger, Pull, References, Schema, Stream } from "effect"
+import {
+  Arbitrary,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Pull,
+  References,
+  Schema,
+  Stream,
+  Tracer
+} from "effect"
 import { AiError, LanguageModel, type Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import {
   Agent,
   AgentRun,
+  AgentTelemetry,
   ContextProvider,
   DirectLanguageModel,
   Middleware,
@@ -55,6 +69,7 @@ const Script = Schema.Struct({
   ).check(Schema.isMaxLength(3)),
   middleware: Schema.Boolean,
   direct: Schema.Boolean,
+  traced: Schema.Boolean,
   // the fibers yield after every other operation, so that an interrupt may come between any two
   fine: Schema.Boolean,
   chunking: Schema.Literals(["one", "all"]),
@@ -128,6 +143,14 @@ const toolkit = Toolkit.make(
 const play = Effect.fnUntraced(function*(script: typeof Script.Type, cancel: typeof Cancel.Type) {
   const log: Log = []
   const tools = { begun: 0, ended: 0 }
+  const spans: Array<Tracer.Span> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = Tracer.nativeTracer.span(options)
+      spans.push(span)
+      return span
+    }
+  })
   const scripted = yield* ScriptedModel.make([...script.steps.map(toStep), ScriptedModel.text("the end")], {
     via: script.direct ? DirectLanguageModel.make : LanguageModel.make,
     chunking: script.chunking
@@ -247,7 +270,8 @@ const play = Effect.fnUntraced(function*(script: typeof Script.Type, cancel: typ
       ? forkedPulls
       : consume
   fiber = yield* running.pipe(
-    Effect.provide([handlers, Logger.layer([])]),
+    Effect.provide([handlers, Logger.layer([]), script.traced ? AgentTelemetry.layer() : Layer.empty]),
+    Effect.provideService(Tracer.Tracer, tracer),
     Effect.provideService(LanguageModel.LanguageModel, scripted.languageModel),
     Effect.provideService(ToolLoop.ToolConcurrency, script.concurrency),
     Effect.provideService(ToolLoop.ToolTimeout, script.timeout === 0 ? undefined : script.timeout),
@@ -274,6 +298,7 @@ const play = Effect.fnUntraced(function*(script: typeof Script.Type, cancel: typ
     outcomes,
     nestedTokens,
     tools,
+    spans,
     opened,
     closed: closed.length,
     requests: yield* scripted.script.requests
@@ -301,10 +326,13 @@ const tokensOf = (usage: AgentRun.Usage) => usage.inputTokens.total ?? 0
 
 describe("any run", () => {
   it.effect.prop(
-    "closes its transcript, finalizes each started provider once, leaves nothing running, and sums its usage",
+    "closes its transcript, finalizes each started provider once, ends its spans, leaves nothing running, and sums its usage",
     { script: Arbitrary.schema(Script), cancel: Arbitrary.schema(Cancel) },
     Effect.fnUntraced(function*({ cancel, script }) {
-      const { closed, exit, log, nestedTokens, opened, outcomes, parts, requests, tools } = yield* play(script, cancel)
+      const { closed, exit, log, nestedTokens, opened, outcomes, parts, requests, spans, tools } = yield* play(
+        script,
+        cancel
+      )
 
       // every provider that was started was finalized once, in reverse order, and all saw the same end
       const started = log.filter((line) => line.endsWith("before")).map((line) => line[0])
@@ -316,6 +344,12 @@ describe("any run", () => {
       // nothing is left
       assert.strictEqual(tools.ended, tools.begun)
       assert.strictEqual(closed, opened)
+      assert.deepStrictEqual(spans.filter((span) => span.status._tag !== "Ended").map((span) => span.name), [])
+      const named = (name: string) => spans.filter((span) => span.name.startsWith(name)).length
+      assert.strictEqual(named("chat"), script.traced ? opened + nestedTokens.length : 0)
+      assert.strictEqual(named("invoke_agent"), script.traced && spans.length > 0 ? 1 + nestedTokens.length : 0)
+      // that of effect's own `LanguageModel.make` is the model's
+      if (!script.traced) assert.strictEqual(named("LanguageModel.streamText"), spans.length)
 
       // afterRun: once each, in reverse order, the committing ones last, only before an end that is its doing
       const outcome = outcomes[0]
