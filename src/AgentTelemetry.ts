@@ -3,7 +3,8 @@
  *
  * Provide `AgentTelemetry.layer` to the program that runs an agent, beside the
  * layer of an exporter: `effect/observability`, `@effect/opentelemetry`, or
- * `effect-agents/otel`, which is both. Without it a run makes no span.
+ * `effect-agents/otel`, which is both. Without it a run makes no span
+ * of its own.
  *
  * ```
  * invoke_agent {agent}      one for a run; the agent's own calls are its children
