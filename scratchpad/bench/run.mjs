@@ -34,7 +34,7 @@ const VARIANTS = [
   { name: "floor", file: "peers/floor/floor.mjs" },
   { name: "effect-agents (direct)", peer: "ours", file: "peers/ours/ours.mjs", variant: "direct" },
   { name: "effect-agents (LanguageModel.make)", peer: "ours", file: "peers/ours/ours.mjs", variant: "make" },
-  // { name: "effect-agents (ai-sdk)", peer: "ours", file: "peers/ours/ours.mjs", variant: "ai-sdk" },
+  { name: "effect-agents (ai-sdk)", peer: "ours", file: "peers/ours/ours.mjs", variant: "ai-sdk", telemetry: false },
   { name: "pi-agent-core", peer: "pi", file: "peers/pi/pi.mjs" },
   { name: "effect/ai, no agent", peer: "effect-ai", file: "peers/effect-ai/effect-direct.mjs", telemetry: true },
   { name: "effect/ai Chat", peer: "effect-ai", file: "peers/effect-ai/effect-ai.mjs", telemetry: true },

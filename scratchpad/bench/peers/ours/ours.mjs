@@ -2,7 +2,7 @@
 //
 //   variant "make"     a model made with effect's LanguageModel.make, as third-party models are
 //   variant "direct"   a model made with DirectLanguageModel.make
-//   variant "ai-sdk"   comes with that adapter: a row in run.mjs and a branch in `models` below
+//   variant "ai-sdk"   a provider of the AI SDK in the process, through effect-agents/ai-sdk
 //
 // Hooks are on: one context provider with a beforeRun, a finalizer on the run's scope and an
 // afterRun. Spans are off unless telemetry is asked for.
@@ -53,18 +53,65 @@ const arraysOf = (parts, size) => {
 const sizes = { deltas: 1, arrays: 64 }
 const emit = (kind, parts) => arraysOf(parts, sizes[kind] ?? parts.length)
 
-export const models = {
-  make: LanguageModel.make,
-  direct: DirectLanguageModel.make
-}
-
-const model = (make, kind) =>
+const effectModel = (make) => (kind) =>
   Layer.effect(LanguageModel.LanguageModel, make({
     generateText: (options) =>
       Effect.sync(() => [{ type: "text", text: fullText(answer(kind, answered(options.prompt))) }, finish("stop")]),
     streamText: (options) =>
       Stream.fromPull(Effect.sync(() => emit(kind, toParts(answer(kind, answered(options.prompt))))))
   }))
+
+// --- a provider of the AI SDK: an object of its LanguageModelV4, nothing from its packages ---
+
+const sdkUsage = {
+  inputTokens: { total: USAGE.input, noCache: USAGE.input, cacheRead: 0, cacheWrite: 0 },
+  outputTokens: { total: USAGE.output, text: USAGE.output, reasoning: 0 }
+}
+const sdkFinish = (reason) => ({ type: "finish", finishReason: { unified: reason, raw: reason }, usage: sdkUsage })
+
+const toSdkParts = (step) => {
+  const start = { type: "stream-start", warnings: [] }
+  if (step.tool) {
+    const { id, input, name } = step.tool
+    const call = { type: "tool-call", toolCallId: id, toolName: name, input: JSON.stringify(input) }
+    return [start, call, sdkFinish("tool-calls")]
+  }
+  const parts = [start, { type: "text-start", id: "t" }]
+  for (let i = 0; i < step.n; i++) parts.push({ type: "text-delta", id: "t", delta: step.delta })
+  parts.push({ type: "text-end", id: "t" }, sdkFinish("stop"))
+  return parts
+}
+
+const sdkModel = async () => {
+  const { AiSdk } = await import("effect-agents/ai-sdk")
+  return (kind) =>
+    AiSdk.layer({
+      specificationVersion: "v4",
+      provider: "bench",
+      modelId: "bench",
+      supportedUrls: {},
+      doGenerate: () => Promise.reject(new Error("not used")),
+      doStream: ({ prompt }) => {
+        const parts = toSdkParts(answer(kind, prompt.filter(({ role }) => role === "tool").length))
+        const size = sizes[kind] ?? parts.length
+        let next = 0
+        return Promise.resolve({
+          stream: new ReadableStream({
+            pull(controller) {
+              for (const end = next + size; next < end && next < parts.length; next++) controller.enqueue(parts[next])
+              if (next === parts.length) controller.close()
+            }
+          })
+        })
+      }
+    })
+}
+
+const models = {
+  make: () => effectModel(LanguageModel.make),
+  direct: () => effectModel(DirectLanguageModel.make),
+  "ai-sdk": sdkModel
+}
 
 export const Tools = Toolkit.make(
   Tool.make("add", { parameters: Schema.Struct({ a: Schema.Number, b: Schema.Number }), success: Schema.String })
@@ -93,9 +140,10 @@ export default {
       : Layer.succeed(References.TracerEnabled, false)
     if (telemetry === undefined) return null
     const handlers = Tools.toLayer({ add: (input) => Effect.sync(() => add(input)) })
+    const model = await models[variant]()
     const run = {}
     for (const kind of ["text", "deltas", "arrays", "tools"]) {
-      const layer = Layer.mergeAll(model(models[variant], kind), handlers, telemetry)
+      const layer = Layer.mergeAll(model(kind), handlers, telemetry)
       run[kind] = Effect.runPromiseWith(await ManagedRuntime.make(layer).context())
     }
     const plain = Agent.make("bench", { providers: [provider] })
