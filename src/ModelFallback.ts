@@ -64,6 +64,7 @@ import * as GenAi from "./internal/genAi.ts"
 import { Instrumentation } from "./internal/instrumentation.ts"
 import { promote } from "./internal/modelCall.ts"
 import * as Parts from "./internal/responseParts.ts"
+import * as RetryAfter from "./internal/retryAfter.ts"
 import type { StreamPart } from "./internal/stepBuilder.ts"
 import * as Middleware from "./Middleware.ts"
 
@@ -185,8 +186,9 @@ export const retry = <Output, E, R>(
 
 /**
  * Creates a schedule for failed model calls: exponential, and never sooner than the
- * provider wants (`retryAfter`). It ends at a failure that is not retryable. How
- * often it is used is for a plan to say, or for `Schedule.upTo`.
+ * provider wants (`retryAfter`, or the `retry-after` of its response). It ends at a
+ * failure that is not retryable. How often it is used is for a plan to say, or for
+ * `Schedule.upTo`.
  *
  * @category constructors
  * @since 0.1.0
@@ -196,15 +198,19 @@ export const backoff = (options: BackoffOptions = {}): Schedule.Schedule<Duratio
   const patience = Duration.fromInputUnsafe(options.patience ?? "1 minute")
   return Schedule.exponential(options.base ?? "500 millis").pipe(
     Schedule.setInputType<AiError.AiError>(),
-    Schedule.while(({ input }) => input.isRetryable && Duration.isLessThanOrEqualTo(wish(input), patience)),
+    Schedule.while(({ input, now }) => input.isRetryable && Duration.isLessThanOrEqualTo(wish(input, now), patience)),
     Schedule.jittered,
-    Schedule.modifyDelay(({ duration, input }) =>
-      Effect.succeed(Duration.max(Duration.min(duration, maximum), wish(input)))
+    Schedule.modifyDelay(({ duration, input, now }) =>
+      Effect.succeed(Duration.max(Duration.min(duration, maximum), wish(input, now)))
     )
   )
 }
 
-const wish = (error: AiError.AiError): Duration.Duration => error.retryAfter ?? Duration.zero
+/** An overloaded provider says it in its headers: only the reason of a rate limit has a field for it. */
+const wish = ({ reason, retryAfter }: AiError.AiError, now: number): Duration.Duration => {
+  const headers = "http" in reason ? reason.http?.response?.headers : undefined
+  return retryAfter ?? RetryAfter.fromHeaders(headers ?? {}, now) ?? Duration.zero
+}
 
 /**
  * Creates a middleware that keeps model calls within a rate. After `make` in the

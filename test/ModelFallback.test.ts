@@ -355,6 +355,23 @@ for (const [name, via] of constructors) {
           assert.isTrue(fourth - third >= 3200 && fourth - third <= 5050, `${fourth - third}`)
         }))
 
+      it.effect("waits as long as the headers of an overloaded provider say", () =>
+        Effect.gen(function*() {
+          const busy = (name: string, value: string) =>
+            new AiError.InternalProviderError({
+              description: "Overloaded",
+              http: { response: { status: 503, headers: { [name]: value } } }
+            })
+          const at = yield* times(
+            {},
+            busy("retry-after", "40"),
+            busy("retry-after-ms", "5500"),
+            busy("retry-after", new Date(60_000).toUTCString())
+          )
+          assert.deepStrictEqual(at, [0, 40_000, 45_500, 60_000])
+          assert.lengthOf(yield* times({ patience: "20 seconds" }, busy("retry-after", "21")), 1)
+        }))
+
       it.effect("waits no longer than it may", () =>
         Effect.gen(function*() {
           const at = yield* times({ base: "10 seconds", maximum: "3 seconds" }, overloaded, overloaded)

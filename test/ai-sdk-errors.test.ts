@@ -119,6 +119,15 @@ describe("AiSdk errors", () => {
           isRetryable: false
         }
       ],
+      [
+        "a wrong key",
+        "google",
+        400,
+        bodies.google("API key not valid. Please pass a valid API key.", 400, "INVALID_ARGUMENT", [
+          { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason: "API_KEY_INVALID" }
+        ]),
+        { reason: "AuthenticationError", isRetryable: false }
+      ],
       ["a key of somebody else", "anthropic", 403, bodies.anthropic("Not yours", "permission_error"), {
         reason: "AuthenticationError",
         isRetryable: false

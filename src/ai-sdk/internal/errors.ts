@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import * as RetryAfter from "../../internal/retryAfter.ts"
 
 /**
  * Where an error happened.
@@ -150,6 +151,8 @@ const quota = /insufficient_quota|quota_exceeded|billing|credit balance|insuffic
 const rateLimit = /rate_?limit|resource_exhausted|too_many_requests|throttl/
 const authentication = /invalid_api_key|authentication|unauthenticated|invalid_authentication|unauthorized/
 const permission = /permission|forbidden/
+// Google has neither a status nor a code for it
+const badKey = /api[ _]key (not valid|expired)|api_key_invalid/i
 const overloaded = /overloaded|unavailable|capacity/
 const internal = /server_?error|internal|api_error|timeout|deadline_exceeded|bad_gateway/
 const invalid = /invalid|not_found|unsupported|failed_precondition|too_large|bad_request/
@@ -182,7 +185,8 @@ const fromProvider = (facts: Facts, status: number | undefined, origin: Origin):
     const retryAfter = retryAfterOf(facts, origin.now)
     return new AiError.RateLimitError({ ...withMessage, ...(retryAfter === undefined ? undefined : { retryAfter }) })
   }
-  if (status === 401 || (status === undefined && authentication.test(code))) {
+  const isBadKey = status === 400 && badKey.test(description)
+  if (status === 401 || isBadKey || (status === undefined && authentication.test(code))) {
     const kind = /expired/i.test(description) ? "ExpiredKey" : "InvalidKey"
     return new AiError.AuthenticationError({ kind, description, ...common })
   }
@@ -286,25 +290,15 @@ const headersOf = (headers: unknown): Record<string, string> => {
 }
 
 const retryAfterOf = ({ body, headers }: Facts, now: number): Duration.Duration | undefined => {
-  const millis = positive(headers["retry-after-ms"])
-  if (millis !== undefined) return Duration.millis(millis)
-  const value = headers["retry-after"]
-  const seconds = positive(value)
-  if (seconds !== undefined) return Duration.seconds(seconds)
-  const date = value === undefined ? NaN : Date.parse(value)
-  if (!Number.isNaN(date)) return Duration.millis(Math.max(0, date - now))
+  const said = RetryAfter.fromHeaders(headers, now)
+  if (said !== undefined) return said
   // Google says it in the body.
   const info = get(get(body, "error"), "details")
   const delay = Array.isArray(info)
     ? info.map((detail) => get(detail, "retryDelay")).find(Predicate.isString)
     : undefined
-  const delaySeconds = delay === undefined ? undefined : positive(delay.replace(/s$/, ""))
+  const delaySeconds = delay === undefined ? undefined : RetryAfter.toNumber(delay.replace(/s$/, ""))
   return delaySeconds === undefined ? undefined : Duration.seconds(delaySeconds)
-}
-
-const positive = (value: string | undefined): number | undefined => {
-  const number = value === undefined || value.trim() === "" ? NaN : Number(value)
-  return Number.isFinite(number) && number >= 0 ? number : undefined
 }
 
 // =============================================================================
