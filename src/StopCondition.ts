@@ -46,6 +46,9 @@ const limit = (
   toolCalls?: number
 ): StopCondition => ({ reason, then: "final-answer", holds, toolCalls })
 
+// what is no number is a limit that is reached, not one that never is
+const isReached = (value: number, n: number): boolean => !(value < n)
+
 const count = (progress: Progress, select: (call: AgentRun.ToolCall) => boolean): number => {
   let n = 0
   for (const step of progress.steps) {
@@ -62,7 +65,8 @@ const count = (progress: Progress, select: (call: AgentRun.ToolCall) => boolean)
  * @category limits
  * @since 0.1.0
  */
-export const stepCount = (n: number): StopCondition => limit("step-limit", (progress) => progress.steps.length >= n)
+export const stepCount = (n: number): StopCondition =>
+  limit("step-limit", (progress) => isReached(progress.steps.length, n))
 
 /**
  * Lets a run execute `n` tool calls, also of one step: further ones get a
@@ -72,7 +76,7 @@ export const stepCount = (n: number): StopCondition => limit("step-limit", (prog
  * @since 0.1.0
  */
 export const toolCalls = (n: number): StopCondition =>
-  limit("tool-call-limit", (progress) => count(progress, (call) => call.executed) >= n, n)
+  limit("tool-call-limit", (progress) => isReached(count(progress, (call) => call.executed), n), n || 0)
 
 /**
  * Holds after `n` failed tool calls: the model's mistakes and the failures that
@@ -82,7 +86,7 @@ export const toolCalls = (n: number): StopCondition =>
  * @since 0.1.0
  */
 export const toolErrors = (n: number): StopCondition =>
-  limit("tool-error-limit", (progress) => count(progress, (call) => call.isFailure) >= n)
+  limit("tool-error-limit", (progress) => isReached(count(progress, (call) => call.isFailure), n))
 
 /**
  * Holds when the run's model calls have used `n` tokens, input and output together.
@@ -91,7 +95,7 @@ export const toolErrors = (n: number): StopCondition =>
  * @since 0.1.0
  */
 export const tokens = (n: number): StopCondition =>
-  limit("token-limit", ({ usage }) => (usage.inputTokens.total ?? 0) + (usage.outputTokens.total ?? 0) >= n)
+  limit("token-limit", ({ usage }) => isReached((usage.inputTokens.total ?? 0) + (usage.outputTokens.total ?? 0), n))
 
 /**
  * Holds when the run has lasted this long at the end of a step. It does not cut a

@@ -51,6 +51,14 @@ describe("StopCondition", () => {
         ])
       }).pipe(Effect.provide([ok, ScriptedModel.layer([work, step(text("but"), work), text("never")])])))
 
+    for (const n of [0, -1, NaN]) {
+      it.effect(`of ${n} is one step and the forced answer: no limit is ever none`, () =>
+        Effect.gen(function*() {
+          const run = yield* Agent.run(make(StopCondition.stepCount(n)), { prompt: "hi" })
+          assert.deepStrictEqual(stopped(run), { reason: "step-limit", text: "final", steps: [["work"], []] })
+        }).pipe(Effect.provide([ok, ScriptedModel.layer([work, text("final")])])))
+    }
+
     it.effect("is sixteen, when none is named", () =>
       Effect.gen(function*() {
         const run = yield* Agent.run(make(), { prompt: "hi" })
@@ -110,11 +118,13 @@ describe("StopCondition", () => {
         ScriptedModel.layer([calls("work", "done"), calls("work", "done"), text("final")])
       ])))
 
-    it.effect("a budget of none runs none", () =>
-      Effect.gen(function*() {
-        const run = yield* Agent.run(make(StopCondition.toolCalls(0)), { prompt: "hi" })
-        assert.deepStrictEqual(stopped(run).steps, [["work (not run)"], []])
-      }).pipe(Effect.provide([ok, ScriptedModel.layer([work, text("final")])])))
+    for (const n of [0, -1, NaN]) {
+      it.effect(`a budget of ${n} runs none`, () =>
+        Effect.gen(function*() {
+          const run = yield* Agent.run(make(StopCondition.toolCalls(n)), { prompt: "hi" })
+          assert.deepStrictEqual(stopped(run).steps, [["work (not run)"], []])
+        }).pipe(Effect.provide([ok, ScriptedModel.layer([work, text("final")])])))
+    }
 
     it.effect("mistakes of the model use none of it", () =>
       Effect.gen(function*() {
