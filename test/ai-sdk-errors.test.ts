@@ -457,6 +457,19 @@ describe("AiSdk errors", () => {
       }))
   })
 
+  it.effect("an answer that is not of the specification is a failure, not a defect", () =>
+    Effect.gen(function*() {
+      const expected = { reason: "InvalidResponseError", isRetryable: false }
+      for (const part of [null, { type: "custom" }]) {
+        assert.deepStrictEqual(summary(yield* failureOf(sdkModel([part]))), expected)
+      }
+      const none = { ...sdkModel([]), doStream: () => Promise.resolve(undefined as any) }
+      assert.deepStrictEqual(summary(yield* failureOf(none)), expected)
+      for (const result of [null, {}, { content: [null] }]) {
+        assert.deepStrictEqual(summary(yield* generateFailureOf(sdkModel([], { result }))), expected)
+      }
+    }))
+
   describe("a secret", () => {
     const stored = (failure: AiError.AiError) =>
       JSON.stringify([failure, failure.message, String(failure.stack), failure.reason.message])

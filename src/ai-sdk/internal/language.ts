@@ -13,6 +13,7 @@ import * as Channel from "effect/Channel"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
@@ -59,11 +60,10 @@ export const make = (
         Effect.flatMap(start(options, "generateText"), ({ call, request }) => {
           const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
-            const { parts, summary } = Converted.fromResult(
-              result,
-              options.responseFormat.type === "json",
-              namesOf(options)
-            )
+            const isObject = options.responseFormat.type === "json"
+            const converted = Result.try(() => Converted.fromResult(result, isObject, namesOf(options)))
+            if (Result.isFailure(converted)) return Effect.fail(call.error(unreadable(converted.failure)))
+            const { parts, summary } = converted.success
             call.setUrl(result.request?.url)
             Annotations.response(options.span, summary)
             return Effect.as(report(result.warnings), parts)
@@ -134,8 +134,10 @@ class Parts {
   private open(): PartsPull {
     const opening = this.opening = Call.promise(this.doStream)
     return Effect.flatMap(this.call.wait(() => opening), (result) => {
+      const pump = Result.try(() => new Pump(result.stream))
+      if (Result.isFailure(pump)) return Effect.fail(this.call.error(unreadable(pump.failure)))
       this.call.setUrl(result.request?.url)
-      return this.take(this.pump = new Pump(result.stream))
+      return this.take(this.pump = pump.success)
     })
   }
 
@@ -147,7 +149,9 @@ class Parts {
       return pump.ended ? this.end(pump) : Effect.flatMap(pump.wait, () => this.take(pump))
     }
     const { warnings } = converter
-    const parts = converter.convert(taken)
+    const converted = Result.try(() => converter.convert(taken))
+    if (Result.isFailure(converted)) return Effect.fail(this.call.error(unreadable(converted.failure)))
+    const parts = converted.success
     this.call.answering ||= parts.length > 0
     // A part that is not for effect/ai leaves nothing, and nothing cannot be pulled.
     const given = Arr.isArrayNonEmpty(parts) ? Effect.succeed(parts) : Effect.suspend(() => this.take(pump))
@@ -189,6 +193,12 @@ const textOf = (warning: Sdk.SharedV4Warning): string => {
   ]
   return text.filter((text) => text !== undefined).join(". ")
 }
+
+/** A provider that does not keep to its own specification. */
+const unreadable = (error: unknown): AiError.InvalidResponseError =>
+  new AiError.InvalidResponseError({
+    description: `The provider gave what cannot be read: ${error instanceof Error ? error.message : String(error)}`
+  })
 
 // =============================================================================
 // Calls that cannot be made

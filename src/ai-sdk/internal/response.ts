@@ -161,7 +161,7 @@ export const fromResult = (
       const citations = part.type === "text" ? citationsOf(part.citations) : undefined
       parts.push({
         type: part.type,
-        text: part.text,
+        text: part.text ?? "",
         ...metadata(part.providerMetadata, citations === undefined ? undefined : Extension.mark({ citations }))
       })
       continue
