@@ -724,5 +724,27 @@ describe("Approval", () => {
         )
         assert.deepStrictEqual([log, asked.approvals.length], [[], 1])
       }).pipe(Effect.provide([script([toolCalls(remove("a"), look("b"))]), ids])))
+
+    it.effect("a rule whose predicate answers neither yes nor no allows nothing", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        // what plain JavaScript can give: nothing, and a promise
+        const nothing: any = () => undefined
+        const promise: any = () => Promise.resolve(false)
+        const asked = yield* Agent.run(agent, { prompt: "go" }).pipe(
+          withRules(Approval.always(Remove, promise), Approval.never(Look, nothing)),
+          Effect.provide(handlers(log))
+        )
+        assert.deepStrictEqual([log, asked.approvals.length], [[], 1])
+        const denied = yield* Agent.run(agent, { prompt: "go" }).pipe(
+          withRules(Approval.never(Look, promise)),
+          Effect.provide(handlers(log))
+        )
+        assert.deepStrictEqual([log, denied.text], [[], "done"])
+        const refusal = "{\"type\":\"execution-denied\",\"reason\":\"The call is not allowed\"}"
+        assert.include((yield* prompts)[2]!.at(-1), refusal)
+      }).pipe(
+        Effect.provide([script([toolCalls(remove("a"), look("b")), toolCalls(look("c")), text("done")]), ids])
+      ))
   })
 })

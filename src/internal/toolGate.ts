@@ -39,7 +39,8 @@ export const notExecuted = (
 }
 
 /**
- * Why a standing rule forbids a call. Fails closed: a rule that throws forbids it.
+ * Why a standing rule forbids a call. Fails closed: a rule that throws, or that answers
+ * with anything but a boolean or a text, forbids it.
  *
  * @category accessors
  * @since 0.1.0
@@ -48,8 +49,8 @@ export const refusalOf = (rules: ReadonlyArray<Approval.Rule>, params: unknown):
   for (const rule of rules) {
     if (rule._tag !== "Never") continue
     const held = Result.try(() => rule.holds(params))
-    if (Result.isFailure(held) || held.success === true) return "The call is not allowed"
-    if (held.success !== false) return held.success
+    if (Result.isSuccess(held) && held.success === false) continue
+    return Result.isSuccess(held) && Predicate.isString(held.success) ? held.success : "The call is not allowed"
   }
   return undefined
 }
