@@ -35,7 +35,10 @@
  * A model call that fails or is cut counts as a call, and its tokens only if the model
  * reported them. Retries of a middleware are calls of their own. An agent that is not
  * made by `Agent.make` has no calls of its own to count, but those of the agents in it
- * are. A run that is resumed opens its budget anew.
+ * are. A run that is resumed opens its budget anew. What a provider, a check or a tool
+ * asks of a model by itself, and not through a run, is not counted: the summaries of
+ * `Compaction.summarise` are such calls. Those of an agent, which `summariseWith` takes,
+ * are counted.
  *
  * **Example** (A run that may call its model twice)
  *
@@ -119,7 +122,8 @@ export interface Price {
  * - `name`: stands in the stop reason and in the error. `"budget"` by default.
  * - `tokens`: input and output together.
  * - `money`, with the `prices` of all models, or a function from the name of a model:
- *   the one it reports, or that of effect/ai's `Model.ModelName`.
+ *   the one it reports, or that of effect/ai's `Model.ModelName`. A price that is not
+ *   a number is a defect of the next call.
  *
  * @category models
  * @since 0.1.0

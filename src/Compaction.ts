@@ -26,7 +26,8 @@
  * definitions of tools and the answer are not in the prompt: leave room for them.
  *
  * **Usage.** What a summary costs is not in the usage of the run, which is that of its
- * own model calls. `onCompacted` is told, and the call has its own span.
+ * own model calls, nor drawn from its budgets. `onCompacted` is told, and the call has its
+ * own span. An agent that writes it, in `summariseWith`, draws from them.
  *
  * **Example** (A long conversation)
  *

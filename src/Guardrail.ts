@@ -197,7 +197,8 @@ export interface Input {
  * Parts are shown while the check runs. A trip interrupts the model request. The end
  * of the model call waits for the check, so that no tool runs and nothing is saved
  * before it has passed. A model that fails first interrupts the check. What was shown
- * cannot be replaced: see `inputBefore` for that.
+ * cannot be replaced: see `inputBefore` for that. What `Steering` sends while the run
+ * works is not checked: it is the caller's to check before it is sent.
  *
  * @category constructors
  * @since 0.1.0
@@ -327,7 +328,9 @@ export interface Output {
  * end of a paragraph, of an item of a list, or of a block of code, which is one
  * piece. The pieces together are the text, and do not depend on how it was cut into
  * deltas. `replace` puts a text in the place of the piece, in the transcript too.
- * All other parts keep their place. Reasoning is not checked.
+ * All other parts keep their place. Reasoning is not checked, nor is the value of an
+ * agent with an `output` that the model gives as a tool call: check that in its schema,
+ * or have it as text with `AgentOutput.json`.
  *
  * After a trip the run's `partial` has the text that was let through. The usage of a
  * model call is known once the model has told it: a trip before that has none.

@@ -8,6 +8,7 @@ import {
   AgentRun,
   AgentTool,
   Budget,
+  Compaction,
   ContextProvider,
   Middleware,
   ToolLoop
@@ -275,6 +276,33 @@ describe("Budget", () => {
         })
         assert.deepStrictEqual(shown(yield* Agent.run(agent, { prompt: "go" })), ["done", 2, "budget-model-calls"])
       }).pipe(Effect.provide([script([text("a summary"), noting, text("done")]), handlers])))
+
+    it.effect("that write a summary of the conversation draw from it; a summary without a run does not", () =>
+      Effect.gen(function*() {
+        const writer = Agent.make("writer")
+        const strategies = {
+          alone: Compaction.summarise(),
+          run: Compaction.summariseWith((prompt) => Effect.map(Agent.run(writer, { prompt }), ({ text }) => text))
+        }
+        const said = Array.from({ length: 10 }, (_, index) => ({
+          role: index % 2 === 0 ? "user" as const : "assistant" as const,
+          content: `This was said a while ago, number ${index}.`
+        }))
+        const spentWith = (
+          strategy: Compaction.Strategy<AiError.AiError | AgentError.AgentError, LanguageModel.LanguageModel>
+        ) => {
+          const budget = Budget.make({ modelCalls: 99 })
+          const agent = Agent.make("agent", { providers: [Compaction.make({ maxTokens: 60, strategies: [strategy] })] })
+          return Effect.gen(function*() {
+            yield* Agent.run(agent, { prompt: [...said, { role: "user", content: "What?" }] })
+            const { requests } = yield* ScriptedModel.ScriptedModel
+            const { modelCalls } = yield* spentOf(budget)
+            return [(yield* requests).length, modelCalls]
+          }).pipe(Budget.provide(budget), Effect.provide(script([text("a"), text("b"), text("c"), text("d")])))
+        }
+        assert.deepStrictEqual(yield* spentWith(strategies.alone), [4, 1])
+        assert.deepStrictEqual(yield* spentWith(strategies.run), [4, 4])
+      }))
 
     it.effect("that have the same budget do not open it again; with another one they draw from both", () =>
       Effect.gen(function*() {
@@ -587,6 +615,19 @@ describe("Budget", () => {
         ], { name: "small" }),
         handlers
       ])))
+
+    it.effect.each([{ input: NaN, output: 1 }, { input: 1 } as Budget.Price])(
+      "at a price that is not a number is not free: no other call begins",
+      (price) =>
+        Effect.gen(function*() {
+          const budget = Budget.make({ money: 1, prices: price })
+          const agent = Agent.make("agent", { toolkit, middleware: [Budget.middleware(budget)] })
+          const exit = yield* Effect.exit(Agent.run(agent, { prompt: "go" }))
+          assert.isTrue(Exit.hasDies(exit))
+          const { requests } = yield* ScriptedModel.ScriptedModel
+          assert.strictEqual((yield* requests).length, 1)
+        }).pipe(Effect.provide([script([noting, noting, text("done")]), handlers]))
+    )
 
     const spends = (
       outcome: AgentRun.Outcome["_tag"],

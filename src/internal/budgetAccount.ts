@@ -88,7 +88,11 @@ export class Account {
   }
 
   private usedUp(resources: ReadonlyArray<Budget.Resource>, now: number): Budget.BudgetExceeded | undefined {
-    const resource = resources.find((resource) => this.left(resource, now) === 0)
+    // what was spent at a price that is no number cannot be told: then nothing is left
+    const resource = resources.find((resource) => {
+      const left = this.left(resource, now)
+      return left !== undefined && !(left > 0)
+    })
     return resource && this.makeError(resource, this.budget.limits[resource]!, this.used(resource, now))
   }
 
