@@ -84,7 +84,8 @@ export interface Any extends AgentOutput<unknown, unknown, any> {}
 
 /**
  * A value of which parts may be missing: any key of an object, any last elements of
- * an array, the end of any string. What JSON writes as a string is a string here.
+ * an array, the end of any string. What JSON writes as a string is a string here. What
+ * JSON writes in a form of its own (an `Option`, a `Map`, a `Chunk`) is unknown.
  *
  * @category utility types
  * @since 0.1.0
@@ -93,6 +94,7 @@ export type DeepPartial<T> = unknown extends T ? T
   : T extends string | bigint | symbol | Date | URL ? string
   : T extends number | boolean | null | undefined ? T
   : T extends ReadonlyArray<infer Element> ? ReadonlyArray<DeepPartial<Element>>
+  : T extends Pipeable | Iterable<unknown> ? unknown
   : { readonly [K in keyof T]?: DeepPartial<T[K]> }
 
 /**

@@ -91,3 +91,16 @@ describe("Agent.make without an output", () => {
 
   const run = (steering: Steering.Steering) => Agent.run(agent, { prompt: "hi", steering })
 })
+
+describe("AgentOutput.DeepPartial", () => {
+  it("does not know what JSON writes in a form of its own", () => {
+    const Odd = Schema.Struct({
+      nick: Schema.Option(Schema.String),
+      seen: Schema.ReadonlyMap(Schema.String, Schema.Int),
+      name: Schema.String
+    })
+    expectTypeOf<AgentOutput.DeepPartial<typeof Odd.Encoded>>().toEqualTypeOf<
+      { readonly nick?: unknown; readonly seen?: unknown; readonly name?: string }
+    >()
+  })
+})
