@@ -61,7 +61,7 @@ import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./internal/genAi.ts"
-import { Instrumentation } from "./internal/instrumentation.ts"
+import { Instrumentation, modelAttempts } from "./internal/instrumentation.ts"
 import { promote } from "./internal/modelCall.ts"
 import * as Parts from "./internal/responseParts.ts"
 import * as RetryAfter from "./internal/retryAfter.ts"
@@ -291,7 +291,7 @@ const attempt = <E>(
 ): Stream.Stream<StreamPart | Broken, AiError.AiError, LanguageModel.LanguageModel | Middleware.InnerServices> =>
   Stream.fromChannel(
     Channel.fromTransformBracket((_upstream, _outer, scope) =>
-      Effect.map(Channel.toPullScoped(Stream.toChannel(stream), scope), (upstream) => {
+      Effect.map(Effect.andThen(announce, Channel.toPullScoped(Stream.toChannel(stream), scope)), (upstream) => {
         let held: Array<StreamPart> = []
         let begun = false
         let end: Attempt | undefined
@@ -368,6 +368,12 @@ const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.S
 // -----------------------------------------------------------------------------
 // Telemetry
 // -----------------------------------------------------------------------------
+
+/** Tells the telemetry of a call which model the attempt is made with. */
+const announce = Effect.map(Effect.context<never>(), (context) => {
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+  if (span !== undefined) modelAttempts.get(span)?.(context)
+})
 
 /** Writes failed attempts on the span of their call, when the run has telemetry. */
 const observer = (

@@ -515,4 +515,33 @@ describe("ModelFallback over HTTP", () => {
         ]
       )
     }))
+
+  it.effect("counts for the provider that answered, on the span and in every metric", () =>
+    Effect.gen(function*() {
+      const mock = yield* modelServer((mock) => {
+        mock.on({ userMessage: "hi", sequenceIndex: 0 }, {
+          error: { message: "Oops", type: "server_error" },
+          status: 500
+        })
+        mock.on({ userMessage: "hi" }, { content: "Hello." })
+      })
+      const { anthropic, "openai chat": openai } = providers(mock.url, AiSdk.fetch)
+      const plan = ExecutionPlan.make({ provide: Context.empty() }, { provide: AiSdk.model(anthropic) })
+      const agent = Agent.make("agent", { middleware: [ModelFallback.make(plan)] })
+      const [exit, exported] = yield* runs(
+        exporters[0].run(Agent.run(agent, { prompt: "hi" }).pipe(Effect.provide(AiSdk.model(openai))))
+      )
+      assert.isTrue(Exit.isSuccess(exit))
+      const answered = ["anthropic", "claude-sonnet-4-5"]
+      const modelOf = (attributes: Readonly<Record<string, unknown>>) => [
+        attributes["gen_ai.provider.name"],
+        attributes["gen_ai.request.model"]
+      ]
+      assert.deepStrictEqual(modelOf(spanNamed(exported, "chat gpt-4o").attributes), answered)
+      const metrics = exported.metrics.filter(({ name }) => name.startsWith("gen_ai.client."))
+      assert.isAbove(metrics.length, 3)
+      for (const { points } of metrics) {
+        assert.deepStrictEqual(points.map(({ attributes }) => modelOf(attributes)), points.map(() => answered))
+      }
+    }))
 })

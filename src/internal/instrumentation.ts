@@ -72,6 +72,15 @@ export interface RunSpan {
 export const answerTracers = new WeakMap<Tracer.Tracer, () => Tracer.Tracer>()
 
 /**
+ * The model calls by the span that is seen in them: a call is told of the context of
+ * each attempt, where another model than that of the run may answer.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const modelAttempts = new WeakMap<Tracer.AnySpan, (context: Context.Context<never>) => void>()
+
+/**
  * The span of a model call. The model stream is opened and pulled in `context`.
  * `end` is called once: with the step when the model finished, with a cause when
  * it failed, with nothing when the call was cut short.

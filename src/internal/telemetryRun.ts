@@ -15,7 +15,15 @@ import * as Tracer from "effect/Tracer"
 import * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
 import * as GenAi from "./genAi.ts"
-import type { ModelEnd, ModelSpan, RunInfo, RunSpan, ToolEnd, ToolSpan } from "./instrumentation.ts"
+import {
+  modelAttempts,
+  type ModelEnd,
+  type ModelSpan,
+  type RunInfo,
+  type RunSpan,
+  type ToolEnd,
+  type ToolSpan
+} from "./instrumentation.ts"
 import * as Content from "./telemetryContent.ts"
 import * as Metrics from "./telemetryMetrics.ts"
 import * as Spans from "./telemetrySpan.ts"
@@ -80,11 +88,7 @@ export class TracedRun implements RunSpan {
     this.caller = caller
     this.spans = new Spans.SpanMaker(caller)
     this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
-    this.modelOperation = {
-      [Attribute.operationName]: Operation.chat,
-      [Attribute.providerName]: modelProvider === undefined ? undefined : GenAi.providerName(modelProvider),
-      [Attribute.requestModel]: modelName
-    }
+    this.modelOperation = modelOperationIn(caller)
     this.modelMetrics = Metrics.of(this.modelOperation)
     this.modelName = modelName === undefined ? Operation.chat : `${Operation.chat} ${modelName}`
     this.toolMetrics = Metrics.of({ [Attribute.toolType]: "function", [Attribute.agentName]: info.agent })
@@ -218,6 +222,15 @@ export class TracedRun implements RunSpan {
   }
 }
 
+const modelOperationIn = (context: Context.Context<never>): Metrics.Attributes => {
+  const provider = Context.getOrUndefined(context, Model.ProviderName)
+  return {
+    [Attribute.operationName]: Operation.chat,
+    [Attribute.providerName]: provider === undefined ? undefined : GenAi.providerName(provider),
+    [Attribute.requestModel]: Context.getOrUndefined(context, Model.ModelName)
+  }
+}
+
 interface ModelTracing {
   readonly context: Context.Context<never>
   readonly tracer: Spans.ModelTracer
@@ -263,10 +276,12 @@ class TracedModelCall implements ModelSpan {
   private lastChunkAt = BigInt(0)
   private metadata: Response.ResponseMetadataPart | undefined = undefined
   private finish: Response.FinishPart | undefined = undefined
+  private metrics: Metrics.Metrics
 
   constructor(run: TracedRun, request: Middleware.ModelRequest) {
     const { context, info, settings, spans } = run
     this.run = run
+    this.metrics = run.modelMetrics
     this.startedAt = spans.clock.currentTimeNanosUnsafe()
     const attributes = {
       ...run.modelOperation,
@@ -286,6 +301,17 @@ class TracedModelCall implements ModelSpan {
     }
     const current = Spans.view(span, settings.captureContent, Spans.isPublicInModel(settings.captureContent))
     this.context = run.modelContext(current)
+    modelAttempts.set(current, (context) => this.onAttempt(span, modelOperationIn(context)))
+  }
+
+  /** The name of the span stays that of the model that was asked first. */
+  private onAttempt(span: Tracer.Span, operation: Metrics.Attributes): void {
+    const { modelMetrics, modelOperation } = this.run
+    const keys = [Attribute.providerName, Attribute.requestModel]
+    this.metrics = keys.every((key) => operation[key] === modelOperation[key]) ? modelMetrics : Metrics.of(operation)
+    quietly(() => {
+      for (const key of keys) if (operation[key] !== undefined) span.attribute(key, operation[key])
+    })
   }
 
   onParts(parts: ReadonlyArray<Response.StreamPart<any, "deferred">>): void {
@@ -356,7 +382,7 @@ class TracedModelCall implements ModelSpan {
       timeToFirstChunk: this.timeToFirstChunk,
       timesPerOutputChunk: this.timesPerOutputChunk,
       usage,
-      metrics: this.run.modelMetrics.with(Attribute.responseModel, this.metadata?.modelId),
+      metrics: this.metrics.with(Attribute.responseModel, this.metadata?.modelId),
       errorType: failure?.type
     }, this.run.settings.compat)
   }
