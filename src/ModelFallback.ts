@@ -166,7 +166,8 @@ export const make = <Provides, Input, E, R>(
 
 /**
  * Creates a middleware that tries a model call again by a schedule, with the same
- * model. A failure that is not retryable is not tried again.
+ * model. A failure that is not retryable is not tried again. A provider's `retry-after`
+ * is honoured by a schedule that looks at it, such as `backoff`.
  *
  * @category constructors
  * @since 0.1.0

@@ -7,8 +7,9 @@
  * `@ai-sdk/anthropic`, `@ai-sdk/google`, `@ai-sdk/openai-compatible`, and others.
  *
  * A failure is an `AiError` whose reason says what went wrong and whether the same
- * call may do later; the request is never kept in it, nor any key. Nothing is
- * retried here. Interrupting a call aborts its request; a consumer that is slow
+ * call may do later; the request is never kept in it. A key that the provider repeats
+ * is taken out of its message: one of any form when requests are made with
+ * `AiSdk.fetch`, otherwise what looks like a key. Nothing is retried here. Interrupting a call aborts its request; a consumer that is slow
  * slows the provider down.
  *
  * **Example** (A model of OpenAI)
