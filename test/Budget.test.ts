@@ -872,7 +872,8 @@ describe("Budget", () => {
             assert.isTrue(Exit.isSuccess(exit))
             assert.isAtMost(seen.finals, seen.runs)
           }
-        })
+        }),
+      { arbitrary: { runs: 200, seed: "budget" } }
     )
   })
 })
