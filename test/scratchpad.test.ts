@@ -1,0 +1,40 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { readdirSync } from "node:fs"
+import { join } from "node:path"
+
+const folder = join(import.meta.dirname, "..", "scratchpad")
+
+/** What each program says last. */
+const lastLines: Record<string, string> = {
+  "agent-tool.ts": "own: 250 in, 46 out; with the agents it called: 290 in, 54 out",
+  "approval.ts": "One of two is paid.",
+  "budget.ts": "The budget `article` is exceeded: 4 of 4 model-calls are used",
+  "compaction.ts": "stored: 14 messages, 180 tokens",
+  "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",
+  "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",
+  "steering.ts": "stopped after 2 steps"
+}
+
+const run = (file: string) =>
+  new Promise<{ readonly code: unknown; readonly stderr: string; readonly lastLine: string | undefined }>((resolve) =>
+    execFile(
+      process.execPath,
+      [join(folder, file)],
+      { timeout: 50_000 },
+      (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : error.code, stderr, lastLine: stdout.trimEnd().split("\n").at(-1) })
+    )
+  )
+
+describe("the programs in scratchpad", () => {
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts"))
+
+  it("are all here", () => {
+    assert.deepStrictEqual(files.toSorted(), Object.keys(lastLines))
+  })
+
+  it.concurrent.each(files)("%s runs to its end", async (file) => {
+    assert.deepStrictEqual(await run(file), { code: 0, stderr: "", lastLine: lastLines[file] })
+  }, 60_000)
+})
