@@ -72,6 +72,7 @@ export const select = Effect.fnUntraced(function*(
   { baseUrl, model }: Input,
   offline: Selected
 ): Effect.fn.Return<Selected, ModelUnavailable | Config.ConfigError> {
+  if (Option.isSome(model) && model.value.trim() === "") return yield* unavailable("--model needs the name of a model")
   if (Option.isSome(baseUrl)) {
     if (Option.isNone(model)) {
       return yield* unavailable("--base-url needs --model: the name of a model that the server has")
