@@ -11,6 +11,7 @@ const lastLines: Record<string, string> = {
   "approval.ts": "One of two is paid.",
   "budget.ts": "The budget `article` is exceeded: 4 of 4 model-calls are used",
   "compaction.ts": "stored: 14 messages, 180 tokens",
+  "fallback.ts": "Yes, says the second model. (2 steps)",
   "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",
   "steering.ts": "stopped after 2 steps"
