@@ -24,7 +24,7 @@ import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
-import { aroundRun, fromBody, Proto, providersOf, toolkitOf } from "./internal/agentOf.ts"
+import { aroundRun, fromBody, Proto, providersOf, toolkitOf, toolsOf } from "./internal/agentOf.ts"
 import type * as Loop from "./internal/loop.ts"
 import * as LoopBody from "./internal/loopBody.ts"
 import { prepare } from "./internal/output.ts"
@@ -219,7 +219,7 @@ export const make = <
     remote: false,
     providers,
     body: LoopBody.body({ ...loop, middleware })
-  }))
+  }), toolkit === undefined ? {} : toolsOf(toolkit))
 }
 
 /**

@@ -62,6 +62,7 @@ import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approvalNested.ts"
 import { ParentRun } from "./internal/lifecycle.ts"
+import * as NestedTools from "./internal/nestedTools.ts"
 
 // -----------------------------------------------------------------------------
 // Models
@@ -325,7 +326,7 @@ export const make: {
       failure: failureMode === "return" ? Failed : Failing,
       failureMode: failureMode ?? "error",
       needsApproval: options.needsApproval
-    }),
+    }).annotate(NestedTools.CalledAgent, () => Agent.isAgent(agent) ? agent : agent()),
     handler: Effect.fnUntraced(function*(params, { toolCallId }) {
       const called = Agent.isAgent(agent) ? agent : agent()
       const running = run(called, name!, toolCallId ?? "", params, options)
@@ -420,7 +421,8 @@ export const toolkit = <const AgentTools extends ReadonlyArray<Any>>(
   // made once, so that a model can cache by its identity; a handler finds what it needs where it is called
   const resolved = Effect.runSync(Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context)))
   // the tools of the toolkit are those of the list
-  return Effect.succeed(resolved as unknown as Toolkit.WithHandler<ToolsOf<AgentTools>>)
+  const toolkit = Effect.succeed(resolved as unknown as Toolkit.WithHandler<ToolsOf<AgentTools>>)
+  return NestedTools.remember(toolkit, kit.tools)
 }
 
 /**

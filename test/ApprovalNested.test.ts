@@ -79,6 +79,29 @@ describe("Approval", () => {
         text("top done")
       ))))
 
+    it.effect("are decoded again at any depth before anything runs, and stay open when they do not fit", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Effect.provide(handlers(log))
+        const asked = yield* run(Agent.run(top, { prompt: "go", session: "s" }))
+        const [approval] = asked.approvals
+        const edit = (params: unknown) => [Approval.approve(approval!, { params })]
+        assert.deepStrictEqual(yield* rejection(run(Agent.resume(top, { session: "s" }, edit({ file: 1 })))), [
+          "invalid",
+          approval!.approvalId
+        ])
+        assert.deepStrictEqual([log, Approval.pending(yield* history("s"))], [["look b"], asked.approvals])
+        const done = yield* run(Agent.resume(top, { session: "s" }, edit({ file: "z" })))
+        assert.deepStrictEqual([done.text, log], ["top done", ["look b", "remove z"]])
+      }).pipe(Effect.provide(layers(
+        toolCalls(delegate("middle")),
+        toolCalls(delegate("deep")),
+        toolCalls(remove("a"), look("b")),
+        text("child done"),
+        text("middle done"),
+        text("top done")
+      ))))
+
     it.effect("are answered one by one, and may be followed by others", () =>
       Effect.gen(function*() {
         const log: Log = []

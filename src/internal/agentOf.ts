@@ -14,6 +14,7 @@ import type * as AgentRun from "../AgentRun.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import * as Middleware from "../Middleware.ts"
 import * as Lifecycle from "./lifecycle.ts"
+import * as NestedTools from "./nestedTools.ts"
 import * as ToolHandler from "./toolHandler.ts"
 
 /**
@@ -43,17 +44,19 @@ export const fromBody = (
   name: string,
   description: string | undefined,
   middleware: ReadonlyArray<Middleware.Any>,
-  define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition
+  define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition,
+  tools?: Readonly<Record<string, Tool.Any>>
 ): Agent.Agent<any, any, any, any, never> => {
   // a copy: the array may change later, the agent does not
   const own: ReadonlyArray<Middleware.Any> = [...middleware]
   const definition = define(own as ReadonlyArray<Middleware.Middleware<unknown, never>>)
-  return Object.assign(Object.create(Proto), {
+  const self = Object.assign(Object.create(Proto), {
     name,
     description,
     stream: aroundRun(name, own, (request) => Lifecycle.stream(definition, request)),
-    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...own], define)
+    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...own], define, tools)
   })
+  return NestedTools.remember(self, tools)
 }
 
 /**
@@ -94,6 +97,16 @@ export const toolkitOf = (
   toolkit === undefined || !isToolkit(toolkit)
     ? toolkit as Effect.Effect<Toolkit.WithHandler<any>, any> | undefined
     : ToolHandler.fromToolkit(toolkit)
+
+/**
+ * Returns the tools of a toolkit, when they are known before a run.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toolsOf = (
+  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any>
+): Readonly<Record<string, Tool.Any>> | undefined => isToolkit(toolkit) ? toolkit.tools : NestedTools.of(toolkit)
 
 const isToolkit = (u: object): u is Toolkit.Toolkit<any> => Predicate.hasProperty(u, ToolkitTypeId)
 

@@ -15,6 +15,7 @@ import type * as Middleware from "../Middleware.ts"
 import * as Parts from "./responseParts.ts"
 import type { Call } from "./stepBuilder.ts"
 import * as Waiting from "./approvalWaiting.ts"
+import * as NestedTools from "./nestedTools.ts"
 import * as ToolHandler from "./toolHandler.ts"
 
 /**
@@ -201,9 +202,10 @@ const checkEdited = (
   const { approvalId, path, tool } = answer.approval
   if (answer._tag === "Deny" || answer.params === undefined) return Effect.void
   if (!isJson(answer.params)) return rejected(approvalId, "invalid", "the edited parameters are not JSON")
-  // a nested run knows its own tools
-  if (path.length > 0 || !Object.hasOwn(tools, tool)) return Effect.void
-  return Effect.matchEffect(ToolHandler.decodeParams(tools[tool], answer.params), {
+  const asked = NestedTools.find(tools, path, tool)
+  // what only a nested run knows is decoded there
+  if (asked === undefined) return Effect.void
+  return Effect.matchEffect(ToolHandler.decodeParams(asked, answer.params), {
     onFailure: (error) => rejected(approvalId, "invalid", error.message),
     onSuccess: () => Effect.void
   })
