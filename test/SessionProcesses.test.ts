@@ -1,14 +1,12 @@
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
 import { type Cause, Effect, FileSystem, Layer, Queue, Random, Stream } from "effect"
-import { KeyValueStore } from "effect/persistence"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
+import { files, inFolder, texts } from "./fixtures/sessions.ts"
 
 const fixture = fileURLToPath(new URL("./fixtures/sessionProcess.ts", import.meta.url))
 
@@ -31,24 +29,6 @@ const start = (mode: "save" | "race" | "lock", kind: "files" | "sqlite", path: s
       kill: Effect.andThen(Effect.sync(() => child.kill("SIGKILL")), Stream.runCollect(Stream.fromQueue(lines)))
     }
   })
-
-const texts = (session: Session.Session) =>
-  session.history.content.flatMap((message) =>
-    message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
-  )
-
-const Platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
-
-const inFolder = <A, E, R>(f: (folder: string) => Effect.Effect<A, E, R>) =>
-  Effect.scoped(Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), f))).pipe(
-    Effect.provide(Platform)
-  )
-
-const files = (folder: string) =>
-  SessionStore.layerKeyValueStore().pipe(
-    Layer.provide(KeyValueStore.layerFileSystem(folder)),
-    Layer.provide(Platform)
-  )
 
 const sqlite = (filename: string) => SqliteSessionStore.layerFile({ filename, busyTimeout: "20 millis" })
 

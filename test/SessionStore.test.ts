@@ -1,5 +1,3 @@
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Path } from "effect"
 import { Prompt } from "effect/ai"
@@ -8,26 +6,9 @@ import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
+import { files, inFolder, texts } from "./fixtures/sessions.ts"
 
 const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
-
-const texts = (session: Session.Session) =>
-  session.history.content.flatMap((message) =>
-    message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
-  )
-
-const Platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
-
-const withFolder = <A, E, R>(f: (folder: string) => Effect.Effect<A, E, R>) =>
-  Effect.scoped(Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.makeTempDirectoryScoped(), f))).pipe(
-    Effect.provide(Platform)
-  )
-
-const files = (folder: string) =>
-  SessionStore.layerKeyValueStore().pipe(
-    Layer.provide(KeyValueStore.layerFileSystem(folder)),
-    Layer.provide(Platform)
-  )
 
 describe("SessionStore", () => {
   describe("layerMemory", () => {
@@ -45,20 +26,18 @@ describe("SessionStore", () => {
 
   describe("layerKeyValueStore in files", () => {
     for (const { effect, name } of SessionStoreSuite.cases) {
-      it.effect(name, () => withFolder((folder) => Effect.provide(effect, files(folder))))
+      it.effect(name, () => inFolder((folder) => Effect.provide(effect, files(folder))))
     }
     for (const { name } of SessionStoreSuite.casesDurable(files(""))) {
       it.effect(
         name,
         () =>
-          withFolder((folder) =>
-            SessionStoreSuite.casesDurable(files(folder)).find((each) => each.name === name)!.effect
-          )
+          inFolder((folder) => SessionStoreSuite.casesDurable(files(folder)).find((each) => each.name === name)!.effect)
       )
     }
 
     it.effect("writes only below its folder, under names that no id can leave", () =>
-      withFolder((folder) =>
+      inFolder((folder) =>
         Effect.gen(function*() {
           const fs = yield* FileSystem.FileSystem
           const path = yield* Path.Path
@@ -86,7 +65,7 @@ describe("SessionStore", () => {
       ))
 
     it.effect("says that the store is not available when a file cannot be read or written", () =>
-      withFolder((folder) =>
+      inFolder((folder) =>
         Effect.gen(function*() {
           const fs = yield* FileSystem.FileSystem
           const path = yield* Path.Path
@@ -123,7 +102,7 @@ describe("SessionStore", () => {
       it.effect(
         name,
         () =>
-          withFolder((folder) =>
+          inFolder((folder) =>
             SessionStoreSuite.casesDurable(sqlite(`${folder}/kv.db`)).find((each) => each.name === name)!.effect
           )
       )

@@ -4,7 +4,7 @@ import { type AiError, LanguageModel } from "effect/ai"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { AiSdk } from "../src/ai-sdk/index.ts"
 import { Agent } from "../src/index.ts"
-import { key, modelServer, providerNames, providers, rawServer, sdkModel } from "./fixtures/ai-sdk.ts"
+import { beginnings, key, modelServer, providerNames, providers, rawServer, sdkModel } from "./fixtures/ai-sdk.ts"
 
 /** The failure of one call. */
 const failureOf = (model: AiSdk.SdkLanguageModel, settings?: AiSdk.Settings, prompt = "hi") =>
@@ -362,31 +362,7 @@ describe("AiSdk errors", () => {
       }))
 
     // Each API has its own word for the end: none of them was said.
-    const halves = {
-      "openai responses": [
-        { type: "response.created", response: { id: "r", object: "response", created_at: 1, model: "m" } },
-        { type: "response.output_item.added", output_index: 0, item: { id: "m", type: "message", role: "assistant" } },
-        { type: "response.output_text.delta", item_id: "m", output_index: 0, content_index: 0, delta: "Hel" }
-      ],
-      "openai chat": [{ id: "1", choices: [{ index: 0, delta: { role: "assistant", content: "Hel" } }] }],
-      anthropic: [
-        {
-          type: "message_start",
-          message: {
-            id: "m",
-            type: "message",
-            role: "assistant",
-            model: "c",
-            content: [],
-            usage: { input_tokens: 7, output_tokens: 1 }
-          }
-        },
-        { type: "content_block_start", index: 0, content_block: { type: "text", text: "" } },
-        { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "Hel" } }
-      ],
-      google: [{ candidates: [{ content: { role: "model", parts: [{ text: "Hel" }] } }] }],
-      "openai-compatible": [{ id: "1", choices: [{ index: 0, delta: { role: "assistant", content: "Hel" } }] }]
-    }
+    const halves = beginnings("Hel", 7)
     for (const name of providerNames) {
       it.effect(`that ends politely before the answer does: ${name}`, () =>
         Effect.gen(function*() {

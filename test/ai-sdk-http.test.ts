@@ -6,9 +6,9 @@ import type { ServerResponse } from "node:http"
 import { AiSdk } from "../src/ai-sdk/index.ts"
 import { Agent, AgentRun } from "../src/index.ts"
 import {
+  beginnings,
   handlers,
   modelServer,
-  type ProviderName,
   providerNames,
   providers,
   rawServer,
@@ -22,33 +22,6 @@ const sse = (event: unknown) => `data: ${JSON.stringify(event)}\n\n`
 const delta = (content: string) => sse({ id: "1", choices: [{ index: 0, delta: { content } }] })
 
 const end = sse({ id: "1", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) + "data: [DONE]\n\n"
-
-/** The beginning of an answer, in the words of each API. */
-const beginnings: Readonly<Record<ProviderName, ReadonlyArray<unknown>>> = {
-  "openai responses": [
-    { type: "response.created", response: { id: "r", object: "response", created_at: 1, model: "m" } },
-    { type: "response.output_item.added", output_index: 0, item: { id: "m", type: "message", role: "assistant" } },
-    { type: "response.output_text.delta", item_id: "m", output_index: 0, content_index: 0, delta: "word" }
-  ],
-  "openai chat": [{ id: "1", choices: [{ index: 0, delta: { role: "assistant", content: "word" } }] }],
-  anthropic: [
-    {
-      type: "message_start",
-      message: {
-        id: "m",
-        type: "message",
-        role: "assistant",
-        model: "c",
-        content: [],
-        usage: { input_tokens: 1, output_tokens: 1 }
-      }
-    },
-    { type: "content_block_start", index: 0, content_block: { type: "text", text: "" } },
-    { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "word" } }
-  ],
-  google: [{ candidates: [{ content: { role: "model", parts: [{ text: "word" }] } }] }],
-  "openai-compatible": [{ id: "1", choices: [{ index: 0, delta: { role: "assistant", content: "word" } }] }]
-}
 
 /** A server that begins to answer, or not even that, and holds the line until the client hangs up. */
 const holding = (events: ReadonlyArray<unknown> | undefined) =>
@@ -72,7 +45,7 @@ describe("AiSdk over HTTP", () => {
     for (const name of providerNames) {
       it.effect(`is aborted when the run is interrupted in the middle of the answer: ${name}`, () =>
         Effect.gen(function*() {
-          const { closed, url } = yield* holding(beginnings[name])
+          const { closed, url } = yield* holding(beginnings("word", 1)[name])
           const heard = yield* Deferred.make<void>()
           const fiber = yield* Agent.stream(agent, { prompt: "hi" }).pipe(
             Stream.runForEach((part) => part.type === "text-delta" ? Deferred.succeed(heard, void 0) : Effect.void),
@@ -86,7 +59,7 @@ describe("AiSdk over HTTP", () => {
 
       it.effect(`is aborted when the consumer leaves: ${name}`, () =>
         Effect.gen(function*() {
-          const { closed, url } = yield* holding(beginnings[name])
+          const { closed, url } = yield* holding(beginnings("word", 1)[name])
           const parts = yield* LanguageModel.streamText({ prompt: "hi" }).pipe(
             Stream.takeUntil((part) => part.type === "text-delta"),
             Stream.runCollect,
