@@ -61,7 +61,7 @@ import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approvalNested.ts"
-import { ParentRun } from "./internal/lifecycle.ts"
+import { ParentRun } from "./internal/parentRun.ts"
 import * as NestedTools from "./internal/nestedTools.ts"
 
 // -----------------------------------------------------------------------------

@@ -21,16 +21,20 @@ import * as Telemetry from "effect/ai/Telemetry"
 import type * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import { WithoutApprovals } from "./internal/modelCall.ts"
+import * as Pump from "./internal/pump.ts"
 import * as Parts from "./internal/responseParts.ts"
 
 /**
@@ -42,7 +46,7 @@ import * as Parts from "./internal/responseParts.ts"
 export type Options = Parameters<typeof LanguageModel.make>[0]
 
 // The options of one call with its types erased: what is left inside the service.
-type CallOptions = LanguageModel.GenerateTextOptions<any>
+type CallOptions = LanguageModel.GenerateTextOptions<any> & { readonly [WithoutApprovals]?: Prompt.Prompt | undefined }
 
 type Tools = Readonly<Record<string, Tool.Any>>
 
@@ -95,11 +99,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Stream.fromChannel(
       Channel.fromTransform((_upstream, scope) =>
         Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
-          const made = makePrompt(call.prompt)
-          if (Exit.isFailure(made)) return Exit.failCause(made.cause)
-          const prompt = made.value
+          const prompt = makePrompt(call.prompt)
+          if (Exit.isExit(prompt)) return prompt
           if (
-            hasTransformer || !isPlain(call) || hasApprovalResponse(prompt) ||
+            hasTransformer || !isPlain(call) ||
+            (call[WithoutApprovals] !== call.prompt && hasApprovalResponse(prompt)) ||
             Context.getOrUndefined(fiber.context, ResponseIdTracker.ResponseIdTracker) !== undefined ||
             Context.getOrUndefined(fiber.context, Telemetry.CurrentSpanTransformer) !== undefined
           ) {
@@ -143,6 +147,51 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 })
 
+/**
+ * Creates the stream of a response from an async iterable, as most SDKs give one.
+ *
+ * **Details**
+ *
+ * Takes what `Stream.fromAsyncIterable` takes. That one suspends its fiber for every
+ * element; here the elements are read ahead, at most 256 of them, and each pull gets
+ * all that have come since the one before. After several pulls that found a single
+ * element, the next one waits a turn of the event loop for more.
+ *
+ * The iterable is asked for an iterator when the stream is first pulled, and the
+ * iterator is given up with `return` when the stream ends before it does. What the
+ * iterator throws fails the stream, after all that came before it.
+ *
+ * **Gotchas**
+ *
+ * `return` of an async generator waits until a pending `next` has settled: abort what
+ * it waits for, or leaving a stream that hangs takes as long as the finalization
+ * budget of a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromAsyncIterable = <A, E>(
+  iterable: AsyncIterable<A>,
+  onError: (error: unknown) => E
+): Stream.Stream<A, E> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_upstream, scope) =>
+      Effect.suspend(() => {
+        const source = Result.try(() => Pump.fromAsyncIterable(iterable))
+        if (Result.isFailure(source)) return Exit.fail(onError(source.failure))
+        const pump = new Pump.Pump(source.success)
+        const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> = Effect.suspend(() => {
+          const taken = pump.take()
+          if (Arr.isReadonlyArrayNonEmpty(taken)) return Exit.succeed(taken)
+          if (!pump.ended) return Effect.flatMap(pump.wait, () => pull)
+          return pump.failure === undefined ? Cause.done() : Exit.fail(onError(pump.failure.error))
+        })
+        const close = Effect.suspend(() => pump.ended ? Effect.void : Effect.promise(() => pump.cancel()))
+        return Effect.as(Scope.addFinalizer(scope, close), pull)
+      })
+    )
+  )
+
 // =============================================================================
 // The call
 // =============================================================================
@@ -169,10 +218,10 @@ const hasApprovalResponse = ({ content }: Prompt.Prompt): boolean => {
 
 const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { errors: "all" })
 
-const makePrompt = (input: Prompt.RawInput): Exit.Exit<Prompt.Prompt, AiError.AiError> => {
-  if (typeof input === "string" || Prompt.isPrompt(input)) return Exit.succeed(Prompt.make(input))
+const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, AiError.AiError> => {
+  if (typeof input === "string" || Prompt.isPrompt(input)) return Prompt.make(input)
   const messages = decodeMessages(Array.from(input))
-  if (Exit.isSuccess(messages)) return Exit.succeed(Prompt.fromMessages(messages.value))
+  if (Exit.isSuccess(messages)) return Prompt.fromMessages(messages.value)
   const error = Exit.findErrorOption(messages)
   return Exit.fail(AiError.make({
     module: "LanguageModel",

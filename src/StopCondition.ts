@@ -20,6 +20,10 @@ import type * as AgentRun from "./AgentRun.ts"
 export interface Progress {
   readonly steps: ReadonlyArray<AgentRun.Step>
   readonly usage: AgentRun.Usage
+  /** How many tool calls of these steps were executed. */
+  readonly executedToolCalls: number
+  /** How many tool calls of these steps failed: the model's mistakes and the failures that were returned to it. */
+  readonly failedToolCalls: number
   /** Milliseconds since the run began. */
   readonly elapsed: number
 }
@@ -49,16 +53,6 @@ const limit = (
 // what is no number is a limit that is reached, not one that never is
 const isReached = (value: number, n: number): boolean => !(value < n)
 
-const count = (progress: Progress, select: (call: AgentRun.ToolCall) => boolean): number => {
-  let n = 0
-  for (const step of progress.steps) {
-    for (const call of step.toolCalls) {
-      if (select(call)) n++
-    }
-  }
-  return n
-}
-
 /**
  * Holds after `n` steps. The forced final answer is one more.
  *
@@ -76,7 +70,7 @@ export const stepCount = (n: number): StopCondition =>
  * @since 0.1.0
  */
 export const toolCalls = (n: number): StopCondition =>
-  limit("tool-call-limit", (progress) => isReached(count(progress, (call) => call.executed), n), n || 0)
+  limit("tool-call-limit", ({ executedToolCalls }) => isReached(executedToolCalls, n), n || 0)
 
 /**
  * Holds after `n` failed tool calls: the model's mistakes and the failures that
@@ -86,7 +80,7 @@ export const toolCalls = (n: number): StopCondition =>
  * @since 0.1.0
  */
 export const toolErrors = (n: number): StopCondition =>
-  limit("tool-error-limit", (progress) => isReached(count(progress, (call) => call.isFailure), n))
+  limit("tool-error-limit", ({ failedToolCalls }) => isReached(failedToolCalls, n))
 
 /**
  * Holds when the run's model calls have used `n` tokens, input and output together.

@@ -9,11 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * Runs an effect in a fiber of its own and waits for it, also in an
- * uninterruptible region, but not longer than the budget: then its fiber is
- * interrupted, not awaited, and the result is `undefined`.
+ * Starts an effect in a fiber of its own and gives its exit to `onExit`. When it
+ * has ended at once and `onExit` has nothing to run, the result is `undefined`.
  *
- * Interrupting the caller does not interrupt the effect.
+ * Otherwise the result waits for it, also in an uninterruptible region, but not
+ * longer than the budget: then its fiber is interrupted, not awaited, and the exit
+ * is `undefined`. Interrupting the caller does not interrupt the effect.
  *
  * @category running
  * @since 0.1.0
@@ -21,24 +22,26 @@ import * as Exit from "effect/Exit"
 export const bounded = <A, E>(
   effect: Effect.Effect<A, E>,
   budget: Duration.Input,
-  context: Context.Context<never>
-): Effect.Effect<Exit.Exit<A, E> | undefined> =>
-  Effect.suspend(() => {
-    const fork = Effect.runForkWith(context)
-    const fiber = fork(effect)
-    const done = fiber.pollUnsafe()
-    if (done !== undefined) return Exit.succeed(done)
-    return Effect.uninterruptible(Effect.callback<Exit.Exit<A, E> | undefined>((resume) => {
-      const timer = fork(Effect.sleep(budget))
-      const removeObserver = fiber.addObserver((exit) => {
-        timer.interruptUnsafe()
-        resume(Exit.succeed(exit))
-      })
-      timer.addObserver((exit) => {
-        if (exit._tag === "Failure") return
-        removeObserver()
-        fiber.interruptUnsafe()
-        resume(Exit.succeed(undefined))
-      })
-    }))
+  context: Context.Context<never>,
+  onExit: (exit: Exit.Exit<A, E> | undefined) => Effect.Effect<void> | undefined
+): Effect.Effect<void> | undefined => {
+  if (Exit.isExit(effect)) return onExit(effect as Exit.Exit<A, E>)
+  const fork = Effect.runForkWith(context)
+  const fiber = fork(effect)
+  const exit = fiber.pollUnsafe()
+  if (exit !== undefined) return onExit(exit)
+  const ended = Effect.callback<Exit.Exit<A, E> | undefined>((resume) => {
+    const timer = fork(Effect.sleep(budget))
+    const removeObserver = fiber.addObserver((exit) => {
+      timer.interruptUnsafe()
+      resume(Exit.succeed(exit))
+    })
+    timer.addObserver((exit) => {
+      if (exit._tag === "Failure") return
+      removeObserver()
+      fiber.interruptUnsafe()
+      resume(Exit.succeed(undefined))
+    })
   })
+  return Effect.uninterruptible(Effect.flatMap(ended, (exit) => onExit(exit) ?? Effect.void))
+}

@@ -22,6 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../AgentError.ts"
@@ -30,9 +31,9 @@ import type * as Approval from "../Approval.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as Steering from "../Steering.ts"
-import type { Nested } from "./approval.ts"
 import { bounded } from "./bounded.ts"
 import { Instrumentation, type RunSpan } from "./instrumentation.ts"
+import { ParentRun } from "./parentRun.ts"
 
 /**
  * One pull of a run.
@@ -90,28 +91,6 @@ export interface Definition {
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
   readonly body: (run: Run, contributions: Contributions) => Body | Effect.Effect<Body, any>
 }
-
-/**
- * The run that a tool's fiber belongs to. A run that finds one adds its total
- * usage to it, however it ends. Only the fibers of tools have it.
- *
- * `messages` are what the model was asked with in the step of the tool's call: they
- * are closed. `emit` puts the parts of a nested run into the stream, as long as the
- * call has no result, and waits like a preliminary result does. `wait` ends the call
- * because the nested run waits for approvals; when they are answered, the call is run
- * again, and `resumed` has the answers.
- *
- * @category services
- * @since 0.1.0
- */
-export class ParentRun extends Context.Service<ParentRun, {
-  readonly session: string | undefined
-  readonly addNestedUsage: (usage: AgentRun.Usage) => void
-  readonly messages: () => ReadonlyArray<Prompt.Message>
-  readonly emit: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => Effect.Effect<void>
-  readonly resumed: (toolCallId: string) => Nested | undefined
-  readonly wait: (toolCallId: string, requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>) => Effect.Effect<never>
-}>()("effect-agents/internal/ParentRun") {}
 
 interface StartedProvider {
   readonly provider: ContextProvider.ContextProvider<unknown, never>
@@ -254,11 +233,10 @@ export class Run {
   }
 
   private openBody(): PartPull {
-    const open = Effect.suspend(() => {
-      const body = this.definition.body(this, this.contributions)
-      return Effect.isEffect(body) ? body : Exit.succeed(body)
-    })
-    return Effect.matchCauseEffect(open, {
+    const made = Result.try(() => this.definition.body(this, this.contributions))
+    if (Result.isFailure(made)) return this.fail(Cause.die(made.failure))
+    if (!Effect.isEffect(made.success)) return this.enterBody(made.success)
+    return Effect.matchCauseEffect(made.success, {
       onFailure: (cause) => this.fail(cause),
       onSuccess: (body) => this.enterBody(body)
     })
@@ -283,57 +261,57 @@ export class Run {
     }
   ): PartPull {
     this.phase = "after-run"
+    const { approvals = [], steps, stopReason, text, transcript, usage, value } = result
     const whole: AgentRun.Result = {
       agent: this.definition.name,
       session: this.session,
-      value: undefined,
-      approvals: [],
-      ...result,
-      totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage)
+      text,
+      value,
+      usage,
+      totalUsage: AgentRun.addUsage(usage, this.nestedUsage),
+      steps,
+      stopReason,
+      approvals,
+      transcript
     }
     const pending = inOrderOfAfterRun(this.started)
     if (pending.length === 0) {
       this.completed(whole)
       return this.deliver()
     }
-    const failures: Array<Cause.Reason<AgentError.AgentError>> = []
-    return Effect.flatMap(
-      // the outcome is decided in here, whatever the fiber is told meanwhile
-      Effect.uninterruptible(Effect.map(this.afterRuns(pending, 0, whole, failures), () => {
-        if (failures.length === 0) this.completed(whole)
-        else this.failed(Cause.fromReasons(failures))
-      })),
-      () => this.phase === "completed" ? this.deliver() : this.closeFailed()
-    )
+    // the outcome is decided in here, whatever the fiber is told meanwhile
+    return Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, 0, whole, [])))
   }
 
+  /** Those that do not have to wait run at once. */
   private afterRuns(
     pending: ReadonlyArray<StartedProvider>,
-    index: number,
+    from: number,
     result: AgentRun.Result,
     failures: Array<Cause.Reason<AgentError.AgentError>>
-  ): Effect.Effect<void> {
-    if (index === pending.length) return Effect.void
-    const { contribution, provider } = pending[index]
-    if (provider.commitment === "committing" && failures.length > 0) return Effect.void
-    const next = () => this.afterRuns(pending, index + 1, result, failures)
-    const afterRun = Effect.suspend(() =>
-      provider.afterRun!({ request: this.request(), result, state: contribution?.state })
-    )
-    const budget = this.budget()
-    return Effect.flatMap(bounded(afterRun, budget, this.context), (exit) => {
-      if (exit !== undefined && Exit.isSuccess(exit)) return next()
-      if (provider.commitment === "best-effort") {
-        return Effect.flatMap(this.record(provider.name, "afterRun", exit?.cause), next)
-      }
-      const cause = exit === undefined
-        ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(budget))}`)
-        : Cause.squash(exit.cause)
-      failures.push(Cause.makeFailReason(
-        this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
-      ))
-      return next()
-    })
+  ): PartPull {
+    for (let index = from; index < pending.length; index++) {
+      const { contribution, provider } = pending[index]
+      if (provider.commitment === "committing" && failures.length > 0) break
+      const afterRun = Effect.suspend(() =>
+        provider.afterRun!({ request: this.request(), result, state: contribution?.state })
+      )
+      const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
+        if (exit !== undefined && Exit.isSuccess(exit)) return undefined
+        if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
+        const cause = exit === undefined
+          ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(this.budget()))}`)
+          : Cause.squash(exit.cause)
+        failures.push(Cause.makeFailReason(
+          this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
+        ))
+        return undefined
+      })
+      if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
+    }
+    if (failures.length > 0) return this.fail(Cause.fromReasons(failures))
+    this.completed(result)
+    return this.deliver()
   }
 
   private completed(result: AgentRun.Result): void {
@@ -352,7 +330,7 @@ export class Run {
   private end(): PartPull {
     const outcome = this.outcome
     return outcome?._tag === "Completed"
-      ? Effect.flatMap(Scope.close(this.scope, Exit.void), () => Cause.done())
+      ? Effect.andThen(Scope.close(this.scope, Exit.void), Cause.done())
       : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
   }
 
@@ -389,35 +367,40 @@ export class Run {
       return Effect.void
     }
     if (stop === undefined) return this.closeProviders()
-    return Effect.flatMap(this.closing(this.definition.name, stop), () => {
-      // what was stopped may have been a run that had something to add
-      this.outcome = withTotal(this.outcome!, this.nestedUsage)
-      return this.closeProviders()
-    })
+    const rest = this.closing(this.definition.name, stop)
+    return rest === undefined ? this.closeStopped() : Effect.flatMap(rest, () => this.closeStopped())
   }
 
-  private closeProviders(): Effect.Effect<void> {
+  /** What was stopped may have been a run that had something to add. */
+  private closeStopped(): Effect.Effect<void> {
+    this.outcome = withTotal(this.outcome!, this.nestedUsage)
+    return this.closeProviders()
+  }
+
+  /** Those that do not have to wait are closed at once. */
+  private closeProviders(from = this.started.length - 1): Effect.Effect<void> {
     const outcome = this.outcome!
     const exit = AgentRun.toExit(outcome)
-    const closeFrom = (index: number): Effect.Effect<void> => {
-      if (index < 0) return Effect.sync(() => this.ended(outcome))
+    for (let index = from; index >= 0; index--) {
       const { provider, scope } = this.started[index]
       const close = Scope.closeUnsafe(scope, exit)
-      return close === undefined
-        ? closeFrom(index - 1)
-        : Effect.flatMap(this.closing(provider.name, close), () => closeFrom(index - 1))
+      const rest = close === undefined ? undefined : this.closing(provider.name, close)
+      if (rest !== undefined) return Effect.flatMap(rest, () => this.closeProviders(index - 1))
     }
-    return closeFrom(this.started.length - 1)
+    this.ended(outcome)
+    return Effect.void
   }
 
-  /** Runs what ends something of the run; how that goes never changes how the run ended. */
-  closing(name: string, close: Effect.Effect<unknown>): Effect.Effect<void> {
-    return Effect.flatMap(
-      bounded(close, this.budget(), this.context),
-      (exit) =>
-        exit !== undefined && Exit.isSuccess(exit)
-          ? Effect.void
-          : this.record(name, "finalizer", exit?.cause)
+  /**
+   * Starts what ends something of the run; how that goes never changes how the run
+   * ended. Undefined when it has ended at once, otherwise what is left to wait for.
+   */
+  closing(name: string, close: Effect.Effect<unknown>): Effect.Effect<void> | undefined {
+    return bounded(
+      close,
+      this.budget(),
+      this.context,
+      (exit) => exit !== undefined && Exit.isSuccess(exit) ? undefined : this.record(name, "finalizer", exit?.cause)
     )
   }
 

@@ -11,6 +11,7 @@
  */
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
@@ -18,6 +19,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
@@ -55,9 +57,6 @@ type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
  *
  * ask -> asking -> (answering ->) ask ... -> stopping
  *
- * It is not composed from stream operators: each of them costs more than
- * everything that happens here for a part.
- *
  * @category models
  * @since 0.1.0
  */
@@ -80,7 +79,8 @@ export class Loop implements Lifecycle.Body {
   // finished steps
   readonly steps: Array<AgentRun.Step> = []
   usage: AgentRun.Usage = AgentRun.emptyUsage
-  private toolCallCount = 0
+  executedToolCalls = 0
+  failedToolCalls = 0
   private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
   protected builder: StepBuilder | undefined = undefined
@@ -89,6 +89,8 @@ export class Loop implements Lifecycle.Body {
   private modelScope: Scope.Closeable | undefined = undefined
   private modelSpan: ModelSpan | undefined = undefined
   protected asked: ReadonlyArray<Prompt.Message> = []
+  /** The prompt of the call, when no approval is in it. */
+  private plainPrompt: Prompt.Prompt | undefined = undefined
   private runner: ToolCalls.Runner | undefined = undefined
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
@@ -123,13 +125,15 @@ export class Loop implements Lifecycle.Body {
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]
-    this.modelPlaces = this.middleware.flatMap((m) => m.model ?? [])
-    const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
+    this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
+    const instructions = contributions.instructions.length === 0
+      ? options.instructions ?? ""
+      : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
     const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
     this.messages = [...system, ...history, ...prompt]
     this.transcriptFrom = system.length + history.length
     this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
-    span?.onInput(instructions, this.messages.slice(system.length))
+    if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
   }
 
   advance(): Lifecycle.PartPull {
@@ -189,7 +193,9 @@ export class Loop implements Lifecycle.Body {
   /** After all middleware, which may have made it the last one. */
   private readonly call: ModelCall = (model, request) => {
     this.finalAnswer = request.finalAnswer
-    return this.output === undefined ? streamText(model, request) : this.output.call(model, request)
+    return this.output === undefined
+      ? streamText(model, request, this.plainPrompt)
+      : this.output.call(model, request)
   }
 
   private inSpan<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
@@ -202,13 +208,15 @@ export class Loop implements Lifecycle.Body {
     const observed = this.modelPlaces.length > 0
     const content = this.messages.slice()
     this.asked = this.hasApprovals ? Waiting.forModel(content) : content
+    const prompt = Prompt.fromMessages(this.asked)
+    this.plainPrompt = this.hasApprovals ? undefined : prompt
     const wanted = this.output?.request(this.toolkit, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
       steps: observed ? this.steps.slice() : [],
       transcript: observed ? content.slice(this.transcriptFrom) : [],
-      prompt: Prompt.fromMessages(this.asked),
+      prompt,
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
       finalAnswer: this.finalAnswer,
@@ -233,14 +241,14 @@ export class Loop implements Lifecycle.Body {
     }
     const before = parts.slice(0, parts.indexOf(builder.error))
     const cause = Cause.fail(promote(builder.error))
-    return isNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
+    return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
   }
 
   private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
     if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
     const close = Scope.closeUnsafe(this.modelScope!, Exit.void)
-    if (close === undefined) return this.afterModel()
-    return Effect.flatMap(this.run.closing(this.run.definition.name, close), () => this.afterModel())
+    const rest = close === undefined ? undefined : this.run.closing(this.run.definition.name, close)
+    return rest === undefined ? this.afterModel() : Effect.flatMap(rest, () => this.afterModel())
   }
 
   private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
@@ -303,7 +311,7 @@ export class Loop implements Lifecycle.Body {
     this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
       calls,
       messages: this.asked,
-      allowance: this.toolCallLimit - this.toolCallCount
+      allowance: this.toolCallLimit - this.executedToolCalls
     })
     this.phase = "answering"
     return this.drain()
@@ -335,13 +343,11 @@ export class Loop implements Lifecycle.Body {
     // before `take`: it lets handlers go on that wait for the consumer
     const { done, failure } = toolCalls
     const out: Array<AgentRun.Part> = toolCalls.take()
-    if (failure !== undefined) return isNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+    if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
     if (!done) {
-      return isNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait(), () => this.drain())
+      return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait(), () => this.drain())
     }
-    const results = toolCalls.results as Array<Middleware.ToolResult>
-    this.toolCallCount += toolCalls.executed
-    return this.afterTools(out, results)
+    return this.afterTools(out, toolCalls.results as Array<Middleware.ToolResult>)
   }
 
   /** Every call has its result. */
@@ -390,6 +396,10 @@ export class Loop implements Lifecycle.Body {
   ): AgentRun.StepEnd {
     const builder = this.builder!
     const step = toStep(this.steps.length, builder, calls, results)
+    for (const { executed, isFailure } of step.toolCalls) {
+      if (executed) this.executedToolCalls++
+      if (isFailure) this.failedToolCalls++
+    }
     for (let i = 0; i < calls.length; i++) {
       const requests = ToolHandler.requestsOf(results[i]) ?? []
       for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
@@ -415,11 +425,10 @@ export class Loop implements Lifecycle.Body {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     // predicates are the user's: what they throw fails the run
     const progress = this.progress ??= progressOf(this)
-    const held = Effect.sync(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
-    return Effect.matchCauseEffect(held, {
-      onFailure: (cause) => this.failNext(cause, parts),
-      onSuccess: (condition) => this.nextStep(condition, parts)
-    })
+    const held = Result.try(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
+    return Result.isSuccess(held)
+      ? this.nextStep(held.success, parts)
+      : this.failNext(Cause.die(held.failure), parts)
   }
 
   private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
@@ -487,5 +496,3 @@ export class Loop implements Lifecycle.Body {
 }
 
 const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
-
-const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0

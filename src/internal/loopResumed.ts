@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -79,7 +80,7 @@ export class ResumedLoop extends Loop {
       resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
     })
     const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)
-    return isNonEmpty(denied) ? Exit.succeed(denied) : this.drain()
+    return Arr.isArrayNonEmpty(denied) ? Exit.succeed(denied) : this.drain()
   }
 
   protected override afterTools(
@@ -113,5 +114,3 @@ export class ResumedLoop extends Loop {
 }
 
 type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
-
-const isNonEmpty = <A>(as: Array<A>): as is [A, ...Array<A>] => as.length > 0

@@ -5,6 +5,7 @@
  */
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -22,7 +23,7 @@ export const callModel = (
   request: Middleware.ModelRequest,
   model: LanguageModel.LanguageModel,
   middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>,
-  call: Call = streamText
+  call: Call = (model, request) => streamText(model, request)
 ): Stream.Stream<StreamPart, any> => {
   if (middleware.length === 0) return call(model, request)
   const throughContext = (request: Middleware.ModelRequest) =>
@@ -46,25 +47,37 @@ export type Call = (
 ) => Stream.Stream<StreamPart, AiError.AiError>
 
 /**
+ * The option of a call that names its prompt when the run knows that there is no
+ * approval in it: a model need not look through a long prompt again at every step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/WithoutApprovals")
+
+/**
  * The call that streams text and tool calls.
  *
  * @category running
  * @since 0.1.0
  */
-export const streamText: Call = (model, request) =>
-  (request.toolkit === undefined
-    ? model.streamText({
-      prompt: request.prompt,
-      disableToolCallResolution: true,
-      toolCallValidation: "deferred"
-    })
-    : model.streamText({
-      prompt: request.prompt,
-      toolkit: request.toolkit,
-      toolChoice: toolChoiceOf(request),
-      disableToolCallResolution: true,
-      toolCallValidation: "deferred"
-    })) as Stream.Stream<StreamPart, AiError.AiError>
+export const streamText = (
+  model: LanguageModel.LanguageModel,
+  request: Middleware.ModelRequest,
+  withoutApprovals?: Prompt.Prompt
+): Stream.Stream<StreamPart, AiError.AiError> => {
+  const call = {
+    prompt: request.prompt,
+    disableToolCallResolution: true,
+    toolCallValidation: "deferred",
+    [WithoutApprovals]: withoutApprovals
+  }
+  // its overloads infer from literal options
+  const erased = model as { readonly streamText: (call: object) => Stream.Stream<StreamPart, AiError.AiError> }
+  return request.toolkit === undefined
+    ? erased.streamText(call)
+    : erased.streamText({ ...call, toolkit: request.toolkit, toolChoice: toolChoiceOf(request) })
+}
 
 const toolChoiceOf = (
   { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest

@@ -91,10 +91,18 @@ export const progressOf = (run: {
   readonly startedAt: number
   readonly steps: ReadonlyArray<AgentRun.Step>
   readonly usage: AgentRun.Usage
+  readonly executedToolCalls: number
+  readonly failedToolCalls: number
 }): StopCondition.Progress => ({
   steps: run.steps,
   get usage() {
     return run.usage
+  },
+  get executedToolCalls() {
+    return run.executedToolCalls
+  },
+  get failedToolCalls() {
+    return run.failedToolCalls
   },
   get elapsed() {
     return run.clock.currentTimeMillisUnsafe() - run.startedAt

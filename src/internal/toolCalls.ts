@@ -21,7 +21,7 @@ import type * as AgentRun from "../AgentRun.ts"
 import * as Middleware from "../Middleware.ts"
 import type * as Approvals from "./approval.ts"
 import type { ToolSpan } from "./instrumentation.ts"
-import { ParentRun } from "./lifecycle.ts"
+import { ParentRun } from "./parentRun.ts"
 import type { Call } from "./stepBuilder.ts"
 import * as ToolHandler from "./toolHandler.ts"
 

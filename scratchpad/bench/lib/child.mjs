@@ -48,6 +48,7 @@ const cases = {
     checked(TOOL_STEPS * concurrent, (TOOL_STEPS + 1) * concurrent, () =>
       Promise.all(Array.from({ length: concurrent }, toolRun))),
   deltas: stream("deltas", DELTAS, DELTAS_TEXT),
+  pulls: stream("pulls", DELTAS, DELTAS_TEXT),
   arrays: stream("arrays", DELTAS, DELTAS_TEXT)
 }
 const perCall = { tools100: concurrent }

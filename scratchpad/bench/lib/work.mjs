@@ -7,14 +7,14 @@ export const TOOL = "add"
 export const TOOL_STEPS = 10
 export const toolInput = (step) => ({ a: step, b: 1 })      // step = 0..9
 export const USAGE = { input: 10, output: 5 }
-// kind: "text" | "deltas" | "arrays" (deltas, in arrays where a peer has them) | "tools";  done = number of tool results already in the prompt
+// kind: "text" | "deltas" | "pulls" | "arrays" (deltas in other shapes, where a peer has them) | "tools";  done = number of tool results already in the prompt
 // -> what the model must answer on this step
 export const counters = { model: 0, tools: 0 }
 export const answer = (kind, done) => {
   counters.model++
   return kind === "tools" && done < TOOL_STEPS
     ? { tool: { id: `call_${done}`, name: TOOL, input: toolInput(done) } }
-    : kind === "deltas" || kind === "arrays"
+    : kind === "deltas" || kind === "pulls" || kind === "arrays"
     ? { delta: DELTA, n: DELTAS }
     : { delta: TEXT, n: 1 }
 }

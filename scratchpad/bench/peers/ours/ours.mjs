@@ -49,16 +49,23 @@ const arraysOf = (parts, size) => {
   })
 }
 
-/** Short answers come at once, as pi's do; deltas one by one, or 64 at a time. */
-const sizes = { deltas: 1, arrays: 64 }
-const emit = (kind, parts) => arraysOf(parts, sizes[kind] ?? parts.length)
+/** Parts one by one, each when it is asked for: what an SDK gives. */
+async function* each(parts) {
+  for (const part of parts) yield part
+}
+
+/** Short answers come at once, as pi's do; deltas from an async iterable, one for each pull, or 64. */
+const sizes = { pulls: 1, arrays: 64 }
+const emit = (kind, parts) =>
+  kind === "deltas"
+    ? DirectLanguageModel.fromAsyncIterable(each(parts), (error) => error)
+    : Stream.fromPull(Effect.sync(() => arraysOf(parts, sizes[kind] ?? parts.length)))
 
 const effectModel = (make) => (kind) =>
   Layer.effect(LanguageModel.LanguageModel, make({
     generateText: (options) =>
       Effect.sync(() => [{ type: "text", text: fullText(answer(kind, answered(options.prompt))) }, finish("stop")]),
-    streamText: (options) =>
-      Stream.fromPull(Effect.sync(() => emit(kind, toParts(answer(kind, answered(options.prompt))))))
+    streamText: (options) => emit(kind, toParts(answer(kind, answered(options.prompt))))
   }))
 
 // --- a provider of the AI SDK: an object of its LanguageModelV4, nothing from its packages ---
@@ -93,7 +100,7 @@ const sdkModel = async () => {
       doGenerate: () => Promise.reject(new Error("not used")),
       doStream: ({ prompt }) => {
         const parts = toSdkParts(answer(kind, prompt.filter(({ role }) => role === "tool").length))
-        const size = sizes[kind] ?? parts.length
+        const size = sizes[kind === "deltas" ? "pulls" : kind] ?? parts.length
         let next = 0
         return Promise.resolve({
           stream: new ReadableStream({
@@ -133,7 +140,7 @@ const provider = ContextProvider.make("hooks", {
 
 export default {
   name: "ours",
-  cases: ["text", "stream", "tools", "tools100", "deltas", "arrays"],
+  cases: ["text", "stream", "tools", "tools100", "deltas", "pulls", "arrays"],
   async setup({ otel, variant }) {
     const telemetry = otel
       ? await (await import("./telemetry.mjs")).layer()
@@ -142,7 +149,7 @@ export default {
     const handlers = Tools.toLayer({ add: (input) => Effect.sync(() => add(input)) })
     const model = await models[variant]()
     const run = {}
-    for (const kind of ["text", "deltas", "arrays", "tools"]) {
+    for (const kind of ["text", "deltas", "pulls", "arrays", "tools"]) {
       const layer = Layer.mergeAll(model(kind), handlers, telemetry)
       run[kind] = Effect.runPromiseWith(await ManagedRuntime.make(layer).context())
     }
