@@ -33,7 +33,16 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
-import { WithoutApprovals } from "./internal/modelCall.ts"
+import {
+  type CallOptions,
+  type DecodedPart,
+  type DecodedParts,
+  type DirectCall,
+  directModels,
+  type EncodedParts,
+  openDirect,
+  WithoutApprovals
+} from "./internal/directCall.ts"
 import * as Pump from "./internal/pump.ts"
 import * as Parts from "./internal/responseParts.ts"
 
@@ -45,16 +54,7 @@ import * as Parts from "./internal/responseParts.ts"
  */
 export type Options = Parameters<typeof LanguageModel.make>[0]
 
-// The options of one call with its types erased: what is left inside the service.
-type CallOptions = LanguageModel.GenerateTextOptions<any> & { readonly [WithoutApprovals]?: Prompt.Prompt | undefined }
-
 type Tools = Readonly<Record<string, Tool.Any>>
-
-type DecodedPart = Response.StreamPart<{}> | Response.ToolCallPart<string, unknown>
-
-type DecodedParts = readonly [DecodedPart, ...Array<DecodedPart>]
-
-type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
 
 // =============================================================================
 // Constructors
@@ -93,7 +93,28 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     false
   )
 
-  const withIdGenerator = addIdGenerator(idGenerator)
+  const provide = addIdGenerator(idGenerator)
+
+  const isShort = (call: CallOptions, prompt: Prompt.Prompt, context: Context.Context<never>): boolean =>
+    !hasTransformer && isPlain(call) && (call[WithoutApprovals] === call.prompt || !hasApprovalResponse(prompt)) &&
+    Context.getOrUndefined(context, ResponseIdTracker.ResponseIdTracker) === undefined &&
+    Context.getOrUndefined(context, Telemetry.CurrentSpanTransformer) === undefined
+
+  const start = (
+    call: CallOptions,
+    prompt: Prompt.Prompt,
+    scope: Scope.Scope,
+    span: Tracer.Span | undefined
+  ): DirectCall => {
+    // a tracer that throws does not change the call
+    if (span !== undefined) Result.try(() => annotate(span, call))
+    const provided = providerOptions(call, prompt, span ?? noopSpan)
+    return {
+      open: Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope)),
+      decode: makeDecoder(options, call, provided),
+      provide
+    }
+  }
 
   const streamText = (call: CallOptions): Stream.Stream<DecodedPart, AiError.AiError> =>
     Stream.fromChannel(
@@ -101,50 +122,31 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
           const prompt = makePrompt(call.prompt)
           if (Exit.isExit(prompt)) return prompt
-          if (
-            hasTransformer || !isPlain(call) ||
-            (call[WithoutApprovals] !== call.prompt && hasApprovalResponse(prompt)) ||
-            Context.getOrUndefined(fiber.context, ResponseIdTracker.ResponseIdTracker) !== undefined ||
-            Context.getOrUndefined(fiber.context, Telemetry.CurrentSpanTransformer) !== undefined
-          ) {
+          if (!isShort(call, prompt, fiber.context)) {
             // The overloads of `streamText` infer from literal options; here they are erased.
             const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
             return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
           }
-          const start = (span: Tracer.Span): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>> => {
-            const provided = providerOptions(call, prompt, span)
-            return Effect.map(
-              Effect.updateContext(
-                Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope),
-                withIdGenerator
-              ),
-              (pull) =>
-                Effect.flatMap(Effect.updateContext(pull, withIdGenerator), makeDecoder(options, call, provided))
-            )
-          }
-          if (!Parts.tracerEnabled(fiber)) return start(noopSpan)
+          if (!Parts.tracerEnabled(fiber)) return openDirect(start(call, prompt, scope, undefined))
           return Effect.flatMap(
             Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
-            (span) => {
-              const { toolChoice = "auto" } = call
-              span.attribute("gen_ai.output.type", "text")
-              span.attribute(
-                "effect.ai.tool_choice",
-                typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice)
-              )
-              span.attribute("effect.ai.concurrency", call.concurrency ?? "unbounded")
-              return start(span)
-            }
+            (span) => openDirect(start(call, prompt, scope, span))
           )
         })
       )
     )
 
-  return {
+  const self: LanguageModel.LanguageModel = {
     ...base,
     // The stream is the one that the overloads describe; they cannot be written down for erased options.
     streamText: streamText as LanguageModel.LanguageModel["streamText"]
   }
+  directModels.set(
+    self,
+    (call, prompt, { context, scope, span }) =>
+      isShort(call, prompt, context) ? start(call, prompt, scope, span) : undefined
+  )
+  return self
 })
 
 /**
@@ -195,6 +197,13 @@ export const fromAsyncIterable = <A, E>(
 // =============================================================================
 // The call
 // =============================================================================
+
+/** What effect writes on the span of a call. */
+const annotate = (span: Tracer.Span, { concurrency = "unbounded", toolChoice = "auto" }: CallOptions): void => {
+  span.attribute("gen_ai.output.type", "text")
+  span.attribute("effect.ai.tool_choice", typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice))
+  span.attribute("effect.ai.concurrency", concurrency)
+}
 
 const isDeferred = (call: CallOptions): boolean =>
   call.disableToolCallResolution === true && call.toolCallValidation === "deferred"

@@ -90,6 +90,8 @@ export const modelAttempts = new WeakMap<Tracer.AnySpan, (context: Context.Conte
  */
 export interface ModelSpan {
   readonly context: Context.Context<never>
+  /** What a provider may write on; undefined when no span was made. */
+  readonly current: Tracer.Span | undefined
   readonly onParts: (parts: ReadonlyArray<Response.StreamPart<any, "deferred">>) => void
   readonly end: (end: ModelEnd) => void
 }

@@ -13,7 +13,6 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -29,7 +28,7 @@ import type * as StopCondition from "../StopCondition.ts"
 import * as Waiting from "./approvalWaiting.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
-import { type Call as ModelCall, callModel, finishedWithError, promote, streamText } from "./modelCall.ts"
+import * as ModelCall from "./modelCall.ts"
 import * as Output from "./output.ts"
 import { compose, progressOf, toMessages, toStep, userMessage } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
@@ -68,6 +67,7 @@ export class Loop implements Lifecycle.Body {
   private readonly options: Options
   private readonly model: LanguageModel.LanguageModel
   private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
+  private readonly direct: ModelCall.Direct | undefined
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly output: Output.RunOutput | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
@@ -126,6 +126,9 @@ export class Loop implements Lifecycle.Body {
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
+    this.direct = this.modelPlaces.length === 0 && output === undefined
+      ? ModelCall.directly(this.model, context)
+      : undefined
     const instructions = contributions.instructions.length === 0
       ? options.instructions ?? ""
       : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
@@ -172,13 +175,12 @@ export class Loop implements Lifecycle.Body {
     this.takeMessages()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
-    this.modelSpan = this.run.span?.startModel(request)
-    const open = Effect.suspend(() =>
-      Channel.toPullScoped(callModel(request, this.model, this.modelPlaces, this.call).channel, scope)
-    )
-    return Effect.matchCauseEffect(this.inSpan(open), {
+    const span = this.modelSpan = this.run.span?.startModel(request)
+    const open = this.direct?.(request, this.plainPrompt, scope, span) ??
+      ModelCall.openCall(() => ModelCall.callModel(request, this.model, this.modelPlaces, this.call), scope, span)
+    return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
-      onSuccess: (pull) => this.modelPull = Effect.matchCauseEffect(this.inSpan(pull), this.modelHandlers)
+      onSuccess: (pull) => this.modelPull = Effect.matchCauseEffect(pull, this.modelHandlers)
     })
   }
 
@@ -191,16 +193,11 @@ export class Loop implements Lifecycle.Body {
   }
 
   /** After all middleware, which may have made it the last one. */
-  private readonly call: ModelCall = (model, request) => {
+  private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
     return this.output === undefined
-      ? streamText(model, request, this.plainPrompt)
+      ? ModelCall.streamText(model, request, this.plainPrompt)
       : this.output.call(model, request)
-  }
-
-  private inSpan<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    const span = this.modelSpan
-    return span === undefined ? effect : Effect.updateContext(effect, () => span.context)
   }
 
   private request(): Middleware.ModelRequest {
@@ -240,7 +237,7 @@ export class Loop implements Lifecycle.Body {
       return Exit.succeed(partial === undefined ? parts : [...parts, partial])
     }
     const before = parts.slice(0, parts.indexOf(builder.error))
-    const cause = Cause.fail(promote(builder.error))
+    const cause = Cause.fail(ModelCall.promote(builder.error))
     return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
   }
 
@@ -272,7 +269,7 @@ export class Loop implements Lifecycle.Body {
     const { calls, finishReason = "unknown" } = this.builder!
     this.modelScope = undefined
     this.pulling = false
-    if (finishReason === "error") return this.modelFailed(Cause.fail(finishedWithError))
+    if (finishReason === "error") return this.modelFailed(Cause.fail(ModelCall.finishedWithError))
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
     if (this.output !== undefined) return this.readOutput(this.output)
     if (calls === undefined) {

@@ -7,9 +7,16 @@ import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as References from "effect/References"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../Middleware.ts"
+import { type CallOptions, directModels, openDirect, WithoutApprovals } from "./directCall.ts"
+import type { ModelSpan } from "./instrumentation.ts"
 import type { StreamPart } from "./stepBuilder.ts"
 
 /**
@@ -36,6 +43,23 @@ export const callModel = (
 }
 
 /**
+ * Opens a call in the context of its span: the pull of its parts.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const openCall = (
+  call: () => Stream.Stream<StreamPart, any>,
+  scope: Scope.Scope,
+  span: ModelSpan | undefined
+): Effect.Effect<PartsPull, any> => {
+  const open = Effect.suspend(() => Channel.toPullScoped(call().channel, scope))
+  if (span === undefined) return open
+  const { context } = span
+  return Effect.map(Effect.updateContext(open, () => context), (pull) => Effect.updateContext(pull, () => context))
+}
+
+/**
  * Makes the call that a request is for, after all middleware.
  *
  * @category models
@@ -47,15 +71,6 @@ export type Call = (
 ) => Stream.Stream<StreamPart, AiError.AiError>
 
 /**
- * The option of a call that names its prompt when the run knows that there is no
- * approval in it: a model need not look through a long prompt again at every step.
- *
- * @category models
- * @since 0.1.0
- */
-export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/WithoutApprovals")
-
-/**
  * The call that streams text and tool calls.
  *
  * @category running
@@ -65,19 +80,70 @@ export const streamText = (
   model: LanguageModel.LanguageModel,
   request: Middleware.ModelRequest,
   withoutApprovals?: Prompt.Prompt
-): Stream.Stream<StreamPart, AiError.AiError> => {
-  const call = {
-    prompt: request.prompt,
-    disableToolCallResolution: true,
-    toolCallValidation: "deferred",
-    [WithoutApprovals]: withoutApprovals
-  }
+): Stream.Stream<StreamPart, AiError.AiError> =>
   // its overloads infer from literal options
-  const erased = model as { readonly streamText: (call: object) => Stream.Stream<StreamPart, AiError.AiError> }
-  return request.toolkit === undefined
-    ? erased.streamText(call)
-    : erased.streamText({ ...call, toolkit: request.toolkit, toolChoice: toolChoiceOf(request) })
+  (model as { readonly streamText: (call: CallOptions) => Stream.Stream<StreamPart, AiError.AiError> })
+    .streamText(callOf(request, withoutApprovals))
+
+const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Prompt | undefined): CallOptions => {
+  const { prompt, toolkit } = request
+  return toolkit === undefined
+    ? {
+      prompt,
+      disableToolCallResolution: true,
+      toolCallValidation: "deferred",
+      [WithoutApprovals]: withoutApprovals
+    }
+    : {
+      prompt,
+      toolkit,
+      toolChoice: toolChoiceOf(request),
+      disableToolCallResolution: true,
+      toolCallValidation: "deferred",
+      [WithoutApprovals]: withoutApprovals
+    }
 }
+
+/**
+ * Returns how a run may open its calls of a model without a stream in between:
+ * `undefined` when it has to call the service.
+ *
+ * Without telemetry, a program that traces gets effect's span of a model call, which
+ * only the service makes.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const directly = (model: LanguageModel.LanguageModel, context: Context.Context<never>): Direct | undefined => {
+  const begin = directModels.get(model)
+  if (begin === undefined) return undefined
+  const traces = Context.get(context, References.TracerEnabled)
+  return (request, withoutApprovals, scope, span) => {
+    if (span === undefined && traces) return undefined
+    const call = begin(callOf(request, withoutApprovals), request.prompt, {
+      context: span?.context ?? context,
+      scope,
+      span: span?.current
+    })
+    // the types of its parts went with those of its tools
+    return call === undefined ? undefined : openDirect(call, span?.context) as Effect.Effect<PartsPull, AiError.AiError>
+  }
+}
+
+/**
+ * Opens a call: the pull of its parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Direct = (
+  request: Middleware.ModelRequest,
+  withoutApprovals: Prompt.Prompt | undefined,
+  scope: Scope.Scope,
+  span: ModelSpan | undefined
+) => Effect.Effect<PartsPull, AiError.AiError> | undefined
+
+type PartsPull = Pull.Pull<readonly [StreamPart, ...Array<StreamPart>], AiError.AiError>
 
 const toolChoiceOf = (
   { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest

@@ -268,6 +268,7 @@ const answerOf = (outcome: AgentRun.Outcome): ReadonlyArray<Prompt.AssistantMess
 
 class TracedModelCall implements ModelSpan {
   readonly context: Context.Context<never>
+  readonly current: Tracer.Span | undefined
   private readonly run: TracedRun
   private readonly span: Tracer.Span | undefined
   private readonly startedAt: bigint
@@ -291,6 +292,7 @@ class TracedModelCall implements ModelSpan {
     const span = this.span = spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
     if (span === undefined) {
       this.context = context
+      this.current = undefined
       return
     }
     if (settings.captureContent) {
@@ -299,7 +301,11 @@ class TracedModelCall implements ModelSpan {
       run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
       run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
     }
-    const current = Spans.view(span, settings.captureContent, Spans.isPublicInModel(settings.captureContent))
+    const current = this.current = Spans.view(
+      span,
+      settings.captureContent,
+      Spans.isPublicInModel(settings.captureContent)
+    )
     this.context = run.modelContext(current)
     modelAttempts.set(current, (context) => this.onAttempt(span, modelOperationIn(context)))
   }

@@ -1,0 +1,113 @@
+/**
+ * How a run calls a model that `DirectLanguageModel` has made: without the stream in
+ * between, and with the run's own span.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import type * as IdGenerator from "effect/ai/IdGenerator"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Response from "effect/ai/Response"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+
+/**
+ * The option of a call that names its prompt when the run knows that there is no
+ * approval in it: a model need not look through a long prompt again at every step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/WithoutApprovals")
+
+/**
+ * The options of one call with its types erased: what is left inside the service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CallOptions = LanguageModel.GenerateTextOptions<any> & {
+  readonly [WithoutApprovals]?: Prompt.Prompt | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type DecodedPart = Response.StreamPart<{}> | Response.ToolCallPart<string, unknown>
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type DecodedParts = readonly [DecodedPart, ...Array<DecodedPart>]
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
+
+/**
+ * One call. `open` opens the stream of the provider; it and its pulls run in a
+ * context that `provide` has added to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DirectCall {
+  readonly open: Effect.Effect<
+    Pull.Pull<EncodedParts, AiError.AiError, void, IdGenerator.IdGenerator>,
+    AiError.AiError,
+    IdGenerator.IdGenerator
+  >
+  readonly decode: (parts: EncodedParts) => Effect.Effect<DecodedParts, AiError.AiError>
+  readonly provide: (context: Context.Context<never>) => Context.Context<IdGenerator.IdGenerator>
+}
+
+/**
+ * Opens a call, in the context of the fiber or in this one: the pull of its parts.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const openDirect = (
+  { decode, open, provide }: DirectCall,
+  context?: Context.Context<never>
+): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
+  const given = context === undefined ? undefined : provide(context)
+  const services = given === undefined ? provide : () => given
+  return Effect.map(
+    Effect.updateContext(open, services),
+    (pull) => Effect.flatMap(Effect.updateContext(pull, services), decode)
+  )
+}
+
+/**
+ * Begins a call in a context and a scope; `undefined` when effect has to make it. The
+ * provider writes on `span`, when there is one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Begin = (
+  call: CallOptions,
+  prompt: Prompt.Prompt,
+  options: {
+    readonly context: Context.Context<never>
+    readonly scope: Scope.Scope
+    readonly span: Tracer.Span | undefined
+  }
+) => DirectCall | undefined
+
+/**
+ * The models that `DirectLanguageModel` has made.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const directModels = new WeakMap<LanguageModel.LanguageModel, Begin>()
