@@ -61,7 +61,7 @@ import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./internal/genAi.ts"
-import { Instrumentation, modelAttempts } from "./internal/instrumentation.ts"
+import { Instrumentation, type ModelCallSpan, OnAttempt } from "./internal/instrumentation.ts"
 import { promote } from "./internal/modelCall.ts"
 import * as Parts from "./internal/responseParts.ts"
 import * as RetryAfter from "./internal/retryAfter.ts"
@@ -372,8 +372,8 @@ const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.S
 
 /** Tells the telemetry of a call which model the attempt is made with. */
 const announce = Effect.map(Effect.context<never>(), (context) => {
-  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
-  if (span !== undefined) modelAttempts.get(span)?.(context)
+  const span: ModelCallSpan | undefined = Context.getOrUndefined(context, Tracer.ParentSpan)
+  span?.[OnAttempt]?.(context)
 })
 
 /** Writes failed attempts on the span of their call, when the run has telemetry. */

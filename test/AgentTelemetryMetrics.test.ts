@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Metric, Schema, Stream } from "effect"
+import { Arbitrary, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentTelemetry } from "../src/index.ts"
+import * as GenAi from "../src/internal/genAi.ts"
+import { Times } from "../src/internal/telemetryMetrics.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Exported, type Exporter, exporters, nodeSdk, runs } from "./fixtures/telemetry.ts"
 
@@ -275,4 +277,23 @@ describe("AgentTelemetry, metrics", () => {
       assert.isAbove(registry.size, 14)
       for (const { attributes } of registry.values()) assert.strictEqual(attributes?.tenant, "t-1")
     }))
+
+  it.effect.prop(
+    "of the chunks of a response are what a histogram of each of them tells, however many there are",
+    { times: Arbitrary.array(Arbitrary.schema(Schema.Literals([0, ...clientSeconds, 0.005, 0.3, 1, 90]))) },
+    ({ times }) =>
+      Effect.sync(() => {
+        const context = Context.make(Metric.MetricRegistry, new Map())
+        const [kept, each] = ["kept", "each"].map((name) => Metric.histogram(name, { boundaries: clientSeconds }))
+        const all = new Times(GenAi.Instruments.timePerOutputChunk)
+        for (const time of times) {
+          all.add(time)
+          each.updateUnsafe(time, context)
+        }
+        all.record(context, kept)
+        const [a, b] = [kept.valueUnsafe(context), each.valueUnsafe(context)]
+        assert.deepStrictEqual([a.buckets, a.count, a.min, a.max], [b.buckets, b.count, b.min, b.max])
+        assert.closeTo(a.sum, b.sum, 1e-9 * (1 + b.sum))
+      })
+  )
 })

@@ -63,22 +63,35 @@ export interface RunSpan {
 }
 
 /**
- * The tracers of model calls, each with the one for a call that asks for the answer of
- * the run in JSON mode: another method of the model, and the same span.
+ * The method of the tracer of a model call that gives the tracer for a call that asks
+ * for the answer of the run in JSON mode: another method of the model, and the same
+ * span.
  *
- * @category services
+ * @category models
  * @since 0.1.0
  */
-export const answerTracers = new WeakMap<Tracer.Tracer, () => Tracer.Tracer>()
+export const AnswerTracer: unique symbol = Symbol("effect-agents/internal/AnswerTracer")
 
 /**
- * The model calls by the span that is seen in them: a call is told of the context of
+ * The method of the span that is seen in a model call, which is told of the context of
  * each attempt, where another model than that of the run may answer.
  *
- * @category services
+ * @category models
  * @since 0.1.0
  */
-export const modelAttempts = new WeakMap<Tracer.AnySpan, (context: Context.Context<never>) => void>()
+export const OnAttempt: unique symbol = Symbol("effect-agents/internal/OnAttempt")
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ModelCallTracer = Tracer.Tracer & { readonly [AnswerTracer]?: () => Tracer.Tracer }
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ModelCallSpan = Tracer.AnySpan & { readonly [OnAttempt]?: (context: Context.Context<never>) => void }
 
 /**
  * The span of a model call. The model stream is opened and pulled in `context`.

@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as AgentOutput from "../AgentOutput.ts"
 import type * as Middleware from "../Middleware.ts"
-import { answerTracers } from "./instrumentation.ts"
+import { AnswerTracer, type ModelCallTracer } from "./instrumentation.ts"
 import { type Accepted, invalid, type Rejected, unwrap } from "./outputAnswer.ts"
 import * as Parts from "./responseParts.ts"
 import type { StreamPart } from "./stepBuilder.ts"
@@ -62,9 +62,9 @@ export const generateObject = (
       readonly schema: unknown
       readonly objectName: string
     }) => Effect.Effect<LanguageModel.GenerateObjectResponse<{}, unknown>, AiError.AiError>
-    const tracer = Context.get(context, Tracer.Tracer)
+    const tracer: ModelCallTracer = Context.get(context, Tracer.Tracer)
     return generate({ prompt: request.prompt, schema: output.codec, objectName: output.name }).pipe(
-      Effect.provideService(Tracer.Tracer, answerTracers.get(tracer)?.() ?? tracer),
+      Effect.provideService(Tracer.Tracer, tracer[AnswerTracer]?.() ?? tracer),
       Effect.provideService(Telemetry.CurrentSpanTransformer, (options) => {
         content = options.response
         outer?.(options)

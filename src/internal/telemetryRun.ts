@@ -16,7 +16,6 @@ import * as AgentRun from "../AgentRun.ts"
 import type * as Middleware from "../Middleware.ts"
 import * as GenAi from "./genAi.ts"
 import {
-  modelAttempts,
   type ModelEnd,
   type ModelSpan,
   type RunInfo,
@@ -70,6 +69,9 @@ export class TracedRun implements RunSpan {
   readonly modelName: string
   /** What all its tool calls have in common. */
   readonly toolMetrics: Metrics.Metrics
+  /** Which attributes may be written from within. */
+  readonly acceptedInModel: Spans.Accepts
+  readonly acceptedInTool: Spans.Accepts
   private modelTracing: ModelTracing | undefined = undefined
   private readonly span: Tracer.Span | undefined
   private readonly startedAt: bigint
@@ -85,6 +87,8 @@ export class TracedRun implements RunSpan {
     const requestModel = info.model ?? modelName
     this.settings = settings
     this.info = info
+    this.acceptedInModel = Spans.isPublicInModel(settings.captureContent)
+    this.acceptedInTool = Spans.isPublicInTool(settings.captureContent)
     this.caller = caller
     this.spans = new Spans.SpanMaker(caller)
     this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
@@ -304,10 +308,10 @@ class TracedModelCall implements ModelSpan {
     const current = this.current = Spans.view(
       span,
       settings.captureContent,
-      Spans.isPublicInModel(settings.captureContent)
+      run.acceptedInModel,
+      (context) => this.onAttempt(span, modelOperationIn(context))
     )
     this.context = run.modelContext(current)
-    modelAttempts.set(current, (context) => this.onAttempt(span, modelOperationIn(context)))
   }
 
   /** The name of the span stays that of the model that was asked first. */
@@ -424,7 +428,7 @@ class TracedToolCall implements ToolSpan {
       return
     }
     run.contentObject(span, Attribute.toolCallArguments, "arguments", params)
-    const current = Spans.view(span, settings.captureContent, Spans.isPublicInTool(settings.captureContent))
+    const current = Spans.view(span, settings.captureContent, run.acceptedInTool)
     this.context = Context.add(context, Tracer.ParentSpan, current)
   }
 

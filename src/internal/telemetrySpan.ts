@@ -13,7 +13,7 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./genAi.ts"
-import { answerTracers } from "./instrumentation.ts"
+import { AnswerTracer, type ModelCallTracer, OnAttempt } from "./instrumentation.ts"
 
 /**
  * The attributes of a span or a metric. An `undefined` one is left out.
@@ -164,7 +164,8 @@ export const end = (
 export const view = (
   span: Tracer.Span,
   captureContent: boolean,
-  accepts: (key: string, value: unknown) => boolean
+  accepts: Accepts,
+  onAttempt?: (context: Context.Context<never>) => void
 ): Tracer.Span => {
   const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
     attribute: (key, value) => {
@@ -176,11 +177,20 @@ export const view = (
   return new Proxy(span, {
     get: (target, key) => {
       if (key === "attribute" || key === "event" || key === "end") return own[key]
+      if (key === OnAttempt) return onAttempt
       const value = Reflect.get(target, key, target)
       return typeof value === "function" ? value.bind(target) : value
     }
   })
 }
+
+/**
+ * Whether an attribute may be written.
+ *
+ * @category views
+ * @since 0.1.0
+ */
+export type Accepts = (key: string, value: unknown) => boolean
 
 /** Effect's logger writes the cause of a message, stack and all, on the current span. */
 const withoutCause = (attributes: Record<string, unknown> | undefined): Record<string, unknown> | undefined => {
@@ -195,7 +205,7 @@ const withoutCause = (attributes: Record<string, unknown> | undefined): Record<s
  * @category views
  * @since 0.1.0
  */
-export const isPublic = (captureContent: boolean) => (key: string): boolean =>
+export const isPublic = (captureContent: boolean): Accepts => (key) =>
   captureContent || !GenAi.contentAttributes.has(key)
 
 /**
@@ -205,8 +215,10 @@ export const isPublic = (captureContent: boolean) => (key: string): boolean =>
  * @category views
  * @since 0.1.0
  */
-export const isPublicInTool = (captureContent: boolean) => (key: string): boolean =>
-  key !== "tool" && key !== "parameters" && isPublic(captureContent)(key)
+export const isPublicInTool = (captureContent: boolean): Accepts => {
+  const accepts = isPublic(captureContent)
+  return (key, value) => key !== "tool" && key !== "parameters" && accepts(key, value)
+}
 
 /**
  * Whether a provider may write an attribute on the span of its call. The operation
@@ -215,9 +227,12 @@ export const isPublicInTool = (captureContent: boolean) => (key: string): boolea
  * @category views
  * @since 0.1.0
  */
-export const isPublicInModel = (captureContent: boolean) => (key: string, value: unknown): boolean =>
-  key !== GenAi.Attribute.operationName && !(key === GenAi.Attribute.outputType && value === "text") &&
-  isPublic(captureContent)(key)
+export const isPublicInModel = (captureContent: boolean): Accepts => {
+  const accepts = isPublic(captureContent)
+  return (key, value) =>
+    key !== GenAi.Attribute.operationName && !(key === GenAi.Attribute.outputType && value === "text") &&
+    accepts(key, value)
+}
 
 /**
  * The tracer that the model calls of a run, one after the other, run with: the span
@@ -229,7 +244,7 @@ export const isPublicInModel = (captureContent: boolean) => (key: string, value:
  * @category views
  * @since 0.1.0
  */
-export class ModelTracer implements Tracer.Tracer {
+export class ModelTracer implements ModelCallTracer {
   readonly context: Tracer.Tracer["context"]
   /** What the call in progress sees as its span. */
   current: Tracer.Span | undefined = undefined
@@ -238,15 +253,17 @@ export class ModelTracer implements Tracer.Tracer {
   constructor(tracer: Tracer.Tracer) {
     this.tracer = tracer
     this.context = tracer.context
-    answerTracers.set(this, () =>
-      Tracer.make({
-        span: (options) => {
-          const adopted = this.adopt("LanguageModel.generateObject", options)
-          adopted?.attribute(GenAi.Attribute.requestStream, false)
-          return adopted ?? tracer.span(options)
-        },
-        context: tracer.context
-      }))
+  }
+
+  [AnswerTracer](): Tracer.Tracer {
+    return Tracer.make({
+      span: (options) => {
+        const adopted = this.adopt("LanguageModel.generateObject", options)
+        adopted?.attribute(GenAi.Attribute.requestStream, false)
+        return adopted ?? this.tracer.span(options)
+      },
+      context: this.context
+    })
   }
 
   span(options: Parameters<Tracer.Tracer["span"]>[0]): Tracer.Span {
