@@ -155,7 +155,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  * **Details**
  *
  * Takes what `Stream.fromAsyncIterable` takes. That one suspends its fiber for every
- * element; here the elements are read ahead, at most 256 of them, and each pull gets
+ * element; here the elements are read ahead, at most 512 of them, and each pull gets
  * all that have come since the one before. After several pulls that found a single
  * element, the next one waits a turn of the event loop for more.
  *
@@ -288,11 +288,12 @@ const makeDecoder = (
   const tools = toolsOf(call)
   const deferred = toolCallValidation === "deferred"
   return (parts: EncodedParts): Effect.Effect<DecodedParts, AiError.AiError> => {
-    const out: Array<DecodedPart> = []
+    // of the same length, to be written over
+    const out = parts.slice() as Array<unknown> as Array<DecodedPart>
     for (let i = 0; i < parts.length; i++) {
       const decoded = decodePart(parts[i], tools, deferred)
       if (decoded === undefined) return decodeByEffect(options, call, parts)
-      out.push(decoded)
+      out[i] = decoded
     }
     return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : decodeByEffect(options, call, parts)
   }

@@ -193,7 +193,7 @@ describe("DirectLanguageModel.fromAsyncIterable", () => {
       }))
   })
 
-  it.effect("reads no more than 256 elements ahead of a consumer that does not pull", () =>
+  it.effect("reads no more than 512 elements ahead of a consumer that does not pull", () =>
     Effect.gen(function*() {
       const { iterable, seen } = counted(naturals())
       const left = yield* Deferred.make<void>()
@@ -205,7 +205,7 @@ describe("DirectLanguageModel.fromAsyncIterable", () => {
       yield* Deferred.await(first)
       // as many turns of the event loop as an eager reader could want
       yield* Effect.repeat(Effect.yieldNow, { times: 1_000 })
-      assert.isAtMost(seen.reads, 1 + 256)
+      assert.isAtMost(seen.reads, 1 + 512)
       yield* Fiber.interrupt(fiber)
     }))
 

@@ -14,11 +14,11 @@ import * as Effect from "effect/Effect"
  * @category constants
  * @since 0.1.0
  */
-export const highWaterMark = 256
+export const highWaterMark = 512
 
 // A source that gives its elements one at a time is left a turn of the event loop before each pull, after so many
 // pulls that found a single one.
-const patience = 4
+const patience = 8
 
 /**
  * What is read one by one: the reader of a web stream, or an async iterator.

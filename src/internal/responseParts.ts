@@ -13,8 +13,13 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import type * as Fiber from "effect/Fiber"
 
-/** The metadata or options of a part that has none: shared, never written to. */
-const empty: Readonly<Record<string, never>> = Object.freeze({})
+/**
+ * The metadata or options of a part that has none: shared, never written to.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const empty: Readonly<Record<string, never>> = Object.freeze({})
 
 const knowsResponse = Response.isPart({ "~effect/ai/Response/Part": "~effect/ai/Response/Part" })
 const knowsPrompt = Prompt.isPart({ "~effect/ai/Prompt/Part": "~effect/ai/Prompt/Part" }) &&

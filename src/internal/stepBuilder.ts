@@ -179,7 +179,7 @@ const textOf = (block: Block): string => {
 
 /** Merges metadata as `Prompt.fromResponseParts` does: by provider, then by key. Most parts have none. */
 const merge = (self: Response.ProviderMetadata, that: Response.ProviderMetadata): Response.ProviderMetadata => {
-  if (isEmpty(that)) return self
+  if (that === Parts.empty || isEmpty(that)) return self
   const merged: Record<string, Response.ProviderMetadata[string]> = { ...self }
   for (const provider of Object.keys(that)) {
     const before = merged[provider]
