@@ -126,6 +126,7 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
     ["Agent.ts", `const f = { async g() {} }`, `Agent.ts:3: async inside src`],
     ["Agent.ts", `const f = () => {\n  try { g() } finally { g() }\n}`, `Agent.ts:4: try inside src`],
     ["Middleware.ts", `const f = () => {\n  throw 1\n}`, `Middleware.ts:4: throw inside src`],
+    ["Agent.ts", `const f = () => ({ get g() { return 1 } })`, `Agent.ts:3: accessor of an object literal inside src`],
     ["Agent.ts", `const now = Date.now()`, `Agent.ts:3: Date.now inside src`],
     ["Agent.ts", `const now = new Date()`, `Agent.ts:3: new Date() inside src`],
     ["Agent.ts", `const dice = Math.random()`, `Agent.ts:3: Math.random inside src`],

@@ -53,6 +53,8 @@ const variants = VARIANTS.filter(({ peer, variant }) =>
 )
 const rounds = Number(flags.rounds ?? (flags.quick ? 5 : 15))
 const warmMs = flags.quick ? 500 : 1_500
+// until all that a variant does is compiled: the first case would pay for it
+const firstWarmMs = flags.quick ? 1_500 : 4_000
 const roundMs = flags.quick ? 60 : 150
 
 const log = (line) => process.stderr.write(line + "\n")
@@ -73,8 +75,9 @@ if (!flags.built) buildOurs(here)
 
 // --- one process for each variant --------------------------------------------
 
+/** `otel`: "0", "1", or a kind of telemetry that the adapter knows. */
 const start = async ({ file, name, variant = "" }, otel) => {
-  const child = fork(join(here, "lib/child.mjs"), [join(here, file), variant, otel ? "1" : "0"], {
+  const child = fork(join(here, "lib/child.mjs"), [join(here, file), variant, otel], {
     cwd: here,
     env: {
       ...process.env,
@@ -111,7 +114,10 @@ const start = async ({ file, name, variant = "" }, otel) => {
 const takeTurns = async (processes, name) => {
   const us = new Map(processes.map((p) => [p, []]))
   const broken = new Set()
-  for (const p of processes) if ((await p.ask({ ask: "measure", name, ms: warmMs })).error) broken.add(p)
+  for (const p of processes) {
+    if ((await p.ask({ ask: "measure", name, ms: p.isWarm ? warmMs : firstWarmMs })).error) broken.add(p)
+    p.isWarm = true
+  }
   for (let round = 0; round < rounds; round++) {
     for (const p of processes) {
       if (!broken.has(p)) us.get(p).push((await p.ask({ ask: "measure", name, ms: roundMs }))[flags.cpu ? "cpu" : "us"] ?? NaN)
@@ -123,7 +129,7 @@ const takeTurns = async (processes, name) => {
 const table = async () => {
   const live = []
   for (const variant of variants) {
-    const p = await start(variant, false)
+    const p = await start(variant, "0")
     if (p.ready.error) log(`${variant.name}: ${p.ready.error}`)
     else live.push({ ...p, cases: p.ready.cases, peer: variant.peer, us: {} })
   }
@@ -141,7 +147,7 @@ const table = async () => {
 const telemetry = async () => {
   const rows = []
   for (const variant of variants.filter((variant) => variant.telemetry)) {
-    const [off, on] = [await start(variant, false), await start(variant, true)]
+    const [off, on] = [await start(variant, "0"), await start(variant, "1")]
     if (!on.ready.error && !on.ready.skipped && !off.ready.error) {
       log(`telemetry: ${variant.name}`)
       const { spans = {} } = await on.ask({ ask: "spans", name: "tools" })
@@ -157,6 +163,24 @@ const telemetry = async () => {
   return rows
 }
 
+/** The tool loop of this package with parts of what telemetry does, in turn. */
+const spans = async () => {
+  const ours = variants.find(({ peer, variant }) => peer === "ours" && variant === "direct")
+  if (ours === undefined) return []
+  const kinds = [
+    ["0", "telemetry off"],
+    ["native", "telemetry on, effect's own tracer: nothing is exported"],
+    ["bare", "telemetry off, and the same 22 spans made with the OpenTelemetry SDK beside the run"],
+    ["1", "telemetry on, the OpenTelemetry SDK through @effect/opentelemetry"]
+  ]
+  log("telemetry: parts")
+  const processes = []
+  for (const [kind] of kinds) processes.push(await start(ours, kind))
+  const us = await takeTurns(processes, "tools")
+  for (const p of processes) p.stop()
+  return processes.map((p, i) => ({ name: kinds[i][1], us: us.get(p) }))
+}
+
 // --- results -----------------------------------------------------------------
 
 const results = {
@@ -169,6 +193,7 @@ const results = {
   clock: flags.cpu ? "CPU time of the main thread" : "time",
   table: flags.only === "curves" ? [] : await table(),
   telemetry: flags.only === "curves" ? [] : await telemetry(),
+  spans: flags.only === "curves" ? [] : await spans(),
   curves: flags.only === "table" ? [] : await curves(here, { quick: flags.quick, log })
 }
 

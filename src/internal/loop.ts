@@ -30,7 +30,7 @@ import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import * as ModelCall from "./modelCall.ts"
 import * as Output from "./output.ts"
-import { compose, progressOf, toMessages, toStep, userMessage } from "./step.ts"
+import { compose, RunProgress, toMessages, toStep, userMessage } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
 import * as ToolHandler from "./toolHandler.ts"
@@ -421,7 +421,7 @@ export class Loop implements Lifecycle.Body {
   protected afterStep(parts: Parts): Lifecycle.PartPull {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     // predicates are the user's: what they throw fails the run
-    const progress = this.progress ??= progressOf(this)
+    const progress = this.progress ??= new RunProgress(this)
     const held = Result.try(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
     return Result.isSuccess(held)
       ? this.nextStep(held.success, parts)

@@ -81,33 +81,48 @@ const toPromptResult = (
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
 
 /**
- * Creates what stop conditions look at. Made once: it shows the run as it is.
+ * What stop conditions look at. Made once for a run: it shows the run as it is.
+ *
+ * A class: the getters of an object literal are part of its hidden class, which would
+ * keep every run until the next full collection.
  *
  * @category steps
  * @since 0.1.0
  */
-export const progressOf = (run: {
-  readonly clock: Clock.Clock
-  readonly startedAt: number
-  readonly steps: ReadonlyArray<AgentRun.Step>
-  readonly usage: AgentRun.Usage
-  readonly executedToolCalls: number
-  readonly failedToolCalls: number
-}): StopCondition.Progress => ({
-  steps: run.steps,
-  get usage() {
-    return run.usage
-  },
-  get executedToolCalls() {
-    return run.executedToolCalls
-  },
-  get failedToolCalls() {
-    return run.failedToolCalls
-  },
-  get elapsed() {
-    return run.clock.currentTimeMillisUnsafe() - run.startedAt
+export class RunProgress implements StopCondition.Progress {
+  private readonly run: {
+    readonly clock: Clock.Clock
+    readonly startedAt: number
+    readonly steps: ReadonlyArray<AgentRun.Step>
+    readonly usage: AgentRun.Usage
+    readonly executedToolCalls: number
+    readonly failedToolCalls: number
   }
-})
+
+  constructor(run: RunProgress["run"]) {
+    this.run = run
+  }
+
+  get steps() {
+    return this.run.steps
+  }
+
+  get usage() {
+    return this.run.usage
+  }
+
+  get executedToolCalls() {
+    return this.run.executedToolCalls
+  }
+
+  get failedToolCalls() {
+    return this.run.failedToolCalls
+  }
+
+  get elapsed() {
+    return this.run.clock.currentTimeMillisUnsafe() - this.run.startedAt
+  }
+}
 
 /**
  * Creates the message that tells the model something in a run.

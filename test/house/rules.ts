@@ -202,6 +202,9 @@ const constructOf = (node: Node): string | undefined => {
       return "enum"
     case "ExportDefaultDeclaration":
       return "default export"
+    // it is part of the object's hidden class, and that keeps what it closes over until a full collection
+    case "Property":
+      return node.kind === "get" || node.kind === "set" ? "accessor of an object literal" : undefined
     case "NewExpression":
       return nameOf(node.callee) === "Date" && (node.arguments as ReadonlyArray<unknown>).length === 0
         ? "new Date()"

@@ -1,6 +1,6 @@
 // One variant in a process of its own, driven over IPC by run.mjs.
 //
-//   node lib/child.mjs <adapter.mjs> <variant> <otel: 0|1>
+//   node lib/child.mjs <adapter.mjs> <variant> <otel: 0 | 1 | another kind of telemetry that the adapter has>
 //
 // Every call of every case is checked: the text, the number of deltas, and, counted inside the
 // model and inside the tool, how often each of them was called.
@@ -14,7 +14,7 @@ const [file, variant, otel] = process.argv.slice(2)
 // A real tracer provider, registered before the peer is imported: a peer with a copy of
 // @opentelemetry/api of its own never sees one that is registered later.
 let spans
-if (otel === "1") {
+if (otel !== "0") {
   const { NodeTracerProvider } = await import("@opentelemetry/sdk-trace-node")
   const { InMemorySpanExporter, SimpleSpanProcessor } = await import("@opentelemetry/sdk-trace-base")
   spans = new InMemorySpanExporter()
@@ -23,7 +23,7 @@ if (otel === "1") {
 }
 
 const { default: adapter } = await import(pathToFileURL(resolve(file)))
-const run = await adapter.setup({ otel: otel === "1", variant })
+const run = await adapter.setup({ otel: otel === "1" ? true : otel === "0" ? false : otel, variant })
 
 const checked = async (tools, model, body) => {
   const before = { ...counters }

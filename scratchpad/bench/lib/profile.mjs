@@ -14,7 +14,7 @@ if (otel !== undefined) {
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).register()
 }
 const { default: adapter } = await import(pathToFileURL(resolve(file)))
-const run = await adapter.setup({ otel: otel !== undefined, variant })
+const run = await adapter.setup({ otel: otel === "otel" || (otel ?? false), variant })
 const body = { text: run.text, tools: run.tools }[name] ?? (() => run.stream(name === "stream" ? "text" : name))
 
 const during = async (time) => {

@@ -6,6 +6,7 @@ export const COLUMNS = [
   { key: "tools", title: "10-step tool loop" },
   { key: "tools100", title: "100 concurrent, per run" },
   { key: "deltas", title: "10k deltas", scale: 1e3, unit: "ms" },
+  { key: "pulls", title: "10k deltas, one a pull", scale: 1e3, unit: "ms", against: "deltas" },
   { key: "arrays", title: "10k deltas, in arrays of 64", scale: 1e3, unit: "ms", against: "deltas" }
 ]
 
@@ -97,7 +98,9 @@ export const markdown = (results) => {
     if (named("pi")({ key: "tools" }) !== undefined) {
       sections.push("## Times pi-agent-core", grid(head, ratios(entries.filter((entry) => entry.peer !== "pi"), named("pi"))))
     }
-    sections.push("`10k deltas`: one array for each delta; `in arrays`: compared with the others' `10k deltas`.")
+    sections.push(
+      "`10k deltas`: from an async iterable, one by one. `one a pull` and `in arrays of 64`: from a stream of such arrays, compared with the others' `10k deltas`."
+    )
   }
   if (telemetry.length > 0) {
     sections.push(
@@ -116,6 +119,14 @@ export const markdown = (results) => {
       )
     )
   }
+  if (results.spans.length > 0) {
+    const [{ us: off }] = results.spans
+    sections.push(
+      "## What the spans cost",
+      "The tool loop of effect-agents (direct), in turn: what is ours, what is effect's, what is OpenTelemetry's.",
+      grid(["", "µs", "times"], results.spans.map(({ name, us }) => [name, withRange(us), number(ratio(us, off))]))
+    )
+  }
   for (const { head, note, rows, title } of curves) {
     sections.push(`## ${title}`, ...(note === undefined ? [] : [note]), grid(head, rows))
   }
@@ -126,7 +137,7 @@ export const markdown = (results) => {
 // picture
 // -----------------------------------------------------------------------------
 
-const PICTURED = ["stream", "tools", "tools100", "deltas"]
+const PICTURED = ["text", "stream", "tools", "tools100", "deltas"]
 
 const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;")
 

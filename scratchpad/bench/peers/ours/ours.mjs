@@ -142,10 +142,8 @@ export default {
   name: "ours",
   cases: ["text", "stream", "tools", "tools100", "deltas", "pulls", "arrays"],
   async setup({ otel, variant }) {
-    const telemetry = otel
-      ? await (await import("./telemetry.mjs")).layer()
-      : Layer.succeed(References.TracerEnabled, false)
-    if (telemetry === undefined) return null
+    const { layer: telemetryOf, bareSpans } = await import("./telemetry.mjs")
+    const telemetry = otel && otel !== "bare" ? await telemetryOf(otel) : Layer.succeed(References.TracerEnabled, false)
     const handlers = Tools.toLayer({ add: (input) => Effect.sync(() => add(input)) })
     const model = await models[variant]()
     const run = {}
@@ -183,7 +181,13 @@ export default {
     return {
       text: () => hooked(() => run.text(Agent.run(plain, input))),
       stream: (kind) => hooked(() => run[kind](drain(plain))),
-      tools: () => hooked(() => run.tools(drain(tooled)))
+      tools: otel === "bare"
+        ? async () => {
+          const result = await hooked(() => run.tools(drain(tooled)))
+          bareSpans()
+          return result
+        }
+        : () => hooked(() => run.tools(drain(tooled)))
     }
   }
 }
