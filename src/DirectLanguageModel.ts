@@ -163,6 +163,41 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  * iterator is given up with `return` when the stream ends before it does. What the
  * iterator throws fails the stream, after all that came before it.
  *
+ * **Example** (A model behind an async generator)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { AiError, LanguageModel, type Response } from "effect/ai"
+ * import { Agent, DirectLanguageModel } from "effect-agents"
+ *
+ * async function* answer(): AsyncGenerator<Response.StreamPartEncoded> {
+ *   for (const delta of ["Good ", "morning"]) yield { type: "text-delta", id: "1", delta }
+ *   yield { type: "finish", reason: "stop", usage: { inputTokens: {}, outputTokens: {} } }
+ * }
+ *
+ * const model = Layer.effect(
+ *   LanguageModel.LanguageModel,
+ *   DirectLanguageModel.make({
+ *     generateText: () => Effect.die("this model streams"),
+ *     streamText: () =>
+ *       DirectLanguageModel.fromAsyncIterable(answer(), (cause) =>
+ *         AiError.make({
+ *           module: "Greeter",
+ *           method: "streamText",
+ *           reason: new AiError.UnknownError({ description: String(cause) })
+ *         }))
+ *   })
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(Agent.make("greeter"), { prompt: "Hello" })
+ *   yield* Console.log(text)
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => Good morning
+ * ```
+ *
  * **Gotchas**
  *
  * `return` of an async generator waits until a pending `next` has settled: abort what
