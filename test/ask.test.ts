@@ -287,9 +287,10 @@ describe("the main job", () => {
           run(folder, ["--session-file", "README.md", "what?"]),
           run(folder, ["--folder", "missing", "what?"]),
           run(folder, ["--folder", "README.md", "what?"]),
-          run(folder, ["--spans", "missing/spans.json", "what?"])
+          run(folder, ["--spans", "missing/spans.json", "what?"]),
+          run(folder, ["--session", "", "what?"])
         ], { concurrency: 2 })
-        const [flag, sqlite, missing, file, spans] = outputs
+        const [flag, sqlite, missing, file, spans, session] = outputs
         assertFails(flag, /Unrecognized flag: --bogus/)
         assertFails(
           sqlite,
@@ -297,6 +298,7 @@ describe("the main job", () => {
         )
         assertFails(missing, "Cannot use the folder missing: there is no such folder")
         assertFails(file, "Cannot use the folder README.md: it is not a folder")
+        assertFails(session, /a session needs a name/)
         assertFails(spans, "Cannot use missing/spans.json: it cannot be written (there is no such file or folder)")
       }))
 

@@ -113,6 +113,7 @@ const flags = {
   session: Flag.String("session").pipe(
     Flag.withMetavar("NAME"),
     Flag.withDescription("Keep the conversation under this name, and go on with it"),
+    Flag.filter((name) => name.trim() !== "", () => "a session needs a name"),
     Flag.optional
   ),
   sessionFile: Flag.String("session-file").pipe(
