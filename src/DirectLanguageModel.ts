@@ -127,10 +127,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
             const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
             return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
           }
-          if (!Parts.tracerEnabled(fiber)) return openDirect(start(call, prompt, scope, undefined))
+          if (!Parts.tracerEnabled(fiber)) return openDecoded(start(call, prompt, scope, undefined))
           return Effect.flatMap(
             Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
-            (span) => openDirect(start(call, prompt, scope, span))
+            (span) => openDecoded(start(call, prompt, scope, span))
           )
         })
       )
@@ -315,14 +315,21 @@ const addIdGenerator = (idGenerator: IdGenerator.Service) => {
 // The parts
 // =============================================================================
 
+const openDecoded = (call: DirectCall) =>
+  Effect.map(openDirect(call), (pull) =>
+    Effect.flatMap(pull, (parts) => {
+      const decoded = call.decode(parts)
+      return Effect.isEffect(decoded) ? decoded : Exit.succeed(decoded)
+    }))
+
 const makeDecoder = (
   options: Options,
   call: CallOptions,
   { toolCallValidation }: LanguageModel.ProviderOptions
-) => {
+): DirectCall["decode"] => {
   const tools = toolsOf(call)
   const deferred = toolCallValidation === "deferred"
-  return (parts: EncodedParts): Effect.Effect<DecodedParts, AiError.AiError> => {
+  return (parts) => {
     // of the same length, to be written over
     const out = parts.slice() as Array<unknown> as Array<DecodedPart>
     for (let i = 0; i < parts.length; i++) {
@@ -330,7 +337,7 @@ const makeDecoder = (
       if (decoded === undefined) return decodeByEffect(options, call, parts)
       out[i] = decoded
     }
-    return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : decodeByEffect(options, call, parts)
+    return Arr.isArrayNonEmpty(out) ? out : decodeByEffect(options, call, parts)
   }
 }
 

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Arbitrary, Deferred, Effect, Exit, Fiber, References, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, type Response } from "effect/ai"
 import { Agent, DirectLanguageModel } from "../src/index.ts"
+import { type Log, logged, showExit } from "./utils.ts"
 
 const { fromAsyncIterable } = DirectLanguageModel
 
@@ -261,6 +262,29 @@ describe("DirectLanguageModel.make", () => {
       )
       assert.strictEqual(text, "hello")
     }))
+
+  it.effect("a part that cannot be read fails the run", () =>
+    Effect.gen(function*() {
+      const unreadable: Response.StreamPartEncoded = {
+        type: "text-delta",
+        id: "t",
+        get delta(): string {
+          throw new Error("unreadable")
+        }
+      }
+      const model = yield* DirectLanguageModel.make({
+        generateText: () => Effect.die("not used"),
+        streamText: () => Stream.make(unreadable)
+      })
+      const log: Log = []
+      const exit = yield* Effect.exit(Effect.provideService(
+        Agent.run(Agent.make("agent", { providers: [logged("p", log)] }), { prompt: "hi" }),
+        LanguageModel.LanguageModel,
+        model
+      ))
+      assert.strictEqual(showExit(exit), `Failed Die unreadable after ""`)
+      assert.deepStrictEqual(log, ["p before", `p end: Failed Die unreadable after ""`])
+    }).pipe(Effect.provideService(References.TracerEnabled, false)))
 
   it.effect("sees an approval that somebody between the run and the model has put in", () =>
     Effect.gen(function*() {

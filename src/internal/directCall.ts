@@ -54,7 +54,8 @@ export type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Respon
 
 /**
  * One call. `open` opens the stream of the provider; it and its pulls run in a
- * context that `provide` has added to.
+ * context that `provide` has added to. `decode` gives the parts themselves when
+ * they are common ones.
  *
  * @category models
  * @since 0.1.0
@@ -65,26 +66,24 @@ export interface DirectCall {
     AiError.AiError,
     IdGenerator.IdGenerator
   >
-  readonly decode: (parts: EncodedParts) => Effect.Effect<DecodedParts, AiError.AiError>
+  readonly decode: (parts: EncodedParts) => DecodedParts | Effect.Effect<DecodedParts, AiError.AiError>
   readonly provide: (context: Context.Context<never>) => Context.Context<IdGenerator.IdGenerator>
 }
 
 /**
- * Opens a call, in the context of the fiber or in this one: the pull of its parts.
+ * Opens a call, in the context of the fiber or in this one: the pull of its parts,
+ * which are still to be decoded.
  *
  * @category running
  * @since 0.1.0
  */
 export const openDirect = (
-  { decode, open, provide }: DirectCall,
+  { open, provide }: DirectCall,
   context?: Context.Context<never>
-): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
+): Effect.Effect<Pull.Pull<EncodedParts, AiError.AiError>, AiError.AiError> => {
   const given = context === undefined ? undefined : provide(context)
   const services = given === undefined ? provide : () => given
-  return Effect.map(
-    Effect.updateContext(open, services),
-    (pull) => Effect.flatMap(Effect.updateContext(pull, services), decode)
-  )
+  return Effect.map(Effect.updateContext(open, services), (pull) => Effect.updateContext(pull, services))
 }
 
 /**

@@ -176,11 +176,16 @@ export class Loop implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
-    const open = this.direct?.(request, this.plainPrompt, scope, span) ??
-      ModelCall.openCall(() => ModelCall.callModel(request, this.model, this.modelPlaces, this.call), scope, span)
+    const open = this.direct?.(request, this.plainPrompt, scope, span, this.modelHandlers) ??
+      ModelCall.openCall(
+        () => ModelCall.callModel(request, this.model, this.modelPlaces, this.call),
+        scope,
+        span,
+        this.modelHandlers
+      )
     return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
-      onSuccess: (pull) => this.modelPull = Effect.matchCauseEffect(pull, this.modelHandlers)
+      onSuccess: (pull) => this.modelPull = pull
     })
   }
 
@@ -221,9 +226,9 @@ export class Loop implements Lifecycle.Body {
     }
   }
 
-  private readonly modelHandlers = {
-    onSuccess: (parts: readonly [StreamPart, ...Array<StreamPart>]) => this.onParts(parts),
-    onFailure: (cause: Cause.Cause<unknown>) => this.onModelEnd(cause)
+  private readonly modelHandlers: ModelCall.Handlers = {
+    onSuccess: (parts) => this.onParts(parts),
+    onFailure: (cause) => this.onModelEnd(cause)
   }
 
   /** The same array goes on to the consumer. */

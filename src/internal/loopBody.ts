@@ -23,11 +23,16 @@ import * as ToolHandler from "./toolHandler.ts"
  */
 export const body = (
   options: Options
-): (run: Lifecycle.Run, contributions: Lifecycle.Contributions) => Effect.Effect<Lifecycle.Body, unknown> => {
+): (
+  run: Lifecycle.Run,
+  contributions: Lifecycle.Contributions
+) => Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
   const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
   const toolCallLimit = Math.min(Infinity, ...limits)
   return (run, contributions) => {
-    const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
+    const open = (
+      own: ToolHandler.WithHandler | undefined
+    ): Lifecycle.Body | Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
       const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
       if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
@@ -44,11 +49,14 @@ export const body = (
       }
       return run.prompt.content.every(isSystem) && contributions.messages.length === 0
         ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : Exit.succeed(new Loop(run, options, contributions, toolkit, output, toolCallLimit))
+        : new Loop(run, options, contributions, toolkit, output, toolCallLimit)
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), open)
+      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), (own) => {
+        const body = open(own)
+        return Effect.isEffect(body) ? body : Exit.succeed(body)
+      })
       : open(toolkit)
   }
 }

@@ -7,16 +7,19 @@ import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../Middleware.ts"
-import { type CallOptions, directModels, openDirect, WithoutApprovals } from "./directCall.ts"
+import { type CallOptions, directModels, type EncodedParts, openDirect, WithoutApprovals } from "./directCall.ts"
 import type { ModelSpan } from "./instrumentation.ts"
+import type * as Lifecycle from "./lifecycle.ts"
 import type { StreamPart } from "./stepBuilder.ts"
 
 /**
@@ -43,7 +46,18 @@ export const callModel = (
 }
 
 /**
- * Opens a call in the context of its span: the pull of its parts.
+ * What becomes of each array of parts of a call, and of its end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Handlers {
+  readonly onSuccess: (parts: StreamParts) => Lifecycle.PartPull
+  readonly onFailure: (cause: Cause.Cause<unknown>) => Lifecycle.PartPull
+}
+
+/**
+ * Opens a call in the context of its span: the pull of its parts, handled.
  *
  * @category running
  * @since 0.1.0
@@ -51,12 +65,17 @@ export const callModel = (
 export const openCall = (
   call: () => Stream.Stream<StreamPart, any>,
   scope: Scope.Scope,
-  span: ModelSpan | undefined
-): Effect.Effect<PartsPull, any> => {
+  span: ModelSpan | undefined,
+  handlers: Handlers
+): Effect.Effect<Lifecycle.PartPull, any> => {
   const open = Effect.suspend(() => Channel.toPullScoped(call().channel, scope))
-  if (span === undefined) return open
+  const handled = (pull: PartsPull) => Effect.matchCauseEffect(pull, handlers)
+  if (span === undefined) return Effect.map(open, handled)
   const { context } = span
-  return Effect.map(Effect.updateContext(open, () => context), (pull) => Effect.updateContext(pull, () => context))
+  return Effect.map(
+    Effect.updateContext(open, () => context),
+    (pull) => handled(Effect.updateContext(pull, () => context))
+  )
 }
 
 /**
@@ -118,20 +137,31 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
   const begin = directModels.get(model)
   if (begin === undefined) return undefined
   const traces = Context.get(context, References.TracerEnabled)
-  return (request, withoutApprovals, scope, span) => {
+  return (request, withoutApprovals, scope, span, handlers) => {
     if (span === undefined && traces) return undefined
     const call = begin(callOf(request, withoutApprovals), request.prompt, {
       context: span?.context ?? context,
       scope,
       span: span?.current
     })
-    // the types of its parts went with those of its tools
-    return call === undefined ? undefined : openDirect(call, span?.context) as Effect.Effect<PartsPull, AiError.AiError>
+    if (call === undefined) return undefined
+    const { onFailure } = handlers
+    const onSuccess = (encoded: EncodedParts) => {
+      // the types of its parts went with those of its tools
+      const decoded = Result.try(() => call.decode(encoded) as StreamParts | PartsPull)
+      if (Result.isFailure(decoded)) return onFailure(Cause.die(decoded.failure))
+      const parts = decoded.success
+      return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, handlers) : handlers.onSuccess(parts)
+    }
+    return Effect.map(
+      openDirect(call, span?.context),
+      (pull) => Effect.matchCauseEffect(pull, { onSuccess, onFailure })
+    )
   }
 }
 
 /**
- * Opens a call: the pull of its parts.
+ * Opens a call: the pull of its parts, handled.
  *
  * @category models
  * @since 0.1.0
@@ -140,10 +170,13 @@ export type Direct = (
   request: Middleware.ModelRequest,
   withoutApprovals: Prompt.Prompt | undefined,
   scope: Scope.Scope,
-  span: ModelSpan | undefined
-) => Effect.Effect<PartsPull, AiError.AiError> | undefined
+  span: ModelSpan | undefined,
+  handlers: Handlers
+) => Effect.Effect<Lifecycle.PartPull, AiError.AiError> | undefined
 
-type PartsPull = Pull.Pull<readonly [StreamPart, ...Array<StreamPart>], AiError.AiError>
+type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
+
+type PartsPull = Pull.Pull<StreamParts, AiError.AiError>
 
 const toolChoiceOf = (
   { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest
