@@ -141,11 +141,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     // The stream is the one that the overloads describe; they cannot be written down for erased options.
     streamText: streamText as LanguageModel.LanguageModel["streamText"]
   }
-  directModels.set(
-    self,
-    (call, prompt, { context, scope, span }) =>
+  directModels.set(self, {
+    streamText: self.streamText,
+    begin: (call, prompt, { context, scope, span }) =>
       isShort(call, prompt, context) ? start(call, prompt, scope, span) : undefined
-  )
+  })
   return self
 })
 
@@ -159,9 +159,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  * all that have come since the one before. After several pulls that found a single
  * element, the next one waits a turn of the event loop for more.
  *
- * The iterable is asked for an iterator when the stream is first pulled, and the
- * iterator is given up with `return` when the stream ends before it does. What the
+ * The iterable is asked for an iterator when the stream is first pulled. What the
  * iterator throws fails the stream, after all that came before it.
+ *
+ * When the stream ends before it does, the iterator is given up with `return`, and the
+ * stream waits until it has ended; when it has been asked for an element that has not
+ * come yet, one turn of the event loop, as it may not end before that.
  *
  * **Example** (A model behind an async generator)
  *
@@ -200,9 +203,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  *
  * **Gotchas**
  *
- * `return` of an async generator waits until a pending `next` has settled: abort what
- * it waits for, or leaving a stream that hangs takes as long as the finalization
- * budget of a run.
+ * An async generator that waits for a response does not hear of `return` until it has
+ * come: abort the request too, in a finalizer of the stream.
  *
  * @category constructors
  * @since 0.1.0
@@ -223,7 +225,14 @@ export const fromAsyncIterable = <A, E>(
           if (!pump.ended) return Effect.flatMap(pump.wait, () => pull)
           return pump.failure === undefined ? Cause.done() : Exit.fail(onError(pump.failure.error))
         })
-        const close = Effect.suspend(() => pump.ended ? Effect.void : Effect.promise(() => pump.cancel()))
+        const close = Effect.suspend(() => {
+          if (pump.ended) return Effect.void
+          const cancelled = pump.cancel()
+          if (!pump.isReading) return Effect.promise(() => cancelled)
+          // it may not end before the element has come that it was asked for
+          cancelled.then(undefined, () => {})
+          return Effect.yieldNow
+        })
         return Effect.as(Scope.addFinalizer(scope, close), pull)
       })
     )

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, References, Schema, Stream } from "effect"
+import { Arbitrary, Cause, Deferred, Effect, Exit, Fiber, References, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, type Response } from "effect/ai"
 import { Agent, DirectLanguageModel } from "../src/index.ts"
 import { type Log, logged, showExit } from "./utils.ts"
@@ -179,6 +179,30 @@ describe("DirectLanguageModel.fromAsyncIterable", () => {
         assert.strictEqual(source.returns, 1)
       }))
 
+    it.effect("does not wait for an element that does not come", () =>
+      Effect.gen(function*() {
+        let returned = false
+        const iterable = {
+          [Symbol.asyncIterator]: () => {
+            let asked = 0
+            return {
+              next: () => ++asked === 1 ? Promise.resolve({ done: false, value: 1 }) : new Promise<never>(() => {}),
+              return: () => {
+                returned = true
+                return Promise.reject(new Error("not yet"))
+              }
+            }
+          }
+        }
+        const stream = fromAsyncIterable(iterable, failed)
+        assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(stream, 1)), [1])
+        assert.isTrue(returned)
+        const fiber = yield* Effect.forkChild(Stream.runDrain(stream), { startImmediately: true })
+        yield* Fiber.interrupt(fiber)
+        const exit = yield* Fiber.await(fiber)
+        assert(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      }))
+
     it.effect("runs the finally of a generator before the consumer goes on", () =>
       Effect.gen(function*() {
         let closed = false
@@ -262,6 +286,28 @@ describe("DirectLanguageModel.make", () => {
       )
       assert.strictEqual(text, "hello")
     }))
+
+  it.effect("a method that was put in the place of its own is called", () =>
+    Effect.gen(function*() {
+      const model = yield* DirectLanguageModel.make({
+        generateText: () => Effect.die("not used"),
+        streamText: () => Stream.fromIterable(answer)
+      })
+      const { streamText } = model
+      let calls = 0
+      Object.assign(model, {
+        streamText: (call: never) => {
+          calls++
+          return streamText(call)
+        }
+      })
+      yield* Effect.provideService(
+        Agent.run(Agent.make("agent"), { prompt: "hi" }),
+        LanguageModel.LanguageModel,
+        model
+      )
+      assert.strictEqual(calls, 1)
+    }).pipe(Effect.provideService(References.TracerEnabled, false)))
 
   it.effect("a part that cannot be read fails the run", () =>
     Effect.gen(function*() {

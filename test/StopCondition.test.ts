@@ -225,13 +225,15 @@ describe("StopCondition", () => {
     it.effect("stops with its own reason, and sees steps, usage and time", () =>
       Effect.gen(function*() {
         const seen: Array<unknown> = []
-        const condition = StopCondition.when("enough", ({ elapsed, steps, usage }) => {
-          seen.push([steps.length, usage.inputTokens.total, elapsed])
+        const condition = StopCondition.when("enough", (progress) => {
+          // a condition may look at a part of it through another one
+          const { elapsed, executedToolCalls, failedToolCalls, steps, usage } = { ...progress }
+          seen.push([steps.length, usage.inputTokens.total, executedToolCalls, failedToolCalls, elapsed])
           return steps.length === 2
         })
         const run = yield* Agent.run(make(condition), { prompt: "hi" })
         assert.deepStrictEqual(stopped(run), { reason: "enough", text: "", steps: [["work"], ["work"]] })
-        assert.deepStrictEqual(seen, [[1, 10, 0], [2, 20, 0]])
+        assert.deepStrictEqual(seen, [[1, 10, 1, 0, 0], [2, 20, 2, 0, 0]])
       }).pipe(Effect.provide([ok, ScriptedModel.layer([work, work, text("never")])])))
 
     it.effect("is not asked after an answer", () =>

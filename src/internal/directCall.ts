@@ -104,9 +104,13 @@ export type Begin = (
 ) => DirectCall | undefined
 
 /**
- * The models that `DirectLanguageModel` has made.
+ * The models that `DirectLanguageModel` has made, with the method that a run may leave
+ * out: one that was put in its place is called.
  *
  * @category services
  * @since 0.1.0
  */
-export const directModels = new WeakMap<LanguageModel.LanguageModel, Begin>()
+export const directModels = new WeakMap<
+  LanguageModel.LanguageModel,
+  { readonly begin: Begin; readonly streamText: LanguageModel.LanguageModel["streamText"] }
+>()

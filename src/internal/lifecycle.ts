@@ -279,8 +279,11 @@ export class Run {
       this.completed(whole)
       return this.deliver()
     }
-    // the outcome is decided in here, whatever the fiber is told meanwhile
-    return Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, 0, whole, [])))
+    return Effect.flatMap(
+      // the outcome is decided in here, whatever the fiber is told meanwhile
+      Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, 0, whole, []))),
+      () => this.phase === "completed" ? this.deliver() : this.closeFailed()
+    )
   }
 
   /** Those that do not have to wait run at once. */
@@ -289,7 +292,7 @@ export class Run {
     from: number,
     result: AgentRun.Result,
     failures: Array<Cause.Reason<AgentError.AgentError>>
-  ): PartPull {
+  ): Effect.Effect<void> {
     for (let index = from; index < pending.length; index++) {
       const { contribution, provider } = pending[index]
       if (provider.commitment === "committing" && failures.length > 0) break
@@ -309,9 +312,9 @@ export class Run {
       })
       if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
     }
-    if (failures.length > 0) return this.fail(Cause.fromReasons(failures))
-    this.completed(result)
-    return this.deliver()
+    if (failures.length === 0) this.completed(result)
+    else this.failed(Cause.fromReasons(failures))
+    return Effect.void
   }
 
   private completed(result: AgentRun.Result): void {

@@ -30,7 +30,7 @@ import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import * as ModelCall from "./modelCall.ts"
 import * as Output from "./output.ts"
-import { compose, RunProgress, toMessages, toStep, userMessage } from "./step.ts"
+import { compose, isIncomplete, progressOf, toMessages, toStep, userMessage } from "./step.ts"
 import { type Call, StepBuilder, type StreamPart } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
 import * as ToolHandler from "./toolHandler.ts"
@@ -81,7 +81,6 @@ export class Loop implements Lifecycle.Body {
   usage: AgentRun.Usage = AgentRun.emptyUsage
   executedToolCalls = 0
   failedToolCalls = 0
-  private progress: StopCondition.Progress | undefined = undefined
   // the step in progress
   protected builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
@@ -176,13 +175,9 @@ export class Loop implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
+    const call = () => ModelCall.callModel(request, this.model, this.modelPlaces, this.call)
     const open = this.direct?.(request, this.plainPrompt, scope, span, this.modelHandlers) ??
-      ModelCall.openCall(
-        () => ModelCall.callModel(request, this.model, this.modelPlaces, this.call),
-        scope,
-        span,
-        this.modelHandlers
-      )
+      ModelCall.openCall(call, scope, span, this.modelHandlers)
     return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
       onSuccess: (pull) => this.modelPull = pull
@@ -248,9 +243,14 @@ export class Loop implements Lifecycle.Body {
 
   private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
     if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
-    const close = Scope.closeUnsafe(this.modelScope!, Exit.void)
-    const rest = close === undefined ? undefined : this.run.closing(this.run.definition.name, close)
-    return rest === undefined ? this.afterModel() : Effect.flatMap(rest, () => this.afterModel())
+    const scope = this.modelScope!
+    if (scope.state._tag === "Empty") return this.afterModel()
+    // what interrupts the run in here ends it before its tools run, and waits for the end of the model
+    const closing = Effect.suspend(() => {
+      const close = Scope.closeUnsafe(scope, Exit.void) ?? Exit.void
+      return this.run.closing(this.run.definition.name, close) ?? Effect.void
+    })
+    return Effect.flatMap(Effect.uninterruptible(closing), () => this.afterModel())
   }
 
   private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
@@ -425,8 +425,8 @@ export class Loop implements Lifecycle.Body {
 
   protected afterStep(parts: Parts): Lifecycle.PartPull {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
+    const progress = progressOf(this)
     // predicates are the user's: what they throw fails the run
-    const progress = this.progress ??= new RunProgress(this)
     const held = Result.try(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
     return Result.isSuccess(held)
       ? this.nextStep(held.success, parts)
@@ -496,5 +496,3 @@ export class Loop implements Lifecycle.Body {
     }
   }
 }
-
-const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"

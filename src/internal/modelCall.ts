@@ -134,12 +134,12 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
  * @since 0.1.0
  */
 export const directly = (model: LanguageModel.LanguageModel, context: Context.Context<never>): Direct | undefined => {
-  const begin = directModels.get(model)
-  if (begin === undefined) return undefined
+  const direct = directModels.get(model)
+  if (direct === undefined || model.streamText !== direct.streamText) return undefined
   const traces = Context.get(context, References.TracerEnabled)
   return (request, withoutApprovals, scope, span, handlers) => {
     if (span === undefined && traces) return undefined
-    const call = begin(callOf(request, withoutApprovals), request.prompt, {
+    const call = direct.begin(callOf(request, withoutApprovals), request.prompt, {
       context: span?.context ?? context,
       scope,
       span: span?.current

@@ -70,8 +70,9 @@ export class Pump<A> {
   ended = false
   /** What the source failed with. */
   failure: { readonly error: unknown } | undefined = undefined
+  /** Whether the source has been asked for an element that has not come yet. */
+  isReading = false
   private buffer: Array<A> = []
-  private isReading = false
   /** How many pulls one after the other found a single element. */
   private singles = 0
   private wake: (() => void) | undefined = undefined
@@ -87,6 +88,8 @@ export class Pump<A> {
     if (taken.length > 0) {
       this.buffer = []
       if (this.singles <= patience) this.singles = taken.length === 1 ? this.singles + 1 : 0
+      // the turn was left for nothing
+      else if (taken.length === 1) this.singles = 0
     }
     if (!this.isReading && !this.ended) this.fill().then(undefined, this.onFailure)
     return taken
@@ -123,6 +126,7 @@ export class Pump<A> {
   private readonly onFailure = (error: unknown): void => {
     this.failure = { error }
     this.ended = true
+    this.isReading = false
     this.signal()
   }
 

@@ -81,48 +81,28 @@ const toPromptResult = (
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
 
 /**
- * What stop conditions look at. Made once for a run: it shows the run as it is.
- *
- * A class: the getters of an object literal are part of its hidden class, which would
- * keep every run until the next full collection.
+ * Creates what stop conditions look at.
  *
  * @category steps
  * @since 0.1.0
  */
-export class RunProgress implements StopCondition.Progress {
-  private readonly run: {
-    readonly clock: Clock.Clock
-    readonly startedAt: number
-    readonly steps: ReadonlyArray<AgentRun.Step>
-    readonly usage: AgentRun.Usage
-    readonly executedToolCalls: number
-    readonly failedToolCalls: number
-  }
+export const progressOf = (
+  run: Omit<StopCondition.Progress, "elapsed"> & { readonly clock: Clock.Clock; readonly startedAt: number }
+): StopCondition.Progress => ({
+  steps: run.steps,
+  usage: run.usage,
+  executedToolCalls: run.executedToolCalls,
+  failedToolCalls: run.failedToolCalls,
+  elapsed: run.clock.currentTimeMillisUnsafe() - run.startedAt
+})
 
-  constructor(run: RunProgress["run"]) {
-    this.run = run
-  }
-
-  get steps() {
-    return this.run.steps
-  }
-
-  get usage() {
-    return this.run.usage
-  }
-
-  get executedToolCalls() {
-    return this.run.executedToolCalls
-  }
-
-  get failedToolCalls() {
-    return this.run.failedToolCalls
-  }
-
-  get elapsed() {
-    return this.run.clock.currentTimeMillisUnsafe() - this.run.startedAt
-  }
-}
+/**
+ * Whether the model was cut off: its calls may be cut off too.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
 
 /**
  * Creates the message that tells the model something in a run.

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Logger, Stream } from "effect"
-import { AiError, LanguageModel } from "effect/ai"
+import { AiError, LanguageModel, type Response } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentError, AgentRun, ContextProvider, Middleware } from "../../src/index.ts"
 import * as ScriptedModel from "../../src/testing/ScriptedModel.ts"
-import { Boom, calls, hanging, type Log, logged, showCause, showExit, tools } from "../utils.ts"
+import { Boom, calls, constructors, hanging, type Log, logged, showCause, showExit, tools } from "../utils.ts"
 
 const { fail, hang, step, text } = ScriptedModel
 
@@ -157,6 +157,49 @@ describe("finalizers of a run", () => {
         "next statement"
       ])
     }))
+
+  for (const [name, make] of constructors) {
+    it.effect(`a finalizer of the model stream (${name}) that interrupts the run is awaited, and no tool runs`, () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const toolkit = tools("pay")
+        const run = yield* Deferred.make<Fiber.Fiber<unknown, unknown>>()
+        const release = Effect.gen(function*() {
+          const fiber = yield* Deferred.await(run)
+          fiber.interruptUnsafe()
+          yield* Effect.sleep("1 second")
+          log.push("model closed")
+        })
+        const parts: ReadonlyArray<Response.StreamPartEncoded> = [
+          { type: "tool-call", id: "id", name: "pay", params: {} },
+          { type: "finish", reason: "tool-calls", usage: { inputTokens: {}, outputTokens: {} } }
+        ]
+        const languageModel = yield* make({
+          generateText: () => Effect.succeed([]),
+          streamText: () =>
+            Stream.unwrap(
+              Effect.as(Effect.addFinalizer(() => release), Stream.mapArray(Stream.succeed(0), () => parts as never))
+            )
+        })
+        const fiber = yield* Agent.run(Agent.make("agent", { toolkit, providers: [logged("p1", log)] }), {
+          prompt: "hi"
+        }).pipe(
+          Effect.provideService(LanguageModel.LanguageModel, languageModel),
+          Effect.provide(toolkit.toLayer({ pay: () => Effect.sync(() => `${log.push("PAID")}`) })),
+          Effect.ensuring(Effect.sync(() => log.push("next statement"))),
+          Effect.forkChild
+        )
+        yield* Deferred.succeed(run, fiber)
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.await(fiber)
+        assert.deepStrictEqual(log, [
+          "p1 before",
+          "model closed",
+          "p1 end: Interrupted after \"\"",
+          "next statement"
+        ])
+      }))
+  }
 
   it.effect("a tool that ignores its interruption is not awaited longer than the budget, and recorded", () =>
     Effect.gen(function*() {
@@ -347,6 +390,23 @@ describe("afterRun", () => {
       const exit = yield* Fiber.await(fiber)
       assert.strictEqual(Exit.isFailure(exit) && showCause(exit.cause), "Interrupt")
     }).pipe(Effect.provide(ScriptedModel.layer([text("a")]))))
+
+  it.effect("a pull after one that was interrupted while it ran gives the end of the run", () =>
+    Effect.gen(function*() {
+      const log: Log = []
+      const agent = Agent.make("agent", { providers: [logged("p1", log, { afterRun: Effect.sleep("5 seconds") })] })
+      const pull = yield* Stream.toPull(Agent.stream(agent, { prompt: "hi" }))
+      const seen: Array<string> = []
+      while (seen.at(-1) !== "step-end") for (const part of yield* pull) seen.push(part.type)
+      const fiber = yield* Effect.forkChild(pull)
+      yield* TestClock.adjust("1 second")
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("4 seconds")
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(Array.from(yield* pull, (part) => part.type), ["run-end"])
+      assert.strictEqual(Exit.isFailure(yield* Effect.exit(pull)), true)
+      assert.deepStrictEqual(log, ["p1 before", "p1 after \"a\"", "p1 end: Completed \"a\""])
+    }).pipe(Effect.scoped, Effect.provide(ScriptedModel.layer([text("a")]))))
 
   it.effect("an interrupt while it runs and then fails: the outcome is its failure, with the result", () =>
     Effect.gen(function*() {
