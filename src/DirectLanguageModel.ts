@@ -216,9 +216,9 @@ export const fromAsyncIterable = <A, E>(
   Stream.fromChannel(
     Channel.fromTransform((_upstream, scope) =>
       Effect.suspend(() => {
-        const source = Result.try(() => Pump.fromAsyncIterable(iterable))
-        if (Result.isFailure(source)) return Exit.fail(onError(source.failure))
-        const pump = new Pump.Pump(source.success)
+        const opened = Result.try(() => Pump.fromAsyncIterable(iterable))
+        if (Result.isFailure(opened)) return Exit.fail(onError(opened.failure))
+        const pump = opened.success
         const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> = Effect.suspend(() => {
           const taken = pump.take()
           if (Arr.isReadonlyArrayNonEmpty(taken)) return Exit.succeed(taken)

@@ -21,43 +21,16 @@ export const highWaterMark = 512
 const patience = 8
 
 /**
- * What is read one by one: the reader of a web stream, or an async iterator.
+ * What is read one by one: an async iterator, or the reader of a web stream.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Source<A> {
-  readonly read: () => PromiseLike<Item<A>>
-  /** Settled when whatever is behind the source has been told that no more is wanted. */
-  readonly cancel: () => Promise<unknown>
+  readonly next: () => PromiseLike<Item<A>>
 }
 
 type Item<A> = { readonly done?: false | undefined; readonly value: A } | { readonly done: true }
-
-/**
- * The source that is a web stream.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const fromReadableStream = <A>(stream: ReadableStream<A>): Source<A> => {
-  const reader = stream.getReader()
-  return { read: () => reader.read() as Promise<Item<A>>, cancel: () => reader.cancel() }
-}
-
-/**
- * The source that is an async iterable, from its beginning.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const fromAsyncIterable = <A>(iterable: AsyncIterable<A>): Source<A> => {
-  const iterator = iterable[Symbol.asyncIterator]()
-  return {
-    read: () => iterator.next() as Promise<Item<A>>,
-    cancel: () => Promise.resolve().then(() => iterator.return?.())
-  }
-}
 
 /**
  * What has come from a source and was not taken yet.
@@ -77,9 +50,12 @@ export class Pump<A> {
   private singles = 0
   private wake: (() => void) | undefined = undefined
   private readonly source: Source<A>
+  private readonly giveUp: () => Promise<unknown>
 
-  constructor(source: Source<A>) {
+  /** The promise of `giveUp` is settled when whatever is behind the source has been told that no more is wanted. */
+  constructor(source: Source<A>, giveUp: () => Promise<unknown>) {
     this.source = source
+    this.giveUp = giveUp
   }
 
   /** Returns all that has come, and reads on. */
@@ -103,7 +79,7 @@ export class Pump<A> {
   /** Gives the source up. */
   cancel(): Promise<unknown> {
     this.ended = true
-    return this.source.cancel()
+    return this.giveUp()
   }
 
   private readonly arrival = Effect.callback<void>((resume) => {
@@ -112,13 +88,13 @@ export class Pump<A> {
   })
 
   private async fill(): Promise<void> {
-    const { read } = this.source
+    const { source } = this
     this.isReading = true
     while (!this.ended && this.buffer.length < highWaterMark) {
-      const item = await read()
+      const item = await source.next()
       if (item.done) this.ended = true
       else this.buffer.push(item.value)
-      this.signal()
+      if (this.wake !== undefined) this.signal()
     }
     this.isReading = false
   }
@@ -135,4 +111,26 @@ export class Pump<A> {
     this.wake = undefined
     wake?.()
   }
+}
+
+/**
+ * Reads a web stream.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromReadableStream = <A>(stream: ReadableStream<A>): Pump<A> => {
+  const reader = stream.getReader()
+  return new Pump({ next: () => reader.read() as Promise<Item<A>> }, () => reader.cancel())
+}
+
+/**
+ * Reads an async iterable from its beginning.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromAsyncIterable = <A>(iterable: AsyncIterable<A>): Pump<A> => {
+  const iterator = iterable[Symbol.asyncIterator]()
+  return new Pump(iterator as Source<A>, () => Promise.resolve().then(() => iterator.return?.()))
 }

@@ -58,8 +58,18 @@ export class StepBuilder {
   /** Adds the next part. A part that is not for the transcript is passed over. */
   add(part: StreamPart): void {
     switch (part.type) {
-      case "text-delta":
-        return this.delta("text", part)
+      case "text-delta": {
+        const { open } = this
+        // most parts are this one: more of the text that is open
+        if (
+          open === undefined || open.id !== part.id || open.type !== "text" || open.ended ||
+          part.metadata !== Parts.empty
+        ) {
+          return this.delta("text", part)
+        }
+        if (open.pieces.push(part.delta) === piecesAtOnce) textOf(open)
+        return
+      }
       case "reasoning-delta":
         return this.delta("reasoning", part)
       case "text-start":

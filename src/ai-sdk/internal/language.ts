@@ -17,7 +17,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
-import { fromReadableStream, Pump } from "../../internal/pump.ts"
+import { fromReadableStream, type Pump } from "../../internal/pump.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
@@ -134,7 +134,7 @@ class Parts {
   private open(): PartsPull {
     const opening = this.opening = Call.promise(this.doStream)
     return Effect.flatMap(this.call.wait(() => opening), (result) => {
-      const pump = Result.try(() => new Pump(fromReadableStream(result.stream)))
+      const pump = Result.try(() => fromReadableStream(result.stream))
       if (Result.isFailure(pump)) return Effect.fail(this.call.error(unreadable(pump.failure)))
       this.call.setUrl(result.request?.url)
       return this.take(this.pump = pump.success)
