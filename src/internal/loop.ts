@@ -51,6 +51,8 @@ export interface Options {
 
 type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
 
+const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
+
 /**
  * The mutable state of one run's steps, behind one pull.
  *
@@ -60,7 +62,7 @@ type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
  * @since 0.1.0
  */
 export class Loop implements Lifecycle.Body {
-  readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
+  readonly opening = opening
   protected readonly messages: Array<Prompt.Message>
   protected phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
   protected readonly run: Lifecycle.Run

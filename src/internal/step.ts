@@ -127,6 +127,10 @@ export const compose = (
   prompt: ReadonlyArray<Prompt.Message>,
   waiting: ReadonlyArray<string> = []
 ) => {
+  // most runs begin with a question
+  if (instructions === "" && history.length === 0 && prompt.length === 1 && prompt[0].role === "user") {
+    return { system: [], history, prompt }
+  }
   let systemCount = 0
   while (systemCount < prompt.length && prompt[systemCount].role === "system") systemCount++
   const system: Array<Prompt.Message> = prompt.slice(0, systemCount)
