@@ -33,6 +33,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import { isApprovalAnswer } from "./internal/approvalWaiting.ts"
 import {
   type CallOptions,
   type DecodedPart,
@@ -41,6 +42,7 @@ import {
   directModels,
   type EncodedParts,
   openDirect,
+  type PromptCall,
   WithoutApprovals
 } from "./internal/directCall.ts"
 import * as Pump from "./internal/pump.ts"
@@ -95,20 +97,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const provide = addIdGenerator(idGenerator)
 
-  const isShort = (call: CallOptions, prompt: Prompt.Prompt, context: Context.Context<never>): boolean =>
-    !hasTransformer && isPlain(call) && (call[WithoutApprovals] === call.prompt || !hasApprovalResponse(prompt)) &&
+  const isShort = (call: PromptCall, context: Context.Context<never>): boolean =>
+    !hasTransformer && isPlain(call) &&
+    (call[WithoutApprovals] === call.prompt || !call.prompt.content.some(isApprovalAnswer)) &&
     Context.getOrUndefined(context, ResponseIdTracker.ResponseIdTracker) === undefined &&
     Context.getOrUndefined(context, Telemetry.CurrentSpanTransformer) === undefined
 
-  const start = (
-    call: CallOptions,
-    prompt: Prompt.Prompt,
-    scope: Scope.Scope,
-    span: Tracer.Span | undefined
-  ): DirectCall => {
+  const start = (call: PromptCall, scope: Scope.Scope, span: Tracer.Span | undefined): DirectCall => {
     // a tracer that throws does not change the call
     if (span !== undefined) Result.try(() => annotate(span, call))
-    const provided = providerOptions(call, prompt, span ?? noopSpan)
+    const provided = providerOptions(call, span ?? noopSpan)
     return {
       open: Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope)),
       decode: makeDecoder(options, call, provided),
@@ -122,15 +120,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         Effect.withFiber((fiber): Effect.Effect<Pull.Pull<DecodedParts, AiError.AiError>, AiError.AiError> => {
           const prompt = makePrompt(call.prompt)
           if (Exit.isExit(prompt)) return prompt
-          if (!isShort(call, prompt, fiber.context)) {
+          const made: PromptCall = { ...call, prompt }
+          if (!isShort(made, fiber.context)) {
             // The overloads of `streamText` infer from literal options; here they are erased.
             const delegate = base.streamText as (call: CallOptions) => Stream.Stream<DecodedPart, AiError.AiError>
-            return Channel.toPullScoped(Stream.toChannel(delegate({ ...call, prompt })), scope)
+            return Channel.toPullScoped(Stream.toChannel(delegate(made)), scope)
           }
-          if (!Parts.tracerEnabled(fiber)) return openDecoded(start(call, prompt, scope, undefined))
+          if (!Parts.tracerEnabled(fiber)) return openDecoded(start(made, scope, undefined))
           return Effect.flatMap(
             Scope.provide(Effect.makeSpanScoped("LanguageModel.streamText", { kind: "client" }), scope),
-            (span) => openDecoded(start(call, prompt, scope, span))
+            (span) => openDecoded(start(made, scope, span))
           )
         })
       )
@@ -143,8 +142,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
   directModels.set(self, {
     streamText: self.streamText,
-    begin: (call, prompt, { context, scope, span }) =>
-      isShort(call, prompt, context) ? start(call, prompt, scope, span) : undefined
+    begin: (call, { context, scope, span }) => isShort(call, context) ? start(call, scope, span) : undefined
   })
   return self
 })
@@ -258,17 +256,6 @@ const isPlain = (call: CallOptions): boolean =>
 const toolsOf = (call: CallOptions): Tools =>
   call.toolkit === undefined || Effect.isEffect(call.toolkit) ? {} : call.toolkit.tools
 
-const hasApprovalResponse = ({ content }: Prompt.Prompt): boolean => {
-  for (let i = 0; i < content.length; i++) {
-    const message = content[i]
-    if (message.role !== "tool") continue
-    for (let j = 0; j < message.content.length; j++) {
-      if (message.content[j].type === "tool-approval-response") return true
-    }
-  }
-  return false
-}
-
 const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { errors: "all" })
 
 const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, AiError.AiError> => {
@@ -286,12 +273,8 @@ const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, Ai
 }
 
 // The same keys as in effect: a provider may spread them.
-const providerOptions = (
-  call: CallOptions,
-  prompt: Prompt.Prompt,
-  span: Tracer.Span
-): LanguageModel.ProviderOptions => {
-  const { toolChoice = "auto" } = call
+const providerOptions = (call: PromptCall, span: Tracer.Span): LanguageModel.ProviderOptions => {
+  const { prompt, toolChoice = "auto" } = call
   const tools = Object.values(toolsOf(call))
   return {
     prompt,

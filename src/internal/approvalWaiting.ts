@@ -157,6 +157,15 @@ export const statusOf = (
 }
 
 /**
+ * Whether a message has the answer to an approval.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isApprovalAnswer = (message: Prompt.Message): boolean =>
+  message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
+
+/**
  * Whether anything in a message is about an approval.
  *
  * @category accessors
@@ -165,7 +174,7 @@ export const statusOf = (
 export const isAboutApproval = (message: Prompt.Message): boolean =>
   message.role === "assistant"
     ? message.content.some((part) => part.type === "tool-approval-request")
-    : message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
+    : isApprovalAnswer(message)
 
 /**
  * The conversation as the model sees it: without what was asked and answered, every

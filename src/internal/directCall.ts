@@ -11,6 +11,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constant } from "effect/Function"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
@@ -33,6 +34,14 @@ export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/Wi
 export type CallOptions = LanguageModel.GenerateTextOptions<any> & {
   readonly [WithoutApprovals]?: Prompt.Prompt | undefined
 }
+
+/**
+ * A call whose messages are a `Prompt`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PromptCall = CallOptions & { readonly prompt: Prompt.Prompt }
 
 /**
  * @category models
@@ -81,8 +90,7 @@ export const openDirect = (
   { open, provide }: DirectCall,
   context?: Context.Context<never>
 ): Effect.Effect<Pull.Pull<EncodedParts, AiError.AiError>, AiError.AiError> => {
-  const given = context === undefined ? undefined : provide(context)
-  const services = given === undefined ? provide : () => given
+  const services = context === undefined ? provide : constant(provide(context))
   return Effect.map(Effect.updateContext(open, services), (pull) => Effect.updateContext(pull, services))
 }
 
@@ -94,8 +102,7 @@ export const openDirect = (
  * @since 0.1.0
  */
 export type Begin = (
-  call: CallOptions,
-  prompt: Prompt.Prompt,
+  call: PromptCall,
   options: {
     readonly context: Context.Context<never>
     readonly scope: Scope.Scope

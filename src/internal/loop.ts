@@ -28,6 +28,7 @@ import type * as StopCondition from "../StopCondition.ts"
 import * as Waiting from "./approvalWaiting.ts"
 import type { ModelEnd, ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
+import type { Opened } from "./loopBody.ts"
 import * as ModelCall from "./modelCall.ts"
 import * as Output from "./output.ts"
 import { compose, isIncomplete, progressOf, toMessages, toStep, userMessage } from "./step.ts"
@@ -103,12 +104,7 @@ export class Loop implements Lifecycle.Body {
   private failure: Cause.Cause<unknown> = Cause.empty
 
   constructor(
-    run: Lifecycle.Run,
-    options: Options,
-    contributions: Lifecycle.Contributions,
-    toolkit: ToolHandler.WithHandler | undefined,
-    output: Output.RunOutput | undefined,
-    toolCallLimit: number,
+    { contributions, options, output, run, toolCallLimit, toolkit }: Opened,
     own: ReadonlyArray<Prompt.Message> = run.prompt.content,
     waiting?: ReadonlyArray<string>
   ) {

@@ -16,6 +16,22 @@ import * as Output from "./output.ts"
 import * as ToolHandler from "./toolHandler.ts"
 
 /**
+ * What the steps of a run begin with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Opened {
+  readonly run: Lifecycle.Run
+  readonly options: Options
+  readonly contributions: Lifecycle.Contributions
+  /** All tools of the run, its own and those that providers contribute. */
+  readonly toolkit: ToolHandler.WithHandler | undefined
+  readonly output: Output.RunOutput | undefined
+  readonly toolCallLimit: number
+}
+
+/**
  * Creates the body of a run: what is between its providers.
  *
  * @category constructors
@@ -39,17 +55,17 @@ export const body = (
       if (own !== undefined) toolkits.unshift(own)
       const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      const opened = { run, options, contributions, toolkit, output, toolCallLimit }
       if (run.answers !== undefined) {
         const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
         return Effect.mapBoth(Effect.provideContext(resume, run.context), {
           onFailure: (reason) => run.error(reason),
-          onSuccess: (resumption) =>
-            new ResumedLoop(run, options, contributions, toolkit, output, toolCallLimit, resumption)
+          onSuccess: (resumption) => new ResumedLoop(opened, resumption)
         })
       }
       return run.prompt.content.every(isSystem) && contributions.messages.length === 0
         ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : new Loop(run, options, contributions, toolkit, output, toolCallLimit)
+        : new Loop(opened)
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)

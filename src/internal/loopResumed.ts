@@ -14,11 +14,10 @@ import type * as Middleware from "../Middleware.ts"
 import * as Approvals from "./approval.ts"
 import * as Waiting from "./approvalWaiting.ts"
 import type * as Lifecycle from "./lifecycle.ts"
-import { Loop, type Options } from "./loop.ts"
-import type * as Output from "./output.ts"
+import { Loop } from "./loop.ts"
+import type { Opened } from "./loopBody.ts"
 import { StepBuilder } from "./stepBuilder.ts"
 import * as ToolCalls from "./toolCalls.ts"
-import type * as ToolHandler from "./toolHandler.ts"
 
 /**
  * The steps of a run whose first one is the step that waited: its answered calls are
@@ -32,18 +31,10 @@ export class ResumedLoop extends Loop {
   private resumption: Approvals.Resumption | undefined
   private readonly checkpoints: Lifecycle.Contributions["checkpoints"]
 
-  constructor(
-    run: Lifecycle.Run,
-    options: Options,
-    contributions: Lifecycle.Contributions,
-    toolkit: ToolHandler.WithHandler | undefined,
-    output: Output.RunOutput | undefined,
-    toolCallLimit: number,
-    resumption: Approvals.Resumption
-  ) {
+  constructor(opened: Opened, resumption: Approvals.Resumption) {
     const waiting = resumption.step.waiting.map(({ call }) => call.id)
-    super(run, options, contributions, toolkit, output, toolCallLimit, resumption.own, waiting)
-    this.checkpoints = contributions.checkpoints
+    super(opened, resumption.own, waiting)
+    this.checkpoints = opened.contributions.checkpoints
     this.resumption = resumption
     this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
     this.messages.push(Prompt.toolMessage({ content: resumption.responses }))

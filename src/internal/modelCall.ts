@@ -17,14 +17,21 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../Middleware.ts"
-import { type CallOptions, directModels, type EncodedParts, openDirect, WithoutApprovals } from "./directCall.ts"
+import {
+  type CallOptions,
+  directModels,
+  type EncodedParts,
+  openDirect,
+  type PromptCall,
+  WithoutApprovals
+} from "./directCall.ts"
 import type { ModelSpan } from "./instrumentation.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { StreamPart } from "./stepBuilder.ts"
 
 /**
- * Creates the stream of a model call. Nothing is called until it is pulled.
- * `onCall` is told what the model is asked when the middleware has seen it.
+ * Creates the stream of a model call. Nothing is called until it is pulled. `call`
+ * makes it, of the request that the middleware has left.
  *
  * @category running
  * @since 0.1.0
@@ -104,7 +111,7 @@ export const streamText = (
   (model as { readonly streamText: (call: CallOptions) => Stream.Stream<StreamPart, AiError.AiError> })
     .streamText(callOf(request, withoutApprovals))
 
-const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Prompt | undefined): CallOptions => {
+const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Prompt | undefined): PromptCall => {
   const { prompt, toolkit } = request
   return toolkit === undefined
     ? {
@@ -139,7 +146,7 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
   const traces = Context.get(context, References.TracerEnabled)
   return (request, withoutApprovals, scope, span, handlers) => {
     if (span === undefined && traces) return undefined
-    const call = direct.begin(callOf(request, withoutApprovals), request.prompt, {
+    const call = direct.begin(callOf(request, withoutApprovals), {
       context: span?.context ?? context,
       scope,
       span: span?.current

@@ -142,8 +142,8 @@ export default {
   name: "ours",
   cases: ["text", "stream", "tools", "tools100", "deltas", "pulls", "arrays"],
   async setup({ otel, variant }) {
-    const { layer: telemetryOf, bareSpans } = await import("./telemetry.mjs")
-    const telemetry = otel && otel !== "bare" ? await telemetryOf(otel) : Layer.succeed(References.TracerEnabled, false)
+    const spans = otel ? await import("./telemetry.mjs") : undefined
+    const telemetry = otel && otel !== "bare" ? await spans.layer(otel) : Layer.succeed(References.TracerEnabled, false)
     const handlers = Tools.toLayer({ add: (input) => Effect.sync(() => add(input)) })
     const model = await models[variant]()
     const run = {}
@@ -184,7 +184,7 @@ export default {
       tools: otel === "bare"
         ? async () => {
           const result = await hooked(() => run.tools(drain(tooled)))
-          bareSpans()
+          spans.bareSpans()
           return result
         }
         : () => hooked(() => run.tools(drain(tooled)))
