@@ -354,19 +354,20 @@ describe("Approval", () => {
         assert.deepStrictEqual(log, ["remove a", "remove b"])
       }).pipe(Effect.provide(layers)))
 
+    /** How two that run at the same time end. */
+    const twiceAtOnce = <E, R>(run: Effect.Effect<AgentRun.Result, E, R>) =>
+      Effect.map(
+        Effect.all([Effect.exit(run), Effect.exit(run)], { concurrency: "unbounded" }),
+        (both) => both.map(showExit).sort()
+      )
+    const onlyOne = ["Completed \"done\"", "Failed Fail AgentError.ApprovalRejected after \"\""]
+
     it.effect("given at the same time: the tool runs once", () =>
       Effect.gen(function*() {
         const log: Log = []
         const asked = yield* waiting(log)
-        const both = yield* Effect.forEach(
-          [1, 2],
-          () => Effect.exit(Agent.resume(keeper, { session: "s" }, approveAll(asked))),
-          { concurrency: "unbounded" }
-        ).pipe(Effect.provide(handlers(log)))
-        assert.deepStrictEqual(both.map(showExit).sort(), [
-          "Completed \"done\"",
-          "Failed Fail AgentError.ApprovalRejected after \"\""
-        ])
+        const resumed = Agent.resume(keeper, { session: "s" }, approveAll(asked))
+        assert.deepStrictEqual(yield* Effect.provide(twiceAtOnce(resumed), handlers(log)), onlyOne)
         assert.deepStrictEqual(log, ["remove a", "remove b"])
       }).pipe(Effect.provide(layers)))
 
@@ -374,15 +375,8 @@ describe("Approval", () => {
       Effect.gen(function*() {
         const log: Log = []
         const asked = yield* Agent.run(agent, { prompt: "go" }).pipe(Effect.provide(handlers(log)))
-        const both = yield* Effect.forEach(
-          [1, 2],
-          () => Effect.exit(Agent.resume(agent, { result: asked }, approveAll(asked))),
-          { concurrency: "unbounded" }
-        ).pipe(Effect.provide(handlers(log)))
-        assert.deepStrictEqual(both.map(showExit).sort(), [
-          "Completed \"done\"",
-          "Failed Fail AgentError.ApprovalRejected after \"\""
-        ])
+        const resumed = Agent.resume(agent, { result: asked }, approveAll(asked))
+        assert.deepStrictEqual(yield* Effect.provide(twiceAtOnce(resumed), handlers(log)), onlyOne)
         assert.deepStrictEqual(log, ["remove a", "remove b"])
       }).pipe(Effect.provide(layers)))
 

@@ -35,6 +35,15 @@ describe("Approval", () => {
     const flat = Agent.make("flat", { toolkit: AgentTool.toolkit(AgentTool.make(child, { name: "ask" })) })
     const layers = (...steps: ReadonlyArray<ScriptedModel.Step>) =>
       Layer.mergeAll(script(steps), SessionStore.layerMemory, ids)
+    /** The outer run asks its child, that one its own, which has a call to approve. */
+    const threeDeep = layers(
+      toolCalls(delegate("middle")),
+      toolCalls(delegate("deep")),
+      toolCalls(remove("a"), look("b")),
+      text("child done"),
+      text("middle done"),
+      text("top done")
+    )
 
     it.effect("at any depth are the approvals of the outer run, and are answered from the top", () =>
       Effect.gen(function*() {
@@ -70,14 +79,7 @@ describe("Approval", () => {
         const stored = yield* history("s")
         assert.strictEqual(Session.close(stored.content), stored.content)
         yield* ScriptedModel.assertDone
-      }).pipe(Effect.provide(layers(
-        toolCalls(delegate("middle")),
-        toolCalls(delegate("deep")),
-        toolCalls(remove("a"), look("b")),
-        text("child done"),
-        text("middle done"),
-        text("top done")
-      ))))
+      }).pipe(Effect.provide(threeDeep)))
 
     it.effect("are decoded again at any depth before anything runs, and stay open when they do not fit", () =>
       Effect.gen(function*() {
@@ -93,14 +95,7 @@ describe("Approval", () => {
         assert.deepStrictEqual([log, Approval.pending(yield* history("s"))], [["look b"], asked.approvals])
         const done = yield* run(Agent.resume(top, { session: "s" }, edit({ file: "z" })))
         assert.deepStrictEqual([done.text, log], ["top done", ["look b", "remove z"]])
-      }).pipe(Effect.provide(layers(
-        toolCalls(delegate("middle")),
-        toolCalls(delegate("deep")),
-        toolCalls(remove("a"), look("b")),
-        text("child done"),
-        text("middle done"),
-        text("top done")
-      ))))
+      }).pipe(Effect.provide(threeDeep)))
 
     it.effect("are answered one by one, and may be followed by others", () =>
       Effect.gen(function*() {
