@@ -21,8 +21,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as Fold from "./internal/fold.ts"
-import * as UsageSum from "./internal/usage.ts"
+import * as Fold from "./internal/words/fold.ts"
+import * as UsageSum from "./internal/words/usage.ts"
 import * as Approval from "./Approval.ts"
 
 // -----------------------------------------------------------------------------

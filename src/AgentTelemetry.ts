@@ -25,8 +25,8 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Instrumentation } from "./internal/instrumentation.ts"
-import { TracedRun } from "./internal/telemetryRun.ts"
+import { Instrumentation } from "./internal/telemetry/instrumentation.ts"
+import { TracedRun } from "./internal/telemetry/run.ts"
 
 // -----------------------------------------------------------------------------
 // Options

@@ -60,9 +60,9 @@ import * as Stream from "effect/Stream"
 import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
-import * as Nested from "./internal/approvalNested.ts"
-import { ParentRun } from "./internal/parentRun.ts"
-import * as NestedTools from "./internal/nestedTools.ts"
+import * as Nested from "./internal/approval/nested.ts"
+import { ParentRun } from "./internal/words/parentRun.ts"
+import * as NestedTools from "./internal/tool/nested.ts"
 
 // -----------------------------------------------------------------------------
 // Models

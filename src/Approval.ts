@@ -52,7 +52,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
-import * as Waiting from "./internal/approvalWaiting.ts"
+import * as Waiting from "./internal/approval/waiting.ts"
 
 // -----------------------------------------------------------------------------
 // Approvals

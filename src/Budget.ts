@@ -82,8 +82,8 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Types from "effect/Types"
-import { Account } from "./internal/budgetAccount.ts"
-import * as ToolHandler from "./internal/toolHandler.ts"
+import { Account } from "./internal/budget/account.ts"
+import * as ToolHandler from "./internal/tool/handler.ts"
 import * as Middleware from "./Middleware.ts"
 
 /**

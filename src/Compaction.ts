@@ -78,9 +78,9 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
-import * as Messages from "./internal/compactionMessages.ts"
-import * as Tokens from "./internal/compactionTokens.ts"
-import * as View from "./internal/compactionView.ts"
+import * as Messages from "./internal/compaction/messages.ts"
+import * as Tokens from "./internal/compaction/tokens.ts"
+import * as View from "./internal/compaction/view.ts"
 import * as Middleware from "./Middleware.ts"
 
 // -----------------------------------------------------------------------------

@@ -33,7 +33,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
-import { isApprovalAnswer } from "./internal/approvalWaiting.ts"
+import { isApprovalAnswer } from "./internal/approval/waiting.ts"
 import {
   type CallOptions,
   type DecodedPart,
@@ -44,9 +44,9 @@ import {
   openDirect,
   type PromptCall,
   WithoutApprovals
-} from "./internal/directCall.ts"
-import * as Pump from "./internal/pump.ts"
-import * as Parts from "./internal/responseParts.ts"
+} from "./internal/model/direct.ts"
+import * as Pump from "./internal/model/pump.ts"
+import * as Parts from "./internal/words/responseParts.ts"
 
 /**
  * The parameters of `make`: those of effect's `LanguageModel.make`.

@@ -17,11 +17,11 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
-import { callModel, promote } from "./internal/modelCall.ts"
-import { interrupted, toMessages, toStep } from "./internal/step.ts"
-import { StepBuilder, type StreamPart } from "./internal/stepBuilder.ts"
-import * as ToolCalls from "./internal/toolCalls.ts"
-import type * as ToolHandler from "./internal/toolHandler.ts"
+import { callModel, promote } from "./internal/model/call.ts"
+import { interrupted, toMessages, toStep } from "./internal/run/step.ts"
+import { StepBuilder, type StreamPart } from "./internal/words/stepBuilder.ts"
+import * as ToolCalls from "./internal/tool/calls.ts"
+import type * as ToolHandler from "./internal/tool/handler.ts"
 import type * as Middleware from "./Middleware.ts"
 
 // -----------------------------------------------------------------------------
@@ -46,7 +46,7 @@ export {
    * @since 0.1.0
    */
   ToolTimeout
-} from "./internal/toolCalls.ts"
+} from "./internal/tool/calls.ts"
 
 // -----------------------------------------------------------------------------
 // State

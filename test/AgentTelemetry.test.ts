@@ -29,7 +29,7 @@ import {
   ToolLoop
 } from "../src/index.ts"
 import { emptyUsage } from "../src/AgentRun.ts"
-import { Instrumentation } from "../src/internal/instrumentation.ts"
+import { Instrumentation } from "../src/internal/telemetry/instrumentation.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Exporter, exporters, lines, runs, spanNamed } from "./fixtures/telemetry.ts"
 import { Boom, collectAll, constructors } from "./utils.ts"

@@ -3,8 +3,8 @@ import { Arbitrary, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Schem
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentTelemetry } from "../src/index.ts"
-import * as GenAi from "../src/internal/genAi.ts"
-import { Times } from "../src/internal/telemetryMetrics.ts"
+import * as GenAi from "../src/internal/telemetry/genAi.ts"
+import { Times } from "../src/internal/telemetry/metrics.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Exported, type Exporter, exporters, nodeSdk, runs } from "./fixtures/telemetry.ts"
 

@@ -13,7 +13,7 @@ import {
   SessionHistory,
   SessionStore
 } from "../src/index.ts"
-import { Sentences } from "../src/internal/guardrailText.ts"
+import { Sentences } from "../src/internal/guardrail/text.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { Boom, collectAll, hanging, type Log, logged, showPrompt, types } from "./utils.ts"
 

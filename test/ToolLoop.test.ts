@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { LanguageModel, Prompt, Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, type AgentRun, Middleware, ToolLoop } from "../src/index.ts"
-import { StepBuilder, type StreamPart } from "../src/internal/stepBuilder.ts"
+import { StepBuilder, type StreamPart } from "../src/internal/words/stepBuilder.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { Boom, calls, constructors, hanging, type Log, showCause, showPrompt, tools, types } from "./utils.ts"
 

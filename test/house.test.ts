@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { floors, subpaths } from "./house/floors.ts"
+import { floors, subpaths, wings } from "./house/floors.ts"
 import { checkFile, checkTogether, importsOf, type Source } from "./house/rules.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -35,6 +35,8 @@ describe("src", () => {
       ...Object.keys(subpaths).map((folder) => `${folder}/index.ts`)
     ]
     assert.deepStrictEqual(wanted.filter((path) => !paths.includes(path)), [])
+    const empty = wings.filter((wing) => !paths.some((path) => path.startsWith(`internal/${wing}/`)))
+    assert.deepStrictEqual(empty, [])
   })
 })
 
@@ -109,13 +111,24 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
     ],
     [
       "AgentError.ts",
-      `import * as I from "./internal/state.ts"`,
-      `AgentError.ts:3: imports upward: AgentError (floor 0) -> internal/state (floor 1.5)`
+      `import * as I from "./internal/run/state.ts"`,
+      `AgentError.ts:3: imports upward: AgentError (floor 0) -> internal/run/state (wing run)`
     ],
     [
-      "internal/state.ts",
-      `import * as L from "../ToolLoop.ts"`,
-      `internal/state.ts:3: imports upward: internal/state (floor 1.5) -> ToolLoop (floor 2)`
+      "internal/run/state.ts",
+      `import * as L from "../../ToolLoop.ts"`,
+      `internal/run/state.ts:3: imports upward: internal/run/state (wing run) -> ToolLoop (floor 2)`
+    ],
+    [
+      "internal/tool/gate.ts",
+      `import * as L from "../run/loop.ts"`,
+      `internal/tool/gate.ts:3: imports upward: internal/tool/gate (wing tool) -> internal/run/loop (wing run)`
+    ],
+    ["internal/x.ts", ``, `internal/x.ts: not in the table of rooms; choose its floor in test/house/floors.ts`],
+    [
+      "internal/misc/x.ts",
+      ``,
+      `internal/misc/x.ts: not in the table of rooms; choose its floor in test/house/floors.ts`
     ],
     ["Agent.ts", `import type * as S from "./sqlite/X.ts"`, `Agent.ts:3: the core imports the subpath sqlite`],
     ["otel/X.ts", `import * as S from "../sqlite/X.ts"`, `otel/X.ts:3: a subpath imports the subpath sqlite`],

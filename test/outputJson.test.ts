@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { JsonReader } from "../src/internal/outputJson.ts"
+import { JsonReader } from "../src/internal/output/json.ts"
 
 const values = (deltas: Iterable<string>): Array<unknown> => {
   const reader = new JsonReader()

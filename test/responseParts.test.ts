@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "node:assert"
 import { Prompt, Response } from "effect/ai"
-import * as Parts from "../src/internal/responseParts.ts"
+import * as Parts from "../src/internal/words/responseParts.ts"
 
 const metadata = { provider: { signature: "s", nested: [1, null] } }
 

@@ -40,6 +40,23 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 /** The floor that `internal` stands on: it imports this floor and lower, and is imported from above. */
 export const internalAbove = 1
 
+/**
+ * The wings of `internal`, from the ground up: a wing imports itself and lower wings only; `import type` may look up.
+ * A file lies in the wing of its subject.
+ */
+export const wings: ReadonlyArray<string> = [
+  "words",
+  "model",
+  "tool",
+  "approval",
+  "telemetry",
+  "output",
+  "run",
+  "guardrail",
+  "compaction",
+  "budget"
+]
+
 /** Rooms that may import `internal` although they stand below it. */
 export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun", "Approval"]
 
@@ -47,12 +64,12 @@ export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "Age
 export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =
   [
     {
-      file: "internal/agentOf.ts",
+      file: "internal/run/agentOf.ts",
       construct: "throw",
       reason: "two providers of one name are rejected when the agent is made"
     },
     {
-      file: "internal/pump.ts",
+      file: "internal/model/pump.ts",
       construct: "async",
       reason: "a fiber that waits for each element costs more than all that is done with it"
     }

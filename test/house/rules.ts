@@ -2,7 +2,7 @@
  * The rules of the house as functions from sources to complaints, so that they can be tried on bad samples too.
  */
 import { type ESTree, parseSync } from "vite"
-import { exceptions, floors, internalAbove, internalUsers, maximumLines, subpaths } from "./floors.ts"
+import { exceptions, floors, internalAbove, internalUsers, maximumLines, subpaths, wings } from "./floors.ts"
 
 /** A file of `src`: its path relative to `src`, as in `testing/index.ts`, and its text. */
 export interface Source {
@@ -45,11 +45,17 @@ const top = floors.length + 1
 /** The height of a file, or undefined when the table does not know it. */
 const heightOf = (path: string): number | undefined => {
   if (path === "index.ts") return top
-  if (path.startsWith("internal/")) return internalAbove + 0.5
+  if (path.startsWith("internal/")) {
+    const wing = path.split("/").length === 3 ? wings.indexOf(path.split("/")[1]!) : -1
+    return wing === -1 ? undefined : internalAbove + (wing + 1) / (wings.length + 1)
+  }
   if (path.includes("/")) return subpathOf(path) === undefined ? undefined : floors.length
   const floor = floors.findIndex((_) => _.rooms.includes(roomOf(path)))
   return floor === -1 ? undefined : floor
 }
+
+const floorOf = (path: string): string =>
+  path.startsWith("internal/") ? `wing ${path.split("/")[1]}` : `floor ${heightOf(path)}`
 
 const roomOf = (path: string): string => path.replace(/\.ts$/, "")
 
@@ -102,7 +108,7 @@ const checkRelative = (from: string, { runtime, specifier }: Import): Array<stri
   const [here, there] = [heightOf(from), heightOf(to)]
   if (here === undefined || there === undefined || !runtime || there <= here) return []
   if (to.startsWith("internal/") && internalUsers.includes(roomOf(from))) return []
-  return [`imports upward: ${roomOf(from)} (floor ${here}) -> ${roomOf(to)} (floor ${there})`]
+  return [`imports upward: ${roomOf(from)} (${floorOf(from)}) -> ${roomOf(to)} (${floorOf(to)})`]
 }
 
 const checkPackage = (from: string, specifier: string): Array<string> => {

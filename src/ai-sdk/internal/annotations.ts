@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Tracer from "effect/Tracer"
-import * as GenAi from "../../internal/genAi.ts"
+import * as GenAi from "../../internal/telemetry/genAi.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import type { Summary } from "./response.ts"
 

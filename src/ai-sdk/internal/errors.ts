@@ -13,7 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import * as RetryAfter from "../../internal/retryAfter.ts"
+import * as RetryAfter from "../../internal/model/retryAfter.ts"
 
 /**
  * Where an error happened.

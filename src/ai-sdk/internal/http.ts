@@ -9,7 +9,7 @@
 import * as Context from "effect/Context"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Tracer from "effect/Tracer"
-import * as Spans from "../../internal/telemetrySpan.ts"
+import * as Spans from "../../internal/telemetry/span.ts"
 import { safeUrl } from "./errors.ts"
 
 /**

@@ -6,7 +6,7 @@
 import type * as Sdk from "@github/copilot-sdk"
 import * as Tool from "effect/ai/Tool"
 import * as Base64 from "effect/encoding/Base64"
-import type * as ToolHandler from "../../internal/toolHandler.ts"
+import type * as ToolHandler from "../../internal/tool/handler.ts"
 import type * as Middleware from "../../Middleware.ts"
 
 /**

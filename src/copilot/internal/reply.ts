@@ -10,9 +10,9 @@ import type * as Sdk from "@github/copilot-sdk"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import * as AgentRun from "../../AgentRun.ts"
-import * as Parts from "../../internal/responseParts.ts"
-import { interrupted, toMessages, toStep } from "../../internal/step.ts"
-import { type Call, StepBuilder, type StreamPart } from "../../internal/stepBuilder.ts"
+import * as Parts from "../../internal/words/responseParts.ts"
+import { interrupted, toMessages, toStep } from "../../internal/run/step.ts"
+import { type Call, StepBuilder, type StreamPart } from "../../internal/words/stepBuilder.ts"
 import type * as Middleware from "../../Middleware.ts"
 
 /** From so many waiting parts on, a delta joins the one before it. */

@@ -1,0 +1,226 @@
+/**
+ * What a conversation says about its approvals: which it waits for, which were
+ * answered, and what the model sees of it.
+ *
+ * A request stands in the assistant message of its call, or in one of its own that
+ * has nothing but requests. An answer stands in a tool message, before the result of
+ * the call. The model sees neither.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Predicate from "effect/Predicate"
+import type * as Approval from "../../Approval.ts"
+import * as Parts from "../words/responseParts.ts"
+
+/**
+ * Where the parts of an approval keep what effect/ai's have no place for: the edited
+ * parameters of an answer, the asking agent of a request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const optionsKey = "effect-agents/Approval"
+
+/**
+ * A call that waits, and what it waits for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WaitingCall {
+  readonly call: Prompt.ToolCallPart
+  readonly requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
+}
+
+/**
+ * The last step of a conversation, when nothing but its own results came after it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LastStep {
+  readonly assistant: Prompt.AssistantMessage
+  /** The calls without a result, in call order. */
+  readonly open: ReadonlyArray<Prompt.ToolCallPart>
+  /** Those of them that wait for an answer. */
+  readonly waiting: ReadonlyArray<WaitingCall>
+}
+
+/**
+ * Finds the last step of a conversation; undefined when it has gone on since, or
+ * when that step made no calls.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | undefined => {
+  let start = messages.length - 1
+  while (start >= 0 && (messages[start].role === "tool" || isRequestsOnly(messages[start]))) start--
+  const assistant = messages[start]
+  if (assistant?.role !== "assistant") return undefined
+  const open = new Map<
+    string,
+    { readonly call: Prompt.ToolCallPart; requests: Array<Prompt.ToolApprovalRequestPart> }
+  >()
+  const callOf = new Map<string, string>()
+  for (let index = start; index < messages.length; index++) {
+    const message = messages[index]
+    if (message.role !== "assistant" && message.role !== "tool") continue
+    for (const part of message.content) {
+      switch (part.type) {
+        case "tool-call": {
+          if (!part.providerExecuted) open.set(part.id, { call: part, requests: [] })
+          break
+        }
+        case "tool-result": {
+          open.delete(part.id)
+          break
+        }
+        case "tool-approval-request": {
+          callOf.set(part.approvalId, part.toolCallId)
+          open.get(part.toolCallId)?.requests.push(part)
+          break
+        }
+        case "tool-approval-response": {
+          // the call goes on with it: what else it waits for, it asks for again
+          const waiting = open.get(callOf.get(part.approvalId) ?? "")
+          if (waiting !== undefined) waiting.requests = []
+        }
+      }
+    }
+  }
+  const calls = [...open.values()]
+  return {
+    assistant,
+    open: calls.map(({ call }) => call),
+    waiting: calls.filter(({ requests }) => requests.length > 0)
+  }
+}
+
+const isRequestsOnly = (message: Prompt.Message): boolean =>
+  message.role === "assistant" && message.content.length > 0 &&
+  message.content.every((part) => part.type === "tool-approval-request")
+
+/**
+ * The approvals that a conversation waits for.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const approvalsOf = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Approval.Approval> =>
+  lastStepOf(messages)?.waiting.flatMap(({ call, requests }) => requests.map((request) => toApproval(request, call))) ??
+    []
+
+/**
+ * What a request asks for. That of a nested run says itself what it is about.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toApproval = (
+  { approvalId, options }: Prompt.ToolApprovalRequestPart,
+  call: { readonly id: string; readonly name: string; readonly params: unknown }
+): Approval.Approval => {
+  const asked = options[optionsKey]
+  return isNested(asked)
+    ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path }
+    : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [] }
+}
+
+const isNested = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
+  Predicate.hasProperty(u, "path") && Array.isArray(u.path) && Predicate.hasProperty(u, "toolCallId") &&
+  Predicate.isString(u.toolCallId) && Predicate.hasProperty(u, "tool") && Predicate.isString(u.tool) &&
+  Predicate.hasProperty(u, "params")
+
+/**
+ * How an approval that nothing waits for stands in a conversation.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const statusOf = (
+  messages: ReadonlyArray<Prompt.Message>,
+  approvalId: string
+): "unknown" | "answered" | "expired" => {
+  let status: "unknown" | "answered" | "expired" = "unknown"
+  for (const message of messages) {
+    if (message.role !== "assistant" && message.role !== "tool") continue
+    for (const part of message.content) {
+      if (part.type === "tool-approval-request" && part.approvalId === approvalId && status === "unknown") {
+        status = "expired"
+      }
+      if (part.type === "tool-approval-response" && part.approvalId === approvalId) status = "answered"
+    }
+  }
+  return status
+}
+
+/**
+ * Whether a message has the answer to an approval.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isApprovalAnswer = (message: Prompt.Message): boolean =>
+  message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
+
+/**
+ * Whether anything in a message is about an approval.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isAboutApproval = (message: Prompt.Message): boolean =>
+  message.role === "assistant"
+    ? message.content.some((part) => part.type === "tool-approval-request")
+    : isApprovalAnswer(message)
+
+/**
+ * The conversation as the model sees it: without what was asked and answered, every
+ * call as it ran, the results of a step in one message. The same array when there
+ * was nothing of it.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  if (!messages.some(isAboutApproval)) return messages
+  const seen: Array<Prompt.Message> = []
+  const callOf = new Map<string, string>()
+  for (const message of messages) {
+    if (message.role === "assistant") {
+      const content = message.content.filter((part) => {
+        if (part.type !== "tool-approval-request") return true
+        callOf.set(part.approvalId, part.toolCallId)
+        return false
+      })
+      if (content.length === message.content.length) seen.push(message)
+      else if (content.length > 0) seen.push(Prompt.assistantMessage({ content, options: message.options }))
+    } else if (message.role === "tool") {
+      const content = message.content.filter((part) => {
+        if (part.type !== "tool-approval-response") return true
+        const answer = part.options[optionsKey]
+        const toolCallId = callOf.get(part.approvalId)
+        if (toolCallId !== undefined && Predicate.hasProperty(answer, "params")) edit(seen, toolCallId, answer.params)
+        return false
+      })
+      const last = seen[seen.length - 1]
+      if (content.length === 0) continue
+      if (last?.role === "tool") {
+        seen[seen.length - 1] = Prompt.toolMessage({ content: [...last.content, ...content], options: last.options })
+      } else seen.push(content.length === message.content.length ? message : Parts.toolMessage(content))
+    } else seen.push(message)
+  }
+  return seen
+}
+
+const edit = (messages: Array<Prompt.Message>, toolCallId: string, params: unknown): void => {
+  const index = messages.findLastIndex((message) => message.role === "assistant")
+  const message = messages[index]
+  if (message?.role !== "assistant") return
+  const content = message.content.map((part) =>
+    part.type === "tool-call" && part.id === toolCallId ? Parts.promptToolCall({ ...part, params }, part.options) : part
+  )
+  messages[index] = Prompt.assistantMessage({ content, options: message.options })
+}

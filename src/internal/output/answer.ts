@@ -1,0 +1,141 @@
+/**
+ * An answer, decoded or refused.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type * as AgentError from "../../AgentError.ts"
+import type * as AgentOutput from "../../AgentOutput.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Accepted {
+  readonly _tag: "Accepted"
+  readonly value: unknown
+}
+
+/**
+ * An answer that is not valid, and what the model is told, unless the result of its
+ * call tells it. Without a next time there is no use in telling.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rejected {
+  readonly _tag: "Rejected"
+  readonly issues: AgentError.InvalidOutput["issues"]
+  readonly raw: string
+  readonly message: string | undefined
+  readonly isFinal: boolean
+}
+
+/**
+ * Creates the rejection of an answer for one reason.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const rejected = (
+  message: string,
+  raw: string,
+  options?: { readonly message?: string | undefined; readonly isFinal?: boolean | undefined }
+): Rejected => ({
+  _tag: "Rejected",
+  issues: [{ path: [], message }],
+  raw,
+  message: options?.message,
+  isFinal: options?.isFinal ?? false
+})
+
+/**
+ * Takes the value out of what an answer was decoded to.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const unwrap = (output: AgentOutput.Any, decoded: unknown): Accepted => ({
+  _tag: "Accepted",
+  value: output.isWrapped ? (decoded as { readonly value: unknown }).value : decoded
+})
+
+// what the decoding needs is in the type of the agent, and in the context of the run
+/**
+ * Decodes an answer.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode = (output: AgentOutput.Any, params: unknown): Effect.Effect<Accepted, Schema.SchemaError> =>
+  Effect.map(
+    Schema.decodeUnknownEffect(output.codec, { errors: "all" })(params) as Effect.Effect<unknown, Schema.SchemaError>,
+    (decoded) => unwrap(output, decoded)
+  )
+
+/**
+ * Decodes an answer that is JSON text.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeText = (output: AgentOutput.Any, text: string): Effect.Effect<Accepted | Rejected> =>
+  Effect.matchEffect(
+    Schema.decodeEffect(Schema.fromJsonString(output.codec), { errors: "all" })(text) as Effect.Effect<
+      unknown,
+      Schema.SchemaError
+    >,
+    {
+      onSuccess: (decoded) => Exit.succeed(unwrap(output, decoded)),
+      onFailure: (error) => Exit.succeed(invalidText(output, error, text))
+    }
+  )
+
+const invalidText = (output: AgentOutput.Any, error: Schema.SchemaError, text: string): Rejected => ({
+  ...rejected("", text, { message: notValid(error.message) }),
+  issues: issuesOf(output, error)
+})
+
+const notValid = (description: string): string =>
+  `The answer is not valid. Answer again, with JSON only.\n${description}`
+
+/**
+ * An answer in JSON mode that the model's own codec has refused.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const invalid = (description: string, text: string): Rejected =>
+  rejected(description, text, { message: notValid(description) })
+
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/**
+ * Returns where and why an answer is wrong.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const issuesOf = (output: AgentOutput.Any, error: Schema.SchemaError): Rejected["issues"] =>
+  formatIssues(error.issue).issues.map(({ message, path = [] }) => {
+    const keys = path.map((segment) => {
+      const key = Predicate.isObject(segment) && "key" in segment ? segment.key : segment
+      return typeof key === "number" ? key : String(key)
+    })
+    return { path: output.isWrapped && keys[0] === "value" ? keys.slice(1) : keys, message }
+  })
+
+/**
+ * Returns the refusal of a schema; anything else is a defect of it, or an interruption.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const schemaErrorOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): Effect.Effect<Schema.SchemaError> => {
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" ? Exit.succeed(error.value) : Exit.failCause(exit.cause as never)
+}

@@ -1,0 +1,103 @@
+/**
+ * The final answer in a provider's own JSON mode.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Response from "effect/ai/Response"
+import * as Telemetry from "effect/ai/Telemetry"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type * as AgentOutput from "../../AgentOutput.ts"
+import type * as Middleware from "../../Middleware.ts"
+import { AnswerTracer, type ModelCallTracer } from "../telemetry/instrumentation.ts"
+import { type Accepted, invalid, type Rejected, unwrap } from "./answer.ts"
+import * as Parts from "../words/responseParts.ts"
+import type { StreamPart } from "../words/stepBuilder.ts"
+
+/**
+ * What a call in JSON mode gave: the text as the model said it, and what the model's
+ * own codec has made of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Generated {
+  readonly text: string
+  readonly answer: Accepted | Rejected
+}
+
+/**
+ * Creates the stream of a call in JSON mode: its parts, all at once.
+ *
+ * `LanguageModel.generateObject` forgets what the model said, and what it cost, when
+ * the answer does not decode. The span transformer is told before that, so it is
+ * there that the response is read. One that a model was built with is not called;
+ * one of the caller's is.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const generateObject = (
+  model: LanguageModel.LanguageModel,
+  request: Middleware.ModelRequest,
+  output: AgentOutput.Any,
+  onGenerated: (generated: Generated) => void
+): Stream.Stream<StreamPart, AiError.AiError> =>
+  Stream.unwrap(Effect.contextWith((context: Context.Context<never>) => {
+    let content: ReadonlyArray<Response.AllParts<any>> = []
+    const outer = Option.getOrUndefined(Context.getOption(context, Telemetry.CurrentSpanTransformer))
+    const done = (said: ReadonlyArray<Response.AllParts<any>>, answer: Accepted | Rejected) => {
+      onGenerated({ text: textOf(said), answer })
+      return Stream.fromArray(said.flatMap(toStreamParts))
+    }
+    // its schema services are in the type of the agent, and in the context of the run
+    const generate = model.generateObject as unknown as (options: {
+      readonly prompt: Middleware.ModelRequest["prompt"]
+      readonly schema: unknown
+      readonly objectName: string
+    }) => Effect.Effect<LanguageModel.GenerateObjectResponse<{}, unknown>, AiError.AiError>
+    const tracer: ModelCallTracer = Context.get(context, Tracer.Tracer)
+    return generate({ prompt: request.prompt, schema: output.codec, objectName: output.name }).pipe(
+      Effect.provideService(Tracer.Tracer, tracer[AnswerTracer]?.() ?? tracer),
+      Effect.provideService(Telemetry.CurrentSpanTransformer, (options) => {
+        content = options.response
+        outer?.(options)
+      }),
+      Effect.matchEffect({
+        onSuccess: (response) =>
+          Exit.succeed(
+            done(content.length > 0 ? content : response.content, unwrap(output, response.value))
+          ),
+        onFailure: (error) => {
+          const { reason } = error
+          if (reason._tag !== "StructuredOutputError") return Exit.fail(error)
+          return Exit.succeed(done(content, invalid(reason.description, reason.responseText)))
+        }
+      })
+    )
+  }))
+
+const textOf = (content: ReadonlyArray<Response.AllParts<any>>): string => {
+  let text = ""
+  for (const part of content) if (part.type === "text") text += part.text
+  return text
+}
+
+const toStreamParts = (part: Response.AllParts<any>, index: number): ReadonlyArray<StreamPart> => {
+  const id = `answer-${index}`
+  switch (part.type) {
+    case "text":
+      return [Parts.textStart(id), Parts.textDelta(id, part.text), Parts.textEnd(id, part.metadata)]
+    case "reasoning":
+      return [Parts.reasoningStart(id), Parts.reasoningDelta(id, part.text), Parts.reasoningEnd(id, part.metadata)]
+    default:
+      // the other parts of a response are those of a stream
+      return [part as StreamPart]
+  }
+}

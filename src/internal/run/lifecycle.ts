@@ -1,0 +1,486 @@
+/**
+ * The life of one run: providers, body, after-run, outcome, finalizers.
+ *
+ * A run is one hand-made pull over mutable state, not a composition of stream
+ * operators: such a composition costs ten times as much, and says Success when
+ * its consumer leaves early. The phases follow the run contract:
+ *
+ * start -> (before-run) -> body -> (after-run) -> completed -> ended
+ *
+ * Every way out ends in `finalize`, once, with the outcome.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AgentError from "../../AgentError.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
+import type * as ContextProvider from "../../ContextProvider.ts"
+import type * as Middleware from "../../Middleware.ts"
+import type * as Steering from "../../Steering.ts"
+import { bounded } from "../words/bounded.ts"
+import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
+import { ParentRun } from "../words/parentRun.ts"
+
+/**
+ * One pull of a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PartPull = Pull.Pull<readonly [AgentRun.Part, ...Array<AgentRun.Part>], any>
+
+/**
+ * What a run does between its providers. `advance` is one pull; it ends in
+ * `run.complete` or `run.fail`. `stop` is called once when the run ends in any
+ * way, and ends whatever is still open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Body {
+  readonly opening: ReadonlyArray<AgentRun.Part>
+  readonly advance: () => PartPull
+  readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
+  readonly partial: () => Omit<AgentRun.Partial, "totalUsage">
+}
+
+/**
+ * What the providers have contributed when the body begins.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Contributions {
+  readonly instructions: Array<string>
+  readonly messages: Array<Prompt.Message>
+  readonly toolkits: Array<
+    { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
+  >
+  readonly middleware: Array<Middleware.Middleware<unknown, never>>
+  readonly checkpoints: Array<(transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<unknown, unknown>>
+}
+
+/**
+ * What a run is a run of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Definition {
+  readonly name: string
+  readonly description: string | undefined
+  readonly remote: boolean
+  /** Who runs it, and with which model; otherwise those of the context. */
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
+  /** What they need is in the context that the run captures. */
+  readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  readonly body: (run: Run, contributions: Contributions) => Body | Effect.Effect<Body, any>
+}
+
+interface StartedProvider {
+  readonly provider: ContextProvider.ContextProvider<unknown, never>
+  readonly scope: Scope.Closeable
+  contribution: ContextProvider.Contribution | undefined
+}
+
+/**
+ * The state of one run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Run {
+  readonly definition: Definition
+  readonly session: string | undefined
+  readonly answers: ReadonlyArray<Approval.Answer> | undefined
+  readonly steering: Steering.Steering | undefined
+  readonly pull: PartPull
+  span: RunSpan | undefined = undefined
+  /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
+  context: Context.Context<never>
+  prompt: Prompt.Prompt = Prompt.empty
+  outcome: AgentRun.Outcome | undefined = undefined
+  private phase: "start" | "before-run" | "body" | "after-run" | "completed" | "ended" = "start"
+  private body: Body | undefined = undefined
+  private nestedUsage: AgentRun.Usage = AgentRun.emptyUsage
+  private readonly input: Prompt.RawInput
+  private readonly scope: Scope.Closeable
+  private readonly parent: ParentRun["Service"] | undefined
+  private readonly started: Array<StartedProvider> = []
+  private readonly contributions: Contributions = {
+    instructions: [],
+    messages: [],
+    toolkits: [],
+    middleware: [],
+    checkpoints: []
+  }
+
+  constructor(
+    definition: Definition,
+    request: Middleware.AgentRequest,
+    scope: Scope.Closeable,
+    context: Context.Context<never>
+  ) {
+    this.definition = definition
+    this.session = request.session
+    this.answers = request.answers
+    this.steering = request.steering
+    this.input = request.prompt
+    this.scope = scope
+    this.parent = Context.getOrUndefined(context, ParentRun)
+    this.context = this.parent === undefined ? context : Context.omit(ParentRun)(context)
+    this.pull = Effect.suspend(() => this.advance())
+  }
+
+  private advance(): PartPull {
+    switch (this.phase) {
+      case "body":
+        return this.body!.advance()
+      case "start":
+        return this.begin()
+      case "completed":
+        return this.deliver()
+      case "ended":
+        return this.end()
+      default:
+        // the pull before this one was interrupted while a provider worked
+        return this.outcome === undefined ? this.fail(Cause.interrupt()) : this.closeFailed()
+    }
+  }
+
+  // --- start and before-run -------------------------------------------------
+
+  private begin(): PartPull {
+    this.phase = "before-run"
+    const instrumentation = Context.getOrUndefined(this.context, Instrumentation)
+    if (instrumentation !== undefined) {
+      const { description, model, name, provider, remote } = this.definition
+      this.span = instrumentation.startRun(
+        { agent: name, description, session: this.session, remote, provider, model },
+        this.context
+      )
+      this.context = this.span.context
+    }
+    const { answers, input } = this
+    if (answers !== undefined && this.definition.remote) {
+      const approvalId = answers[0]?.approval.approvalId ?? ""
+      return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
+    }
+    if (typeof input === "string" || Prompt.isPrompt(input)) {
+      this.prompt = Prompt.make(input)
+      return this.startProvider(0)
+    }
+    const invalid = (error: unknown) => this.error(new AgentError.InvalidPrompt({ description: String(error) }))
+    const read = Predicate.isIterable(input)
+      ? Effect.try({ try: () => Prompt.make(input), catch: invalid })
+      : Exit.fail(invalid("it is neither a text, nor messages, nor a Prompt"))
+    return Effect.matchEffect(read, {
+      onFailure: (error) => this.fail(Cause.fail(error)),
+      onSuccess: (prompt) => {
+        this.prompt = prompt
+        return this.startProvider(0)
+      }
+    })
+  }
+
+  private startProvider(index: number): PartPull {
+    const { providers } = this.definition
+    if (index === providers.length) return this.openBody()
+    const provider = providers[index]
+    const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), contribution: undefined }
+    this.started.push(started)
+    const beforeRun = Effect.suspend(() => provider.beforeRun(this.request()))
+    const context = Context.add(this.context, Scope.Scope, started.scope)
+    return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (contribution) => {
+        if (contribution !== undefined) this.contribute(started, contribution)
+        return this.startProvider(index + 1)
+      }
+    })
+  }
+
+  private contribute(started: StartedProvider, contribution: ContextProvider.Contribution): void {
+    const all = this.contributions
+    started.contribution = contribution
+    if (contribution.instructions !== undefined) all.instructions.push(contribution.instructions)
+    if (contribution.messages !== undefined) { for (const message of contribution.messages) all.messages.push(message) }
+    // what it needs is in the context that the run captures, like what the provider needs
+    if (contribution.middleware !== undefined) {
+      all.middleware.push(contribution.middleware as Middleware.Middleware<unknown, never>)
+    }
+    if (contribution.checkpoint !== undefined) {
+      all.checkpoints.push(contribution.checkpoint as Contributions["checkpoints"][number])
+    }
+    if (contribution.toolkit !== undefined) {
+      all.toolkits.push({ provider: started.provider.name, toolkit: contribution.toolkit })
+    }
+  }
+
+  private openBody(): PartPull {
+    const made = Result.try(() => this.definition.body(this, this.contributions))
+    if (Result.isFailure(made)) return this.fail(Cause.die(made.failure))
+    if (!Effect.isEffect(made.success)) return this.enterBody(made.success)
+    return Effect.matchCauseEffect(made.success, {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (body) => this.enterBody(body)
+    })
+  }
+
+  private enterBody(body: Body): PartPull {
+    this.body = body
+    this.phase = "body"
+    return Exit.succeed([
+      { type: "run-start", agent: this.definition.name, session: this.session },
+      ...body.opening
+    ])
+  }
+
+  // --- after-run ------------------------------------------------------------
+
+  /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
+  complete(
+    result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage" | "value" | "approvals"> & {
+      readonly value?: unknown
+      readonly approvals?: ReadonlyArray<Approval.Approval>
+    }
+  ): PartPull {
+    this.phase = "after-run"
+    const { approvals = [], steps, stopReason, text, transcript, usage, value } = result
+    const whole: AgentRun.Result = {
+      agent: this.definition.name,
+      session: this.session,
+      text,
+      value,
+      usage,
+      totalUsage: AgentRun.addUsage(usage, this.nestedUsage),
+      steps,
+      stopReason,
+      approvals,
+      transcript
+    }
+    const pending = inOrderOfAfterRun(this.started)
+    if (pending.length === 0) {
+      this.completed(whole)
+      return this.deliver()
+    }
+    return Effect.flatMap(
+      // the outcome is decided in here, whatever the fiber is told meanwhile
+      Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, 0, whole, []))),
+      () => this.phase === "completed" ? this.deliver() : this.closeFailed()
+    )
+  }
+
+  /** Those that do not have to wait run at once. */
+  private afterRuns(
+    pending: ReadonlyArray<StartedProvider>,
+    from: number,
+    result: AgentRun.Result,
+    failures: Array<Cause.Reason<AgentError.AgentError>>
+  ): Effect.Effect<void> {
+    for (let index = from; index < pending.length; index++) {
+      const { contribution, provider } = pending[index]
+      if (provider.commitment === "committing" && failures.length > 0) break
+      const afterRun = Effect.suspend(() =>
+        provider.afterRun!({ request: this.request(), result, state: contribution?.state })
+      )
+      const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
+        if (exit !== undefined && Exit.isSuccess(exit)) return undefined
+        if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
+        const cause = exit === undefined
+          ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(this.budget()))}`)
+          : Cause.squash(exit.cause)
+        failures.push(Cause.makeFailReason(
+          this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
+        ))
+        return undefined
+      })
+      if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
+    }
+    if (failures.length === 0) this.completed(result)
+    else this.failed(Cause.fromReasons(failures))
+    return Effect.void
+  }
+
+  private completed(result: AgentRun.Result): void {
+    this.outcome = { _tag: "Completed", result }
+    this.phase = "completed"
+  }
+
+  private deliver(): PartPull {
+    this.phase = "ended"
+    return Exit.succeed([{ type: "run-end", result: (this.outcome as AgentRun.Completed).result }])
+  }
+
+  // --- the end --------------------------------------------------------------
+
+  /** A pull after the last part: done, or the same failure once more. */
+  private end(): PartPull {
+    const outcome = this.outcome
+    return outcome?._tag === "Completed"
+      ? Effect.andThen(Scope.close(this.scope, Exit.void), Cause.done())
+      : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
+  }
+
+  /** The run ends with this cause: everything is finalized, then the cause is the stream's. */
+  fail(cause: Cause.Cause<unknown>): PartPull {
+    this.failed(cause)
+    return this.closeFailed()
+  }
+
+  private failed(cause: Cause.Cause<unknown>): void {
+    const partial = this.partial()
+    this.outcome = Cause.hasInterruptsOnly(cause)
+      ? { _tag: "Interrupted", cause: cause as Cause.Cause<never>, partial }
+      : { _tag: "Failed", cause, partial }
+  }
+
+  private closeFailed(): PartPull {
+    return Effect.flatMap(Scope.close(this.scope, AgentRun.toExit(this.outcome!)), () => this.end())
+  }
+
+  /**
+   * Called once, when the run's scope closes: by the run itself at its end, or by
+   * whoever runs the stream. Without an outcome the consumer left: with an
+   * interrupt, or otherwise.
+   */
+  finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const outcome = this.outcome ??= Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+      ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial: this.partial() }
+      : { _tag: "Abandoned", partial: this.partial() }
+    this.phase = "ended"
+    const stop = this.body?.stop(AgentRun.toExit(outcome))
+    if (stop === undefined && this.started.length === 0) {
+      this.ended(outcome)
+      return Effect.void
+    }
+    if (stop === undefined) return this.closeProviders()
+    const rest = this.closing(this.definition.name, stop)
+    return rest === undefined ? this.closeStopped() : Effect.flatMap(rest, () => this.closeStopped())
+  }
+
+  /** What was stopped may have been a run that had something to add. */
+  private closeStopped(): Effect.Effect<void> {
+    this.outcome = withTotal(this.outcome!, this.nestedUsage)
+    return this.closeProviders()
+  }
+
+  /** Those that do not have to wait are closed at once. */
+  private closeProviders(from = this.started.length - 1): Effect.Effect<void> {
+    const outcome = this.outcome!
+    const exit = AgentRun.toExit(outcome)
+    for (let index = from; index >= 0; index--) {
+      const { provider, scope } = this.started[index]
+      const close = Scope.closeUnsafe(scope, exit)
+      const rest = close === undefined ? undefined : this.closing(provider.name, close)
+      if (rest !== undefined) return Effect.flatMap(rest, () => this.closeProviders(index - 1))
+    }
+    this.ended(outcome)
+    return Effect.void
+  }
+
+  /**
+   * Starts what ends something of the run; how that goes never changes how the run
+   * ended. Undefined when it has ended at once, otherwise what is left to wait for.
+   */
+  closing(name: string, close: Effect.Effect<unknown>): Effect.Effect<void> | undefined {
+    return bounded(
+      close,
+      this.budget(),
+      this.context,
+      (exit) => exit !== undefined && Exit.isSuccess(exit) ? undefined : this.record(name, "finalizer", exit?.cause)
+    )
+  }
+
+  private ended(outcome: AgentRun.Outcome): void {
+    this.span?.end(outcome)
+    this.parent?.addNestedUsage(
+      outcome._tag === "Completed" ? outcome.result.totalUsage : outcome.partial.totalUsage
+    )
+  }
+
+  // --- what the body may use --------------------------------------------------
+
+  /** Adds what a run nested in one of this run's tools has spent. */
+  addNestedUsage(usage: AgentRun.Usage): void {
+    this.nestedUsage = AgentRun.addUsage(this.nestedUsage, usage)
+  }
+
+  error(reason: AgentError.AgentErrorReason): AgentError.AgentError {
+    return AgentError.make(this.definition.name, reason)
+  }
+
+  private budget(): Duration.Input {
+    return Context.get(this.context, AgentRun.FinalizationBudget)
+  }
+
+  private request(): ContextProvider.Request {
+    return { agent: this.definition.name, session: this.session, prompt: this.prompt, answers: this.answers }
+  }
+
+  private partial(): AgentRun.Partial {
+    const partial = this.body?.partial()
+    if (partial === undefined) {
+      return { text: "", usage: AgentRun.emptyUsage, totalUsage: this.nestedUsage, steps: [] }
+    }
+    return { ...partial, totalUsage: AgentRun.addUsage(partial.usage, this.nestedUsage) }
+  }
+
+  private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
+    this.span?.onFinalizerFailure(name, cause)
+    const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
+    const log = cause === undefined ? Effect.logError(message) : Effect.logError(message, cause)
+    // not even a logger that throws changes how the run ended
+    return Effect.ignoreCause(Effect.provideContext(log, this.context))
+  }
+}
+
+const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>
+  outcome._tag === "Completed"
+    ? outcome
+    : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
+
+/** Those with an `afterRun`: the last one first, and those that commit after all the others. */
+const inOrderOfAfterRun = (started: ReadonlyArray<StartedProvider>): Array<StartedProvider> => {
+  const pending: Array<StartedProvider> = []
+  const committing: Array<StartedProvider> = []
+  for (let i = started.length - 1; i >= 0; i--) {
+    const { afterRun, commitment } = started[i].provider
+    if (afterRun !== undefined) (commitment === "committing" ? committing : pending).push(started[i])
+  }
+  return committing.length === 0 ? pending : [...pending, ...committing]
+}
+
+/**
+ * Creates the stream of a run. Nothing happens until it is pulled; each time it is
+ * run is a new run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stream = (
+  definition: Definition,
+  request: Middleware.AgentRequest
+): Stream.Stream<AgentRun.Part, any> =>
+  Stream.fromChannel(Channel.fromTransform((_upstream, consumer) =>
+    Effect.withFiber((fiber) => {
+      const scope = Scope.forkUnsafe(consumer)
+      const run = new Run(definition, request, scope, fiber.context)
+      return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
+    })
+  ))

@@ -1,0 +1,496 @@
+/**
+ * The steps of one run, behind one pull.
+ *
+ * `openModel` is `ToolLoop.ask`, `drain` is `ToolLoop.answer`, `endStep` is
+ * `ToolLoop.advance`, over mutable state and without a stream operator between
+ * the model and the consumer: each of those costs more than everything that
+ * happens here for a part. An array of parts that the model gives is the array
+ * that the consumer gets.
+ *
+ * @since 0.1.0
+ */
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as AgentError from "../../AgentError.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
+import * as Middleware from "../../Middleware.ts"
+import type * as StopCondition from "../../StopCondition.ts"
+import * as Waiting from "../approval/waiting.ts"
+import type { ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
+import type * as Lifecycle from "./lifecycle.ts"
+import type { Opened } from "./loopBody.ts"
+import * as ModelCall from "../model/call.ts"
+import * as Output from "../output/output.ts"
+import { compose, isIncomplete, progressOf, toMessages, toStep, userMessage } from "./step.ts"
+import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
+import * as ToolCalls from "../tool/calls.ts"
+import * as ToolHandler from "../tool/handler.ts"
+
+/**
+ * What the loop needs to know of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly instructions: string | undefined
+  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
+  readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
+  readonly output?: Output.Prepared | undefined
+}
+
+type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
+
+const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
+
+/**
+ * The mutable state of one run's steps, behind one pull.
+ *
+ * ask -> asking -> (answering ->) ask ... -> stopping
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Loop implements Lifecycle.Body {
+  readonly opening = opening
+  protected readonly messages: Array<Prompt.Message>
+  protected phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
+  protected readonly run: Lifecycle.Run
+  private readonly options: Options
+  private readonly model: LanguageModel.LanguageModel
+  private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
+  private readonly direct: ModelCall.Direct | undefined
+  private readonly toolkit: ToolHandler.WithHandler | undefined
+  private readonly output: Output.RunOutput | undefined
+  private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  protected readonly toolCallLimit: number
+  protected readonly transcriptFrom: number
+  readonly startedAt: number
+  private readonly hasApprovals: boolean
+  readonly clock: Clock.Clock
+  // finished steps
+  readonly steps: Array<AgentRun.Step> = []
+  usage: AgentRun.Usage = AgentRun.emptyUsage
+  executedToolCalls = 0
+  failedToolCalls = 0
+  // the step in progress
+  protected builder: StepBuilder | undefined = undefined
+  private modelPull: Lifecycle.PartPull = Effect.never
+  private pulling = false
+  private modelScope: Scope.Closeable | undefined = undefined
+  private modelSpan: ModelSpan | undefined = undefined
+  protected asked: ReadonlyArray<Prompt.Message> = []
+  /** The prompt of the call, when no approval is in it. */
+  private plainPrompt: Prompt.Prompt | undefined = undefined
+  private runner: ToolCalls.Runner | undefined = undefined
+  protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
+  private reading: Output.Reading | undefined = undefined
+  // the end
+  private finalAnswer: AgentRun.StopReason | undefined = undefined
+  private stopReason: AgentRun.StopReason = "stop"
+  private value: unknown = undefined
+  protected approvals: Array<Approval.Approval> = []
+  private failure: Cause.Cause<unknown> = Cause.empty
+
+  constructor(
+    { contributions, options, output, run, toolCallLimit, toolkit }: Opened,
+    own: ReadonlyArray<Prompt.Message> = run.prompt.content,
+    waiting?: ReadonlyArray<string>
+  ) {
+    const { context, span } = run
+    this.run = run
+    this.options = options
+    this.toolCallLimit = toolCallLimit
+    this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
+    this.clock = Context.get(context, Clock.Clock)
+    this.startedAt = this.clock.currentTimeMillisUnsafe()
+    this.toolkit = toolkit
+    this.output = output
+    // what they need, every run has
+    const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
+    this.middleware = contributions.middleware.length === 0 && inherited.length === 0
+      ? options.middleware
+      : [...options.middleware, ...contributions.middleware, ...inherited]
+    this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
+    this.direct = this.modelPlaces.length === 0 && output === undefined
+      ? ModelCall.directly(this.model, context)
+      : undefined
+    const instructions = contributions.instructions.length === 0
+      ? options.instructions ?? ""
+      : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
+    const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
+    this.messages = [...system, ...history, ...prompt]
+    this.transcriptFrom = system.length + history.length
+    this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
+    if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
+  }
+
+  advance(): Lifecycle.PartPull {
+    switch (this.phase) {
+      case "asking":
+        // the pull before this one was interrupted, and the model call with it
+        if (this.pulling) return this.run.fail(Cause.interrupt())
+        this.pulling = true
+        return this.modelPull
+      case "answering":
+        // the pull before this one was interrupted when the calls had been answered
+        return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
+      case "ask":
+        return this.openModel()
+      case "failing":
+        return this.modelFailed(this.failure)
+      case "stopping":
+        return this.run.complete({
+          text: this.steps[this.steps.length - 1].text,
+          value: this.value,
+          usage: this.usage,
+          steps: this.steps,
+          stopReason: this.stopReason,
+          approvals: this.approvals,
+          transcript: Prompt.fromMessages(this.messages.slice(this.transcriptFrom))
+        })
+    }
+  }
+
+  // --- ask ------------------------------------------------------------------
+
+  private openModel(): Lifecycle.PartPull {
+    this.phase = "asking"
+    this.pulling = true
+    this.builder = new StepBuilder()
+    this.takeMessages()
+    const scope = this.modelScope = Scope.makeUnsafe()
+    const request = this.request()
+    const span = this.modelSpan = this.run.span?.startModel(request)
+    const call = () => ModelCall.callModel(request, this.model, this.modelPlaces, this.call)
+    const open = this.direct?.(request, this.plainPrompt, scope, span, this.modelHandlers) ??
+      ModelCall.openCall(call, scope, span, this.modelHandlers)
+    return Effect.matchCauseEffect(open, {
+      onFailure: (cause) => this.modelFailed(cause),
+      onSuccess: (pull) => this.modelPull = pull
+    })
+  }
+
+  /** What the caller has sent since the last call is part of the transcript. */
+  private takeMessages(): void {
+    const inbox = this.run.steering?.inbox
+    if (inbox === undefined || inbox.messages.length === 0) return
+    for (const message of inbox.messages) this.messages.push(message)
+    inbox.messages = []
+  }
+
+  /** After all middleware, which may have made it the last one. */
+  private readonly call: ModelCall.Call = (model, request) => {
+    this.finalAnswer = request.finalAnswer
+    return this.output === undefined
+      ? ModelCall.streamText(model, request, this.plainPrompt)
+      : this.output.call(model, request)
+  }
+
+  private request(): Middleware.ModelRequest {
+    // copies that only middleware can see
+    const observed = this.modelPlaces.length > 0
+    const content = this.messages.slice()
+    this.asked = this.hasApprovals ? Waiting.forModel(content) : content
+    const prompt = Prompt.fromMessages(this.asked)
+    this.plainPrompt = this.hasApprovals ? undefined : prompt
+    const wanted = this.output?.request(this.toolkit, this.finalAnswer)
+    return {
+      agent: this.run.definition.name,
+      session: this.run.session,
+      steps: observed ? this.steps.slice() : [],
+      transcript: observed ? content.slice(this.transcriptFrom) : [],
+      prompt,
+      toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
+      toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
+      finalAnswer: this.finalAnswer,
+      answerTool: wanted?.answerTool
+    }
+  }
+
+  private readonly modelHandlers: ModelCall.Handlers = {
+    onSuccess: (parts) => this.onParts(parts),
+    onFailure: (cause) => this.onModelEnd(cause)
+  }
+
+  /** The same array goes on to the consumer. */
+  private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
+    const builder = this.builder!
+    this.pulling = false
+    for (let i = 0; i < parts.length && builder.error === undefined; i++) builder.add(parts[i])
+    this.modelSpan?.onParts(parts)
+    if (builder.error === undefined) {
+      const partial = this.output?.onParts(parts)
+      return Exit.succeed(partial === undefined ? parts : [...parts, partial])
+    }
+    const before = parts.slice(0, parts.indexOf(builder.error))
+    const cause = Cause.fail(ModelCall.promote(builder.error))
+    return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
+  }
+
+  private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
+    if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
+    const scope = this.modelScope!
+    if (scope.state._tag === "Empty") return this.afterModel()
+    // what interrupts the run in here ends it before its tools run, and waits for the end of the model
+    const closing = Effect.suspend(() => {
+      const close = Scope.closeUnsafe(scope, Exit.void) ?? Exit.void
+      return this.run.closing(this.run.definition.name, close) ?? Effect.void
+    })
+    return Effect.flatMap(Effect.uninterruptible(closing), () => this.afterModel())
+  }
+
+  private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
+    if (!Cause.hasInterruptsOnly(cause)) this.endModelSpan({ _tag: "Failed", cause })
+    return this.run.fail(cause)
+  }
+
+  private endModelSpan(end: ModelEnd): void {
+    const span = this.modelSpan
+    this.modelSpan = undefined
+    span?.end(end)
+  }
+
+  private modelEnd(tag: "Finished" | "Cancelled"): ModelEnd {
+    const { finishReason, usage } = this.builder!
+    return { _tag: tag, finishReason, usage, content: this.builder!.content() }
+  }
+
+  /** The model has said everything: answer its calls, or end the step. */
+  private afterModel(): Lifecycle.PartPull {
+    const { calls, finishReason = "unknown" } = this.builder!
+    this.modelScope = undefined
+    this.pulling = false
+    if (finishReason === "error") return this.modelFailed(Cause.fail(ModelCall.finishedWithError))
+    if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
+    if (this.output !== undefined) return this.readOutput(this.output)
+    if (calls === undefined) {
+      const parts: Parts = [this.endStep([], [])]
+      if (this.finalAnswer !== undefined) return this.stopNext(this.finalAnswer, parts)
+      // the provider wants to go on with its own tools
+      return finishReason === "pause" ? this.afterStep(parts) : this.finished(finishReason, parts)
+    }
+    if (this.finalAnswer !== undefined) {
+      return this.deny(calls, this.finalAnswer, "No more tools may be called in this run")
+    }
+    if (isIncomplete(finishReason)) {
+      return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
+    }
+    return this.runTools(calls)
+  }
+
+  /** With an output the calls that are the answer are not run, and the run ends with a value or fails. */
+  private readOutput(output: Output.RunOutput): Lifecycle.PartPull {
+    const builder = this.builder!
+    const { finalAnswer } = this
+    // interrupted while it decodes, the run cannot go on
+    this.pulling = true
+    return Effect.matchCauseEffect(Effect.provideContext(output.read(builder, finalAnswer), this.run.context), {
+      onFailure: (cause) => this.run.fail(cause),
+      onSuccess: (reading) => {
+        this.pulling = false
+        this.reading = reading
+        const calls = (builder.calls ?? []).filter((_, index) => reading.results[index] === undefined)
+        return calls.length > 0 ? this.runTools(calls) : this.answered([], [])
+      }
+    })
+  }
+
+  private runTools(calls: ReadonlyArray<Call>): Lifecycle.PartPull {
+    this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
+      calls,
+      messages: this.asked,
+      allowance: this.toolCallLimit - this.executedToolCalls
+    })
+    this.phase = "answering"
+    return this.drain()
+  }
+
+  protected tools(): ToolCalls.Runner {
+    return this.runner ??= this.makeRunner()
+  }
+
+  private makeRunner(): ToolCalls.Runner {
+    const { middleware, run, toolkit } = this
+    const { span } = run
+    return new ToolCalls.Runner({
+      agent: run.definition.name,
+      session: run.session,
+      toolkit,
+      middleware: middleware.flatMap((m) => m.tool ?? []),
+      context: run.context,
+      parent: run,
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request),
+      asks: true
+    })
+  }
+
+  // --- answer ---------------------------------------------------------------
+
+  protected drain(): Lifecycle.PartPull {
+    const toolCalls = this.toolCalls!
+    // before `take`: it lets handlers go on that wait for the consumer
+    const { done, failure } = toolCalls
+    const out: Array<AgentRun.Part> = toolCalls.take()
+    if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+    if (!done) {
+      return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait(), () => this.drain())
+    }
+    return this.afterTools(out, toolCalls.results as Array<Middleware.ToolResult>)
+  }
+
+  /** Every call has its result. */
+  protected afterTools(out: Array<AgentRun.Part>, results: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
+    if (this.reading !== undefined) return this.answered(out, results)
+    out.push(this.endStep(this.builder!.calls!, results))
+    return this.afterStep(out as Parts)
+  }
+
+  /** All calls have a result: the answer, if there was one, ends the run or goes back to the model. */
+  private answered(parts: Array<AgentRun.Part>, ran: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
+    const { finalAnswer, steps } = this
+    const { answer } = this.reading!
+    const { calls = [] } = this.builder!
+    const { all, own } = Output.settle(this.reading!, calls, ran)
+    parts.push(...own, this.endStep(calls, all))
+    this.reading = undefined
+    const out = parts as Parts
+    if (this.approvals.length > 0) return this.afterStep(out)
+    const next = this.output!.next(answer)
+    if (next._tag === "GoOn") {
+      if (next.message !== undefined) this.messages.push(userMessage(next.message))
+      return finalAnswer === undefined ? this.afterStep(out) : this.askNext(finalAnswer, out)
+    }
+    if (next._tag === "Accepted") {
+      this.value = next.value
+      return finalAnswer === undefined ? this.finished("output", out) : this.stopNext(finalAnswer, out)
+    }
+    const { issues, raw } = next
+    const reason = new AgentError.InvalidOutput({ issues, raw, steps, usage: this.usage })
+    return this.failNext(Cause.fail(this.run.error(reason)), out)
+  }
+
+  /** Answers for calls that may not run, and stops. */
+  private deny(calls: ReadonlyArray<Call>, stopReason: AgentRun.StopReason, reason: string): Lifecycle.PartPull {
+    const results = calls.map((call) => ToolHandler.notExecuted(call, "execution-denied", reason))
+    const end = this.endStep(calls, results)
+    return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
+  }
+
+  // --- between steps --------------------------------------------------------
+
+  protected endStep(
+    calls: ReadonlyArray<Call>,
+    results: ReadonlyArray<Middleware.ToolResult>
+  ): AgentRun.StepEnd {
+    const builder = this.builder!
+    const step = toStep(this.steps.length, builder, calls, results)
+    for (const { executed, isFailure } of step.toolCalls) {
+      if (executed) this.executedToolCalls++
+      if (isFailure) this.failedToolCalls++
+    }
+    for (let i = 0; i < calls.length; i++) {
+      const requests = ToolHandler.requestsOf(results[i]) ?? []
+      for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
+    }
+    for (const message of toMessages(builder, results)) this.messages.push(message)
+    this.steps.push(step)
+    this.usage = AgentRun.addUsage(this.usage, step.usage)
+    this.builder = undefined
+    this.toolCalls = undefined
+    return { type: "step-end", step }
+  }
+
+  /** The model has nothing more to do: the run stops, unless messages wait for it. */
+  private finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    const inbox = this.run.steering?.inbox
+    const goesOn = inbox !== undefined && inbox.messages.length > 0 && !inbox.isStopping && !isIncomplete(reason)
+    if (!goesOn) return this.stopNext(reason, parts)
+    this.output?.again()
+    return this.afterStep(parts)
+  }
+
+  protected afterStep(parts: Parts): Lifecycle.PartPull {
+    if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
+    const progress = progressOf(this)
+    // predicates are the user's: what they throw fails the run
+    const held = Result.try(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
+    return Result.isSuccess(held)
+      ? this.nextStep(held.success, parts)
+      : this.failNext(Cause.die(held.failure), parts)
+  }
+
+  private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
+    const isStopping = this.run.steering?.inbox.isStopping === true
+    if (isStopping || condition?.then === "stop") {
+      const reason = isStopping ? "stopped" : condition!.reason
+      // a run with an output has to have its value
+      return this.output === undefined ? this.stopNext(reason, parts) : this.askNext(reason, parts)
+    }
+    if (condition?.then === "fail") {
+      const { steps, usage } = this
+      return this.failNext(
+        Cause.fail(this.run.error(new AgentError.LimitReached({ limit: condition.reason, steps, usage }))),
+        parts
+      )
+    }
+    return this.askNext(condition?.reason, parts)
+  }
+
+  private askNext(finalAnswer: AgentRun.StopReason | undefined, parts: Parts): Lifecycle.PartPull {
+    this.finalAnswer = finalAnswer
+    this.phase = "ask"
+    parts.push({ type: "step-start", index: this.steps.length })
+    return Exit.succeed(parts)
+  }
+
+  private stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    this.stopReason = reason
+    this.phase = "stopping"
+    return Exit.succeed(parts)
+  }
+
+  protected failNext(cause: Cause.Cause<unknown>, parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]) {
+    this.failure = cause
+    this.phase = "failing"
+    return Exit.succeed(parts)
+  }
+
+  // --- the end --------------------------------------------------------------
+
+  stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    // whoever asked a run to stop did not ask the next one
+    if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
+    const tools = this.toolCalls === undefined ? this.runner?.ended() : this.toolCalls.stop()
+    const model = this.stopModel(exit)
+    if (tools === undefined || model === undefined) return tools ?? model
+    return Effect.all([model, tools], { concurrency: 2, discard: true })
+  }
+
+  private stopModel(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    if (this.modelScope === undefined) return undefined
+    const close = Scope.closeUnsafe(this.modelScope, exit) ?? Effect.void
+    if (this.modelSpan === undefined) return close
+    return Effect.onExit(close, () => Effect.sync(() => this.endModelSpan(this.modelEnd("Cancelled"))))
+  }
+
+  partial(): Omit<AgentRun.Partial, "totalUsage"> {
+    const { builder, steps } = this
+    return {
+      text: builder?.text() ?? steps[steps.length - 1]?.text ?? "",
+      usage: builder === undefined ? this.usage : AgentRun.addUsage(this.usage, builder.usage),
+      steps
+    }
+  }
+}

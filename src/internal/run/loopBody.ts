@@ -1,0 +1,80 @@
+/**
+ * How the steps of a run begin: with its tools found, its prompt checked, and the
+ * answers that it goes on with.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as AgentError from "../../AgentError.ts"
+import * as Approvals from "../approval/approval.ts"
+import type * as Lifecycle from "./lifecycle.ts"
+import { Loop, type Options } from "./loop.ts"
+import { ResumedLoop } from "./loopResumed.ts"
+import * as Output from "../output/output.ts"
+import * as ToolHandler from "../tool/handler.ts"
+
+/**
+ * What the steps of a run begin with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Opened {
+  readonly run: Lifecycle.Run
+  readonly options: Options
+  readonly contributions: Lifecycle.Contributions
+  /** All tools of the run, its own and those that providers contribute. */
+  readonly toolkit: ToolHandler.WithHandler | undefined
+  readonly output: Output.RunOutput | undefined
+  readonly toolCallLimit: number
+}
+
+/**
+ * Creates the body of a run: what is between its providers.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const body = (
+  options: Options
+): (
+  run: Lifecycle.Run,
+  contributions: Lifecycle.Contributions
+) => Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
+  const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
+  const toolCallLimit = Math.min(Infinity, ...limits)
+  return (run, contributions) => {
+    const open = (
+      own: ToolHandler.WithHandler | undefined
+    ): Lifecycle.Body | Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
+      const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
+      if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
+      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
+      if (own !== undefined) toolkits.unshift(own)
+      const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
+      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      const opened = { run, options, contributions, toolkit, output, toolCallLimit }
+      if (run.answers !== undefined) {
+        const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
+        return Effect.mapBoth(Effect.provideContext(resume, run.context), {
+          onFailure: (reason) => run.error(reason),
+          onSuccess: (resumption) => new ResumedLoop(opened, resumption)
+        })
+      }
+      return run.prompt.content.every(isSystem) && contributions.messages.length === 0
+        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
+        : new Loop(opened)
+    }
+    const { toolkit } = options
+    return toolkit !== undefined && Effect.isEffect(toolkit)
+      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), (own) => {
+        const body = open(own)
+        return Effect.isEffect(body) ? body : Exit.succeed(body)
+      })
+      : open(toolkit)
+  }
+}
+
+const isSystem = (message: Prompt.Message): boolean => message.role === "system"

@@ -1,0 +1,107 @@
+/**
+ * The steps of a run that goes on with the answers to approvals.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as AgentError from "../../AgentError.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Middleware from "../../Middleware.ts"
+import * as Approvals from "../approval/approval.ts"
+import * as Waiting from "../approval/waiting.ts"
+import type * as Lifecycle from "./lifecycle.ts"
+import { Loop } from "./loop.ts"
+import type { Opened } from "./loopBody.ts"
+import { StepBuilder } from "../words/stepBuilder.ts"
+import * as ToolCalls from "../tool/calls.ts"
+
+/**
+ * The steps of a run whose first one is the step that waited: its answered calls are
+ * run or denied, then it goes on as any run does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ResumedLoop extends Loop {
+  private hasBegun = false
+  private resumption: Approvals.Resumption | undefined
+  private readonly checkpoints: Lifecycle.Contributions["checkpoints"]
+
+  constructor(opened: Opened, resumption: Approvals.Resumption) {
+    const waiting = resumption.step.waiting.map(({ call }) => call.id)
+    super(opened, resumption.own, waiting)
+    this.checkpoints = opened.contributions.checkpoints
+    this.resumption = resumption
+    this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
+    this.messages.push(Prompt.toolMessage({ content: resumption.responses }))
+  }
+
+  override advance(): Lifecycle.PartPull {
+    if (this.hasBegun) return super.advance()
+    this.hasBegun = true
+    return this.resume(this.resumption!)
+  }
+
+  /** The answers are kept before any of their calls runs: it runs at most once. */
+  private resume(resumption: Approvals.Resumption): Lifecycle.PartPull {
+    // interrupted while they are kept, the run cannot go on
+    this.phase = "answering"
+    const { run } = this
+    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, this.checkpoint()), {
+      onFailure: (cause) =>
+        run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
+      onSuccess: () => this.runAnswered(resumption)
+    })
+  }
+
+  /** Those that were denied are answered first. */
+  private runAnswered({ answered }: Approvals.Resumption): Lifecycle.PartPull {
+    const approved = answered.filter((one) => one._tag === "Run")
+    this.builder = new StepBuilder()
+    this.builder.finishReason = "tool-calls"
+    this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
+      calls: approved.map(({ call }) => call),
+      messages: this.asked,
+      allowance: this.toolCallLimit,
+      isApproved: true,
+      resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
+    })
+    const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)
+    return Arr.isArrayNonEmpty(denied) ? Exit.succeed(denied) : this.drain()
+  }
+
+  protected override afterTools(
+    parts: Array<AgentRun.Part>,
+    ran: ReadonlyArray<Middleware.ToolResult>
+  ): Lifecycle.PartPull {
+    if (this.resumption === undefined) return super.afterTools(parts, ran)
+    const { answered, waiting } = this.resumption
+    const next = ran[Symbol.iterator]()
+    const results = answered.map((one) => one._tag === "Denied" ? Approvals.denied(one) : next.next().value!)
+    this.resumption = undefined
+    const end = this.endStep(answered.map(({ call }) => call), results)
+    for (const { call, requests } of waiting) {
+      for (const request of requests) this.approvals.push(Waiting.toApproval(request, call))
+    }
+    const out: Parts = [...parts as [AgentRun.Part], end]
+    // what has run is kept, whatever becomes of the rest
+    return Effect.matchCauseEffect(this.checkpoint(), {
+      onFailure: (cause) => this.failNext(cause, out),
+      onSuccess: () => this.afterStep(out)
+    })
+  }
+
+  private checkpoint(): Effect.Effect<unknown, unknown> {
+    return Effect.suspend(() => {
+      const transcript = this.messages.slice(this.transcriptFrom)
+      const all = Effect.forEach(this.checkpoints, (checkpoint) => checkpoint(transcript), { discard: true })
+      return Effect.provideContext(all, this.run.context)
+    })
+  }
+}
+
+type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]

@@ -1,0 +1,150 @@
+/**
+ * A finished step, as a value and as messages.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as Clock from "effect/Clock"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Middleware from "../../Middleware.ts"
+import * as Session from "../../Session.ts"
+import type * as StopCondition from "../../StopCondition.ts"
+import * as Parts from "../words/responseParts.ts"
+import type { Call, StepBuilder } from "../words/stepBuilder.ts"
+import * as ToolHandler from "../tool/handler.ts"
+
+/**
+ * The result of a call that nobody answered.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const interrupted = (call: Call): Middleware.ToolResult =>
+  ToolHandler.notExecuted(call, "execution-interrupted", "The run ended before the tool did")
+
+/**
+ * Creates a step from what the model said and how its calls ended.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const toStep = (
+  index: number,
+  builder: StepBuilder,
+  calls: ReadonlyArray<Call>,
+  results: ReadonlyArray<Middleware.ToolResult | undefined>
+): AgentRun.Step => {
+  const toolCalls: Array<AgentRun.ToolCall> = builder.providerCalls ?? []
+  for (let i = 0; i < calls.length; i++) {
+    const { id, name, params } = calls[i]
+    const result = results[i]
+    const executed = result !== undefined && ToolHandler.wasExecuted(result)
+    const isFailure = result === undefined || (result.isFailure && ToolHandler.requestsOf(result) === undefined)
+    toolCalls.push({ id, name, params, executed, isFailure })
+  }
+  return {
+    index,
+    text: builder.text(),
+    finishReason: builder.finishReason ?? "unknown",
+    toolCalls,
+    usage: builder.usage
+  }
+}
+
+/**
+ * Creates the messages that a step adds to the transcript. A call that waits for
+ * approvals has its requests there instead of a result.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const toMessages = (
+  builder: StepBuilder,
+  results: ReadonlyArray<Middleware.ToolResult>
+): Array<Prompt.Message> => {
+  const messages: Array<Prompt.Message> = []
+  const content = builder.content()
+  const finals: Array<Prompt.ToolMessagePart> = []
+  for (const result of results) {
+    const requests = ToolHandler.requestsOf(result)
+    if (requests === undefined) finals.push(toPromptResult(result))
+    else content.push(...requests)
+  }
+  if (content.length > 0) messages.push(Parts.assistantMessage(content))
+  if (finals.length > 0) messages.push(Parts.toolMessage(finals))
+  return messages
+}
+
+const toPromptResult = (
+  { encodedResult, id, isFailure, metadata, modelOutput, name, providerExecuted }: Middleware.ToolResult
+): Prompt.ToolResultPart =>
+  Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
+
+/**
+ * Creates what stop conditions look at.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const progressOf = (
+  run: Omit<StopCondition.Progress, "elapsed"> & { readonly clock: Clock.Clock; readonly startedAt: number }
+): StopCondition.Progress => ({
+  steps: run.steps,
+  usage: run.usage,
+  executedToolCalls: run.executedToolCalls,
+  failedToolCalls: run.failedToolCalls,
+  elapsed: run.clock.currentTimeMillisUnsafe() - run.startedAt
+})
+
+/**
+ * Whether the model was cut off: its calls may be cut off too.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
+
+/**
+ * Creates the message that tells the model something in a run.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
+export const userMessage = (text: string): Prompt.UserMessage =>
+  Prompt.userMessage({ content: [Prompt.textPart({ text })] })
+
+/**
+ * Puts the messages of a run in order. Both halves are closed: a call of the
+ * history may be answered in the prompt, any other gets an interrupted result, but for
+ * those that are still `waiting`.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
+export const compose = (
+  instructions: string,
+  history: ReadonlyArray<Prompt.Message>,
+  prompt: ReadonlyArray<Prompt.Message>,
+  waiting: ReadonlyArray<string> = []
+) => {
+  // most runs begin with a question
+  if (instructions === "" && history.length === 0 && prompt.length === 1 && prompt[0].role === "user") {
+    return { system: [], history, prompt }
+  }
+  let systemCount = 0
+  while (systemCount < prompt.length && prompt[systemCount].role === "system") systemCount++
+  const system: Array<Prompt.Message> = prompt.slice(0, systemCount)
+  if (instructions !== "") system.unshift(Prompt.systemMessage({ content: instructions }))
+  const own = prompt.slice(systemCount)
+  if (!history.some(isAssistant) && !own.some(isAssistant)) return { system, history, prompt: own }
+  const answered = own.flatMap((message) =>
+    message.role === "tool" ? message.content.flatMap((part) => part.type === "tool-result" ? part.id : []) : []
+  )
+  return {
+    system,
+    history: Session.close(history, { except: new Set([...answered, ...waiting]) }),
+    prompt: Session.close(own, { except: new Set(waiting) })
+  }
+}
+
+const isAssistant = (message: Prompt.Message): boolean => message.role === "assistant"

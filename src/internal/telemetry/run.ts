@@ -1,0 +1,463 @@
+/**
+ * The spans and metrics of one run, its model calls and its tool calls: what the
+ * run answers to the questions of `Instrumentation`.
+ *
+ * @since 0.1.0
+ */
+import * as Model from "effect/ai/Model"
+import * as Prompt from "effect/ai/Prompt"
+import type * as Response from "effect/ai/Response"
+import * as Tool from "effect/ai/Tool"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Result from "effect/Result"
+import * as Tracer from "effect/Tracer"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Middleware from "../../Middleware.ts"
+import * as GenAi from "./genAi.ts"
+import {
+  type ModelEnd,
+  type ModelSpan,
+  type RunInfo,
+  type RunSpan,
+  type ToolEnd,
+  type ToolSpan
+} from "./instrumentation.ts"
+import * as Content from "./content.ts"
+import * as Metrics from "./metrics.ts"
+import * as Spans from "./span.ts"
+import * as ToolHandler from "../tool/handler.ts"
+
+/**
+ * The options of `AgentTelemetry.layer`, with their defaults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly captureContent: boolean
+  readonly maxContentLength: number
+  readonly compat: boolean
+}
+
+const { Attribute, Instruments, Operation } = GenAi
+
+/** Telemetry does not change a run: what it throws is dropped. */
+const quietly = (f: () => void): void => {
+  Result.try(f)
+}
+
+/** The seconds between two times. */
+const seconds = (from: bigint, to: bigint): number => Number(to - from) / 1e9
+
+/**
+ * The span of a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class TracedRun implements RunSpan {
+  readonly context: Context.Context<never>
+  readonly settings: Settings
+  readonly info: RunInfo
+  /** What the spans of the run are made with, and what they are below. */
+  readonly spans: Spans.SpanMaker
+  readonly parent: Tracer.Span | undefined
+  /** What all its model calls have in common. */
+  readonly modelOperation: Metrics.Attributes
+  readonly modelMetrics: Metrics.Metrics
+  readonly modelName: string
+  /** What all its tool calls have in common. */
+  readonly toolMetrics: Metrics.Metrics
+  /** Which attributes may be written from within. */
+  readonly acceptedInModel: Spans.Accepts
+  readonly acceptedInTool: Spans.Accepts
+  private modelTracing: ModelTracing | undefined = undefined
+  private readonly span: Tracer.Span | undefined
+  private readonly startedAt: bigint
+  private readonly caller: Context.Context<never>
+  private readonly operation: Metrics.Attributes
+  private inferenceCalls = 0
+  private toolCalls = 0
+
+  constructor(settings: Settings, info: RunInfo, caller: Context.Context<never>) {
+    const modelProvider = Context.getOrUndefined(caller, Model.ProviderName)
+    const modelName = Context.getOrUndefined(caller, Model.ModelName)
+    const provider = info.provider ?? modelProvider
+    const requestModel = info.model ?? modelName
+    this.settings = settings
+    this.info = info
+    this.acceptedInModel = Spans.isPublicInModel(settings.captureContent)
+    this.acceptedInTool = Spans.isPublicInTool(settings.captureContent)
+    this.caller = caller
+    this.spans = new Spans.SpanMaker(caller)
+    this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
+    this.modelOperation = modelOperationIn(caller)
+    this.modelMetrics = Metrics.of(this.modelOperation)
+    this.modelName = modelName === undefined ? Operation.chat : `${Operation.chat} ${modelName}`
+    this.toolMetrics = Metrics.of({ [Attribute.toolType]: "function", [Attribute.agentName]: info.agent })
+    this.operation = {
+      [Attribute.operationName]: Operation.invokeAgent,
+      [Attribute.providerName]: info.remote && provider !== undefined ? GenAi.providerName(provider) : undefined,
+      [Attribute.agentName]: info.agent,
+      [Attribute.requestModel]: requestModel
+    }
+    this.span = this.spans.start(
+      `${Operation.invokeAgent} ${info.agent}`,
+      info.remote ? "client" : "internal",
+      {
+        ...this.operation,
+        [Attribute.agentDescription]: info.description,
+        [Attribute.conversationId]: info.session
+      },
+      this.startedAt
+    )
+    this.parent = this.span === undefined
+      ? undefined
+      : Spans.view(this.span, settings.captureContent, Spans.isPublic(settings.captureContent))
+    this.context = this.parent === undefined ? caller : Context.add(caller, Tracer.ParentSpan, this.parent)
+  }
+
+  onInput(instructions: string, messages: ReadonlyArray<Prompt.Message>): void {
+    const { span } = this
+    if (span === undefined) return
+    this.content(
+      span,
+      Attribute.systemInstructions,
+      () => Content.systemInstructions(instructions === "" ? [] : [instructions])
+    )
+    this.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
+  }
+
+  startModel(request: Middleware.ModelRequest): ModelSpan {
+    this.inferenceCalls++
+    return new TracedModelCall(this, request)
+  }
+
+  startTool(request: Middleware.ToolRequest): ToolSpan {
+    this.toolCalls++
+    return new TracedToolCall(this, request)
+  }
+
+  /** The context of a model call that sees this span, and the tracer that gives it out. */
+  modelContext(current: Tracer.Span): Context.Context<never> {
+    const { context, tracer } = this.modelTracing ??= makeModelTracing(this)
+    tracer.current = current
+    return Context.add(context, Tracer.ParentSpan, current)
+  }
+
+  onFinalizerFailure(name: string, cause: Cause.Cause<unknown> | undefined): void {
+    const { span } = this
+    if (span === undefined) return
+    quietly(() =>
+      span.event("effect_agents.finalizer_failed", this.spans.clock.currentTimeNanosUnsafe(), {
+        [Attribute.finalizer]: name,
+        [Attribute.errorType]: cause === undefined ? "timeout" : GenAi.errorTypeOfCause(cause)
+      })
+    )
+  }
+
+  end(outcome: AgentRun.Outcome): void {
+    const { span } = this
+    const failure = failureOf(outcome)
+    const now = this.spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, outcome, failure, now))
+    quietly(() => this.record(failure, seconds(this.startedAt, now)))
+  }
+
+  private endSpan(
+    span: Tracer.Span,
+    outcome: AgentRun.Outcome,
+    failure: Spans.Failure | undefined,
+    now: bigint
+  ): void {
+    const completed = outcome._tag === "Completed" ? outcome.result : undefined
+    const { totalUsage } = outcome._tag === "Completed" ? outcome.result : outcome.partial
+    const reason = completed === undefined ? "error" : finishReasonOf(completed)
+    this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
+    this.spans.end(
+      span,
+      {
+        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
+        [Attribute.inputTokens]: totalUsage.inputTokens.total,
+        [Attribute.outputTokens]: totalUsage.outputTokens.total,
+        [Attribute.outcome]: outcome._tag,
+        [Attribute.stopReason]: completed?.stopReason
+      },
+      failure,
+      now
+    )
+  }
+
+  private record(failure: Spans.Failure | undefined, duration: number): void {
+    const { caller, info, operation } = this
+    const errorType = failure?.type
+    if (info.remote) {
+      const metrics = Metrics.of(operation).with(Attribute.errorType, errorType)
+      return metrics.record(caller, Instruments.clientOperationDuration, duration)
+    }
+    const metrics = Metrics.of({
+      [Attribute.agentName]: info.agent,
+      [Attribute.requestModel]: operation[Attribute.requestModel]
+    })
+    metrics.with(Attribute.errorType, errorType).record(caller, Instruments.invokeAgentDuration, duration)
+    metrics.record(caller, Instruments.invokeAgentInferenceCalls, this.inferenceCalls)
+    metrics.record(caller, Instruments.invokeAgentToolCalls, this.toolCalls)
+  }
+
+  /** Writes content on a span as JSON, if content is captured and has a JSON form. */
+  content(span: Tracer.Span, attribute: string, toValue: () => ReadonlyArray<object> | undefined): void {
+    const { captureContent, maxContentLength } = this.settings
+    if (!captureContent) return
+    quietly(() => {
+      const json = Content.toJson(toValue(), maxContentLength)
+      if (json !== undefined) span.attribute(attribute, json)
+    })
+  }
+
+  /** Writes content that has to be an object. */
+  contentObject(span: Tracer.Span, attribute: string, field: string, value: unknown): void {
+    const { captureContent, maxContentLength } = this.settings
+    if (!captureContent) return
+    quietly(() => {
+      const json = Content.toJsonObject(field, value, maxContentLength)
+      if (json !== undefined) span.attribute(attribute, json)
+    })
+  }
+}
+
+const modelOperationIn = (context: Context.Context<never>): Metrics.Attributes => {
+  const provider = Context.getOrUndefined(context, Model.ProviderName)
+  return {
+    [Attribute.operationName]: Operation.chat,
+    [Attribute.providerName]: provider === undefined ? undefined : GenAi.providerName(provider),
+    [Attribute.requestModel]: Context.getOrUndefined(context, Model.ModelName)
+  }
+}
+
+interface ModelTracing {
+  readonly context: Context.Context<never>
+  readonly tracer: Spans.ModelTracer
+}
+
+const makeModelTracing = ({ context, spans }: TracedRun): ModelTracing => {
+  const tracer = new Spans.ModelTracer(spans.tracer)
+  return { context: Context.add(context, Tracer.Tracer, tracer), tracer }
+}
+
+const failureOf = (outcome: AgentRun.Outcome): Spans.Failure | undefined => {
+  switch (outcome._tag) {
+    case "Completed":
+      return undefined
+    case "Failed":
+      return { type: GenAi.errorTypeOfCause(outcome.cause), description: "The agent run failed" }
+    default:
+      return { type: GenAi.cancelled, description: "The agent run was cut short" }
+  }
+}
+
+const finishReasonOf = ({ steps }: AgentRun.Result): string | undefined => {
+  const step = steps[steps.length - 1]
+  return step === undefined ? undefined : GenAi.finishReason(step.finishReason)
+}
+
+const answerOf = (outcome: AgentRun.Outcome): ReadonlyArray<Prompt.AssistantMessagePart> => {
+  if (outcome._tag !== "Completed") {
+    const { text } = outcome.partial
+    return text === "" ? [] : [Prompt.textPart({ text })]
+  }
+  const last = outcome.result.transcript.content.findLast((message) => message.role === "assistant")
+  return last?.role === "assistant" ? last.content : []
+}
+
+class TracedModelCall implements ModelSpan {
+  readonly context: Context.Context<never>
+  readonly current: Tracer.Span | undefined
+  private readonly run: TracedRun
+  private readonly span: Tracer.Span | undefined
+  private readonly startedAt: bigint
+  private timeToFirstChunk: number | undefined = undefined
+  private timesPerOutputChunk: Metrics.Times | undefined = undefined
+  private lastChunkAt = BigInt(0)
+  private metadata: Response.ResponseMetadataPart | undefined = undefined
+  private finish: Response.FinishPart | undefined = undefined
+  private metrics: Metrics.Metrics
+
+  constructor(run: TracedRun, request: Middleware.ModelRequest) {
+    const { context, info, settings, spans } = run
+    this.run = run
+    this.metrics = run.modelMetrics
+    this.startedAt = spans.clock.currentTimeNanosUnsafe()
+    const attributes = {
+      ...run.modelOperation,
+      [Attribute.requestStream]: true,
+      [Attribute.conversationId]: info.session
+    }
+    const span = this.span = spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
+    if (span === undefined) {
+      this.context = context
+      this.current = undefined
+      return
+    }
+    if (settings.captureContent) {
+      const [instructions, messages] = Content.split(request.prompt.content)
+      run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
+      run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
+      run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
+    }
+    const current = this.current = Spans.view(
+      span,
+      settings.captureContent,
+      run.acceptedInModel,
+      (context) => this.onAttempt(span, modelOperationIn(context))
+    )
+    this.context = run.modelContext(current)
+  }
+
+  /** The name of the span stays that of the model that was asked first. */
+  private onAttempt(span: Tracer.Span, operation: Metrics.Attributes): void {
+    const { modelMetrics, modelOperation } = this.run
+    const keys = [Attribute.providerName, Attribute.requestModel]
+    this.metrics = keys.every((key) => operation[key] === modelOperation[key]) ? modelMetrics : Metrics.of(operation)
+    quietly(() => {
+      for (const key of keys) if (operation[key] !== undefined) span.attribute(key, operation[key])
+    })
+  }
+
+  onParts(parts: ReadonlyArray<Response.StreamPart<any, "deferred">>): void {
+    const now = this.run.spans.clock.currentTimeNanosUnsafe()
+    if (this.timeToFirstChunk === undefined) {
+      this.timeToFirstChunk = seconds(this.startedAt, now)
+    } else {
+      this.timesPerOutputChunk ??= new Metrics.Times(Instruments.timePerOutputChunk)
+      this.timesPerOutputChunk.add(seconds(this.lastChunkAt, now))
+    }
+    this.lastChunkAt = now
+    for (const part of parts) {
+      if (part.type === "response-metadata") this.metadata = part
+      else if (part.type === "finish") this.finish = part
+    }
+  }
+
+  end(end: ModelEnd): void {
+    const { span } = this
+    const finishReason = this.finish?.reason
+    const usage: AgentRun.Usage = end._tag === "Failed" ? this.finish?.usage ?? AgentRun.emptyUsage : end.usage
+    const failure: Spans.Failure | undefined = end._tag === "Failed"
+      ? { type: GenAi.errorTypeOfCause(end.cause), description: "The model call failed" }
+      : end._tag === "Cancelled" && finishReason === undefined
+      ? { type: GenAi.cancelled, description: "The model call was cut short" }
+      : undefined
+    const reason = failure === undefined ? GenAi.finishReason(finishReason ?? "unknown") : "error"
+    const now = this.run.spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, end, usage, reason, failure, now))
+    quietly(() => this.record(usage, failure, seconds(this.startedAt, now)))
+  }
+
+  private endSpan(
+    span: Tracer.Span,
+    end: ModelEnd,
+    usage: AgentRun.Usage,
+    reason: string | undefined,
+    failure: Spans.Failure | undefined,
+    now: bigint
+  ): void {
+    const { inputTokens, outputTokens } = usage
+    const { compat } = this.run.settings
+    if (end._tag !== "Failed") {
+      this.run.content(span, Attribute.outputMessages, () => Content.outputMessages(end.content, reason))
+    }
+    this.run.spans.end(
+      span,
+      {
+        [Attribute.responseId]: this.metadata?.id,
+        [Attribute.responseModel]: this.metadata?.modelId,
+        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
+        [Attribute.timeToFirstChunk]: this.timeToFirstChunk,
+        [Attribute.inputTokens]: inputTokens.total,
+        [Attribute.outputTokens]: outputTokens.total,
+        [Attribute.cacheReadInputTokens]: inputTokens.cacheRead,
+        [Attribute.cacheWriteInputTokens]: inputTokens.cacheWrite,
+        [Attribute.cacheCreationInputTokens]: compat ? inputTokens.cacheWrite : undefined,
+        [Attribute.reasoningOutputTokens]: outputTokens.reasoning
+      },
+      failure,
+      now
+    )
+  }
+
+  private record(usage: AgentRun.Usage, failure: Spans.Failure | undefined, duration: number): void {
+    Metrics.recordInference(this.run.context, {
+      duration,
+      timeToFirstChunk: this.timeToFirstChunk,
+      timesPerOutputChunk: this.timesPerOutputChunk,
+      usage,
+      metrics: this.metrics.with(Attribute.responseModel, this.metadata?.modelId),
+      errorType: failure?.type
+    }, this.run.settings.compat)
+  }
+}
+
+class TracedToolCall implements ToolSpan {
+  readonly context: Context.Context<never>
+  private readonly run: TracedRun
+  private readonly span: Tracer.Span | undefined
+  private readonly startedAt: bigint
+  private readonly metrics: Metrics.Metrics
+
+  constructor(run: TracedRun, request: Middleware.ToolRequest) {
+    const { context, info, settings, spans } = run
+    const { id, name, params, tool } = request
+    this.run = run
+    this.startedAt = spans.clock.currentTimeNanosUnsafe()
+    // A name that the model made up is not of low cardinality: it is an attribute of the span, and nothing else.
+    this.metrics = run.toolMetrics.with(Attribute.toolName, tool === undefined ? GenAi.other : name)
+    const spanName = tool === undefined ? Operation.executeTool : `${Operation.executeTool} ${name}`
+    const attributes = {
+      [Attribute.operationName]: Operation.executeTool,
+      [Attribute.toolName]: name.slice(0, 256),
+      [Attribute.toolType]: "function",
+      [Attribute.agentName]: info.agent,
+      [Attribute.toolCallId]: id,
+      [Attribute.toolDescription]: tool === undefined ? undefined : Tool.getDescription(tool),
+      [Attribute.conversationId]: info.session
+    }
+    const span = this.span = spans.start(spanName, "internal", attributes, this.startedAt, run.parent)
+    if (span === undefined) {
+      this.context = context
+      return
+    }
+    run.contentObject(span, Attribute.toolCallArguments, "arguments", params)
+    const current = Spans.view(span, settings.captureContent, run.acceptedInTool)
+    this.context = Context.add(context, Tracer.ParentSpan, current)
+  }
+
+  end(end: ToolEnd): void {
+    const { metrics, run: { context, spans }, span } = this
+    const failure = toolFailureOf(end)
+    const now = spans.clock.currentTimeNanosUnsafe()
+    if (span !== undefined) quietly(() => this.endSpan(span, end, failure, now))
+    const recorded = metrics.with(Attribute.errorType, failure?.type)
+    quietly(() => recorded.record(context, Instruments.executeToolDuration, seconds(this.startedAt, now)))
+  }
+
+  private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined, now: bigint): void {
+    if (end._tag === "Result" && !end.result.isFailure) {
+      this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
+    }
+    this.run.spans.end(span, {}, failure, now)
+  }
+}
+
+const toolFailureOf = (end: ToolEnd): Spans.Failure | undefined => {
+  switch (end._tag) {
+    case "Failed":
+      return { type: GenAi.errorTypeOfCause(end.cause), description: "The tool call failed" }
+    case "Cancelled":
+      return { type: GenAi.cancelled, description: "The tool call was cut short" }
+    case "Result":
+      return end.result.isFailure && ToolHandler.requestsOf(end.result) === undefined
+        ? { type: GenAi.errorTypeOf(end.result.result), description: "The tool call failed" }
+        : undefined
+  }
+}

@@ -1,0 +1,480 @@
+/**
+ * The tool calls of one step: each in a fiber of its own, at most so many at once,
+ * their results streamed as they come and kept in call order.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import type * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Middleware from "../../Middleware.ts"
+import type * as Approvals from "../approval/approval.ts"
+import type { ToolSpan } from "../telemetry/instrumentation.ts"
+import { ParentRun } from "../words/parentRun.ts"
+import type { Call } from "../words/stepBuilder.ts"
+import * as ToolHandler from "./handler.ts"
+
+/** How many results may wait for the consumer before a handler that gives preliminary ones has to wait too. */
+const highWater = 256
+
+/**
+ * How many tool calls of one step run at the same time. Default: 8.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ToolConcurrency = Context.Reference<number>("effect-agents/ToolLoop/ToolConcurrency", {
+  defaultValue: () => 8
+})
+
+/**
+ * How long a tool may take. Then it is interrupted, the model is told, and the run
+ * goes on. Annotate a tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`)
+ * or provide it for all tools of a run. Default: no limit.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ToolTimeout = Context.Reference<Duration.Input | undefined>("effect-agents/ToolLoop/ToolTimeout", {
+  defaultValue: () => undefined
+})
+
+/**
+ * What the calls of every step of a run have in common.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tools {
+  readonly agent: string
+  readonly session: string | undefined
+  readonly toolkit: ToolHandler.WithHandler | undefined
+  readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
+  readonly context: Context.Context<never>
+  /** The run that they belong to, which counts what runs nested in them spend. */
+  readonly parent: { readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
+  readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
+  /** Whether a call that needs an approval asks for it; otherwise it is denied. */
+  readonly asks: boolean
+}
+
+/**
+ * Prepares the tools of a run: handlers are looked up once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export class Runner {
+  readonly tools: Tools
+  readonly concurrency: number
+  /** What was interrupted and has not ended yet, of any step. */
+  readonly ending = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Nothing more is started. */
+  stopped = false
+  /** The calls of the step in progress, or of the last one. */
+  current: ToolCalls | undefined = undefined
+  private readonly parentRun: ParentRun["Service"] | undefined
+  private readonly prepared = new Map<string, Prepared>()
+
+  constructor(tools: Tools) {
+    this.tools = tools
+    const concurrency = Context.get(tools.context, ToolConcurrency)
+    this.concurrency = concurrency >= 1 ? concurrency : 1
+    const { parent, session } = tools
+    this.parentRun = parent === undefined ? undefined : {
+      session,
+      addNestedUsage: (usage) => parent.addNestedUsage(usage),
+      messages: () => this.current?.messages ?? [],
+      emit: (toolCallId, parts) => this.current?.emit(toolCallId, parts) ?? Effect.void,
+      resumed: (toolCallId) => this.current?.resumed?.get(toolCallId),
+      wait: (toolCallId, requests) =>
+        Effect.suspend(() => {
+          this.current?.suspended.set(toolCallId, requests)
+          return Effect.interrupt
+        })
+    }
+  }
+
+  /** Starts nothing more and waits for what was interrupted; undefined when it has all ended. */
+  ended(): Effect.Effect<unknown> | undefined {
+    this.stopped = true
+    return this.ending.size === 0 ? undefined : Fiber.awaitAll([...this.ending])
+  }
+
+  /** The way to run a tool of this name; without a `tool` it tells the model that there is none. */
+  find(name: string): Prepared {
+    let prepared = this.prepared.get(name)
+    if (prepared === undefined) {
+      const { parentRun } = this
+      const { context, middleware, toolkit } = this.tools
+      const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
+      const resolved = toolkit === undefined || tool === undefined
+        ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context }
+        : ToolHandler.resolve(toolkit, tool, context)
+      const merged = parentRun === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parentRun)
+      prepared = {
+        tool,
+        handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
+        context: merged,
+        fork: Effect.runForkWith(merged),
+        timeout: tool === undefined ? undefined : timeoutOf(tool, context)
+      }
+      this.prepared.set(name, prepared)
+    }
+    return prepared
+  }
+}
+
+const timeoutOf = (tool: Tool.Any, context: Context.Context<never>): Duration.Duration | undefined => {
+  const annotated = tool.annotations.mapUnsafe.has(ToolTimeout.key)
+  const timeout = Context.get(annotated ? tool.annotations : context, ToolTimeout)
+  return timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout)
+}
+
+interface Prepared {
+  readonly tool: Tool.Any | undefined
+  readonly handler: ToolHandler.Handler
+  readonly context: Context.Context<never>
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly timeout: Duration.Duration | undefined
+}
+
+/**
+ * The calls of one step, what the model was asked with, and how many of the calls
+ * may run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asked {
+  readonly calls: ReadonlyArray<Call>
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly allowance: number
+  /** Somebody has approved them: they are not asked for again. */
+  readonly isApproved?: boolean | undefined
+  /** What the runs nested in them go on with, by the id of the call. */
+  readonly resumed?: ReadonlyMap<string, Approvals.Nested> | undefined
+}
+
+/**
+ * What comes while calls are answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answered = Middleware.ToolResult | Response.ToolApprovalRequestPart | AgentRun.AgentPart
+
+/**
+ * The calls of one step while they are answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ToolCalls {
+  /** The final results, in call order; complete when `pull` has nothing more to give. */
+  readonly results: Array<Middleware.ToolResult | undefined>
+  /** How many calls were let through to their tools. */
+  executed = 0
+  /** The cause of the first call that fails the run. */
+  failure: Cause.Cause<unknown> | undefined = undefined
+  private readonly runner: Runner
+  private readonly calls: ReadonlyArray<Call>
+  /** What the model was asked with. */
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly isApproved: boolean
+  readonly resumed: ReadonlyMap<string, Approvals.Nested> | undefined
+  /** The calls that end because a run nested in them waits for approvals. */
+  readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
+  private readonly allowance: number
+  private readonly running = new Map<number, Running>()
+  private out: Array<Answered> = []
+  private next = 0
+  private pending: number
+  private wake: (() => void) | undefined = undefined
+  private drained: Array<() => void> = []
+
+  constructor(runner: Runner, { allowance, calls, isApproved = false, messages, resumed }: Asked) {
+    this.runner = runner
+    this.calls = calls
+    this.messages = messages
+    this.isApproved = isApproved
+    this.resumed = resumed
+    this.allowance = allowance
+    this.pending = calls.length
+    this.results = calls.map(() => undefined)
+    runner.current = this
+    this.launch(undefined)
+  }
+
+  /** Takes what has come since the last time: also preliminary results and nested parts, in the order of their arrival. */
+  take(): Array<Answered> {
+    const out = this.out
+    this.out = []
+    if (this.drained.length > 0) { for (const resume of this.drained.splice(0)) resume() }
+    return out
+  }
+
+  /** Whether every call has its final result. */
+  get done(): boolean {
+    return this.pending === 0
+  }
+
+  /** Succeeds when there is something to take, when all is done, or when a call has failed the run. */
+  wait(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.out.length > 0 || this.pending === 0 || this.failure !== undefined) return resume(Effect.void)
+      this.wake = () => resume(Effect.void)
+    })
+  }
+
+  /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
+  pull(): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> {
+    return Effect.suspend(() => {
+      // nested parts and requests come where there is a parent run only
+      const [first, ...rest] = this.take() as Array<Middleware.ToolResult>
+      if (first !== undefined) return Exit.succeed([first, ...rest] as const)
+      if (this.failure !== undefined) return Exit.failCause(this.failure)
+      return this.done ? Cause.done() : Effect.flatMap(this.wait(), () => this.pull())
+    })
+  }
+
+  /** Interrupts what still runs and waits for it; undefined when nothing does. */
+  stop(): Effect.Effect<unknown> | undefined {
+    if (this.running.size === 0) return this.runner.ended()
+    return Effect.suspend(() => {
+      this.interrupt()
+      return this.runner.ended() ?? Effect.void
+    })
+  }
+
+  private interrupt(): void {
+    const running = [...this.running.values()]
+    this.running.clear()
+    for (const { fiber, span, timer } of running) {
+      timer?.interruptUnsafe()
+      span?.end({ _tag: "Cancelled" })
+      this.runner.ending.add(fiber)
+      fiber.interruptUnsafe()
+    }
+  }
+
+  /**
+   * Calls that are started while the consumer waits begin after a yield: what they
+   * tell at once could end the run before it knows of their fibers.
+   */
+  private launch(begin: Effect.Effect<void> | undefined): void {
+    const { concurrency } = this.runner
+    while (this.next < this.calls.length && this.running.size < concurrency && !this.ends) {
+      this.start(this.next++, begin)
+    }
+  }
+
+  private get ends(): boolean {
+    return this.failure !== undefined || this.runner.stopped
+  }
+
+  private start(index: number, begin: Effect.Effect<void> | undefined): void {
+    const call = this.calls[index]
+    const prepared = this.runner.find(call.name)
+    const { agent, session, startSpan } = this.runner.tools
+    const request: Middleware.ToolRequest = {
+      agent,
+      session,
+      id: call.id,
+      name: call.name,
+      params: call.params,
+      tool: prepared.tool
+    }
+    if (prepared.tool !== undefined && this.executed >= this.allowance) {
+      return this.settle(
+        index,
+        ToolHandler.notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
+      )
+    }
+    this.executed++
+    const span = startSpan?.(request)
+    const handler = Effect.suspend(() => prepared.handler(request, (result) => this.preliminary(index, result), this))
+    const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
+    const fiber = span === undefined
+      ? prepared.fork(handling)
+      : Effect.runForkWith(inSpan(prepared.context, span))(handling)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return this.ended(index, call, span, exit)
+    // it has stopped the run itself, before the run knew of its fiber or of this step
+    if (this.runner.stopped) {
+      span?.end({ _tag: "Cancelled" })
+      fiber.interruptUnsafe()
+      return this.interrupt()
+    }
+    const running: Running = { fiber, span, timer: undefined }
+    this.running.set(index, running)
+    if (prepared.timeout !== undefined) running.timer = this.startTimer(index, call, prepared.timeout)
+    fiber.addObserver((exit) => {
+      this.runner.ending.delete(fiber)
+      if (this.running.get(index)?.fiber !== fiber) return
+      this.running.delete(index)
+      running.timer?.interruptUnsafe()
+      this.ended(index, call, span, exit)
+      this.launch(Effect.yieldNow)
+      this.signal()
+    })
+  }
+
+  /** A tool that does not end in time is interrupted and answered for; the run does not wait for it until its end. */
+  private startTimer(index: number, call: Call, timeout: Duration.Duration): Fiber.Fiber<void> {
+    const timer = Effect.runForkWith(this.runner.tools.context)(Effect.sleep(timeout))
+    timer.addObserver((exit) => {
+      const running = this.running.get(index)
+      if (Exit.isFailure(exit) || running === undefined) return
+      this.running.delete(index)
+      this.runner.ending.add(running.fiber)
+      running.fiber.interruptUnsafe()
+      const result = ToolHandler.notExecuted(
+        call,
+        "execution-interrupted",
+        `The tool did not end within ${Duration.format(timeout)}`
+      )
+      running.span?.end({ _tag: "Result", result })
+      this.settle(index, result)
+      this.launch(Effect.yieldNow)
+      this.signal()
+    })
+    return timer
+  }
+
+  private ended(
+    index: number,
+    call: Call,
+    span: ToolSpan | undefined,
+    exit: Exit.Exit<Middleware.ToolResult, unknown>
+  ): void {
+    if (Exit.isSuccess(exit)) {
+      span?.end({ _tag: "Result", result: exit.value })
+      // it was not let through, another one may be
+      if (!ToolHandler.wasExecuted(exit.value)) this.executed--
+      return this.settle(index, exit.value)
+    }
+    if (Cause.hasInterruptsOnly(exit.cause)) {
+      const requests = this.suspended.get(call.id)
+      if (requests !== undefined) {
+        const result = ToolHandler.waiting(call, requests)
+        span?.end({ _tag: "Result", result })
+        this.executed--
+        return this.settle(index, result)
+      }
+      const result = ToolHandler.notExecuted(call, "execution-interrupted", "The tool was interrupted")
+      span?.end({ _tag: "Result", result })
+      return this.settle(index, result)
+    }
+    span?.end({ _tag: "Failed", cause: exit.cause })
+    this.failure = exit.cause
+    this.interrupt()
+  }
+
+  private settle(index: number, result: Middleware.ToolResult): void {
+    this.pending--
+    this.results[index] = result
+    const requests = this.runner.tools.asks ? ToolHandler.requestsOf(result) : undefined
+    if (requests === undefined) return void this.out.push(result)
+    for (const { approvalId, toolCallId } of requests) {
+      this.out.push(Response.makePart("tool-approval-request", { approvalId, toolCallId }))
+    }
+  }
+
+  /** Of a call that has its final result, or of a step that has failed, nothing more is told. */
+  private preliminary(index: number, result: Middleware.ToolResult): Effect.Effect<void> {
+    if (this.results[index] !== undefined || this.failure !== undefined) return Effect.void
+    this.out.push(result)
+    return this.offered()
+  }
+
+  /** Tells the parts of a run nested in a call, as long as the call has no result. */
+  emit(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): Effect.Effect<void> {
+    const open = this.calls.some(({ id }, index) => id === toolCallId && this.results[index] === undefined)
+    if (!open || this.failure !== undefined) return Effect.void
+    for (const part of parts) this.out.push(part)
+    return this.offered()
+  }
+
+  private offered(): Effect.Effect<void> {
+    this.signal()
+    return this.out.length < highWater
+      ? Effect.void
+      : Effect.callback<void>((resume) => {
+        this.drained.push(() => resume(Effect.void))
+      })
+  }
+
+  private signal(): void {
+    const wake = this.wake
+    if (wake !== undefined) {
+      this.wake = undefined
+      wake()
+    }
+  }
+}
+
+/** A span's context is that of the run with the span as the parent; the handler has services of its own besides. */
+const inSpan = (context: Context.Context<never>, span: ToolSpan): Context.Context<never> => {
+  const parent = Context.getOrUndefined(span.context, Tracer.ParentSpan)
+  return parent === undefined ? context : Context.add(context, Tracer.ParentSpan, parent)
+}
+
+interface Running {
+  readonly fiber: Fiber.Fiber<Middleware.ToolResult, unknown>
+  readonly span: ToolSpan | undefined
+  timer: Fiber.Fiber<void> | undefined
+}
+
+/** Runs a handler through the middleware: its results become a stream, and the first final one of theirs is the result. */
+const throughMiddleware = (
+  middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
+  handler: ToolHandler.Handler
+): ToolHandler.Handler => {
+  const compose = (asked: ToolHandler.Asked) =>
+    Middleware.compose(
+      middleware,
+      (request: Middleware.ToolRequest) =>
+        Stream.callback<Middleware.ToolResult, unknown>(
+          (queue) =>
+            handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), asked).pipe(
+              Effect.flatMap((result) => Queue.offer(queue, result)),
+              // also when the handler interrupts its own fiber
+              Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+              Effect.exit
+            ),
+          { bufferSize: highWater }
+        )
+    )
+  return (request, preliminary, asked) =>
+    Effect.suspend(() => {
+      let last: Middleware.ToolResult | undefined
+      return compose(asked)(request).pipe(
+        Stream.takeUntil((result) => !result.preliminary),
+        Stream.runForEach((result) => {
+          const own = resultOf(request, result)
+          if (own.preliminary) return preliminary(own)
+          last = own
+          return Effect.void
+        }),
+        Effect.map(() =>
+          last ?? ToolHandler.notExecuted(request, "execution-interrupted", "The tool ended without a result")
+        )
+      )
+    })
+}
+
+/** A result answers the call that it is for, whatever a middleware has made of it. */
+const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
+  result.id === id && result.name === name ? result : { ...result, id, name }

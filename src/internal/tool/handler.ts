@@ -1,0 +1,438 @@
+/**
+ * How one tool call is run: its parameters decoded, its handler called, its result
+ * encoded.
+ *
+ * `Toolkit.handle` costs fifty times the handler (a queue, a fiber, five stream
+ * operators), so the handler is read from the context, under the tool's id, where
+ * `Toolkit.toLayer` put it. That leans on effect/ai's own convention; a toolkit
+ * whose handlers are not found there is run by `handle`, the public form.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import type * as Prompt from "effect/ai/Prompt"
+import * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Approval from "../../Approval.ts"
+import type * as Middleware from "../../Middleware.ts"
+import * as Parts from "../words/responseParts.ts"
+import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
+
+/**
+ * The tools of a run, resolved.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
+
+/**
+ * Runs one call to its final result. A failure is the tool's own, or a defect;
+ * the model's mistakes are results.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Handler = (
+  request: Middleware.ToolRequest,
+  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
+  asked: Asked
+) => Effect.Effect<Middleware.ToolResult, unknown>
+
+/**
+ * How calls came about: what the model was asked with, and whether somebody has
+ * approved them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asked {
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly isApproved: boolean
+}
+
+/**
+ * A handler, and the context it runs in: below the services of the run, those it was made with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Resolved {
+  readonly handler: Handler
+  readonly context: Context.Context<never>
+}
+
+// -----------------------------------------------------------------------------
+// results that no handler gave
+// -----------------------------------------------------------------------------
+
+/**
+ * A failure result that tells the model, in words, what was wrong with its call.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const mistake = (
+  call: { readonly id: string; readonly name: string },
+  reason: AiError.ToolNotFoundError | AiError.ToolParameterValidationError
+): Middleware.ToolResult =>
+  Parts.toolResult({
+    id: call.id,
+    name: call.name,
+    result: AiError.make({ module: "ToolLoop", method: call.name, reason }),
+    encodedResult: reason.message,
+    isFailure: true,
+    preliminary: false
+  })
+
+export {
+  /**
+   * A failure result for a call that was not allowed to run, or not to its end.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  notExecuted,
+  /**
+   * What a call waits for, if this is the result of one that does.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  requestsOf,
+  /**
+   * The result of a call that waits for approvals.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  waiting
+} from "./gate.ts"
+
+/**
+ * Answers a call whose parameters do not decode.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const invalidParameters = (
+  call: { readonly id: string; readonly name: string },
+  description: string
+): Middleware.ToolResult =>
+  mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description }))
+
+/**
+ * Answers the calls of a tool that the run does not have.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const unknownTool = (availableTools: ReadonlyArray<string>): Handler => (request) =>
+  Exit.succeed(
+    mistake(request, new AiError.ToolNotFoundError({ toolName: request.name, availableTools: [...availableTools] }))
+  )
+
+/**
+ * Whether the call that this is the result of was let through to its tool.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const wasExecuted = ({ isFailure, result }: Middleware.ToolResult): boolean => {
+  if (!isFailure || !Predicate.isObject(result)) return true
+  if (!AiError.isAiError(result)) return !("type" in result && result.type === "execution-denied")
+  return result.module !== "ToolLoop" ||
+    (result.reason._tag !== "ToolNotFoundError" && result.reason._tag !== "ToolParameterValidationError")
+}
+
+// -----------------------------------------------------------------------------
+// running
+// -----------------------------------------------------------------------------
+
+/**
+ * Finds how to run a tool of this toolkit in this context.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.Context<never>): Resolved => {
+  const owner = isMerged(toolkit)
+    ? toolkit[MergedTypeId].find(({ tools }) => Object.hasOwn(tools, tool.name))!
+    : toolkit
+  const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
+  return isHandler(own)
+    ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
+    : { handler: guarded(tool, throughHandle(owner), context), context }
+}
+
+// Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.
+const lastMerged = new WeakMap<
+  object,
+  { readonly of: Context.Context<never>; readonly merged: Context.Context<never> }
+>()
+
+const mergeContexts = (
+  handler: { readonly context: Context.Context<never> },
+  context: Context.Context<never>
+): Context.Context<never> => {
+  const last = lastMerged.get(handler)
+  if (last?.of === context) return last.merged
+  const merged = Context.merge(handler.context, context)
+  lastMerged.set(handler, { of: context, merged })
+  return merged
+}
+
+const DirectTypeId = "~effect-agents/internal/DirectToolkit"
+const MergedTypeId = "~effect-agents/internal/MergedToolkit"
+
+/**
+ * The tools of a `Toolkit` whose handlers are in the context of the run. It is
+ * made once for an agent, so that a model can cache by its identity.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const fromToolkit = (toolkit: Toolkit.Toolkit<any>): WithHandler => {
+  const handle = (...args: [any, any, any?, any?]) =>
+    Effect.flatMap(toolkit as Effect.Effect<WithHandler>, (resolved) => resolved.handle(...args))
+  return Object.assign({ tools: toolkit.tools, handle } as WithHandler, { [DirectTypeId]: DirectTypeId })
+}
+
+/**
+ * The tools of several toolkits, none of which has a tool that another one has.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const merge = (toolkits: ReadonlyArray<WithHandler>): WithHandler => {
+  const tools: Record<string, Tool.Any> = Object.assign({}, ...toolkits.map((toolkit) => toolkit.tools))
+  const handle = (name: string, ...args: [any, any?, any?]) =>
+    toolkits.find((toolkit) => Object.hasOwn(toolkit.tools, name))!.handle(name, ...args)
+  return Object.assign({ tools, handle } as WithHandler, { [MergedTypeId]: toolkits })
+}
+
+/**
+ * Finds a tool that a provider contributes although the run already has one of its
+ * name.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const findDuplicate = (
+  own: WithHandler | undefined,
+  contributed: ReadonlyArray<{ readonly provider: string; readonly toolkit: WithHandler }>
+): { readonly provider: string; readonly tool: string } | undefined => {
+  if (contributed.length === 0) return undefined
+  const names = new Set(Object.keys(own?.tools ?? {}))
+  for (const { provider, toolkit } of contributed) {
+    for (const tool of Object.keys(toolkit.tools)) {
+      if (names.has(tool)) return { provider, tool }
+      names.add(tool)
+    }
+  }
+  return undefined
+}
+
+const isMerged = (
+  toolkit: WithHandler
+): toolkit is WithHandler & { readonly [MergedTypeId]: ReadonlyArray<WithHandler> } =>
+  Predicate.hasProperty(toolkit, MergedTypeId)
+
+const isDirect = (toolkit: WithHandler): boolean => Predicate.hasProperty(toolkit, DirectTypeId)
+
+type HandlerFunction = (params: unknown, context: Toolkit.HandlerContext<Tool.Any>) => Effect.Effect<unknown, unknown>
+
+const isHandler = (
+  u: unknown
+): u is { readonly handler: HandlerFunction; readonly context: Context.Context<never> } =>
+  Predicate.hasProperty(u, "handler") && Predicate.isFunction(u.handler) &&
+  Predicate.hasProperty(u, "context") && Context.isContext(u.context)
+
+interface Codec {
+  readonly decodeParams: (params: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly encodeSuccess: (result: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly encodeFailure: (result: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+}
+
+// Schemas are compiled once for a tool; their services come from the fiber that decodes.
+const codecs = new WeakMap<Tool.Any, Codec>()
+
+const codecOf = (tool: Tool.Any): Codec => {
+  let codec = codecs.get(tool)
+  if (codec === undefined) {
+    codec = {
+      decodeParams: Schema.isSchema(tool.parametersSchema)
+        ? Schema.decodeUnknownEffect(tool.parametersSchema) as Codec["decodeParams"]
+        : Effect.succeed,
+      encodeSuccess: Schema.encodeUnknownEffect(tool.successSchema) as Codec["encodeSuccess"],
+      encodeFailure: Schema.encodeUnknownEffect(Tool.failureResultSchema(tool)) as Codec["encodeFailure"]
+    }
+    codecs.set(tool, codec)
+  }
+  return codec
+}
+
+/** Runs a call whose parameters are decoded and that needs no approval. */
+type Admitted = (
+  request: Middleware.ToolRequest,
+  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
+  params: unknown
+) => Effect.Effect<Middleware.ToolResult, unknown>
+
+/** What a call has to pass before its handler runs, whoever made the handler. */
+const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>): Handler => {
+  const { decodeParams } = codecOf(tool)
+  const { needsApproval } = tool
+  const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
+  const isFree = needsApproval === undefined || needsApproval === false
+  return (request, preliminary, asked) =>
+    flatMapSync(
+      decodeParams(request.params),
+      (params) => {
+        const refusal = refusalOf(rules, params)
+        if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
+        if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)
+        return Effect.flatMap(
+          isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
+          (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)
+        )
+      },
+      (error) => Exit.succeed(invalidParameters(request, error.message))
+    )
+}
+
+/**
+ * Decodes the parameters of a call, as before it is run.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> =>
+  codecOf(tool).decodeParams(params)
+
+const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
+  const { encodeFailure, encodeSuccess } = codecOf(tool)
+
+  const result = (
+    { id, name }: Middleware.ToolRequest,
+    result: unknown,
+    encodedResult: unknown,
+    isFailure: boolean,
+    preliminary: boolean
+  ): Middleware.ToolResult => {
+    const modelOutput: ReadonlyArray<Prompt.ToolModelOutputPart> | undefined =
+      isFailure || preliminary || tool.toModelOutput === undefined ? undefined : tool.toModelOutput(result)
+    return Parts.toolResult({ id, name, result, encodedResult, isFailure, preliminary, modelOutput })
+  }
+
+  const success = (request: Middleware.ToolRequest, value: unknown, preliminary: boolean) =>
+    mapSync(
+      encodeSuccess(value),
+      (encoded) => result(request, value, encoded, false, preliminary),
+      (error) => Exit.fail(encodingError(request.name, value, error))
+    )
+
+  const failure = (request: Middleware.ToolRequest, raw: unknown): Effect.Effect<Middleware.ToolResult, unknown> => {
+    const error = normalize(request.name, raw)
+    if (tool.failureMode === "error") return Exit.fail(error)
+    return mapSync(
+      encodeFailure(error),
+      (encoded) => result(request, error, encoded, true, false),
+      (schemaError) => Exit.fail(encodingError(request.name, error, schemaError))
+    )
+  }
+
+  return (request, preliminary, params) =>
+    Effect.matchEffect(
+      handler(params, {
+        toolCallId: request.id,
+        preliminary: (value) =>
+          Effect.matchEffect(success(request, value, true), { onFailure: Effect.die, onSuccess: preliminary })
+      }),
+      { onFailure: (error) => failure(request, error), onSuccess: (value) => success(request, value, false) }
+    )
+}
+
+/** The public form: any `WithHandler`, whatever its handlers are made of. */
+const throughHandle = (toolkit: WithHandler): Admitted => (request, preliminary) =>
+  Effect.suspend(() => {
+    let last: Middleware.ToolResult | undefined
+    const { id, name } = request
+    // what the tools need is in the context of the run
+    const handled = toolkit.handle(name, request.params as never, id) as Effect.Effect<
+      Stream.Stream<Tool.HandlerResult<Tool.Any>, unknown>,
+      unknown
+    >
+    return Stream.unwrap(handled).pipe(
+      Stream.runForEach((output) => {
+        const part = Parts.toolResult({
+          id,
+          name,
+          result: output.result,
+          encodedResult: output.encodedResult,
+          isFailure: output.isFailure,
+          preliminary: output.preliminary,
+          modelOutput: output.modelOutput
+        })
+        if (output.preliminary) return preliminary(part)
+        last = part
+        return Effect.void
+      }),
+      Effect.matchCauseEffect({
+        onSuccess: () =>
+          Exit.succeed(last ?? notExecuted(request, "execution-interrupted", "The tool ended without a result")),
+        onFailure: (cause): Exit.Exit<Middleware.ToolResult, unknown> => {
+          const error = Cause.findErrorOption(cause)
+          const ofModel = Context.get(Cause.annotations(cause), Toolkit.FailureOrigin) === "parameters"
+          return ofModel && error._tag === "Some" && AiError.isAiError(error.value)
+            ? Exit.succeed(invalidParameters(request, error.value.reason.message))
+            : Exit.failCause(cause)
+        }
+      })
+    )
+  })
+
+// A decoder gives an Exit when it did not have to wait: then there is nothing to run.
+const flatMapSync = <A, E, B, E2>(
+  effect: Effect.Effect<A, E>,
+  onSuccess: (a: A) => Effect.Effect<B, E2>,
+  onFailure: (e: E) => Effect.Effect<B, E2>
+): Effect.Effect<B, E2> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+    ? onSuccess(effect.value as A)
+    : Effect.matchEffect(effect, { onFailure, onSuccess })
+
+const mapSync = <A, E, B, E2>(
+  effect: Effect.Effect<A, E>,
+  onSuccess: (a: A) => B,
+  onFailure: (e: E) => Effect.Effect<B, E2>
+): Effect.Effect<B, E2> => flatMapSync(effect, (a) => Exit.succeed(onSuccess(a)), onFailure)
+
+const encodingError = (name: string, toolResult: unknown, error: Schema.SchemaError): AiError.AiError =>
+  AiError.make({
+    module: "ToolLoop",
+    method: name,
+    reason: new AiError.ToolResultEncodingError({ toolName: name, toolResult, description: error.message })
+  })
+
+/** What `Toolkit.handle` makes of the errors of a handler. */
+const normalize = (name: string, error: unknown): unknown =>
+  Schema.isSchemaError(error)
+    ? AiError.make({
+      module: "Toolkit",
+      method: `${name}.handle`,
+      reason: new AiError.InvalidToolResultError({
+        toolName: name,
+        description: `Tool handler returned invalid result: ${error.message}`
+      })
+    })
+    : AiError.isAiErrorReason(error)
+    ? AiError.make({ module: "Toolkit", method: `${name}.handle`, reason: error })
+    : error

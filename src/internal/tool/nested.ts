@@ -1,0 +1,62 @@
+/**
+ * The tools of the agents that a tool calls, as far as they are known before a run:
+ * what was edited for one of them is decoded before anything runs.
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Context from "effect/Context"
+import * as Option from "effect/Option"
+import type * as Agent from "../../Agent.ts"
+
+type Tools = Readonly<Record<string, Tool.Any>>
+
+/**
+ * Annotation of a tool that calls an agent.
+ *
+ * @category annotations
+ * @since 0.1.0
+ */
+export class CalledAgent extends Context.Service<CalledAgent, () => Agent.Any>()(
+  "effect-agents/internal/CalledAgent"
+) {}
+
+// Of an agent, or of an effect that gives a toolkit.
+const known = new WeakMap<object, Tools>()
+
+/**
+ * Keeps the tools of an agent, or of an effect that gives a toolkit.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const remember = <A extends object>(self: A, tools: Tools | undefined): A => {
+  if (tools !== undefined) known.set(self, tools)
+  return self
+}
+
+/**
+ * Returns the tools of an agent, or of an effect that gives a toolkit, when they
+ * are known.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (self: object): Tools | undefined => known.get(self)
+
+/**
+ * Finds a tool by the names of the agents on the way to it. Tools that only a run
+ * knows, such as those of a context provider, are not found.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const find = (tools: Tools, path: ReadonlyArray<string>, name: string): Tool.Any | undefined => {
+  const [next, ...rest] = path
+  if (next === undefined) return Object.hasOwn(tools, name) ? tools[name] : undefined
+  for (const tool of Object.values(tools)) {
+    const called = Option.map(Context.getOption(tool.annotations, CalledAgent), (agent) => agent())
+    if (Option.isSome(called) && called.value.name === next) return find(of(called.value) ?? {}, rest, name)
+  }
+  return undefined
+}

@@ -1,0 +1,32 @@
+/**
+ * What the fiber of a tool knows of the run that called it.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as AgentRun from "../../AgentRun.ts"
+import type { Nested } from "../approval/approval.ts"
+
+/**
+ * The run that a tool's fiber belongs to. A run that finds one adds its total
+ * usage to it, however it ends. Only the fibers of tools have it.
+ *
+ * `messages` are what the model was asked with in the step of the tool's call: they
+ * are closed. `emit` puts the parts of a nested run into the stream, as long as the
+ * call has no result, and waits like a preliminary result does. `wait` ends the call
+ * because the nested run waits for approvals; when they are answered, the call is run
+ * again, and `resumed` has the answers.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ParentRun extends Context.Service<ParentRun, {
+  readonly session: string | undefined
+  readonly addNestedUsage: (usage: AgentRun.Usage) => void
+  readonly messages: () => ReadonlyArray<Prompt.Message>
+  readonly emit: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => Effect.Effect<void>
+  readonly resumed: (toolCallId: string) => Nested | undefined
+  readonly wait: (toolCallId: string, requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>) => Effect.Effect<never>
+}>()("effect-agents/internal/ParentRun") {}
