@@ -5,7 +5,7 @@ import { execFile } from "node:child_process"
 import { join } from "node:path"
 import * as Models from "../scratchpad/ask/Models.ts"
 import { Agent } from "../src/index.ts"
-import * as OfflinePlanner from "../src/testing/OfflinePlanner.ts"
+import * as OfflinePlanner from "../scratchpad/ask/planner/OfflinePlanner.ts"
 import { modelServer, rawServer } from "./fixtures/ai-sdk.ts"
 
 const offline: Models.Selected = { title: "offline", layer: OfflinePlanner.model }

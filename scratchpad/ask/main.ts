@@ -2,7 +2,7 @@
  * `npm start`: the program on the model that the flags and the environment name,
  * or on the offline planner.
  */
-import * as OfflinePlanner from "../../src/testing/OfflinePlanner.ts"
+import * as OfflinePlanner from "./planner/OfflinePlanner.ts"
 import * as Models from "./Models.ts"
 import { program } from "./program.ts"
 import { start } from "./start.ts"

@@ -5,9 +5,6 @@
  */
 
 /** @since 0.1.0 */
-export * as OfflinePlanner from "./OfflinePlanner.ts"
-
-/** @since 0.1.0 */
 export * as ScriptedModel from "./ScriptedModel.ts"
 
 /** @since 0.1.0 */

@@ -1,19 +1,12 @@
 /**
  * The tools of a request as the offline planner sees them: fields, their kinds, the role of a tool, its arguments.
- *
- * @since 0.1.0
  */
 import * as Tool from "effect/ai/Tool"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
-import * as Words from "./plannerWords.ts"
+import * as Words from "./Words.ts"
 
-/**
- * What a field is filled with, as told by its name, its description and its type.
- *
- * @category models
- * @since 0.1.0
- */
+/** What a field is filled with, as told by its name, its description and its type. */
 export type Kind =
   | "query"
   | "request"
@@ -29,12 +22,7 @@ export type Kind =
   | "flag"
   | "other"
 
-/**
- * One parameter of a tool.
- *
- * @category models
- * @since 0.1.0
- */
+/** One parameter of a tool. */
 export interface Field {
   readonly name: string
   readonly kind: Kind
@@ -45,12 +33,7 @@ export interface Field {
   readonly maximum: number | undefined
 }
 
-/**
- * A tool of the request, with what it seems to be good for.
- *
- * @category models
- * @since 0.1.0
- */
+/** A tool of the request, with what it seems to be good for. */
 export interface Shape {
   readonly name: string
   readonly description: string
@@ -59,12 +42,7 @@ export interface Shape {
   readonly role: "search" | "read" | "list" | "other"
 }
 
-/**
- * What a call is about: the values its arguments are taken from.
- *
- * @category models
- * @since 0.1.0
- */
+/** What a call is about: the values its arguments are taken from. */
 export interface Subject {
   readonly question: Words.Question
   readonly query?: string | undefined
@@ -75,12 +53,7 @@ export interface Subject {
   readonly last?: number | undefined
 }
 
-/**
- * Reads the name, the description and the JSON schema of a tool.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** Reads the name, the description and the JSON schema of a tool. */
 export const fromTool = (tool: Tool.Any): Shape => {
   const schema = Tool.getJsonSchema(tool)
   const description = Tool.getDescription(tool) ?? ""
@@ -210,12 +183,7 @@ const roleOf = (name: string, purpose: ReadonlySet<string>, fields: ReadonlyArra
 const changing =
   "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
 
-/**
- * Returns the verb with which a question orders a change that none of the tools makes.
- *
- * @category accessors
- * @since 0.1.0
- */
+/** Returns the verb with which a question orders a change that none of the tools makes. */
 export const impossibleOrder = (shapes: ReadonlyArray<Shape>, question: Words.Question): string | undefined => {
   const [first] = question.words.filter((word) => !["please", "can", "could", "would", "you", "now"].includes(word))
   return first !== undefined && changing.split(" ").includes(first) &&
@@ -227,9 +195,6 @@ export const impossibleOrder = (shapes: ReadonlyArray<Shape>, question: Words.Qu
 /**
  * Scores how well a tool fits a question: by the words that its name (3 each), its description (1) and its fields
  * (a half) share with it.
- *
- * @category scoring
- * @since 0.1.0
  */
 export const score = (shape: Shape, question: Words.Question): number => {
   const asked = new Set(
@@ -247,12 +212,7 @@ export const score = (shape: Shape, question: Words.Question): number => {
   return total + (wantsName && question.names.length > 0 ? 1 : 0)
 }
 
-/**
- * Returns the arguments of a call, or `undefined` when a required one cannot be found in the question.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the arguments of a call, or `undefined` when a required one cannot be found in the question. */
 export const fill = (shape: Shape, subject: Subject): Record<string, unknown> | undefined => {
   const out: Record<string, unknown> = {}
   const numbers = subject.question.numbers.slice()

@@ -1,42 +1,25 @@
 /**
  * What the results of tools say: places in files, passages, paths, and which of them fits a question best.
- *
- * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
-import type * as Tools from "./plannerTools.ts"
-import * as Words from "./plannerWords.ts"
+import type * as Tools from "./Tools.ts"
+import * as Words from "./Words.ts"
 
-/**
- * A line that a search has found.
- *
- * @category models
- * @since 0.1.0
- */
+/** A line that a search has found. */
 export interface Hit {
   readonly path: string
   readonly line: number
   readonly text: string
 }
 
-/**
- * Consecutive lines of a file.
- *
- * @category models
- * @since 0.1.0
- */
+/** Consecutive lines of a file. */
 export interface Passage {
   readonly path: string
   readonly first: number
   readonly lines: ReadonlyArray<string>
 }
 
-/**
- * What has been found so far.
- *
- * @category models
- * @since 0.1.0
- */
+/** What has been found so far. */
 export interface Evidence {
   readonly hits: Array<Hit>
   readonly passages: Array<Passage>
@@ -45,12 +28,7 @@ export interface Evidence {
   readonly unlisted: Array<string>
 }
 
-/**
- * Adds what the result of a call says.
- *
- * @category combinators
- * @since 0.1.0
- */
+/** Adds what the result of a call says. */
 export const add = (
   evidence: Evidence,
   role: Tools.Shape["role"],
@@ -150,12 +128,7 @@ const pathOf = (line: string): string | undefined => {
 // Which fits best
 // =============================================================================
 
-/**
- * What is looked for.
- *
- * @category models
- * @since 0.1.0
- */
+/** What is looked for. */
 export interface Aim {
   readonly words: ReadonlyArray<string>
   readonly exact: ReadonlyArray<string>
@@ -163,32 +136,17 @@ export interface Aim {
   readonly tests: boolean
 }
 
-/**
- * Whether a path is that of a test.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a path is that of a test. */
 export const isTest = (path: string): boolean =>
   /(^|\/)(tests?|__tests__|specs?)(\/|$)|[._-](test|spec)s?\.|(^|\/)test_/.test(path)
 
 const definition =
   /^\s*(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:pub(?:\([^)]*\))?\s+)?(?:class|function\*?|const|let|var|interface|type|enum|namespace|module|def|fn|func|struct|trait|impl|protocol|package)\s+([\w$]+)/
 
-/**
- * Whether a line defines something, and its name.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a line defines something, and its name. */
 export const definedName = (text: string): string | undefined => definition.exec(text)?.[1]
 
-/**
- * Scores how well a hit fits; higher is better.
- *
- * @category scoring
- * @since 0.1.0
- */
+/** Scores how well a hit fits; higher is better. */
 export const score = (hit: Hit, aim: Aim): number => {
   const text = hit.text
   const whole = Words.squash(aim.words.map(Words.singular).join(""))
@@ -221,12 +179,7 @@ export const score = (hit: Hit, aim: Aim): number => {
   return total + scorePath(hit.path, aim)
 }
 
-/**
- * Scores how well a path fits by itself.
- *
- * @category scoring
- * @since 0.1.0
- */
+/** Scores how well a path fits by itself. */
 export const scorePath = (path: string, aim: Aim): number => {
   const base = (path.split("/").at(-1) ?? path).replace(/(\.(test|spec))?\.\w+$/, "")
   const whole = Words.squash(aim.words.map(Words.singular).join(""))
@@ -243,12 +196,7 @@ export const scorePath = (path: string, aim: Aim): number => {
   return total
 }
 
-/**
- * Whether a hit has to do with what is looked for at all: a search may have found a part of a longer word.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a hit has to do with what is looked for at all: a search may have found a part of a longer word. */
 export const matches = (hit: Hit, aim: Aim): boolean => {
   const inLine = Words.stems(hit.text)
   const whole = Words.squash(aim.words.map(Words.singular).join(""))
@@ -257,12 +205,7 @@ export const matches = (hit: Hit, aim: Aim): boolean => {
     aim.exact.some((term) => hit.text.toLowerCase().includes(term.toLowerCase()))
 }
 
-/**
- * Whether a file is named after what is looked for.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a file is named after what is looked for. */
 export const isNamedAfter = (path: string, aim: Aim): boolean => {
   const base = Words.squash((path.split("/").at(-1) ?? path).replace(/(\.(test|spec))?\.\w+$/, ""))
   const whole = Words.squash(aim.words.map(Words.singular).join(""))
@@ -270,12 +213,7 @@ export const isNamedAfter = (path: string, aim: Aim): boolean => {
     (base === whole || aim.exact.some((term) => base === Words.squash(term)))
 }
 
-/**
- * Returns the hits without duplicates, best first. Equal ones are in the order of their paths and lines.
- *
- * @category combinators
- * @since 0.1.0
- */
+/** Returns the hits without duplicates, best first. Equal ones are in the order of their paths and lines. */
 export const rank = (hits: ReadonlyArray<Hit>, aim: Aim): ReadonlyArray<Hit> => {
   const byPlace = new Map(hits.filter((hit) => matches(hit, aim)).map((hit) => [`${hit.path}:${hit.line}`, hit]))
   return Array.from(byPlace.values(), (hit) => ({ hit, score: score(hit, aim) })).sort((a, b) =>
@@ -283,12 +221,7 @@ export const rank = (hits: ReadonlyArray<Hit>, aim: Aim): ReadonlyArray<Hit> => 
   ).map(({ hit }) => hit)
 }
 
-/**
- * Returns the paths that share a word with what is looked for, best first.
- *
- * @category combinators
- * @since 0.1.0
- */
+/** Returns the paths that share a word with what is looked for, best first. */
 export const rankPaths = (paths: ReadonlyArray<string>, aim: Aim): ReadonlyArray<string> => {
   const wanted = [...aim.words, ...aim.exact.flatMap(Words.split)].map(Words.stem)
   return Words.unique(paths).filter((path) => {
@@ -299,12 +232,7 @@ export const rankPaths = (paths: ReadonlyArray<string>, aim: Aim): ReadonlyArray
 
 const compare = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
 
-/**
- * Returns the lines around a place that belong together: the comment above it and the block below it.
- *
- * @category combinators
- * @since 0.1.0
- */
+/** Returns the lines around a place that belong together: the comment above it and the block below it. */
 export const excerpt = (passage: Passage, line: number, size: number): Passage => {
   const at = Math.min(Math.max(line - passage.first, 0), passage.lines.length - 1)
   const isComment = (text: string | undefined) => text !== undefined && /^\s*(\/\/|\/?\*|#(?!#*\s)|--)/.test(text)
@@ -322,12 +250,7 @@ export const excerpt = (passage: Passage, line: number, size: number): Passage =
   return { path: passage.path, first: passage.first + start, lines: passage.lines.slice(start, end) }
 }
 
-/**
- * Returns the beginning of a file: the comment it begins with, or its first lines.
- *
- * @category combinators
- * @since 0.1.0
- */
+/** Returns the beginning of a file: the comment it begins with, or its first lines. */
 export const opening = (passage: Passage, size: number): Passage => {
   const end = /^\s*\/\*/.test(passage.lines[0] ?? "") ? passage.lines.findIndex((line) => line.includes("*/")) + 1 : 0
   return { ...passage, lines: passage.lines.slice(0, end > 0 && end <= size ? end : Math.min(size, 12)) }

@@ -19,8 +19,6 @@
  *   descriptions and schemas of the tools; the output is the text it says and the
  *   names and arguments of the calls it asks for. Nothing is cached, so the usage
  *   has no such numbers.
- *
- * @since 0.1.0
  */
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
@@ -31,20 +29,15 @@ import type * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import * as DirectLanguageModel from "../DirectLanguageModel.ts"
-import * as Decision from "./internal/plannerDecision.ts"
-import * as Tools from "./internal/plannerTools.ts"
+import * as DirectLanguageModel from "../../../src/DirectLanguageModel.ts"
+import * as Decision from "./Decision.ts"
+import * as Tools from "./Tools.ts"
 
 // =============================================================================
 // Constructors
 // =============================================================================
 
-/**
- * Creates the planner.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** Creates the planner. */
 export const make: Effect.Effect<LanguageModel.LanguageModel> = Effect.suspend(() => {
   // Tools are immutable: each is looked at once.
   const known = new WeakMap<Tool.Any, Tools.Shape>()
@@ -74,20 +67,12 @@ export const make: Effect.Effect<LanguageModel.LanguageModel> = Effect.suspend((
   })
 })
 
-/**
- * Layer that provides the planner.
- *
- * @category layers
- * @since 0.1.0
- */
+/** Layer that provides the planner. */
 export const layer: Layer.Layer<LanguageModel.LanguageModel> = Layer.effect(LanguageModel.LanguageModel)(make)
 
 /**
  * The planner with the names that telemetry shows: the provider `"effect-agents"`
  * and the model `"offline-planner"`.
- *
- * @category layers
- * @since 0.1.0
  */
 export const model: Model.Model<"effect-agents", LanguageModel.LanguageModel, never> = Model.make(
   "effect-agents",

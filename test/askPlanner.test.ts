@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { type AiError, LanguageModel, Model, Prompt, Tool, Toolkit } from "effect/ai"
-import * as OfflinePlanner from "../src/testing/OfflinePlanner.ts"
+import * as OfflinePlanner from "../scratchpad/ask/planner/OfflinePlanner.ts"
 
 const files: Readonly<Record<string, string>> = {
   "README.md": "# Parcel\n\nParcel delivers things. It has a tool loop.\n\n## Install\n\nnpm ci",

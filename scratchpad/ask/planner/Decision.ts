@@ -1,33 +1,21 @@
 /**
  * What the offline planner does next: tool calls, or an answer.
- *
- * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
-import * as Answer from "./plannerAnswer.ts"
-import * as Conversation from "./plannerConversation.ts"
-import * as Evidence from "./plannerEvidence.ts"
-import * as Tools from "./plannerTools.ts"
-import * as Words from "./plannerWords.ts"
+import * as Answer from "./Answer.ts"
+import * as Conversation from "./Conversation.ts"
+import * as Evidence from "./Evidence.ts"
+import * as Tools from "./Tools.ts"
+import * as Words from "./Words.ts"
 
-/**
- * A call that the planner asks for.
- *
- * @category models
- * @since 0.1.0
- */
+/** A call that the planner asks for. */
 export interface NewCall {
   readonly name: string
   readonly params: Readonly<Record<string, unknown>>
 }
 
-/**
- * Tool calls, or the text of an answer.
- *
- * @category models
- * @since 0.1.0
- */
+/** Tool calls, or the text of an answer. */
 export type Decision =
   | { readonly _tag: "Calls"; readonly calls: ReadonlyArray<NewCall> }
   | { readonly _tag: "Answer"; readonly text: string }
@@ -38,9 +26,6 @@ const maximumCalls = 12
 /**
  * Decides by the prompt and the tools alone. `mayCall` is false when a tool choice forbids calls; `mustCall` names the
  * tools of which one has to be called.
- *
- * @category constructors
- * @since 0.1.0
  */
 export const decide = (
   prompt: Prompt.Prompt,

@@ -1,15 +1,8 @@
 /**
  * The words of a question: what the offline planner matches with tools and results.
- *
- * @since 0.1.0
  */
 
-/**
- * A question, taken apart.
- *
- * @category models
- * @since 0.1.0
- */
+/** A question, taken apart. */
 export interface Question {
   readonly text: string
   /** All words in lower case, punctuation removed, in order. */
@@ -72,12 +65,7 @@ const extensions = setOf(
     "cs rb php sh bash sql lock csv tsv xml svg png jpg gif pdf ini cfg conf env log proto graphql swift scala ex exs"
 )
 
-/**
- * Takes a question apart.
- *
- * @category constructors
- * @since 0.1.0
- */
+/** Takes a question apart. */
 export const parse = (text: string): Question => {
   const quoted = Array.from(
     text.matchAll(/`([^`\n]+)`|"([^"\n]+)"|“([^”\n]+)”|(?<=^|\s)'([^'\n]+)'(?=$|[\s.,;:!?])/g),
@@ -118,39 +106,19 @@ export const parse = (text: string): Question => {
   }
 }
 
-/**
- * Whether a question has one of some words, in any of their forms.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a question has one of some words, in any of their forms. */
 export const mentions = (question: Question, words: string): boolean => {
   const stems = new Set(words.split(" ").map(stem))
   return question.words.some((word) => stems.has(stem(word)))
 }
 
-/**
- * Whether a word says something by itself.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a word says something by itself. */
 export const isContent = (word: string): boolean => !stopWords.has(word.toLowerCase())
 
-/**
- * Whether a word is about something, and does not only say what to do.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a word is about something, and does not only say what to do. */
 export const isTopical = (word: string): boolean => isContent(word) && !intentWords.has(word.toLowerCase())
 
-/**
- * Whether a token is the path of a file or a folder.
- *
- * @category predicates
- * @since 0.1.0
- */
+/** Whether a token is the path of a file or a folder. */
 export const isPath = (token: string): boolean => {
   if (token.includes("*") || token.includes("://") || !/^[\w@.~/-]+$/.test(token)) return false
   const extension = /[^./]\.([A-Za-z0-9]+)$/.exec(token)?.[1]
@@ -177,12 +145,7 @@ const parseLines = (text: string): Question["lines"] => {
   return { first: Math.min(first, last), last: Math.max(first, last) }
 }
 
-/**
- * Removes the endings of a word, so that its forms become equal.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Removes the endings of a word, so that its forms become equal. */
 export const stem = (word: string): string => {
   let out = singular(word.toLowerCase())
   if (/.{3}ing$/.test(out)) out = out.slice(0, -3)
@@ -191,12 +154,7 @@ export const stem = (word: string): string => {
   return out.length > 2 && out.endsWith("e") ? out.slice(0, -1) : out
 }
 
-/**
- * Returns a word without the ending of a plural.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns a word without the ending of a plural. */
 export const singular = (word: string): string =>
   /.{2}ies$/.test(word)
     ? word.slice(0, -3) + "y"
@@ -206,50 +164,25 @@ export const singular = (word: string): string =>
     ? word.slice(0, -1)
     : word
 
-/**
- * Returns the words of an identifier, a path or a sentence, in lower case.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the words of an identifier, a path or a sentence, in lower case. */
 export const split = (text: string): Array<string> =>
   text.replace(/([a-z0-9])([A-Z])/g, "$1 $2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2").toLowerCase()
     .split(/[^\p{L}\p{N}]+/u).filter((word) => word !== "")
 
-/**
- * Returns the stems of a text's words.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the stems of a text's words. */
 export const stems = (text: string): ReadonlySet<string> => new Set(split(text).map(stem))
 
-/**
- * Returns the letters and digits of a text, in lower case: `tool-loop` and `ToolLoop` become equal.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the letters and digits of a text, in lower case: `tool-loop` and `ToolLoop` become equal. */
 export const squash = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "")
 
-/**
- * Returns the ways in which some words are written as one identifier.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the ways in which some words are written as one identifier. */
 export const compounds = (words: ReadonlyArray<string>): ReadonlyArray<string> => {
   const plain = words.map(singular)
   const pascal = plain.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join("")
   return [pascal, plain.join("-"), plain.join("_"), pascal.slice(0, 1).toLowerCase() + pascal.slice(1)]
 }
 
-/**
- * Returns what to search for, in rounds: a round is tried when those before it have found nothing good.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns what to search for, in rounds: a round is tried when those before it have found nothing good. */
 export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>> => {
   const exact = unique([...question.quoted, ...question.identifiers])
   const rounds: Array<ReadonlyArray<string>> = []
@@ -287,10 +220,5 @@ const shortForm = (word: string): string => {
   return short.length > 3 ? short : singular(word)
 }
 
-/**
- * Returns the elements without those that have come before.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the elements without those that have come before. */
 export const unique = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => Array.from(new Set(values))

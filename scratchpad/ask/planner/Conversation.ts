@@ -1,20 +1,13 @@
 /**
  * The prompt of a request as the offline planner reads it: what was asked before, what is asked now, what the tools
  * have answered since.
- *
- * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
-import type * as Evidence from "./plannerEvidence.ts"
-import * as Words from "./plannerWords.ts"
+import type * as Evidence from "./Evidence.ts"
+import * as Words from "./Words.ts"
 
-/**
- * A call that was made for the question, with its result.
- *
- * @category models
- * @since 0.1.0
- */
+/** A call that was made for the question, with its result. */
 export interface Call {
   readonly name: string
   readonly params: Readonly<Record<string, unknown>>
@@ -22,23 +15,13 @@ export interface Call {
   readonly isFailure: boolean
 }
 
-/**
- * A question and what was answered to it.
- *
- * @category models
- * @since 0.1.0
- */
+/** A question and what was answered to it. */
 export interface Exchange {
   readonly question: string
   readonly answer: string
 }
 
-/**
- * A conversation up to the question that is open.
- *
- * @category models
- * @since 0.1.0
- */
+/** A conversation up to the question that is open. */
 export interface Conversation {
   readonly system: string
   readonly earlier: ReadonlyArray<Exchange>
@@ -58,9 +41,6 @@ const textOf = (content: string | ReadonlyArray<{ readonly type: string }>): str
 /**
  * Reads a prompt. The question is the last message of the user; messages without an answer, as context providers add
  * them, do not count as earlier questions.
- *
- * @category constructors
- * @since 0.1.0
  */
 export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   const last = prompt.content.findLastIndex((message) => message.role === "user")
@@ -102,12 +82,7 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   return { system: system.join("\n"), earlier, question: last === -1 ? "" : asked ?? "", calls, steps }
 }
 
-/**
- * What a question is about, with what an earlier one says about it.
- *
- * @category models
- * @since 0.1.0
- */
+/** What a question is about, with what an earlier one says about it. */
 export interface Topic extends Evidence.Aim {
   readonly question: Words.Question
   /** A path that is named, or that the last answer has pointed at when the question says "it". */
@@ -119,12 +94,7 @@ export interface Topic extends Evidence.Aim {
 
 const aboutTests = "test tests tested testing spec covered coverage"
 
-/**
- * Returns the topic of the open question.
- *
- * @category conversions
- * @since 0.1.0
- */
+/** Returns the topic of the open question. */
 export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
   const question = Words.parse(text)
   const tests = Words.mentions(question, aboutTests)

@@ -1,28 +1,16 @@
 /**
  * What the offline planner says: quotations of what the tools have returned, and plain words when there is nothing.
- *
- * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
-import type * as Conversation from "./plannerConversation.ts"
-import * as Evidence from "./plannerEvidence.ts"
-import * as Tools from "./plannerTools.ts"
-import * as Words from "./plannerWords.ts"
+import type * as Conversation from "./Conversation.ts"
+import * as Evidence from "./Evidence.ts"
+import * as Tools from "./Tools.ts"
+import * as Words from "./Words.ts"
 
-/**
- * What is to be done for a question.
- *
- * @category models
- * @since 0.1.0
- */
+/** What is to be done for a question. */
 export type Task = "find" | "read" | "list" | "overview" | "other"
 
-/**
- * All that a decision is made from.
- *
- * @category models
- * @since 0.1.0
- */
+/** All that a decision is made from. */
 export interface State {
   readonly conversation: Conversation.Conversation
   readonly topic: Conversation.Topic
@@ -35,12 +23,7 @@ const introduction =
   "I am an offline planner: I match the words of your question to tools and quote what they return. " +
   "I do not understand language and I know nothing by myself."
 
-/**
- * Answers what needs no tools: what was said before, and what the planner can do.
- *
- * @category answers
- * @since 0.1.0
- */
+/** Answers what needs no tools: what was said before, and what the planner can do. */
 export const aside = (
   { calls, earlier, question }: Conversation.Conversation,
   tools: ReadonlyArray<Tools.Shape>
@@ -77,12 +60,7 @@ const toolsSentence = (tools: ReadonlyArray<Tools.Shape>): string =>
         .join("\n")
     }`
 
-/**
- * Answers from what has been found.
- *
- * @category answers
- * @since 0.1.0
- */
+/** Answers from what has been found. */
 export const compose = (state: State): string => {
   const text = answerOf(state)
   const failed = state.conversation.calls.filter((call) => call.isFailure)
@@ -125,21 +103,11 @@ const answerOf = (state: State): string | undefined => {
   }
 }
 
-/**
- * Returns the hits for the topic, best first; those in tests only when it asks for tests and there are some.
- *
- * @category accessors
- * @since 0.1.0
- */
+/** Returns the hits for the topic, best first; those in tests only when it asks for tests and there are some. */
 export const rankedHits = ({ evidence, topic }: State): ReadonlyArray<Evidence.Hit> =>
   Evidence.rank(evidence.hits, topic)
 
-/**
- * Returns the file that is named after the topic, unless a line defines it under that name.
- *
- * @category accessors
- * @since 0.1.0
- */
+/** Returns the file that is named after the topic, unless a line defines it under that name. */
 export const namedFile = (state: State): string | undefined => {
   const { evidence, topic } = state
   const [best] = rankedHits(state)
@@ -154,24 +122,14 @@ export const namedFile = (state: State): string | undefined => {
     .find((path) => Evidence.isNamedAfter(path, topic) && Evidence.isTest(path) === topic.tests)
 }
 
-/**
- * Returns the words that the names of a listing must have.
- *
- * @category accessors
- * @since 0.1.0
- */
+/** Returns the words that the names of a listing must have. */
 export const listFilter = ({ question }: Conversation.Topic): ReadonlyArray<string> =>
   question.extension !== undefined
     ? []
     : question.salient.filter((word) => Words.isTopical(word) && !/^(project|repository|repo)$/.test(word))
       .map(Words.singular)
 
-/**
- * Returns the files that say what a folder is about, the best first.
- *
- * @category accessors
- * @since 0.1.0
- */
+/** Returns the files that say what a folder is about, the best first. */
 export const overviewPaths = ({ evidence }: State): ReadonlyArray<string> => {
   const known = ["readme.md", "readme", "readme.txt", "index.md", "package.json"]
   const found = evidence.paths.filter((path) => known.includes(path.toLowerCase().replace(/^\.\//, ""))).toSorted((
