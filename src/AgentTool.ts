@@ -167,9 +167,9 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
  * - `name`: the agent's own name by default.
  * - `description`: what the model reads, the agent's own by default.
  * - `parameters`: a prompt by default. With others, `prompt` makes a prompt of them.
- * - `success`: the text of the agent's last step by default; for an agent with an
- *   `output`, the schema of its value. Of anything else `result` makes a value of the
- *   agent's result.
+ * - `success`: a string by default: the text of the agent's last step, or the value of
+ *   an agent whose `output` is a string. For an agent with another `output`, the schema
+ *   of its value. Of anything else `result` makes a value of the agent's result.
  * - `failureMode`: as in effect/ai, `"error"` by default: a failure of the agent is
  *   one of the caller's run. With `"return"` the model reads it.
  * - `session`: `"none"` by default: the agent knows its prompt only, and nothing is
@@ -386,8 +386,11 @@ const run = Effect.fnUntraced(function*(
 
 const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawInput => prompt
 
-const answerOf = ({ text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown =>
-  success === undefined || value === undefined ? text : value
+/** The value of an agent with an `output`, as far as the tool's schema can be that of it; otherwise the text. */
+const answerOf = ({ stopReason, text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown => {
+  const hasValue = success === undefined ? typeof value === "string" : value !== undefined || stopReason === "output"
+  return hasValue ? value : text
+}
 
 const afterConversation = (parent: ParentRun["Service"] | undefined, prompt: Prompt.RawInput): Prompt.RawInput =>
   parent === undefined ? prompt : Prompt.concat(Prompt.fromMessages(withoutSystem(parent.messages())), prompt)

@@ -402,7 +402,7 @@ export const make = <const Strategies extends ReadonlyArray<Strategy<any, any>>,
 
       const fit = Effect.fnUntraced(function*(request: Middleware.ModelRequest) {
         const messages = request.prompt.content
-        const known = View.isContinued(view, messages) ? view : View.empty
+        const known = View.continued(view, messages) ?? View.empty
         const extended = yield* View.extend(known, messages, strategies, budget, counter)
         const compacted = yield* View.compact(extended.shown, extended.tokens, strategies, budget, counter)
         if (compacted.tokens > maxTokens) {

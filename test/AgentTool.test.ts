@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import {
   Agent,
   AgentError,
+  AgentOutput,
   AgentRun,
   AgentTool,
   Middleware,
@@ -94,6 +95,37 @@ describe("AgentTool", () => {
         toolCalls({ name: "height", params: { of: "K2", unit: "ft" } }),
         text("abc"),
         text("done")
+      ]))))
+
+    for (
+      const [mode, Answer, answer] of [
+        ["tool", AgentOutput.tool(Schema.String), toolCalls({ name: "final_answer", params: { value: "12 m" } })],
+        ["json", AgentOutput.json(Schema.String), text("{\"value\":\"12 m\"}")]
+      ] as const
+    ) {
+      it.effect(`gives the value of an agent whose output is a text: ${mode}`, () =>
+        Effect.gen(function*() {
+          const measuring = Agent.make("measuring", { output: Answer })
+          const asking = AgentTool.make(measuring, { name: "ask" })
+          const lead = Agent.make("lead", { toolkit: AgentTool.toolkit(asking) })
+          const result = yield* Agent.run(lead, { prompt: "How high?" })
+          assert.strictEqual(result.text, "12 m high")
+          assert.strictEqual(showPrompt(result.transcript)[2], "tool: ask#ask = \"12 m\"")
+        }).pipe(Effect.provide(script([
+          toolCalls({ name: "ask", params: { prompt: "Height?" }, id: "ask" }),
+          answer,
+          text("12 m high")
+        ]))))
+    }
+
+    it.effect("gives the value of an agent whose output may be nothing", () =>
+      Effect.gen(function*() {
+        const Maybe = Schema.UndefinedOr(Schema.String)
+        const finding = Agent.make("finding", { output: Maybe })
+        const { handler } = AgentTool.make(finding, { name: "find", success: Maybe })
+        assert.isUndefined(yield* handler({ prompt: "Find it" }, {}))
+      }).pipe(Effect.provide(script([
+        toolCalls({ name: "final_answer", params: { value: null } })
       ]))))
 
     it.effect("gives the value of an agent with an output", () =>

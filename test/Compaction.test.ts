@@ -64,6 +64,11 @@ const read = (n: number, id: string) => toolCalls({ name: "read", params: { n },
 
 const note = `"[removed to save space; call the tool again if it is needed]"`
 
+const throughJson = (message: Prompt.Message): Prompt.Message =>
+  Schema.decodeUnknownSync(Prompt.Prompt)(
+    JSON.parse(JSON.stringify(Schema.encodeSync(Prompt.Prompt)(Prompt.fromMessages([message]))))
+  ).content[0]!
+
 describe("Compaction", () => {
   describe("make", () => {
     it.effect("leaves a prompt that fits as it is", () =>
@@ -528,6 +533,71 @@ describe("Compaction", () => {
           ["user: Summary of the conversation so far:\n\nsummary 1", "user: m4 word word word word word word"]
         ])
       }).pipe(Effect.provide(model(read(5, "a"), read(5, "b"), text("done")))))
+
+    for (
+      const [what, copy] of [
+        ["each message", (message: Prompt.Message): Prompt.Message => ({ ...message })],
+        ["all that is in them", (message: Prompt.Message): Prompt.Message => structuredClone(message)],
+        ["them through their JSON", throughJson]
+      ] as const
+    ) {
+      it.effect(`keeps its summary when a middleware copies ${what}`, () =>
+        Effect.gen(function*() {
+          const given: Array<string> = []
+          const reports: Array<Compaction.Compacted> = []
+          const copying = Middleware.make("copying", {
+            model: (request, next) =>
+              next({ ...request, prompt: Prompt.fromMessages(request.prompt.content.map(copy)) })
+          })
+          const agent = Agent.make("agent", {
+            toolkit,
+            middleware: [copying],
+            providers: [Compaction.make({
+              maxTokens: 40,
+              targetTokens: 20,
+              strategies: [summariseWith((conversation) => Effect.sync(() => `summary ${given.push(conversation)}`))],
+              tokenizer,
+              onCompacted: (compacted) => Effect.sync(() => reports.push(compacted))
+            })]
+          })
+          const prompt: Prompt.RawInput = [
+            ...Array.from({ length: 6 }, (_, index): Prompt.MessageEncoded => ({
+              role: index % 2 === 0 ? "user" : "assistant",
+              content: `m${index} ${"word ".repeat(6).trim()}`
+            })),
+            { role: "user", content: "go" }
+          ]
+          yield* Effect.provide(Agent.run(agent, { prompt }), handlers)
+          const all = yield* shown
+          assert.lengthOf(given, 1)
+          assert.lengthOf(reports, 1)
+          assert.deepStrictEqual(all.map(([first]) => first), [
+            "user: Summary of the conversation so far:\n\nsummary 1",
+            "user: Summary of the conversation so far:\n\nsummary 1",
+            "user: Summary of the conversation so far:\n\nsummary 1"
+          ])
+        }).pipe(Effect.provide(model(read(5, "a"), read(5, "b"), text("done")))))
+    }
+
+    it.effect("is told nothing when a middleware copies messages that fit", () =>
+      Effect.gen(function*() {
+        const copying = Middleware.make("copying", {
+          model: (request, next) =>
+            next({ ...request, prompt: Prompt.fromMessages(request.prompt.content.map((message) => ({ ...message }))) })
+        })
+        const agent = Agent.make("agent", {
+          toolkit,
+          middleware: [copying],
+          providers: [Compaction.make({
+            maxTokens: 1_000,
+            strategies: [dropOldest],
+            tokenizer,
+            onCompacted: () => Effect.die("nothing to do")
+          })]
+        })
+        yield* Effect.provide(Agent.run(agent, { prompt: "go" }), handlers)
+        assert.deepStrictEqual((yield* shown).map((prompt) => prompt.length), [1, 3])
+      }).pipe(Effect.provide(model(read(1, "a"), text("done")))))
 
     it.effect("sums up an older summary with what came after it, and a long conversation piece by piece", () =>
       Effect.gen(function*() {

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
-import { toText } from "./tokens.ts"
+import { toText } from "../words/json.ts"
 
 type Messages = ReadonlyArray<Prompt.Message>
 

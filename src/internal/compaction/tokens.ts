@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
+import * as Json from "../words/json.ts"
 
 /**
  * Estimates the tokens of a text without the vocabulary of a model: a short word or
@@ -92,11 +93,11 @@ const ofPart = (part: Prompt.Part): number => {
     case "reasoning":
       return ofText(part.text)
     case "tool-call":
-      return overhead + ofText(part.name) + ofText(part.id) + ofText(toText(part.params))
+      return overhead + ofText(part.name) + ofText(part.id) + ofText(Json.toText(part.params))
     case "tool-result":
       return overhead + ofText(part.id) +
         (part.modelOutput === undefined
-          ? ofText(toText(part.result))
+          ? ofText(Json.toText(part.result))
           : part.modelOutput.reduce((tokens, output) => tokens + ofPart(output), 0))
     case "file":
       return part.mediaType.startsWith("text/") && !(part.data instanceof URL)
@@ -106,12 +107,3 @@ const ofPart = (part: Prompt.Part): number => {
       return overhead
   }
 }
-
-/**
- * The text of a value that a tool takes or gives.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const toText = (value: unknown): string =>
-  typeof value === "string" ? value : JSON.stringify(value) ?? String(value)

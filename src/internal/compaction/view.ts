@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Compaction from "../../Compaction.ts"
+import { isSame } from "../words/json.ts"
 import * as Tokens from "./tokens.ts"
 
 type Messages = ReadonlyArray<Prompt.Message>
@@ -66,13 +67,31 @@ export interface View {
 export const empty: View = { source: [], shown: [], tokens: 0 }
 
 /**
- * Whether this conversation goes on from the one of the view.
+ * Returns the view as that of a conversation which goes on from its own, or undefined when that is another one. What
+ * counts is what the messages say: a middleware may have copied them. The view then shows the copies.
  *
- * @category guards
+ * @category combinators
  * @since 0.1.0
  */
-export const isContinued = ({ source }: View, messages: Messages): boolean =>
-  source.length <= messages.length && source.every((message, index) => message === messages[index])
+export const continued = (view: View, messages: Messages): View | undefined => {
+  const { shown, source } = view
+  if (source.length > messages.length) return undefined
+  let copies: Map<Prompt.Message, Prompt.Message> | undefined
+  for (const [index, message] of source.entries()) {
+    const copy = messages[index]!
+    if (copy === message) continue
+    if (!isSame(message, copy)) return undefined
+    copies ??= new Map()
+    copies.set(message, copy)
+  }
+  return copies === undefined
+    ? view
+    : {
+      ...view,
+      source: messages.slice(0, source.length),
+      shown: shown.map((message) => copies.get(message) ?? message)
+    }
+}
 
 /**
  * What compaction may use up to.

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as AgentError from "../../AgentError.ts"
 import type * as AgentOutput from "../../AgentOutput.ts"
+import * as Json from "../words/json.ts"
 
 /**
  * @category models
@@ -65,6 +66,9 @@ export const unwrap = (output: AgentOutput.Any, decoded: unknown): Accepted => (
 })
 
 // what the decoding needs is in the type of the agent, and in the context of the run
+const decoderOf = ({ codec }: AgentOutput.Any) =>
+  Schema.decodeUnknownEffect(codec, { errors: "all" }) as (u: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+
 /**
  * Decodes an answer.
  *
@@ -73,7 +77,7 @@ export const unwrap = (output: AgentOutput.Any, decoded: unknown): Accepted => (
  */
 export const decode = (output: AgentOutput.Any, params: unknown): Effect.Effect<Accepted, Schema.SchemaError> =>
   Effect.map(
-    Schema.decodeUnknownEffect(output.codec, { errors: "all" })(params) as Effect.Effect<unknown, Schema.SchemaError>,
+    Json.bounded(decoderOf(output))(params),
     (decoded) => unwrap(output, decoded)
   )
 

@@ -9,7 +9,6 @@ import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
@@ -20,6 +19,7 @@ import { streamText } from "../model/call.ts"
 import { type Accepted, decode, decodeText, issuesOf, type Rejected, rejected, schemaErrorOf } from "./answer.ts"
 import { type Generated, generateObject } from "./call.ts"
 import { JsonReader } from "./json.ts"
+import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call, StepBuilder, StreamPart } from "../words/stepBuilder.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -291,7 +291,7 @@ export class RunOutput {
   private rawOf(call: Call): string {
     return call.name === this.tool && call.id === this.readerId && this.raw !== ""
       ? this.raw
-      : Formatter.formatJson(call.params)
+      : Json.toText(call.params)
   }
 
   private readText(builder: StepBuilder, calls: ReadonlyArray<Call>, isForced: boolean): Effect.Effect<Reading> {

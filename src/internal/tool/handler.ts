@@ -22,6 +22,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
 
@@ -269,8 +270,8 @@ const codecOf = (tool: Tool.Any): Codec => {
   if (codec === undefined) {
     codec = {
       decodeParams: Schema.isSchema(tool.parametersSchema)
-        ? Schema.decodeUnknownEffect(tool.parametersSchema) as Codec["decodeParams"]
-        : Effect.succeed,
+        ? Json.bounded(Schema.decodeUnknownEffect(tool.parametersSchema) as Codec["decodeParams"])
+        : Json.bounded(Effect.succeed),
       encodeSuccess: Schema.encodeUnknownEffect(tool.successSchema) as Codec["encodeSuccess"],
       encodeFailure: Schema.encodeUnknownEffect(Tool.failureResultSchema(tool)) as Codec["encodeFailure"]
     }

@@ -1,0 +1,132 @@
+/**
+ * JSON that others have made: a model, a tool, a store, a client.
+ *
+ * What walks over a value calls itself, here, in effect and in the engine, and the stack ends some thousand levels
+ * deep. So a value is looked at before it is walked over, and one that is nested deeper than `maximumDepth` is a
+ * mistake of whoever made it.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+
+/**
+ * How deep the objects and arrays of a value may be nested. Providers allow less.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumDepth = 512
+
+/**
+ * Says what is wrong with a value that is nested too deeply.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const tooDeep = `The JSON is nested deeper than ${maximumDepth} levels`
+
+/**
+ * Returns whether a value is nested too deeply. A value that contains itself is.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTooDeep = (value: unknown): boolean => isDeeper(value, maximumDepth)
+
+const isDeeper = (value: unknown, depth: number): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  if (depth === 0) return true
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) if (isDeeper(value[i], depth - 1)) return true
+    return false
+  }
+  for (const key in value) if (isDeeper((value as Record<string, unknown>)[key], depth - 1)) return true
+  return false
+}
+
+/**
+ * Returns the decoder, which refuses what is nested too deeply before it walks over it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const bounded = <A, R>(
+  decode: (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
+): (value: unknown) => Effect.Effect<A, Schema.SchemaError, R> =>
+(value) => isTooDeep(value) ? Exit.fail(refusal) : decode(value)
+
+const refusal = new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: tooDeep }))
+
+/**
+ * Returns the value, or if it is nested too deeply a copy that every walk can hold: without what is deeper than one
+ * level too deep. So the copy is too deep as well, and nobody takes it for what was meant.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const shallow = <A>(value: A): A =>
+  // the type is that of the JSON of a value, which is cut as text would be
+  isDeeper(value, maximumDepth + 1) ? copy(value, maximumDepth, new Set()) as A : value
+
+const omitted = "[nested too deeply]"
+
+const copy = (value: unknown, depth: number, around: Set<unknown>): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (depth < 0 || around.has(value)) return omitted
+  around.add(value)
+  const copied = Array.isArray(value)
+    ? value.map((element) => copy(element, depth - 1, around))
+    : Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copy(inner, depth - 1, around)]))
+  around.delete(value)
+  return copied
+}
+
+/**
+ * Returns a value as text for somebody who reads it: a string as it is, anything else as JSON. What has no JSON form is
+ * told by its kind. Nothing that a value is or does makes it fail.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toText = (value: unknown): string => {
+  if (typeof value === "string") return value
+  // `toJSON` and getters are foreign code, and a value may contain itself
+  const written = Result.try(() =>
+    JSON.stringify(shallow(value), (_key, leaf: unknown) => typeof leaf === "bigint" ? String(leaf) : leaf)
+  )
+  if (Result.isSuccess(written) && written.success !== undefined) return written.success
+  return typeof value === "object" ? "[not JSON]" : String(value)
+}
+
+/**
+ * Returns whether two values say the same: the same JSON, or the same bytes, date or address. Values that are nested too
+ * deeply are the same only if they are one.
+ *
+ * @category comparisons
+ * @since 0.1.0
+ */
+export const isSame = (self: unknown, that: unknown): boolean => isSameWithin(self, that, maximumDepth)
+
+const isSameWithin = (self: unknown, that: unknown, depth: number): boolean => {
+  if (Object.is(self, that)) return true
+  if (typeof self !== "object" || typeof that !== "object" || self === null || that === null || depth < 0) return false
+  if (self instanceof Uint8Array || that instanceof Uint8Array) return isSameBytes(self, that)
+  if (self instanceof URL || that instanceof URL || self instanceof Date || that instanceof Date) {
+    return self.constructor === that.constructor && JSON.stringify(self) === JSON.stringify(that)
+  }
+  if (Array.isArray(self) !== Array.isArray(that)) return false
+  const keys = Object.keys(self)
+  return keys.length === Object.keys(that).length &&
+    keys.every((key) =>
+      Object.hasOwn(that, key) &&
+      isSameWithin((self as Record<string, unknown>)[key], (that as Record<string, unknown>)[key], depth - 1)
+    )
+}
+
+const isSameBytes = (self: object, that: object): boolean =>
+  self instanceof Uint8Array && that instanceof Uint8Array && self.length === that.length &&
+  self.every((byte, index) => byte === that[index])
