@@ -225,7 +225,7 @@ export class AgentError extends Schema.Error<AgentError>(TypeId)({
  * @category guards
  * @since 0.1.0
  */
-export const isAgentError = (u: unknown): u is AgentError => Predicate.hasProperty(u, TypeId)
+export const isAgentError = (u: unknown): u is AgentError => Predicate.isError(u) && Predicate.hasProperty(u, TypeId)
 
 /**
  * Creates an `AgentError`.

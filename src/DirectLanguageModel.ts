@@ -27,6 +27,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -259,8 +260,9 @@ const toolsOf = (call: CallOptions): Tools =>
 const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { errors: "all" })
 
 const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, AiError.AiError> => {
-  if (typeof input === "string" || Prompt.isPrompt(input)) return Prompt.make(input)
-  const messages = decodeMessages(Array.from(input))
+  if (typeof input === "string" || Parts.isPrompt(input)) return Prompt.make(input)
+  // what is no list of messages has none, and does not decode
+  const messages = decodeMessages(Predicate.isIterable(input) ? Array.from(input) : input)
   if (Exit.isSuccess(messages)) return Prompt.fromMessages(messages.value)
   const error = Exit.findErrorOption(messages)
   return Exit.fail(AiError.make({

@@ -188,7 +188,8 @@ export class CopilotError extends Schema.Error<CopilotError>(TypeId)({
  * @category guards
  * @since 0.1.0
  */
-export const isCopilotError = (u: unknown): u is CopilotError => Predicate.hasProperty(u, TypeId)
+export const isCopilotError = (u: unknown): u is CopilotError =>
+  Predicate.isError(u) && Predicate.hasProperty(u, TypeId)
 
 /**
  * Creates a `CopilotError`.

@@ -42,7 +42,12 @@ export interface Origin {
  * @since 0.1.0
  */
 export const make = (error: unknown, origin: Origin): AiError.AiError =>
-  AiError.isAiError(error) ? error : fail(origin, AiError.isAiErrorReason(error) ? error : reason(error, origin))
+  // what a provider sends may be any JSON: with the marks of an error it is still none
+  !(error instanceof Error)
+    ? fail(origin, reason(error, origin))
+    : AiError.isAiError(error)
+    ? error
+    : fail(origin, AiError.isAiErrorReason(error) ? error : reason(error, origin))
 
 /**
  * The failure of a response that ended before the model said why it stopped.

@@ -252,10 +252,7 @@ const toOutput = (part: Prompt.ToolResultPart): Sdk.LanguageModelV4ToolResultOut
   if (part.providerExecuted) return { type: isFailure ? "error-json" : "json", value }
   if (!isFailure) return typeof value === "string" ? { type: "text", value } : { type: "json", value }
   if (typeof value === "string") return { type: "error-text", value }
-  if (Predicate.hasProperty(value, "type") && value.type === "execution-denied") {
-    const reason = Predicate.hasProperty(value, "reason") && typeof value.reason === "string" ? value.reason : undefined
-    return { type: "execution-denied", ...(reason === undefined ? undefined : { reason }) }
-  }
+  // a failure that says it was denied may be the tool's own: it is sent as it is
   return { type: "error-json", value }
 }
 

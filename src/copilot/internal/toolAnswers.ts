@@ -9,7 +9,6 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Parts from "../../internal/words/responseParts.ts"
@@ -72,7 +71,7 @@ export class ToolAnswers {
       const settle: Effect.Effect<void> = Effect.suspend(() => {
         for (const part of calls.take()) {
           if (part.type === "agent-part") onPart(call.id, part)
-          if (part.type === "tool-result") onPart(call.id, final(part))
+          if (part.type === "tool-result") onPart(call.id, part)
         }
         if (calls.failure !== undefined) return Effect.sync(() => onFailure(calls.failure!))
         const [result] = calls.results
@@ -89,13 +88,4 @@ export class ToolAnswers {
       return Effect.onExit(settle, (exit) => Exit.isFailure(exit) ? cancelled : runner.ended() ?? Effect.void)
     })
   }
-}
-
-/** A call that was denied may wait for an approval elsewhere; here it has its result. */
-const final = (part: Middleware.ToolResult): Middleware.ToolResult => {
-  const { isFailure, result } = part
-  return isFailure && Predicate.hasProperty(result, "type") && result.type === "execution-denied" &&
-      Predicate.hasProperty(result, "reason")
-    ? ToolHandler.notExecuted(part, result.type, String(result.reason))
-    : part
 }

@@ -198,7 +198,8 @@ const toolChoiceOf = (
  */
 export const promote = (part: Response.ErrorPart): AiError.AiError => {
   const { error } = part
-  if (AiError.isAiError(error)) return error
+  // a provider may report any JSON, also one with the marks of an error
+  if (error instanceof Error && AiError.isAiError(error)) return error
   const description = error instanceof Error
     ? error.message
     : typeof error === "string"

@@ -33,6 +33,7 @@ import type * as Middleware from "../../Middleware.ts"
 import type * as Steering from "../../Steering.ts"
 import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
+import * as Parts from "../words/responseParts.ts"
 import { ParentRun } from "../words/parentRun.ts"
 
 /**
@@ -181,7 +182,7 @@ export class Run {
       const approvalId = answers[0]?.approval.approvalId ?? ""
       return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
     }
-    if (typeof input === "string" || Prompt.isPrompt(input)) {
+    if (typeof input === "string" || Parts.isPrompt(input)) {
       this.prompt = Prompt.make(input)
       return this.startProvider(0)
     }

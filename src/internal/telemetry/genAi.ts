@@ -252,8 +252,8 @@ export const errorTypeOfCause = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
- * Returns the `error.type` of a failure: the tag of its reason, its own tag, the
- * `type` of a tool's execution failure, or the name of its class. Never a message.
+ * Returns the `error.type` of a failure: the tag of its reason, its own tag, or the
+ * name of its class. Never a message.
  *
  * @category error types
  * @since 0.1.0
@@ -266,10 +266,9 @@ export const errorTypeOf = (error: unknown): string => {
 }
 
 const nameOf = (error: Record<string, unknown>): string => {
-  const { _tag, name, reason, type } = error
+  const { _tag, name, reason } = error
   if (Predicate.hasProperty(reason, "_tag") && isIdentifier(reason._tag)) return reason._tag
   if (isIdentifier(_tag)) return _tag
-  if (type === "execution-denied" || type === "execution-interrupted") return type
   return error instanceof Error && isIdentifier(name) ? name : other
 }
 

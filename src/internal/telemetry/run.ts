@@ -457,7 +457,10 @@ const toolFailureOf = (end: ToolEnd): Spans.Failure | undefined => {
       return { type: GenAi.cancelled, description: "The tool call was cut short" }
     case "Result":
       return end.result.isFailure && ToolHandler.requestsOf(end.result) === undefined
-        ? { type: GenAi.errorTypeOf(end.result.result), description: "The tool call failed" }
+        ? {
+          type: ToolHandler.executionFailureOf(end.result) ?? GenAi.errorTypeOf(end.result.result),
+          description: "The tool call failed"
+        }
         : undefined
   }
 }

@@ -385,8 +385,9 @@ export class ToolCalls {
   private settle(index: number, result: Middleware.ToolResult): void {
     this.pending--
     this.results[index] = result
-    const requests = this.runner.tools.asks ? ToolHandler.requestsOf(result) : undefined
+    const requests = ToolHandler.requestsOf(result)
     if (requests === undefined) return void this.out.push(result)
+    if (!this.runner.tools.asks) return void this.out.push(this.results[index] = ToolHandler.unanswerable(result))
     for (const { approvalId, toolCallId } of requests) {
       this.out.push(Response.makePart("tool-approval-request", { approvalId, toolCallId }))
     }
@@ -442,25 +443,32 @@ const throughMiddleware = (
   middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
   handler: ToolHandler.Handler
 ): ToolHandler.Handler => {
-  const compose = (asked: ToolHandler.Asked) =>
+  const compose = (asked: ToolHandler.Asked, below: ToolHandler.Below) =>
     Middleware.compose(
       middleware,
       (request: Middleware.ToolRequest) =>
         Stream.callback<Middleware.ToolResult, unknown>(
-          (queue) =>
-            handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), asked).pipe(
-              Effect.flatMap((result) => Queue.offer(queue, result)),
+          (queue) => {
+            below.began = true
+            below.result = undefined
+            return handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), asked).pipe(
+              Effect.flatMap((result) => {
+                below.result = result
+                return Queue.offer(queue, result)
+              }),
               // also when the handler interrupts its own fiber
               Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
               Effect.exit
-            ),
+            )
+          },
           { bufferSize: highWater }
         )
     )
   return (request, preliminary, asked) =>
     Effect.suspend(() => {
       let last: Middleware.ToolResult | undefined
-      return compose(asked)(request).pipe(
+      const below: ToolHandler.Below = { began: false, result: undefined }
+      return compose(asked, below)(request).pipe(
         Stream.takeUntil((result) => !result.preliminary),
         Stream.runForEach((result) => {
           const own = resultOf(request, result)
@@ -469,7 +477,9 @@ const throughMiddleware = (
           return Effect.void
         }),
         Effect.map(() =>
-          last ?? ToolHandler.notExecuted(request, "execution-interrupted", "The tool ended without a result")
+          last === undefined
+            ? ToolHandler.notExecuted(request, "execution-interrupted", "The tool ended without a result")
+            : ToolHandler.fromMiddleware(last, below)
         )
       )
     })

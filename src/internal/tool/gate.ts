@@ -17,6 +17,26 @@ import type * as Middleware from "../../Middleware.ts"
 import * as Parts from "../words/responseParts.ts"
 
 /**
+ * What the run knows of a result that no handler gave. It stands beside the result, under
+ * its identity: what is in a result may come from a tool, and says nothing about the run.
+ */
+interface Mark {
+  /** What the result is a failure of. */
+  readonly type: ExecutionFailure | "mistake"
+  /** The approvals that the call waits for. */
+  readonly requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
+}
+
+type ExecutionFailure = "execution-denied" | "execution-interrupted"
+
+const marks = new WeakMap<Middleware.ToolResult, Mark>()
+
+const marked = (result: Middleware.ToolResult, type: Mark["type"], requests: Mark["requests"] = []) => {
+  marks.set(result, { type, requests })
+  return result
+}
+
+/**
  * A failure result for a call that was not allowed to run, or not to its end.
  *
  * @category results
@@ -24,7 +44,13 @@ import * as Parts from "../words/responseParts.ts"
  */
 export const notExecuted = (
   call: { readonly id: string; readonly name: string },
-  type: "execution-denied" | "execution-interrupted",
+  type: ExecutionFailure,
+  reason: string
+): Middleware.ToolResult => marked(executionFailure(call, type, reason), type)
+
+const executionFailure = (
+  call: { readonly id: string; readonly name: string },
+  type: ExecutionFailure,
   reason: string
 ): Middleware.ToolResult => {
   const result = { type, reason }
@@ -36,6 +62,36 @@ export const notExecuted = (
     isFailure: true,
     preliminary: false
   })
+}
+
+/**
+ * Marks the result of a call that was not let through because the model made a mistake.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const asMistake = (result: Middleware.ToolResult): Middleware.ToolResult => marked(result, "mistake")
+
+/**
+ * Whether the call that this is the result of was let through to its tool.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const wasExecuted = (result: Middleware.ToolResult): boolean => {
+  const type = marks.get(result)?.type
+  return type === undefined || type === "execution-interrupted"
+}
+
+/**
+ * The type of a failure that is none of the tool's: the call was denied, or cut.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const executionFailureOf = (result: Middleware.ToolResult): ExecutionFailure | undefined => {
+  const type = marks.get(result)?.type
+  return type === "mistake" ? undefined : type
 }
 
 /**
@@ -87,8 +143,6 @@ export const isApprovalNeeded = (
     Effect.matchCause({ onFailure: () => true, onSuccess: (needed) => needed !== false })
   )
 
-const WaitingTypeId = "~effect-agents/internal/Waiting"
-
 /**
  * The result of a call that waits for approvals. Where nobody can be asked it is what
  * it says: a denied call.
@@ -99,14 +153,12 @@ const WaitingTypeId = "~effect-agents/internal/Waiting"
 export const waiting = (
   call: { readonly id: string; readonly name: string },
   requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
-): Middleware.ToolResult => {
-  const denied = notExecuted(
-    call,
+): Middleware.ToolResult =>
+  marked(
+    executionFailure(call, "execution-denied", "The call needs an approval, and this run has nobody to give it"),
     "execution-denied",
-    "The call needs an approval, and this run has nobody to give it"
+    requests
   )
-  return { ...denied, result: Object.assign({ [WaitingTypeId]: requests }, denied.result) }
-}
 
 /**
  * What a call waits for, if this is the result of one that does.
@@ -115,11 +167,47 @@ export const waiting = (
  * @since 0.1.0
  */
 export const requestsOf = (
-  { result }: Middleware.ToolResult
-): ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined =>
-  Predicate.hasProperty(result, WaitingTypeId)
-    ? result[WaitingTypeId] as ReadonlyArray<Prompt.ToolApprovalRequestPart>
-    : undefined
+  result: Middleware.ToolResult
+): ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined => {
+  const requests = marks.get(result)?.requests
+  return requests === undefined || requests.length === 0 ? undefined : requests
+}
+
+/**
+ * The result of a call that waits, where nobody can be asked: it is denied.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const unanswerable = (result: Middleware.ToolResult): Middleware.ToolResult =>
+  requestsOf(result) === undefined ? result : marked({ ...result }, "execution-denied")
+
+/**
+ * How far a call came below its middleware, the last time that they asked for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Below {
+  began: boolean
+  result: Middleware.ToolResult | undefined
+}
+
+/**
+ * The result of a call whose middleware gave this one. They may have copied or replaced
+ * what came from below; whether the call ran, was refused or waits is known from there. A
+ * call that waits has its answer when a middleware made a success of it.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const fromMiddleware = (result: Middleware.ToolResult, below: Below): Middleware.ToolResult => {
+  if (!result.isFailure) return result
+  if (below.result !== undefined && requestsOf(below.result) !== undefined) return below.result
+  const ran = below.began && (below.result === undefined || wasExecuted(below.result))
+  if (ran === wasExecuted(result)) return result
+  return ran ? { ...result } : marked({ ...result }, "execution-denied")
+}
 
 /**
  * The result of a call that waits for an approval of its own.

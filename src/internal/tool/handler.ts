@@ -24,7 +24,7 @@ import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
-import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
+import { asMistake, isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
 
 /**
  * The tools of a run, resolved.
@@ -84,16 +84,37 @@ export const mistake = (
   call: { readonly id: string; readonly name: string },
   reason: AiError.ToolNotFoundError | AiError.ToolParameterValidationError
 ): Middleware.ToolResult =>
-  Parts.toolResult({
+  asMistake(Parts.toolResult({
     id: call.id,
     name: call.name,
     result: AiError.make({ module: "ToolLoop", method: call.name, reason }),
     encodedResult: reason.message,
     isFailure: true,
     preliminary: false
-  })
+  }))
 
 export {
+  /**
+   * How far a call came below its middleware, the last time that they asked for it.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type Below,
+  /**
+   * The type of a failure that is none of the tool's: the call was denied, or cut.
+   *
+   * @category accessors
+   * @since 0.1.0
+   */
+  executionFailureOf,
+  /**
+   * The result of a call whose middleware gave this one.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  fromMiddleware,
   /**
    * A failure result for a call that was not allowed to run, or not to its end.
    *
@@ -109,12 +130,26 @@ export {
    */
   requestsOf,
   /**
+   * The result of a call that waits, where nobody can be asked: it is denied.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  unanswerable,
+  /**
    * The result of a call that waits for approvals.
    *
    * @category results
    * @since 0.1.0
    */
-  waiting
+  waiting,
+  /**
+   * Whether the call that this is the result of was let through to its tool.
+   *
+   * @category accessors
+   * @since 0.1.0
+   */
+  wasExecuted
 } from "./gate.ts"
 
 /**
@@ -139,19 +174,6 @@ export const unknownTool = (availableTools: ReadonlyArray<string>): Handler => (
   Exit.succeed(
     mistake(request, new AiError.ToolNotFoundError({ toolName: request.name, availableTools: [...availableTools] }))
   )
-
-/**
- * Whether the call that this is the result of was let through to its tool.
- *
- * @category results
- * @since 0.1.0
- */
-export const wasExecuted = ({ isFailure, result }: Middleware.ToolResult): boolean => {
-  if (!isFailure || !Predicate.isObject(result)) return true
-  if (!AiError.isAiError(result)) return !("type" in result && result.type === "execution-denied")
-  return result.module !== "ToolLoop" ||
-    (result.reason._tag !== "ToolNotFoundError" && result.reason._tag !== "ToolParameterValidationError")
-}
 
 // -----------------------------------------------------------------------------
 // running
@@ -425,7 +447,10 @@ const encodingError = (name: string, toolResult: unknown, error: Schema.SchemaEr
 
 /** What `Toolkit.handle` makes of the errors of a handler. */
 const normalize = (name: string, error: unknown): unknown =>
-  Schema.isSchemaError(error)
+  // what is no error at all is data, whatever it looks like
+  !(error instanceof Error)
+    ? error
+    : Schema.isSchemaError(error)
     ? AiError.make({
       module: "Toolkit",
       method: `${name}.handle`,

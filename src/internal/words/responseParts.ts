@@ -26,6 +26,17 @@ const knowsPrompt = Prompt.isPart({ "~effect/ai/Prompt/Part": "~effect/ai/Prompt
   Prompt.isMessage({ "~effect/ai/Prompt/Message": "~effect/ai/Prompt/Message" })
 
 /**
+ * Returns whether an input is a `Prompt`. `Prompt.isPrompt` says so of JSON that has its
+ * key too; a real one has the key from its prototype.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isPrompt = (u: unknown): u is Prompt.Prompt => Prompt.isPrompt(u) && !Object.hasOwn(u, promptKey)
+
+const promptKey: keyof Prompt.Prompt = "~effect/ai/Prompt"
+
+/**
  * Whether spans made in this fiber are recorded.
  *
  * `Fiber.Cache` is public: it is the value that `Effect.makeSpan` itself reads.
