@@ -21,8 +21,10 @@ import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
+import * as Names from "./names.ts"
 import * as Request from "./request.ts"
 import * as Converted from "./response.ts"
+import * as Target from "./target.ts"
 
 /**
  * Creates a language model. The settings of a call are read from its context.
@@ -37,6 +39,7 @@ export const make = (
 ): Effect.Effect<LanguageModel.LanguageModel> =>
   Effect.suspend(() => {
     const report = makeReport(model.modelId)
+    const target = Target.of(model)
 
     const start = (options: LanguageModel.ProviderOptions, method: string): Effect.Effect<Started, AiError.AiError> =>
       Effect.withFiber(({ context }) => {
@@ -47,21 +50,25 @@ export const make = (
         const { specificationVersion } = model
         if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))
         return Effect.try({
-          try: () => ({
-            call,
-            request: Request.make(options, settings, specificationVersion, codecTransformer, call.signal)
-          }),
+          try: () => {
+            const names = new Names.ToolNames(target, options.tools)
+            return {
+              call,
+              names,
+              request: Request.make(options, settings, model, names, codecTransformer, call.signal)
+            }
+          },
           catch: (error) => call.error(unsupported(error))
         })
       })
 
     return DirectLanguageModel.make({
       generateText: (options) =>
-        Effect.flatMap(start(options, "generateText"), ({ call, request }) => {
+        Effect.flatMap(start(options, "generateText"), ({ call, names, request }) => {
           const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
             const isObject = options.responseFormat.type === "json"
-            const converted = Result.try(() => Converted.fromResult(result, isObject, namesOf(options)))
+            const converted = Result.try(() => Converted.fromResult(result, isObject, names))
             if (Result.isFailure(converted)) return Effect.fail(call.error(unreadable(converted.failure)))
             const { parts, summary } = converted.success
             call.setUrl(result.request?.url)
@@ -71,8 +78,8 @@ export const make = (
         }),
       streamText: (options) =>
         Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
-          Effect.flatMap(start(options, "streamText"), ({ call, request }) => {
-            const converter = new Converted.Converter(namesOf(options))
+          Effect.flatMap(start(options, "streamText"), ({ call, names, request }) => {
+            const converter = new Converted.Converter(names)
             const end = Effect.sync(() => Annotations.response(options.span, converter))
             const parts = new Parts(call, converter, report, () => model.doStream(request))
             return Effect.as(
@@ -85,11 +92,9 @@ export const make = (
     })
   })
 
-const namesOf = ({ tools }: LanguageModel.ProviderOptions): ReadonlySet<string> =>
-  new Set(tools.map((tool) => tool.name))
-
 interface Started {
   readonly call: Call.Call
+  readonly names: Names.ToolNames
   readonly request: Sdk.LanguageModelV4CallOptions
 }
 

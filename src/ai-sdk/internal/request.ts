@@ -7,12 +7,17 @@ import type * as Sdk from "@ai-sdk/provider"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
-import * as Base64 from "effect/encoding/Base64"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as FileData from "../../internal/words/fileData.ts"
+import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Extension from "./extension.ts"
+import * as Files from "./files.ts"
+import * as Names from "./names.ts"
+import { toJson } from "./response.ts"
+import * as Target from "./target.ts"
 
 type AssistantPart = Extract<Sdk.LanguageModelV4Message, { role: "assistant" }>["content"][number]
 type ToolPart = Extract<Sdk.LanguageModelV4Message, { role: "tool" }>["content"][number]
@@ -28,29 +33,83 @@ type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
 export const make = (
   options: LanguageModel.ProviderOptions,
   settings: AiSdk.Settings,
-  version: string,
+  model: Pick<Sdk.LanguageModelV4, "provider" | "modelId" | "specificationVersion">,
+  names: Names.ToolNames,
   codecTransformer: LanguageModel.CodecTransformer | undefined,
   abortSignal: AbortSignal
 ): Sdk.LanguageModelV4CallOptions => {
-  const call: Sdk.LanguageModelV4CallOptions = { ...request(settings), prompt: [], abortSignal }
-  for (const message of options.prompt.content) {
-    const converted = toMessage(message, options.tools)
-    if (converted !== undefined) call.prompt.push(version === "v3" ? toV3(converted) : converted)
-  }
+  const call: Sdk.LanguageModelV4CallOptions = { ...request(settings), prompt: [] }
+  const messages = toMessages(new Conversation(model, options, names))
+  const { specificationVersion: version } = model as { readonly specificationVersion: string }
+  call.prompt = version === "v3" ? messages.map(toV3) : messages
   if (options.tools.length > 0) {
-    call.tools = options.tools.map(toTool)
-    call.toolChoice = toToolChoice(options.toolChoice)
+    call.tools = options.tools.map((tool) => toTool(tool, names))
+    call.toolChoice = toToolChoice(options.toolChoice, names)
   }
   if (options.responseFormat.type === "json") {
     const { objectName, schema } = options.responseFormat
     const transformer = codecTransformer === undefined ? undefined : { transformer: codecTransformer }
     call.responseFormat = {
       type: "json",
-      name: objectName,
+      name: Names.fitName(objectName).slice(0, 64),
       schema: asJsonSchema(Tool.getJsonSchemaFromSchema(schema, transformer))
     }
   }
-  return call
+  // A server refuses half of a surrogate pair, wherever it came from.
+  return { ...Text.wellFormedValue(call), abortSignal }
+}
+
+/** What is known of a conversation while its messages are converted one after the other. */
+class Conversation {
+  readonly target: Target.Target
+  readonly prompt: Prompt.Prompt
+  readonly tools: ReadonlyArray<Tool.Any>
+  readonly names: Names.ToolNames
+  readonly calls: Names.CallNames
+  /** The options of each call, by its id on the wire. */
+  readonly options = new Map<string, WithOptions | undefined>()
+  /** The calls that a handler answers, and the requests for approval of these: no provider has asked for them. */
+  readonly handled = new Set<string>()
+  readonly handledApprovals = new Set<string>()
+  /** The files of tool results that wait for a message of their own. */
+  files: Array<UserPart> = []
+
+  constructor(
+    model: Pick<Sdk.LanguageModelV4, "provider" | "modelId">,
+    { prompt, tools }: LanguageModel.ProviderOptions,
+    names: Names.ToolNames
+  ) {
+    this.target = Target.of(model)
+    this.prompt = prompt
+    this.tools = tools
+    this.names = names
+    this.calls = new Names.CallNames(this.target, prompt.content)
+  }
+
+  /** Whether another provider than the target ran this call. */
+  isForeign(id: string, name: string, metadata: Prompt.ProviderOptions): boolean {
+    const tool = this.tools.find((tool) => tool.name === name)
+    const toolId = tool !== undefined && Tool.isProviderDefined(tool) ? tool.id : undefined
+    return Target.isForeignWork(this.target, { id, metadata: Object.keys(metadata), toolId })
+  }
+}
+
+const toMessages = (conversation: Conversation): Array<Sdk.LanguageModelV4Message> => {
+  const messages: Array<Sdk.LanguageModelV4Message> = []
+  for (const message of conversation.prompt.content) {
+    if (message.role !== "tool") flushFiles(conversation, messages)
+    const converted = toMessage(conversation, message)
+    if (converted !== undefined) messages.push(converted)
+  }
+  flushFiles(conversation, messages)
+  return messages
+}
+
+/** The files follow when every call of the step has its result. */
+const flushFiles = (conversation: Conversation, messages: Array<Sdk.LanguageModelV4Message>): void => {
+  if (conversation.files.length === 0) return
+  messages.push({ role: "user", content: conversation.files })
+  conversation.files = []
 }
 
 // The settings that have the same name in both, without what is undefined.
@@ -88,12 +147,15 @@ const closed: LanguageModel.CodecTransformer = (codec) => {
   }
 }
 
-const toTool = (tool: Tool.Any): Sdk.LanguageModelV4FunctionTool | Sdk.LanguageModelV4ProviderTool => {
+const toTool = (
+  tool: Tool.Any,
+  names: Names.ToolNames
+): Sdk.LanguageModelV4FunctionTool | Sdk.LanguageModelV4ProviderTool => {
   if (Tool.isProviderDefined(tool)) {
     return {
       type: "provider",
       id: tool.id,
-      name: tool.name,
+      name: names.wire(tool.name),
       args: Predicate.isObject(tool.args) ? { ...tool.args } : {}
     }
   }
@@ -101,7 +163,7 @@ const toTool = (tool: Tool.Any): Sdk.LanguageModelV4FunctionTool | Sdk.LanguageM
   const strict = Tool.getStrictMode(tool)
   return {
     type: "function",
-    name: tool.name,
+    name: names.wire(tool.name),
     inputSchema: asJsonSchema(schemaOf(tool)),
     ...(description === undefined ? undefined : { description }),
     ...(strict === undefined ? undefined : { strict })
@@ -109,9 +171,12 @@ const toTool = (tool: Tool.Any): Sdk.LanguageModelV4FunctionTool | Sdk.LanguageM
 }
 
 // The tools that a `oneOf` leaves out have been taken away by effect.
-const toToolChoice = (choice: LanguageModel.ProviderOptions["toolChoice"]): Sdk.LanguageModelV4ToolChoice => {
+const toToolChoice = (
+  choice: LanguageModel.ProviderOptions["toolChoice"],
+  names: Names.ToolNames
+): Sdk.LanguageModelV4ToolChoice => {
   if (typeof choice === "string") return { type: choice }
-  if ("tool" in choice) return { type: "tool", toolName: choice.tool }
+  if ("tool" in choice) return { type: "tool", toolName: names.wire(choice.tool) }
   return { type: choice.mode ?? "auto" }
 }
 
@@ -120,135 +185,183 @@ const toToolChoice = (choice: LanguageModel.ProviderOptions["toolChoice"]): Sdk.
 // =============================================================================
 
 /** Returns the message, or undefined when there is nothing in it that could be sent. */
-const toMessage = (
-  message: Prompt.Message,
-  tools: ReadonlyArray<Tool.Any>
-): Sdk.LanguageModelV4Message | undefined => {
-  const options = toOptions(message.options)
+const toMessage = (conversation: Conversation, message: Prompt.Message): Sdk.LanguageModelV4Message | undefined => {
   switch (message.role) {
-    case "system":
-      return { role: "system", content: message.content, ...options }
-    case "user":
-      return { role: "user", content: message.content.flatMap(toUserPart), ...options }
+    case "system": {
+      const options = toOptions(message.options)
+      return message.content.trim() === "" && options === undefined
+        ? undefined
+        : { role: "system", content: message.content, ...options }
+    }
+    case "user": {
+      const content = message.content.flatMap((part) => toUserPart(conversation.target, part))
+      return content.length === 0 ? undefined : { role: "user", content, ...toOptions(message.options) }
+    }
     case "assistant": {
-      const content = message.content.flatMap((part) => toAssistantPart(part, tools))
-      return content.length === 0 ? undefined : { role: "assistant", content, ...options }
+      const parts = message.content.flatMap((part) => toAssistantPart(conversation, part))
+      const content = conversation.target.isChat ? parts.filter((part) => isSaid(conversation.target, part)) : parts
+      return content.length === 0
+        ? undefined
+        : { role: "assistant", content, ...toOptions(message.options, conversation.target) }
     }
     case "tool": {
-      const content = message.content.map(toToolPart)
-      return content.length === 0 ? undefined : { role: "tool", content, ...options }
+      const content = message.content.flatMap((part) => toToolPart(conversation, part))
+      return content.length === 0
+        ? undefined
+        : { role: "tool", content, ...toOptions(message.options, conversation.target) }
     }
   }
 }
 
-const toUserPart = (part: Prompt.UserMessagePart): ReadonlyArray<UserPart> => {
+/** Whether a chat API has a word for what a model said: a message without one would be empty. */
+const isSaid = ({ family }: Target.Target, { type }: AssistantPart): boolean =>
+  type === "text" || type === "tool-call" || (type === "reasoning" && family !== "openai")
+
+const toUserPart = (target: Target.Target, part: Prompt.UserMessagePart): ReadonlyArray<UserPart> => {
   const options = toOptions(part.options)
   return part.type === "file"
-    ? [{ ...toFile(part), ...options }]
-    : isNothing(part.text, options)
+    ? [{ ...Files.toFile(part), ...options }]
+    : isNothing(target, part.text, options)
     ? []
     : [{ type: "text", text: part.text, ...options }]
 }
 
 const toAssistantPart = (
-  part: Prompt.AssistantMessagePart,
-  tools: ReadonlyArray<Tool.Any>
+  conversation: Conversation,
+  part: Prompt.AssistantMessagePart
 ): ReadonlyArray<AssistantPart> => {
-  const options = toOptions(part.options)
+  const { calls, names, target } = conversation
+  const options = toOptions(part.options, target)
   switch (part.type) {
     case "text":
-      return isNothing(part.text, options) ? [] : [{ type: "text", text: part.text, ...options }]
+      return isNothing(target, part.text, options) ? [] : [{ type: "text", text: part.text, ...options }]
     case "reasoning":
-      return [toCarried(part.options, options) ?? { type: "reasoning", text: part.text, ...options }]
+      if (isCarried(part.options)) return toCarried(conversation, part.options, options)
+      return wantsSigned(target) && options === undefined ? [] : [{ type: "reasoning", text: part.text, ...options }]
     case "file": {
-      const file = toFile(part)
+      const file = Files.toFile(part)
       return [
         Extension.isReasoningFile(part.options) && (file.data.type === "data" || file.data.type === "url")
           ? { type: "reasoning-file", mediaType: file.mediaType, data: file.data, ...options }
           : { ...file, ...options }
       ]
     }
-    case "tool-call":
+    case "tool-call": {
+      if (part.providerExecuted && conversation.isForeign(part.id, part.name, part.options)) return []
+      const id = part.providerExecuted ? part.id : calls.call(part.id)
+      if (!part.providerExecuted) {
+        conversation.options.set(id, options)
+        conversation.handled.add(part.id)
+      }
       return [{
         type: "tool-call",
-        toolCallId: part.id,
-        toolName: part.name,
-        input: toInput(part, tools),
+        toolCallId: id,
+        toolName: part.providerExecuted && !names.has(part.name) ? part.name : names.wire(part.name),
+        input: toInput(conversation, part),
         ...(part.providerExecuted ? { providerExecuted: true } : undefined),
         ...options
       }]
+    }
     case "tool-result":
-      return [toToolResult(part, options)]
+      if (part.providerExecuted && conversation.isForeign(part.id, part.name, part.options)) return []
+      return [toToolResult(conversation, part, options)]
     default:
       // a request for approval is known to the provider by its call
+      if (conversation.handled.has(part.toolCallId)) conversation.handledApprovals.add(part.approvalId)
       return []
   }
 }
 
-/** What effect/ai has no part for, as it came from the provider. */
+// These refuse a thought that does not bear their own sign, and say so with all of it.
+const wantsSigned = ({ family, isChat }: Target.Target): boolean =>
+  family === "anthropic" || (family === "openai" && !isChat)
+
+const isCarried = (marks: Prompt.ProviderOptions): boolean =>
+  Extension.customKind(marks) !== undefined || Extension.toolCall(marks) !== undefined ||
+  Extension.toolResult(marks) !== undefined
+
+/** What effect/ai has no part for, as it came from the provider; nothing when that was another one. */
 const toCarried = (
+  conversation: Conversation,
   marks: Prompt.ProviderOptions,
   options: WithOptions | undefined
-): AssistantPart | undefined => {
+): ReadonlyArray<AssistantPart> => {
   const kind = Extension.customKind(marks)
-  if (kind !== undefined) return { type: "custom", kind, ...options }
+  if (kind !== undefined) {
+    return Target.isForeign(conversation.target, kind.split(".")[0]) ? [] : [{ type: "custom", kind, ...options }]
+  }
   const call = Extension.toolCall(marks)
   if (call !== undefined) {
-    return {
+    return conversation.isForeign(call.id, call.name, marks) ? [] : [{
       type: "tool-call",
       toolCallId: call.id,
       toolName: call.name,
       input: call.input,
       providerExecuted: true,
       ...options
-    }
+    }]
   }
   const result = Extension.toolResult(marks)
-  return result === undefined
-    ? undefined
-    : toToolResult(Prompt.makePart("tool-result", { ...result, providerExecuted: true }), options)
+  return result === undefined || conversation.isForeign(result.id, result.name, marks)
+    ? []
+    : [toToolResult(conversation, Prompt.makePart("tool-result", { ...result, providerExecuted: true }), options)]
 }
 
-const toToolPart = (part: Prompt.ToolMessagePart): ToolPart => {
-  const options = toOptions(part.options)
-  return part.type === "tool-result" ? toToolResult(part, options) : {
+const toToolPart = (conversation: Conversation, part: Prompt.ToolMessagePart): ReadonlyArray<ToolPart> => {
+  const options = toOptions(part.options, conversation.target)
+  if (part.type === "tool-result") return [toToolResult(conversation, part, options)]
+  return conversation.handledApprovals.has(part.approvalId) ? [] : [{
     type: "tool-approval-response",
     approvalId: part.approvalId,
     approved: part.approved,
     ...(part.reason === undefined ? undefined : { reason: part.reason }),
     ...options
-  }
+  }]
 }
 
-// Providers refuse an empty text, except that it may carry a cache mark or a signature.
-const isNothing = (text: string, options: WithOptions | undefined): boolean => text === "" && options === undefined
+// Providers refuse an empty text, except that it may carry a cache mark or a signature; Anthropic refuses each.
+const isNothing = ({ family }: Target.Target, text: string, options: WithOptions | undefined): boolean =>
+  text.trim() === "" && (options === undefined || family === "anthropic")
 
 /** What the model wrote. Arguments that are no JSON have been answered with an error, and are not sent again. */
-const toInput = ({ name, params }: Prompt.ToolCallPart, tools: ReadonlyArray<Tool.Any>): unknown => {
+const toInput = ({ tools }: Conversation, { name, params }: Prompt.ToolCallPart): unknown => {
   if (Predicate.isObject(params)) return params
   return tools.some((tool) => tool.name === name && Tool.isProviderDefined(tool)) ? params : {}
 }
 
 const toToolResult = (
+  conversation: Conversation,
   part: Prompt.ToolResultPart,
-  options: WithOptions | undefined
-): Sdk.LanguageModelV4ToolResultPart => ({
-  type: "tool-result",
-  toolCallId: part.id,
-  toolName: part.name,
-  output: toOutput(part),
-  ...options
-})
+  own: WithOptions | undefined
+): Sdk.LanguageModelV4ToolResultPart => {
+  const { calls, names, target } = conversation
+  const id = part.providerExecuted ? part.id : calls.result(part.id)
+  const options = withCallOptions(conversation.options.get(id), own)
+  return {
+    type: "tool-result",
+    toolCallId: id,
+    toolName: part.providerExecuted && !names.has(part.name) ? part.name : names.wire(part.name),
+    output: toOutput(target, part, conversation.files),
+    ...options
+  }
+}
 
-const toOutput = (part: Prompt.ToolResultPart): Sdk.LanguageModelV4ToolResultOutput => {
+const toOutput = (
+  target: Target.Target,
+  part: Prompt.ToolResultPart,
+  files: Array<UserPart>
+): Sdk.LanguageModelV4ToolResultOutput => {
   const { isFailure, modelOutput } = part
   if (modelOutput !== undefined && !isFailure) {
     return modelOutput.every((part) => part.type === "text")
       ? { type: "text", value: Prompt.toolModelOutputToText(modelOutput) }
-      : { type: "content", value: modelOutput.map(toContent) }
+      : Files.toToolOutput(
+        target,
+        modelOutput.map((part) => [part, toOptions(part.options, target)] as const),
+        files
+      )
   }
-  // What a tool returned was encoded to JSON when it came, and a session stores nothing else.
-  const value = (part.result === undefined ? null : part.result) as Exclude<Schema.Json, undefined>
+  const value = toJson(part.result) ?? null
   if (part.providerExecuted) return { type: isFailure ? "error-json" : "json", value }
   if (!isFailure) return typeof value === "string" ? { type: "text", value } : { type: "json", value }
   if (typeof value === "string") return { type: "error-text", value }
@@ -256,46 +369,45 @@ const toOutput = (part: Prompt.ToolResultPart): Sdk.LanguageModelV4ToolResultOut
   return { type: "error-json", value }
 }
 
-const toContent = (
-  part: Prompt.ToolModelOutputPart
-): Extract<Sdk.LanguageModelV4ToolResultOutput, { type: "content" }>["value"][number] =>
-  part.type === "text"
-    ? { type: "text", text: part.text, ...toOptions(part.options) }
-    : { ...toFile(part), ...toOptions(part.options) }
-
 // =============================================================================
-// Files and options
+// Options
 // =============================================================================
 
-const toFile = (part: Prompt.FilePart): Sdk.LanguageModelV4FilePart => ({
-  type: "file",
-  mediaType: part.mediaType,
-  data: toFileData(part.data),
-  ...(part.fileName === undefined ? undefined : { filename: part.fileName })
-})
-
-const toFileData = (data: Prompt.FilePart["data"]): Sdk.SharedV4FileDataData | Sdk.SharedV4FileDataUrl => {
-  if (data instanceof Uint8Array) return { type: "data", data }
-  const text = data instanceof URL ? data.href : data
-  const inline = /^data:[^,]*;base64,/.exec(text)
-  if (inline !== null) return { type: "data", data: text.slice(inline[0].length) }
-  if (data instanceof URL) return { type: "url", url: data }
-  return /^https?:\/\//.test(text) && URL.canParse(text)
-    ? { type: "url", url: new URL(text) }
-    : { type: "data", data: text }
-}
-
-/** The options that are for providers: one object for each. Ours were taken out where they are used. */
-const toOptions = (options: Prompt.ProviderOptions): WithOptions | undefined => {
+/**
+ * The options that are for providers: one object for each. Ours were taken out where
+ * they are used. Of what came from a model, a target gets nothing of another provider.
+ */
+const toOptions = (options: Prompt.ProviderOptions, target?: Target.Target): WithOptions | undefined => {
   let providerOptions: Sdk.SharedV4ProviderOptions | undefined
   for (const provider of Object.keys(options)) {
     const value = options[provider]
     if (provider === Extension.key || !Predicate.isObject(value)) continue
+    if (target !== undefined && Target.isForeign(target, provider)) continue
     providerOptions ??= {}
     // an object among JSON values is a JSON object
     providerOptions[provider] = value as Sdk.SharedV4ProviderOptions[string]
   }
   return providerOptions === undefined ? undefined : { providerOptions }
+}
+
+// A mark for the cache is meant for the place where it stands.
+const placeMarks: ReadonlyArray<string> = ["cacheControl", "cache_control", "cachePoint", "promptCacheBreakpoint"]
+
+/**
+ * Puts the metadata of a call on its result, where providers look for it: who made the
+ * call, which thought led to it.
+ */
+const withCallOptions = (call: WithOptions | undefined, own: WithOptions | undefined): WithOptions | undefined => {
+  const ofCall = call?.providerOptions
+  if (ofCall === undefined) return own
+  const providerOptions: Sdk.SharedV4ProviderOptions = { ...own?.providerOptions }
+  for (const [provider, options] of Object.entries(ofCall)) {
+    // what stands here goes into the message as it is
+    if (provider === "openaiCompatible") continue
+    const kept = Object.entries(options).filter(([name]) => !placeMarks.includes(name))
+    if (kept.length > 0) providerOptions[provider] = { ...Object.fromEntries(kept), ...providerOptions[provider] }
+  }
+  return Object.keys(providerOptions).length === 0 ? undefined : { providerOptions }
 }
 
 // =============================================================================
@@ -336,9 +448,7 @@ const toV3Output = (output: Extract<Sdk.LanguageModelV4ToolResultOutput, { type:
     return {
       ...rest,
       type: "file-data",
-      data: data.type === "data" ? toBase64(data.data) : undefined
+      data: data.type === "data" ? FileData.toBase64(data.data) : undefined
     }
   })
 })
-
-const toBase64 = (data: string | Uint8Array): string => typeof data === "string" ? data : Base64.encode(data)

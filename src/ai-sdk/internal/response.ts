@@ -14,6 +14,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Extension from "./extension.ts"
+import type { ToolNames } from "./names.ts"
 
 type Metadata = Record<string, Schema.MutableJson>
 type WithMetadata = { readonly metadata?: Metadata }
@@ -45,9 +46,9 @@ export class Converter implements Summary {
   /** An error that came among the parts. */
   failure: { readonly error: unknown } | undefined = undefined
   warnings: ReadonlyArray<Sdk.SharedV4Warning> = []
-  private readonly tools: ReadonlySet<string>
+  private readonly tools: ToolNames
 
-  constructor(tools: ReadonlySet<string>) {
+  constructor(tools: ToolNames) {
     this.tools = tools
   }
 
@@ -85,7 +86,7 @@ export class Converter implements Summary {
         out.push({
           type: "tool-params-start",
           id: part.id,
-          name: part.toolName,
+          name: this.tools.ours(part.toolName),
           providerExecuted: part.providerExecuted === true,
           ...metadata(part.providerMetadata)
         })
@@ -146,7 +147,7 @@ export class Converter implements Summary {
 export const fromResult = (
   result: Sdk.LanguageModelV4GenerateResult,
   isObject: boolean,
-  tools: ReadonlySet<string>
+  tools: ToolNames
 ): { readonly summary: Summary; readonly parts: Array<Response.PartEncoded> } => {
   const parts: Array<Response.PartEncoded> = []
   const response = responseMetadata(result.response ?? {})
@@ -220,21 +221,23 @@ const carry = (id: string, mark: Metadata, providerMetadata: unknown): Carried =
 /** What is the same in a stream and as a whole. */
 const content = (
   part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>,
-  tools: ReadonlySet<string>
+  tools: ToolNames
 ): ContentPart | undefined => {
   switch (part.type) {
     case "tool-call": {
-      const { toolCallId: id, toolName: name } = part
+      const { toolCallId: id } = part
+      const name = tools.ours(part.toolName)
       const params = parseInput(part.input)
       const providerExecuted = part.providerExecuted === true
       if (providerExecuted && !tools.has(name)) {
-        return carry(`call:${id}`, { call: { id, name, input: clean(params) ?? {} } }, part.providerMetadata)
+        return carry(`call:${id}`, { call: { id, name, input: toJson(params) ?? {} } }, part.providerMetadata)
       }
       return { type: "tool-call", id, name, params, providerExecuted, ...metadata(part.providerMetadata) }
     }
     case "tool-result": {
-      const { toolCallId: id, toolName: name } = part
-      const result = clean(part.result) ?? null
+      const { toolCallId: id } = part
+      const name = tools.ours(part.toolName)
+      const result = toJson(part.result) ?? null
       const isFailure = part.isError === true
       const preliminary = part.preliminary === true
       if (!tools.has(name)) {
@@ -279,7 +282,7 @@ const content = (
 
 /** Arguments that are no JSON stay a string: the call is then answered with an error that the model can read. */
 const parseInput = (input: unknown): unknown => {
-  if (typeof input !== "string") return clean(input) ?? {}
+  if (typeof input !== "string") return toJson(input) ?? {}
   if (input.trim() === "") return {}
   return Result.getOrElse(Result.try(() => Tool.unsafeSecureJsonParse(input)), () => input)
 }
@@ -349,7 +352,7 @@ const responseMetadata = (part: Sdk.LanguageModelV4ResponseMetadata): Response.R
 }
 
 const citationsOf = (citations: unknown): Schema.MutableJson | undefined =>
-  Array.isArray(citations) && citations.length > 0 ? clean(citations) : undefined
+  Array.isArray(citations) && citations.length > 0 ? toJson(citations) : undefined
 
 // =============================================================================
 // The end of a response
@@ -443,7 +446,7 @@ const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => 
   let some = false
   if (Predicate.isObject(value)) {
     for (const provider of Object.keys(value)) {
-      const cleaned = clean((value as Record<string, unknown>)[provider])
+      const cleaned = toJson((value as Record<string, unknown>)[provider])
       if (cleaned === undefined || (Predicate.isObject(cleaned) && Object.keys(cleaned).length === 0)) continue
       out[provider] = cleaned
       some = true
@@ -453,8 +456,14 @@ const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => 
   return some ? { metadata: out } : undefined
 }
 
-/** Returns the JSON of a value: without what is undefined, without what JSON has no word for. */
-const clean = (value: unknown): Schema.MutableJson | undefined => {
+/**
+ * Returns the JSON of a value: without what is undefined, without what JSON has no word
+ * for, with bytes as base64.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toJson = (value: unknown): Schema.MutableJson | undefined => {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -465,13 +474,13 @@ const clean = (value: unknown): Schema.MutableJson | undefined => {
       return String(value)
     case "object": {
       if (value === null) return null
-      if (Array.isArray(value)) return value.map((item) => clean(item) ?? null)
+      if (Array.isArray(value)) return value.map((item) => toJson(item) ?? null)
       if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
       if (value instanceof URL) return value.href
       if (value instanceof Uint8Array) return Base64.encode(value)
       const out: Record<string, Schema.MutableJson> = {}
       for (const key of Object.keys(value)) {
-        const cleaned = clean((value as Record<string, unknown>)[key])
+        const cleaned = toJson((value as Record<string, unknown>)[key])
         if (cleaned !== undefined) out[key] = cleaned
       }
       return out
