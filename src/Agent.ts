@@ -30,7 +30,7 @@ import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Steering from "./Steering.ts"
-import * as StopCondition from "./StopCondition.ts"
+import type * as StopCondition from "./StopCondition.ts"
 
 /**
  * @category type IDs
@@ -212,7 +212,7 @@ export const make = <
 > => {
   const { description, instructions, output, stopWhen = [], toolkit } = options
   const providers = providersOf(name, options.providers)
-  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen: withDefaults(stopWhen), output: outputOf(output) }
+  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen, output: outputOf(output) }
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,
@@ -357,10 +357,3 @@ const outputOf = (
   output === undefined
     ? undefined
     : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output))
-
-const withDefaults = (
-  stopWhen: ReadonlyArray<StopCondition.StopCondition>
-): ReadonlyArray<StopCondition.StopCondition> => [
-  ...stopWhen,
-  ...StopCondition.defaults.filter(({ reason }) => !stopWhen.some((condition) => condition.reason === reason))
-]

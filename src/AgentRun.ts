@@ -12,16 +12,17 @@ import type * as AiError from "effect/ai/AiError"
 import * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
+import type * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Cut from "./internal/words/cut.ts"
 import * as Fold from "./internal/words/fold.ts"
+import * as Outcomes from "./internal/words/outcome.ts"
 import * as UsageSum from "./internal/words/usage.ts"
 import * as Approval from "./Approval.ts"
 
@@ -295,7 +296,11 @@ export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = 
 
 /**
  * What there is of a run that did not complete: the text of the step it was in,
- * what it spent, and the steps it finished.
+ * what it spent, the steps it finished, and its messages.
+ *
+ * `transcript` begins as that of a `Result` does. Then come the messages of the step that
+ * did not end: its text, and its calls. They are marked (`isCut`). Every call has a
+ * result: its own one, or an interrupted one if it had not ended.
  *
  * @category outcomes
  * @since 0.1.0
@@ -305,6 +310,7 @@ export interface Partial {
   readonly usage: Usage
   readonly totalUsage: Usage
   readonly steps: ReadonlyArray<Step>
+  readonly transcript: Prompt.Prompt
 }
 
 /**
@@ -358,23 +364,22 @@ export interface Abandoned {
   readonly partial: Partial
 }
 
-/**
- * Annotation of the cause of every run that did not complete.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export class PartialResult extends Context.Service<PartialResult, Partial>()("effect-agents/AgentRun/PartialResult") {}
-
-/**
- * Annotation that tells an abandoned run from an interrupted one.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-agents/AgentRun/AbandonedRun") {}
-
-const emptyPartial: Partial = { text: "", usage: emptyUsage, totalUsage: emptyUsage, steps: [] }
+export {
+  /**
+   * Annotation that tells an abandoned run from an interrupted one.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  AbandonedRun,
+  /**
+   * Annotation of the cause of every run that did not complete.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  PartialResult
+} from "./internal/words/outcome.ts"
 
 /**
  * Tells how a run ended from the `Exit` that its finalizers receive, or from the
@@ -383,19 +388,7 @@ const emptyPartial: Partial = { text: "", usage: emptyUsage, totalUsage: emptyUs
  * @category outcomes
  * @since 0.1.0
  */
-export const outcome = <E>(exit: Exit.Exit<Result, E>): Outcome<E> => {
-  if (Exit.isSuccess(exit)) {
-    return { _tag: "Completed", result: exit.value }
-  }
-  const annotations = Cause.annotations(exit.cause)
-  const partial = Option.getOrElse(Context.getOption(annotations, PartialResult), () => emptyPartial)
-  if (!Cause.hasInterruptsOnly(exit.cause)) {
-    return { _tag: "Failed", cause: exit.cause, partial }
-  }
-  return Option.isSome(Context.getOption(annotations, AbandonedRun))
-    ? { _tag: "Abandoned", partial }
-    : { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
-}
+export const outcome: <E>(exit: Exit.Exit<Result, E>) => Outcome<E> = Outcomes.outcome
 
 /**
  * Returns the `Exit` that stands for an outcome; the inverse of `outcome`.
@@ -403,23 +396,18 @@ export const outcome = <E>(exit: Exit.Exit<Result, E>): Outcome<E> => {
  * @category outcomes
  * @since 0.1.0
  */
-export const toExit = <E>(self: Outcome<E>): Exit.Exit<Result, E> => {
-  switch (self._tag) {
-    case "Completed":
-      return Exit.succeed(self.result)
-    case "Failed":
-      return Exit.failCause(
-        Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true })
-      )
-    case "Interrupted":
-      return Exit.failCause(Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true }))
-    case "Abandoned":
-      return Exit.failCause(Cause.annotate(
-        Cause.interrupt(),
-        Context.add(Context.make(PartialResult, self.partial), AbandonedRun, true)
-      ))
-  }
-}
+export const toExit: <E>(self: Outcome<E>) => Exit.Exit<Result, E> = Outcomes.toExit
+
+/**
+ * Returns whether a message belongs to a step that did not end: its run failed, was
+ * interrupted or was abandoned in it. The mark is in the `options` of the message, under
+ * `"effect-agents/AgentRun"`, and survives JSON. It changes nothing: it is for whoever
+ * shows the conversation.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCut: (message: Prompt.Message) => boolean = Cut.isCut
 
 /**
  * Folds the four outcomes of a run into one value.

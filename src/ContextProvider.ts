@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import type * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as Middleware from "./Middleware.ts"
+import type * as StopCondition from "./StopCondition.ts"
 
 /**
  * @category type IDs
@@ -51,10 +52,19 @@ export interface Request {
  * - `messages`: put before the prompt; not part of the run's transcript.
  * - `toolkit`: tools with their handlers, for this run.
  * - `middleware`: around the model and tool calls of this run.
- * - `checkpoint`: called with the run's transcript as it is by then, in a run that has
- *   answers to approvals: before any of their calls is run, and when they all have
- *   results. When it fails, so does the run.
+ * - `stopWhen`: asked after the agent's own conditions. A limit in it takes the place of
+ *   the default one.
+ * - `atStart`: called once, when all providers have contributed, before `run-start`.
+ * - `everyStep`: called when a step has ended, before its `step-end` is told and before
+ *   the model is called again. It is called for the last step too, before any `afterRun`,
+ *   but not for a step that did not end.
  * - `state`: handed to this provider's `afterRun`.
+ *
+ * The run waits for `atStart` and `everyStep`, and calls those of several providers one
+ * after the other, in the order of the agent's list. When one fails, so does the run,
+ * with that error.
+ *
+ * An agent that runs elsewhere does not ask `stopWhen`.
  *
  * @category models
  * @since 0.1.0
@@ -64,8 +74,38 @@ export interface Contribution {
   readonly messages?: ReadonlyArray<Prompt.Message> | undefined
   readonly toolkit?: Toolkit.WithHandler<any> | undefined
   readonly middleware?: Middleware.Any | undefined
-  readonly checkpoint?: ((transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<unknown, any, any>) | undefined
+  readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
+  readonly atStart?: ((run: StartedRun) => Effect.Effect<unknown, any, any>) | undefined
+  readonly everyStep?: ((step: FinishedStep) => Effect.Effect<unknown, any, any>) | undefined
   readonly state?: unknown
+}
+
+/**
+ * What `atStart` is told. `transcript` is that of the run so far: the messages of its
+ * prompt or, when it goes on with answers to approvals, these answers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StartedRun {
+  readonly request: Request
+  readonly transcript: ReadonlyArray<Prompt.Message>
+}
+
+/**
+ * What `everyStep` is told. `messages` are those that the transcript has got since
+ * `atStart` or the step before: what `Steering` has sent and what the model was told
+ * about its answer, then what the model said and the results of its calls. `transcript`
+ * is that of the run so far.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FinishedStep {
+  readonly request: Request
+  readonly step: AgentRun.Step
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly transcript: ReadonlyArray<Prompt.Message>
 }
 
 /**
@@ -143,11 +183,14 @@ export type Services<P> = P extends ContextProvider<infer _E, infer R> ? R : nev
 export type State<C> = C extends { readonly state: infer S } ? S : undefined
 
 type ToolsOf<C> = C extends { readonly toolkit: Toolkit.WithHandler<infer Tools> } ? Tools[keyof Tools] : never
-type CheckpointOf<C> = C extends { readonly checkpoint: (transcript: any) => infer Saved } ? Saved : never
+type AtStartOf<C> = C extends { readonly atStart?: infer F } ? Returned<F> : never
+type EveryStepOf<C> = C extends { readonly everyStep?: infer F } ? Returned<F> : never
+type Returned<F> = F extends (a: any) => infer A ? A : never
 type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
 
 /**
- * The errors that a contribution adds: those of its tools and its middleware.
+ * The errors that a contribution adds: those of its tools, its middleware, and its
+ * functions.
  *
  * @category utility types
  * @since 0.1.0
@@ -155,7 +198,7 @@ type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
 export type ContributionError<C> =
   | Tool.HandlerError<ToolsOf<C>>
   | Middleware.Error<MiddlewareOf<C>>
-  | Effect.Error<CheckpointOf<C>>
+  | Effect.Error<AtStartOf<C> | EveryStepOf<C>>
 
 /**
  * The services that a contribution needs.
@@ -166,7 +209,7 @@ export type ContributionError<C> =
 export type ContributionServices<C> =
   | Tool.HandlerServices<ToolsOf<C>>
   | Middleware.Services<MiddlewareOf<C>>
-  | Effect.Services<CheckpointOf<C>>
+  | Effect.Services<AtStartOf<C> | EveryStepOf<C>>
 
 const Proto = {
   [TypeId]: TypeId,

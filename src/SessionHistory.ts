@@ -1,104 +1,243 @@
 /**
  * The context provider that gives an agent a memory: it loads the session before
- * a run and appends the run's transcript after it.
+ * a run and appends the run's transcript to it.
  *
- * It commits: its `afterRun` runs after those of all other providers, and not at
- * all if one of them failed. A run that did not complete has saved nothing.
+ * What is kept of a run that does not complete is a choice: `keep`.
+ *
+ * **Example** (A run that fails after its first step)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { AiError, Tool, Toolkit } from "effect/ai"
+ * import { Agent, AgentRun, SessionHistory, SessionStore } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const toolkit = Toolkit.make(Tool.make("pay"))
+ * const agent = Agent.make("assistant", { toolkit, providers: [SessionHistory.make({ keep: "always" })] })
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Effect.exit(Agent.run(agent, { prompt: "Pay the bill", session: "ada" }))
+ *   const store = yield* SessionStore.SessionStore
+ *   const { history } = yield* store.load("ada")
+ *   for (const message of history.content) {
+ *     yield* Console.log(message.role, AgentRun.isCut(message) ? "(cut)" : "")
+ *   }
+ * })
+ *
+ * const overloaded = AiError.make({ module: "example", method: "run", reason: new AiError.RateLimitError({}) })
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.toolCalls({ name: "pay", params: {} }),
+ *   ScriptedModel.step(ScriptedModel.text("The bill is"), ScriptedModel.fail(overloaded))
+ * ])
+ * const tools = toolkit.toLayer({ pay: () => Effect.void })
+ *
+ * Effect.runPromise(Effect.provide(program, Layer.mergeAll(model, tools, SessionStore.layerMemory)))
+ * // => user
+ * // => assistant
+ * // => tool
+ * // => assistant (cut)
+ * ```
  *
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import type * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
-import * as Middleware from "./Middleware.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
 
 /**
- * Loads the history of the run's session, and appends the transcript when the run
- * has completed. A run without a session has no history and saves nothing.
+ * What is kept of a run.
  *
- * A run that has answers to approvals saves them before any of their calls runs, and
- * what came of the calls when they all have results.
+ * - `completed`: the transcript, when the run has completed. A run that fails, is
+ *   interrupted or is abandoned keeps nothing.
+ * - `every-step`: each step when it ends, before its `step-end` is told. A run that does
+ *   not complete, and a process that is killed, keep the finished steps.
+ * - `always`: the prompt too, when the run starts. A run that fails, is interrupted or is
+ *   abandoned also keeps the step that it was in: the text that was shown, and the calls
+ *   with the results that they had. These messages are marked, see `AgentRun.isCut`.
  *
- * Runs on one session follow each other: a run waits in its `beforeRun` until the
- * one before it is finalized. A save that is lost to another process fails the run
- * with `AfterRunFailed`, which carries the result.
+ * What is kept is closed: a call without a result gets an interrupted one.
  *
- * @category providers
+ * @category models
  * @since 0.1.0
  */
-export const provider: ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> =
-  ContextProvider.committing(ContextProvider.make("session-history", {
-    beforeRun: Effect.fnUntraced(function*(request) {
-      const open = yield* openSession(request)
-      return { messages: open?.messages, checkpoint: open?.save, state: open }
-    }),
-    afterRun: ({ result, state }: ContextProvider.CompletedRun<OpenSession | undefined>) =>
-      state === undefined ? Effect.void : state.save(result.transcript.content)
-  }))
+export type Keep = "completed" | "every-step" | "always"
 
 /**
- * Like `provider`, but saves after every step, so that a crash in a long run keeps
- * the finished steps as a closed transcript. A run that fails, is interrupted or
- * abandoned keeps them too.
+ * Creates the provider, which keeps `completed` runs if nothing else is chosen. A run
+ * without a session has no history and saves nothing.
  *
- * The step is on disk before the model is called again.
+ * **Details**
+ *
+ * Runs on one session follow each other: a run waits in its `beforeRun` until the
+ * one before it is finalized.
+ *
+ * The provider commits: its `afterRun` runs after those of all other providers, and not at
+ * all if one of them failed. A save that is lost to another process fails the run: with
+ * `AfterRunFailed`, which carries the result, when the run would have completed, with
+ * `SessionError` when it starts or when a step ends.
+ *
+ * A run that has answers to approvals saves them before any of their calls runs, and
+ * what came of the calls, whatever is kept otherwise and however it ends.
+ *
+ * What is left of a run that did not complete is saved in its finalizer, within
+ * `AgentRun.FinalizationBudget`. When that save fails, the failure is recorded and the run
+ * ends as it would have.
  *
  * @category providers
  * @since 0.1.0
  */
-export const providerEveryStep: ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> =
-  ContextProvider.committing(ContextProvider.make("session-history", {
+export const make = (options?: {
+  readonly keep?: Keep | undefined
+}): ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> => {
+  const keep = options?.keep ?? "completed"
+  return ContextProvider.committing(ContextProvider.make("session-history", {
     beforeRun: Effect.fnUntraced(function*(request) {
-      const open = yield* openSession(request)
-      const saveStep = Middleware.make("session-history", {
-        model: (request, next) => {
-          const save = open === undefined || request.steps.length === 0 ? Effect.void : open.save(request.transcript)
-          return Stream.unwrap(Effect.as(save, next(request)))
-        }
-      })
+      if (request.session === undefined) return undefined
+      const open = yield* openSession(request.session, request, keep)
       return {
-        messages: open?.messages,
-        // a model, and what it fails with, the agent has anyway
-        middleware: saveStep as Middleware.Middleware<Session.SessionError>,
-        checkpoint: open?.save,
+        messages: open.messages,
+        atStart: open.atStart,
+        everyStep: open.everyStep,
         state: open
       }
     }),
     afterRun: ({ result, state }: ContextProvider.CompletedRun<OpenSession | undefined>) =>
-      state === undefined ? Effect.void : state.save(result.transcript.content)
+      state === undefined ? Effect.void : state.afterRun(result.transcript.content)
   }))
-
-/** A session of one run: what it knows, and how the transcript is saved as far as it goes. */
-interface OpenSession {
-  readonly messages: ReadonlyArray<Prompt.Message>
-  readonly save: (transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<void, Session.SessionError>
 }
 
-const openSession = Effect.fnUntraced(function*({ answers, session: id }: ContextProvider.Request) {
-  if (id === undefined) return undefined
+/**
+ * Keeps completed runs: `make()`.
+ *
+ * @category providers
+ * @since 0.1.0
+ */
+export const provider: ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> = make()
+
+/**
+ * Keeps every finished step: `make({ keep: "every-step" })`.
+ *
+ * @category providers
+ * @since 0.1.0
+ */
+export const providerEveryStep: ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> = make(
+  { keep: "every-step" }
+)
+
+type Save = Effect.Effect<void, Session.SessionError>
+
+/** The session of one run, and what the run does with it. */
+interface OpenSession {
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly atStart: ((run: ContextProvider.StartedRun) => Save) | undefined
+  readonly everyStep: ((step: ContextProvider.FinishedStep) => Save) | undefined
+  readonly afterRun: (transcript: ReadonlyArray<Prompt.Message>) => Save
+}
+
+const openSession = Effect.fnUntraced(function*(
+  id: string,
+  { answers }: ContextProvider.Request,
+  keep: Keep
+): Effect.fn.Return<OpenSession, Session.SessionError, SessionStore.SessionStore | Scope.Scope> {
   const store = yield* SessionStore.SessionStore
-  yield* store.serialize(id)
-  let session = yield* store.load(id)
-  const history = session.history.content
-  let closing = closingOf(history, answers !== undefined)
-  let saved = 0
+  let onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => Save = () => Effect.void
+  // one finalizer: a save that hangs does not keep the session
+  const turn = Scope.makeUnsafe()
+  yield* AgentRun.addFinalizer((exit) => Effect.ensuring(Effect.orDie(onEnd(exit)), Scope.close(turn, exit)))
+  yield* Effect.provideService(store.serialize(id), Scope.Scope, turn)
+  const isResumed = answers !== undefined
+  const loaded = yield* store.load(id)
+  const history = loaded.history.content
+  const closing = closingOf(history, isResumed)
+  const appender = makeAppender(store, loaded, closing)
+  // how far the run has come
+  let hasStarted = false
+  let steps = 0
+  let waits = false
+  const save = (transcript: ReadonlyArray<Prompt.Message>) => appender.save(transcript)
+
+  onEnd = (exit) => {
+    const outcome = AgentRun.outcome(exit)
+    // answers that were kept are followed by what came of them
+    const isKept = keep === "always" || (isResumed && steps === 0)
+    return outcome._tag === "Completed" || !hasStarted || !isKept || waits
+      ? Effect.void
+      : appender.saveRest(outcome.partial.transcript.content)
+  }
+
   return {
     messages: [...history, ...closing],
-    save: (transcript) =>
-      Effect.suspend(() => {
-        const append = [...closing, ...transcript.slice(saved)]
-        return Effect.map(store.save(session, { append }), (next) => {
-          session = next
-          closing = []
-          saved = transcript.length
+    atStart: keep === "always" || isResumed
+      ? ({ transcript }) =>
+        Effect.map(save(transcript), () => {
+          hasStarted = true
         })
-      })
-  } satisfies OpenSession as OpenSession
+      : undefined,
+    everyStep: keep !== "completed" || isResumed
+      ? ({ transcript }) => {
+        // a step that waits for approvals waits on, however its run ends
+        waits = (Waiting.lastStepOf(transcript)?.waiting.length ?? 0) > 0
+        return steps++ === 0 || keep !== "completed" ? save(transcript) : Effect.void
+      }
+      : undefined,
+    afterRun: (transcript) => appender.hasSaved(transcript) ? Effect.void : save(transcript)
+  }
 })
+
+/** Saves a transcript as far as it goes: what it has more than the time before. */
+const makeAppender = (
+  store: SessionStore.SessionStore["Service"],
+  loaded: Session.Session,
+  closing: ReadonlyArray<Prompt.Message>
+) => {
+  let session = loaded
+  let count: number | undefined
+  /** A save that was interrupted, or overran its time, may have been made. */
+  let unknown: { readonly length: number; readonly transcript: ReadonlyArray<Prompt.Message> } | undefined
+
+  const saved = (next: Session.Session, transcript: ReadonlyArray<Prompt.Message>): void => {
+    session = next
+    count = transcript.length
+    unknown = undefined
+  }
+
+  const save = (transcript: ReadonlyArray<Prompt.Message>): Save =>
+    Effect.suspend(() => {
+      const append = count === undefined ? [...closing, ...transcript] : transcript.slice(count)
+      unknown = { length: session.history.content.length + append.length, transcript }
+      return Effect.matchEffect(store.save(session, { append }), {
+        onFailure: (error) => {
+          unknown = undefined
+          return Effect.fail(error)
+        },
+        onSuccess: (next) => Effect.sync(() => saved(next, transcript))
+      })
+    })
+
+  /** What the store has is asked when it is not known. */
+  const settle: Save = Effect.suspend(() => {
+    const asked = unknown
+    if (asked === undefined) return Effect.void
+    return Effect.map(store.load(session.id), (stored) => {
+      const isMade = stored.version === session.version + 1 && stored.history.content.length === asked.length
+      if (isMade) saved(stored, asked.transcript)
+    })
+  })
+
+  return {
+    save,
+    hasSaved: (transcript: ReadonlyArray<Prompt.Message>): boolean => count === transcript.length,
+    /** Saves what is left of a run that did not complete. */
+    saveRest: (transcript: ReadonlyArray<Prompt.Message>): Save =>
+      Effect.flatMap(settle, () => count === transcript.length ? Effect.void : save(transcript))
+  }
+}
 
 /**
  * The results that close a history before it goes on: of calls that wait for an

@@ -40,7 +40,8 @@ const partial: AgentRun.Partial = {
   text: "hel",
   usage: AgentRun.emptyUsage,
   totalUsage: AgentRun.emptyUsage,
-  steps: []
+  steps: [],
+  transcript: Prompt.empty
 }
 
 describe("AgentRun", () => {

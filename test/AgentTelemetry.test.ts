@@ -14,7 +14,7 @@ import {
   Stream,
   Tracer
 } from "effect"
-import { AiError, LanguageModel, Model, Tool, Toolkit } from "effect/ai"
+import { AiError, LanguageModel, Model, Prompt, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createServer } from "node:http"
@@ -68,7 +68,8 @@ const noPartial: AgentRun.Partial = {
   text: "",
   steps: [],
   usage: emptyUsage,
-  totalUsage: emptyUsage
+  totalUsage: emptyUsage,
+  transcript: Prompt.empty
 }
 
 const addOne = toolCalls({ name: "add", params: { a: 1 }, id: "call-1" })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Stream } from "effect"
 import { AiError, type Prompt, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -279,6 +280,180 @@ describe("SessionHistory", () => {
         script([toolCalls({ name: "note", params: { text: "a" } }), text("done")]),
         SessionStore.layerMemory,
         Notes
+      ])))
+  })
+
+  describe("make", () => {
+    const slow = Tool.make("slow", { success: Schema.String })
+    const both = Toolkit.make(Note, slow)
+    const always = Agent.make("scribe", { toolkit: both, providers: [SessionHistory.make({ keep: "always" })] })
+    const cutShort = (marked: ReadonlyArray<Prompt.Message>) => marked.map(AgentRun.isCut)
+    /** The first step notes `x`; in the second one, a note is written and a tool does not end. */
+    const twoCalls = [
+      toolCalls({ name: "note", params: { text: "x" } }),
+      step(text(["Let me ", "see"]), toolCalls({ name: "note", params: { text: "y" } }, { name: "slow", params: {} })),
+      text("on")
+    ]
+    const kept = [
+      "user: go",
+      "assistant: call note",
+      "tool: noted x",
+      "assistant: Let me see, call note, call slow",
+      "tool: noted y, [object Object]"
+    ]
+    const input = { prompt: "go", session: "s" }
+    const isNoted = (part: AgentRun.Part) => part.type === "tool-result" && part.encodedResult === "noted y"
+    const never = both.toLayer({ note: ({ text }) => Effect.succeed(`noted ${text}`), slow: () => Effect.never })
+    const fails = both.toLayer({
+      note: ({ text }) => Effect.succeed(`noted ${text}`),
+      slow: () => Effect.andThen(Effect.yieldNow, Effect.die("broken"))
+    })
+
+    const isKept = Effect.gen(function*() {
+      const { history } = yield* (yield* SessionStore.SessionStore).load("s")
+      assert.deepStrictEqual(brief(history.content), kept)
+      assert.deepStrictEqual(cutShort(history.content), [false, false, false, true, true])
+      const last = history.content[4]
+      assert.deepStrictEqual(
+        last.role === "tool" && last.content[1],
+        Session.interruptedResult({
+          id: last.role === "tool" && last.content[1].type === "tool-result" ? last.content[1].id : "",
+          name: "slow"
+        })
+      )
+      // the mark survives JSON, and the model sees a conversation like any other
+      const codec = Schema.toCodecJson(Session.Session)
+      const session = yield* (yield* SessionStore.SessionStore).load("s")
+      const back = yield* Schema.decodeEffect(codec)(
+        JSON.parse(JSON.stringify(yield* Schema.encodeEffect(codec)(session)))
+      )
+      assert.deepStrictEqual(cutShort(back.history.content), [false, false, false, true, true])
+      yield* Agent.run(always, { prompt: "go on", session: "s" })
+      const requests = yield* (yield* ScriptedModel.ScriptedModel).requests
+      assert.deepStrictEqual(brief(requests.at(-1)!.prompt.content), [...kept, "user: go on"])
+    })
+
+    it.effect("`always` keeps the step that an interrupted run was in, closed and marked", () =>
+      Effect.gen(function*() {
+        const noted = yield* Deferred.make<void>()
+        const running = yield* Agent.stream(always, input).pipe(
+          Stream.tap((part) => isNoted(part) ? Deferred.succeed(noted, undefined) : Effect.void),
+          Stream.runDrain,
+          Effect.forkChild
+        )
+        yield* Deferred.await(noted)
+        yield* Fiber.interrupt(running)
+        yield* isKept
+      }).pipe(Effect.provide([script(twoCalls), SessionStore.layerMemory, never])))
+
+    it.effect("`always` keeps the step that an abandoned run was in", () =>
+      Effect.gen(function*() {
+        yield* Agent.stream(always, input).pipe(Stream.takeUntil(isNoted), Stream.runDrain)
+        yield* isKept
+      }).pipe(Effect.provide([script(twoCalls), SessionStore.layerMemory, never])))
+
+    it.effect("`always` keeps the step that a failed run was in, and its `partial` has it too", () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(Agent.run(always, input))
+        const outcome = AgentRun.outcome(exit)
+        assert.deepStrictEqual(outcome._tag === "Failed" && brief(outcome.partial.transcript.content), kept)
+        yield* isKept
+      }).pipe(Effect.provide([script(twoCalls), SessionStore.layerMemory, fails])))
+
+    it.effect("`always` stores a completed run as `completed` does", () =>
+      Effect.gen(function*() {
+        yield* Agent.run(always, input)
+        assert.deepStrictEqual(yield* stored("s"), {
+          version: 3,
+          history: ["user: go", "assistant: call note", "tool: noted x", "assistant: done"]
+        })
+        const { history } = yield* (yield* SessionStore.SessionStore).load("s")
+        assert.deepStrictEqual(cutShort(history.content), [false, false, false, false])
+      }).pipe(Effect.provide([
+        script([toolCalls({ name: "note", params: { text: "x" } }), text("done")]),
+        SessionStore.layerMemory,
+        never
+      ])))
+
+    it.effect("`always` keeps the prompt when the run starts", () =>
+      Effect.gen(function*() {
+        const seen: Array<unknown> = []
+        yield* Agent.stream(always, input).pipe(
+          Stream.tap((part) =>
+            part.type === "run-start" ? Effect.map(stored("s"), (stored) => seen.push(stored)) : Effect.void
+          ),
+          Stream.runDrain
+        )
+        assert.deepStrictEqual(seen, [{ version: 1, history: ["user: go"] }])
+      }).pipe(Effect.provide([script([text("done")]), SessionStore.layerMemory, never])))
+
+    it.effect("a text that is cut is kept without what its provider says of it", () =>
+      Effect.gen(function*() {
+        const model = script([step(
+          ScriptedModel.parts([
+            { type: "reasoning-start", id: "r", metadata: { test: { id: "rs" } } },
+            { type: "reasoning-delta", id: "r", delta: "hm" },
+            { type: "reasoning-end", id: "r" },
+            { type: "text-start", id: "t", metadata: { test: { id: "msg" } } },
+            { type: "text-delta", id: "t", delta: "half an ans" }
+          ]),
+          fail(overloaded)
+        )])
+        yield* Effect.exit(Effect.provide(Agent.run(always, input), model))
+        const { history } = yield* (yield* SessionStore.SessionStore).load("s")
+        assert.deepStrictEqual(brief(history.content), ["user: go", "assistant: half an ans"])
+        const last = history.content[1]
+        assert.deepStrictEqual(last.role === "assistant" && last.content.map(({ options }) => options), [{}])
+      }).pipe(Effect.provide([SessionStore.layerMemory, never])))
+
+    it.effect("a save of a cut run that fails is recorded, and the run ends as it would have", () =>
+      Effect.gen(function*() {
+        const other = Effect.gen(function*() {
+          const store = yield* SessionStore.SessionStore
+          yield* store.save(yield* store.load("s"), { append: [] })
+        })
+        const logged: Array<unknown> = []
+        const logger = Logger.make(({ message }) => void logged.push(message))
+        const exit = yield* Agent.stream(always, input).pipe(
+          Stream.tap((part) => part.type === "text-delta" ? other : Effect.void),
+          Stream.runDrain,
+          Effect.exit,
+          Effect.provide(Logger.layer([logger]))
+        )
+        assert.strictEqual(Exit.isFailure(exit) && Cause.squash(exit.cause), overloaded)
+        assert.deepStrictEqual((logged[0] as ReadonlyArray<unknown>)[0], "The finalizer of `session-history` failed")
+        assert.deepStrictEqual(yield* stored("s"), { version: 2, history: ["user: go"] })
+      }).pipe(Effect.provide([
+        script([step(text("half"), fail(overloaded))]),
+        SessionStore.layerMemory,
+        never
+      ])))
+
+    it.effect("a save that hangs ends with the budget of the finalizer, and the session is free then", () =>
+      Effect.gen(function*() {
+        const inner = yield* SessionStore.SessionStore
+        let hangs = false
+        const hanging = SessionStore.SessionStore.of({
+          ...inner,
+          save: (session, change) => hangs ? Effect.never : inner.save(session, change)
+        })
+        const running = yield* Agent.stream(always, input).pipe(
+          Stream.tap((part) => Effect.sync(() => void (hangs = part.type === "text-delta" || hangs))),
+          Stream.runDrain,
+          Effect.exit,
+          Effect.provideService(SessionStore.SessionStore, hanging),
+          Effect.provide(Logger.layer([])),
+          Effect.forkChild({ startImmediately: true })
+        )
+        yield* TestClock.adjust("10 seconds")
+        const exit = yield* Fiber.join(running)
+        assert.strictEqual(Exit.isFailure(exit) && Cause.squash(exit.cause), overloaded)
+        yield* Agent.run(always, { prompt: "again", session: "s" })
+        assert.deepStrictEqual((yield* stored("s")).history, ["user: go", "user: again", "assistant: ok"])
+      }).pipe(Effect.provide([
+        script([step(text("half"), fail(overloaded)), text("ok")]),
+        SessionStore.layerMemory,
+        never
       ])))
   })
 })

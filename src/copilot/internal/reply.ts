@@ -11,6 +11,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Parts from "../../internal/words/responseParts.ts"
+import * as Cut from "../../internal/run/cut.ts"
 import { interrupted, toMessages, toStep } from "../../internal/run/step.ts"
 import { type Call, StepBuilder, type StreamPart } from "../../internal/words/stepBuilder.ts"
 import type * as Middleware from "../../Middleware.ts"
@@ -30,6 +31,8 @@ export class Reply {
   readonly steps: Array<AgentRun.Step> = []
   /** The messages of the finished steps. */
   readonly messages: Array<Prompt.Message> = []
+  /** How many messages there were when each step had ended. */
+  readonly ends: Array<number> = []
   /** Whether the model call in progress has given something that the consumer may have seen. */
   begun = false
   private following: Array<Prompt.Message> = []
@@ -110,6 +113,14 @@ export class Reply {
     return this.builder === undefined || (!this.begun && step !== undefined) ? step?.text ?? "" : this.builder.text()
   }
 
+  /** What is left of the step in progress, and what the runtime was told in it. */
+  get cut(): ReadonlyArray<Prompt.Message> {
+    const step = this.builder === undefined
+      ? []
+      : Cut.toMessages(this.builder, (call) => this.results.get(call.id))
+    return [...step, ...this.following]
+  }
+
   // --- steps ------------------------------------------------------------------
 
   private startStep(): void {
@@ -126,7 +137,9 @@ export class Reply {
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
     const step = toStep(this.steps.length, builder, calls, results)
-    for (const message of [...toMessages(builder, results), ...this.following]) this.messages.push(message)
+    for (const message of toMessages(builder, results)) this.messages.push(message)
+    this.ends.push(this.messages.length)
+    for (const message of this.following) this.messages.push(message)
     this.following = []
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)

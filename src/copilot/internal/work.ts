@@ -19,10 +19,12 @@ import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
+import * as Contributions from "../../internal/run/contributions.ts"
 import type * as Lifecycle from "../../internal/run/lifecycle.ts"
 import { compose } from "../../internal/run/step.ts"
 import * as ToolHandler from "../../internal/tool/handler.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as Session from "../../Session.ts"
 import * as CopilotError from "../CopilotError.ts"
 import * as CopilotRuntime from "../CopilotRuntime.ts"
 import { findMark, type Mark, systemText, toMessage, withMark } from "./conversation.ts"
@@ -58,16 +60,18 @@ export interface Options {
  */
 export const body =
   (options: Options) =>
-  (run: Lifecycle.Run, contributions: Lifecycle.Contributions): Effect.Effect<Lifecycle.Body, unknown> => {
-    const open = (own: ToolHandler.WithHandler | undefined): Exit.Exit<Lifecycle.Body, unknown> => {
+  (run: Lifecycle.Run, contributions: Contributions.Contributions): Effect.Effect<Lifecycle.Body, unknown> => {
+    const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, unknown> => {
       const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
       if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
       if (own !== undefined) toolkits.unshift(own)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      return run.prompt.content.every((message) => message.role === "system")
-        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : Exit.succeed(new Work(run, options, contributions, toolkit))
+      if (run.prompt.content.every((message) => message.role === "system")) {
+        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
+      }
+      const work = new Work(run, options, contributions, toolkit)
+      return Effect.as(work.start(), work)
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)
@@ -84,6 +88,7 @@ class Work implements Lifecycle.Body {
   readonly opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
   private readonly run: Lifecycle.Run
   private readonly options: Options
+  private readonly contributions: Contributions.Contributions
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly answers: ToolAnswers
   private readonly instructions: string
@@ -92,7 +97,7 @@ class Work implements Lifecycle.Body {
   private readonly scope = Scope.makeUnsafe()
   private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   private readonly reply: Reply
-  private phase: "closed" | "opening" | "open" = "closed"
+  private phase: "closed" | "opening" | "open" | "telling" = "closed"
   private failure: Cause.Cause<unknown> | undefined = undefined
   private done = false
   private stopped = false
@@ -103,6 +108,9 @@ class Work implements Lifecycle.Body {
   /** What the runtime was told after the prompt, and has not taken up yet. */
   private telling: Array<Told> = []
   private halting = false
+  /** How many messages the prompt has that the providers know from the start, and how many steps they know. */
+  private readonly told: number
+  private toldSteps = 0
   private onIdle: (() => void) | undefined = undefined
   private mark: Mark | undefined = undefined
   private promptEvent: string | undefined = undefined
@@ -112,18 +120,20 @@ class Work implements Lifecycle.Body {
   constructor(
     run: Lifecycle.Run,
     options: Options,
-    contributions: Lifecycle.Contributions,
+    contributions: Contributions.Contributions,
     toolkit: ToolHandler.WithHandler | undefined
   ) {
     const { context, definition, session, span } = run
     this.run = run
     this.options = options
+    this.contributions = contributions
     this.toolkit = toolkit
     const instructions = [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
     const { history, prompt, system } = compose(instructions, contributions.messages, run.prompt.content)
     this.instructions = systemText(system)
     this.history = history
     this.prompt = prompt
+    this.told = prompt.length
     this.answers = new ToolAnswers({
       agent: definition.name,
       session,
@@ -151,7 +161,8 @@ class Work implements Lifecycle.Body {
       case "open":
         return this.drain()
       case "opening":
-        // the pull before this one was interrupted, and the opening with it
+      case "telling":
+        // the pull before this one was interrupted, and the opening with it, or what the providers do with a step
         return this.run.fail(Cause.interrupt())
       case "closed": {
         this.phase = "opening"
@@ -173,11 +184,20 @@ class Work implements Lifecycle.Body {
 
   private drain(): Lifecycle.PartPull {
     const [first, ...rest] = this.reply.take()
-    if (first !== undefined) return Exit.succeed([first, ...rest] as const)
-    if (this.failure !== undefined) return this.run.fail(this.failure)
+    const { steps } = this.reply
+    if (first !== undefined) {
+      // only the last step of a run gets its mark
+      const mayBeLast = steps.length > 0 && steps[steps.length - 1].toolCalls.length === 0
+      return this.tellProviders(
+        mayBeLast ? steps.length - 1 : steps.length,
+        () => Exit.succeed([first, ...rest] as const)
+      )
+    }
+    const { failure } = this
+    if (failure !== undefined) return this.tellProviders(steps.length, () => this.run.fail(failure))
     if (this.done) {
       this.goOn()
-      if (this.done) return this.complete()
+      if (this.done) return this.tellProviders(steps.length, () => this.complete())
     }
     return Effect.flatMap(this.wait, () => this.drain())
   }
@@ -193,14 +213,52 @@ class Work implements Lifecycle.Body {
   }
 
   private complete(): Lifecycle.PartPull {
-    const { messages, spent, steps, text } = this.reply
-    const transcript = [...this.prompt, ...messages]
+    const { spent, steps, text } = this.reply
     return this.run.complete({
       text,
       usage: spent,
       steps,
       stopReason: this.halting ? "stopped" : steps[steps.length - 1]?.finishReason ?? "stop",
-      transcript: Prompt.fromMessages(this.mark === undefined ? transcript : withMark(transcript, this.mark))
+      transcript: Prompt.fromMessages(this.transcript())
+    })
+  }
+
+  /** The messages of the run; a run that has done its work has its mark in them. */
+  private transcript(): ReadonlyArray<Prompt.Message> {
+    const transcript = [...this.prompt, ...this.reply.messages]
+    return this.mark === undefined || !this.done ? transcript : withMark(transcript, this.mark)
+  }
+
+  // --- what the providers are told ----------------------------------------------
+
+  /** Tells the providers that the run begins. */
+  start(): Effect.Effect<void, unknown> {
+    const started = { request: this.run.request(), transcript: this.transcript() }
+    return Effect.provideContext(Contributions.callAll(this.contributions.atStart, started), this.run.context)
+  }
+
+  /** The providers know of so many steps before the run goes on. */
+  private tellProviders(steps: number, then: () => Lifecycle.PartPull): Lifecycle.PartPull {
+    const { everyStep } = this.contributions
+    const from = this.toldSteps
+    if (from >= steps || everyStep.length === 0) return then()
+    const transcript = this.transcript()
+    const end = (count: number) => count === 0 ? this.told : this.prompt.length + this.reply.ends[count - 1]
+    const finished = this.reply.steps.slice(from, steps).map((step, index) => ({
+      request: this.run.request(),
+      step,
+      messages: transcript.slice(end(from + index), end(from + index + 1)),
+      transcript: transcript.slice(0, end(from + index + 1))
+    }))
+    this.toldSteps = steps
+    this.phase = "telling"
+    const telling = Effect.forEach(finished, (step) => Contributions.callAll(everyStep, step), { discard: true })
+    return Effect.matchCauseEffect(Effect.provideContext(telling, this.run.context), {
+      onFailure: (cause) => this.run.fail(cause),
+      onSuccess: () => {
+        this.phase = "open"
+        return then()
+      }
     })
   }
 
@@ -421,8 +479,9 @@ class Work implements Lifecycle.Body {
   }
 
   partial(): Omit<AgentRun.Partial, "totalUsage"> {
-    const { spent, steps, text } = this.reply
-    return { text, usage: spent, steps }
+    const { cut, spent, steps, text } = this.reply
+    const transcript = Prompt.fromMessages(Session.close([...this.transcript(), ...cut]))
+    return { text, usage: spent, steps, transcript }
   }
 }
 

@@ -12,8 +12,6 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
-import type * as Tool from "effect/ai/Tool"
-import type * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
@@ -30,11 +28,13 @@ import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as Session from "../../Session.ts"
 import type * as Steering from "../../Steering.ts"
 import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
 import * as Parts from "../words/responseParts.ts"
 import { ParentRun } from "../words/parentRun.ts"
+import * as Contributions from "./contributions.ts"
 
 /**
  * One pull of a run.
@@ -60,22 +60,6 @@ export interface Body {
 }
 
 /**
- * What the providers have contributed when the body begins.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Contributions {
-  readonly instructions: Array<string>
-  readonly messages: Array<Prompt.Message>
-  readonly toolkits: Array<
-    { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
-  >
-  readonly middleware: Array<Middleware.Middleware<unknown, never>>
-  readonly checkpoints: Array<(transcript: ReadonlyArray<Prompt.Message>) => Effect.Effect<unknown, unknown>>
-}
-
-/**
  * What a run is a run of.
  *
  * @category models
@@ -90,7 +74,7 @@ export interface Definition {
   readonly model?: string | undefined
   /** What they need is in the context that the run captures. */
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
-  readonly body: (run: Run, contributions: Contributions) => Body | Effect.Effect<Body, any>
+  readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }
 
 interface StartedProvider {
@@ -123,13 +107,7 @@ export class Run {
   private readonly scope: Scope.Closeable
   private readonly parent: ParentRun["Service"] | undefined
   private readonly started: Array<StartedProvider> = []
-  private readonly contributions: Contributions = {
-    instructions: [],
-    messages: [],
-    toolkits: [],
-    middleware: [],
-    checkpoints: []
-  }
+  private readonly contributions = Contributions.empty()
 
   constructor(
     definition: Definition,
@@ -210,27 +188,13 @@ export class Run {
     return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
       onFailure: (cause) => this.fail(cause),
       onSuccess: (contribution) => {
-        if (contribution !== undefined) this.contribute(started, contribution)
+        if (contribution !== undefined) {
+          started.contribution = contribution
+          Contributions.add(this.contributions, provider.name, contribution)
+        }
         return this.startProvider(index + 1)
       }
     })
-  }
-
-  private contribute(started: StartedProvider, contribution: ContextProvider.Contribution): void {
-    const all = this.contributions
-    started.contribution = contribution
-    if (contribution.instructions !== undefined) all.instructions.push(contribution.instructions)
-    if (contribution.messages !== undefined) { for (const message of contribution.messages) all.messages.push(message) }
-    // what it needs is in the context that the run captures, like what the provider needs
-    if (contribution.middleware !== undefined) {
-      all.middleware.push(contribution.middleware as Middleware.Middleware<unknown, never>)
-    }
-    if (contribution.checkpoint !== undefined) {
-      all.checkpoints.push(contribution.checkpoint as Contributions["checkpoints"][number])
-    }
-    if (contribution.toolkit !== undefined) {
-      all.toolkits.push({ provider: started.provider.name, toolkit: contribution.toolkit })
-    }
   }
 
   private openBody(): PartPull {
@@ -430,14 +394,16 @@ export class Run {
     return Context.get(this.context, AgentRun.FinalizationBudget)
   }
 
-  private request(): ContextProvider.Request {
+  /** What providers are told of the run. */
+  request(): ContextProvider.Request {
     return { agent: this.definition.name, session: this.session, prompt: this.prompt, answers: this.answers }
   }
 
   private partial(): AgentRun.Partial {
     const partial = this.body?.partial()
     if (partial === undefined) {
-      return { text: "", usage: AgentRun.emptyUsage, totalUsage: this.nestedUsage, steps: [] }
+      const transcript = Prompt.fromMessages(Session.close(withoutSystem(this.prompt.content)))
+      return { text: "", usage: AgentRun.emptyUsage, totalUsage: this.nestedUsage, steps: [], transcript }
     }
     return { ...partial, totalUsage: AgentRun.addUsage(partial.usage, this.nestedUsage) }
   }
@@ -449,6 +415,12 @@ export class Run {
     // not even a logger that throws changes how the run ended
     return Effect.ignoreCause(Effect.provideContext(log, this.context))
   }
+}
+
+/** The prompt as a transcript begins with it. */
+const withoutSystem = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  const first = prompt.findIndex((message) => message.role !== "system")
+  return first === -1 ? [] : prompt.slice(first)
 }
 
 const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>

@@ -13,25 +13,25 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
-import type * as Approval from "../../Approval.ts"
 import * as Middleware from "../../Middleware.ts"
+import * as Session from "../../Session.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import * as Waiting from "../approval/waiting.ts"
 import type { ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
+import * as Cut from "./cut.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { Opened } from "./loopBody.ts"
 import * as ModelCall from "../model/call.ts"
 import * as Output from "../output/output.ts"
-import { compose, isIncomplete, progressOf, toMessages, toStep, userMessage } from "./step.ts"
+import { isIncomplete, userMessage } from "./step.ts"
+import { type Parts, Steps } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -50,8 +50,6 @@ export interface Options {
   readonly output?: Output.Prepared | undefined
 }
 
-type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
-
 const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
 
 /**
@@ -62,30 +60,15 @@ const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
  * @category models
  * @since 0.1.0
  */
-export class Loop implements Lifecycle.Body {
+export class Loop extends Steps implements Lifecycle.Body {
   readonly opening = opening
-  protected readonly messages: Array<Prompt.Message>
-  protected phase: "ask" | "asking" | "answering" | "stopping" | "failing" = "ask"
-  protected readonly run: Lifecycle.Run
-  private readonly options: Options
   private readonly model: LanguageModel.LanguageModel
   private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
   private readonly direct: ModelCall.Direct | undefined
   private readonly toolkit: ToolHandler.WithHandler | undefined
-  private readonly output: Output.RunOutput | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
-  protected readonly toolCallLimit: number
-  protected readonly transcriptFrom: number
-  readonly startedAt: number
   private readonly hasApprovals: boolean
-  readonly clock: Clock.Clock
-  // finished steps
-  readonly steps: Array<AgentRun.Step> = []
-  usage: AgentRun.Usage = AgentRun.emptyUsage
-  executedToolCalls = 0
-  failedToolCalls = 0
   // the step in progress
-  protected builder: StepBuilder | undefined = undefined
   private modelPull: Lifecycle.PartPull = Effect.never
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
@@ -96,27 +79,16 @@ export class Loop implements Lifecycle.Body {
   private runner: ToolCalls.Runner | undefined = undefined
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
-  // the end
-  private finalAnswer: AgentRun.StopReason | undefined = undefined
-  private stopReason: AgentRun.StopReason = "stop"
-  private value: unknown = undefined
-  protected approvals: Array<Approval.Approval> = []
-  private failure: Cause.Cause<unknown> = Cause.empty
 
   constructor(
-    { contributions, options, output, run, toolCallLimit, toolkit }: Opened,
-    own: ReadonlyArray<Prompt.Message> = run.prompt.content,
+    opened: Opened,
+    own: ReadonlyArray<Prompt.Message> = opened.run.prompt.content,
     waiting?: ReadonlyArray<string>
   ) {
-    const { context, span } = run
-    this.run = run
-    this.options = options
-    this.toolCallLimit = toolCallLimit
+    super(opened, own, waiting)
+    const { contributions, options, output, run: { context }, toolkit } = opened
     this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.clock.currentTimeMillisUnsafe()
     this.toolkit = toolkit
-    this.output = output
     // what they need, every run has
     const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
@@ -126,14 +98,7 @@ export class Loop implements Lifecycle.Body {
     this.direct = this.modelPlaces.length === 0 && output === undefined
       ? ModelCall.directly(this.model, context)
       : undefined
-    const instructions = contributions.instructions.length === 0
-      ? options.instructions ?? ""
-      : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
-    const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
-    this.messages = [...system, ...history, ...prompt]
-    this.transcriptFrom = system.length + history.length
     this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
-    if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
   }
 
   advance(): Lifecycle.PartPull {
@@ -148,18 +113,13 @@ export class Loop implements Lifecycle.Body {
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
       case "ask":
         return this.openModel()
+      case "telling":
+        // the pull before this one was interrupted while the providers were told of a step
+        return this.run.fail(Cause.interrupt())
       case "failing":
         return this.modelFailed(this.failure)
       case "stopping":
-        return this.run.complete({
-          text: this.steps[this.steps.length - 1].text,
-          value: this.value,
-          usage: this.usage,
-          steps: this.steps,
-          stopReason: this.stopReason,
-          approvals: this.approvals,
-          transcript: Prompt.fromMessages(this.messages.slice(this.transcriptFrom))
-        })
+        return this.complete()
     }
   }
 
@@ -311,7 +271,7 @@ export class Loop implements Lifecycle.Body {
     this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
       calls,
       messages: this.asked,
-      allowance: this.toolCallLimit - this.executedToolCalls
+      allowance: this.stopping.toolCallLimit - this.executedToolCalls
     })
     this.phase = "answering"
     return this.drain()
@@ -381,90 +341,19 @@ export class Loop implements Lifecycle.Body {
     return this.failNext(Cause.fail(this.run.error(reason)), out)
   }
 
+  protected override endStep(
+    calls: ReadonlyArray<Call>,
+    results: ReadonlyArray<Middleware.ToolResult>
+  ): AgentRun.StepEnd {
+    this.toolCalls = undefined
+    return super.endStep(calls, results)
+  }
+
   /** Answers for calls that may not run, and stops. */
   private deny(calls: ReadonlyArray<Call>, stopReason: AgentRun.StopReason, reason: string): Lifecycle.PartPull {
     const results = calls.map((call) => ToolHandler.notExecuted(call, "execution-denied", reason))
     const end = this.endStep(calls, results)
     return this.stopNext(stopReason, [...results as [Middleware.ToolResult], end])
-  }
-
-  // --- between steps --------------------------------------------------------
-
-  protected endStep(
-    calls: ReadonlyArray<Call>,
-    results: ReadonlyArray<Middleware.ToolResult>
-  ): AgentRun.StepEnd {
-    const builder = this.builder!
-    const step = toStep(this.steps.length, builder, calls, results)
-    for (const { executed, isFailure } of step.toolCalls) {
-      if (executed) this.executedToolCalls++
-      if (isFailure) this.failedToolCalls++
-    }
-    for (let i = 0; i < calls.length; i++) {
-      const requests = ToolHandler.requestsOf(results[i]) ?? []
-      for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
-    }
-    for (const message of toMessages(builder, results)) this.messages.push(message)
-    this.steps.push(step)
-    this.usage = AgentRun.addUsage(this.usage, step.usage)
-    this.builder = undefined
-    this.toolCalls = undefined
-    return { type: "step-end", step }
-  }
-
-  /** The model has nothing more to do: the run stops, unless messages wait for it. */
-  private finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    const inbox = this.run.steering?.inbox
-    const goesOn = inbox !== undefined && inbox.messages.length > 0 && !inbox.isStopping && !isIncomplete(reason)
-    if (!goesOn) return this.stopNext(reason, parts)
-    this.output?.again()
-    return this.afterStep(parts)
-  }
-
-  protected afterStep(parts: Parts): Lifecycle.PartPull {
-    if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
-    const progress = progressOf(this)
-    // predicates are the user's: what they throw fails the run
-    const held = Result.try(() => this.options.stopWhen.find((condition) => condition.holds(progress)))
-    return Result.isSuccess(held)
-      ? this.nextStep(held.success, parts)
-      : this.failNext(Cause.die(held.failure), parts)
-  }
-
-  private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
-    const isStopping = this.run.steering?.inbox.isStopping === true
-    if (isStopping || condition?.then === "stop") {
-      const reason = isStopping ? "stopped" : condition!.reason
-      // a run with an output has to have its value
-      return this.output === undefined ? this.stopNext(reason, parts) : this.askNext(reason, parts)
-    }
-    if (condition?.then === "fail") {
-      const { steps, usage } = this
-      return this.failNext(
-        Cause.fail(this.run.error(new AgentError.LimitReached({ limit: condition.reason, steps, usage }))),
-        parts
-      )
-    }
-    return this.askNext(condition?.reason, parts)
-  }
-
-  private askNext(finalAnswer: AgentRun.StopReason | undefined, parts: Parts): Lifecycle.PartPull {
-    this.finalAnswer = finalAnswer
-    this.phase = "ask"
-    parts.push({ type: "step-start", index: this.steps.length })
-    return Exit.succeed(parts)
-  }
-
-  private stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    this.stopReason = reason
-    this.phase = "stopping"
-    return Exit.succeed(parts)
-  }
-
-  protected failNext(cause: Cause.Cause<unknown>, parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]) {
-    this.failure = cause
-    this.phase = "failing"
-    return Exit.succeed(parts)
   }
 
   // --- the end --------------------------------------------------------------
@@ -485,9 +374,20 @@ export class Loop implements Lifecycle.Body {
     return Effect.onExit(close, () => Effect.sync(() => this.endModelSpan(this.modelEnd("Cancelled"))))
   }
 
+  /** What is left of the step in progress. */
+  protected cut(): ReadonlyArray<Prompt.Message> {
+    return this.builder === undefined ? [] : Cut.toMessages(this.builder, (call) => this.resultOf(call))
+  }
+
+  protected resultOf(call: Call): Middleware.ToolResult | undefined {
+    const own = this.reading?.results[this.builder!.calls!.indexOf(call)]
+    return own ?? this.toolCalls?.resultOf(call)
+  }
+
   partial(): Omit<AgentRun.Partial, "totalUsage"> {
     const { builder, steps } = this
     return {
+      transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),
       text: builder?.text() ?? steps[steps.length - 1]?.text ?? "",
       usage: builder === undefined ? this.usage : AgentRun.addUsage(this.usage, builder.usage),
       steps

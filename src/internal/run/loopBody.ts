@@ -9,10 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as AgentError from "../../AgentError.ts"
 import * as Approvals from "../approval/approval.ts"
+import type * as Contributions from "./contributions.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { Loop, type Options } from "./loop.ts"
 import { ResumedLoop } from "./loopResumed.ts"
 import * as Output from "../output/output.ts"
+import * as Stopping from "./stopping.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
@@ -24,11 +26,11 @@ import * as ToolHandler from "../tool/handler.ts"
 export interface Opened {
   readonly run: Lifecycle.Run
   readonly options: Options
-  readonly contributions: Lifecycle.Contributions
+  readonly contributions: Contributions.Contributions
   /** All tools of the run, its own and those that providers contribute. */
   readonly toolkit: ToolHandler.WithHandler | undefined
   readonly output: Output.RunOutput | undefined
-  readonly toolCallLimit: number
+  readonly stopping: Stopping.Stopping
 }
 
 /**
@@ -41,21 +43,23 @@ export const body = (
   options: Options
 ): (
   run: Lifecycle.Run,
-  contributions: Lifecycle.Contributions
+  contributions: Contributions.Contributions
 ) => Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
-  const limits = options.stopWhen.map((condition) => condition.toolCalls ?? Infinity)
-  const toolCallLimit = Math.min(Infinity, ...limits)
+  const named = [...options.stopWhen]
+  const stoppingOfAgent = Stopping.make(named)
   return (run, contributions) => {
     const open = (
       own: ToolHandler.WithHandler | undefined
-    ): Lifecycle.Body | Effect.Effect<Lifecycle.Body, AgentError.AgentError> => {
+    ): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
       const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
       if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
       if (own !== undefined) toolkits.unshift(own)
       const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      const opened = { run, options, contributions, toolkit, output, toolCallLimit }
+      const { stopWhen } = contributions
+      const stopping = stopWhen.length === 0 ? stoppingOfAgent : Stopping.make([...named, ...stopWhen])
+      const opened = { run, options, contributions, toolkit, output, stopping }
       if (run.answers !== undefined) {
         const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
         return Effect.mapBoth(Effect.provideContext(resume, run.context), {
@@ -63,9 +67,11 @@ export const body = (
           onSuccess: (resumption) => new ResumedLoop(opened, resumption)
         })
       }
-      return run.prompt.content.every(isSystem) && contributions.messages.length === 0
-        ? Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-        : new Loop(opened)
+      if (run.prompt.content.every(isSystem) && contributions.messages.length === 0) {
+        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
+      }
+      const loop = new Loop(opened)
+      return contributions.atStart.length === 0 ? loop : Effect.as(loop.start(), loop)
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)

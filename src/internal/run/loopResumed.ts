@@ -13,6 +13,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Approvals from "../approval/approval.ts"
 import * as Waiting from "../approval/waiting.ts"
+import * as Cut from "./cut.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { Loop } from "./loop.ts"
 import type { Opened } from "./loopBody.ts"
@@ -29,15 +30,14 @@ import * as ToolCalls from "../tool/calls.ts"
 export class ResumedLoop extends Loop {
   private hasBegun = false
   private resumption: Approvals.Resumption | undefined
-  private readonly checkpoints: Lifecycle.Contributions["checkpoints"]
 
   constructor(opened: Opened, resumption: Approvals.Resumption) {
     const waiting = resumption.step.waiting.map(({ call }) => call.id)
     super(opened, resumption.own, waiting)
-    this.checkpoints = opened.contributions.checkpoints
     this.resumption = resumption
     this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
     this.messages.push(Prompt.toolMessage({ content: resumption.responses }))
+    this.toldTo = this.messages.length
   }
 
   override advance(): Lifecycle.PartPull {
@@ -51,7 +51,7 @@ export class ResumedLoop extends Loop {
     // interrupted while they are kept, the run cannot go on
     this.phase = "answering"
     const { run } = this
-    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, this.checkpoint()), {
+    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, Effect.suspend(() => this.start())), {
       onFailure: (cause) =>
         run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
       onSuccess: () => this.runAnswered(resumption)
@@ -66,7 +66,7 @@ export class ResumedLoop extends Loop {
     this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
       calls: approved.map(({ call }) => call),
       messages: this.asked,
-      allowance: this.toolCallLimit,
+      allowance: this.stopping.toolCallLimit,
       isApproved: true,
       resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
     })
@@ -88,19 +88,16 @@ export class ResumedLoop extends Loop {
       for (const request of requests) this.approvals.push(Waiting.toApproval(request, call))
     }
     const out: Parts = [...parts as [AgentRun.Part], end]
-    // what has run is kept, whatever becomes of the rest
-    return Effect.matchCauseEffect(this.checkpoint(), {
-      onFailure: (cause) => this.failNext(cause, out),
-      onSuccess: () => this.afterStep(out)
-    })
+    return this.afterStep(out)
   }
 
-  private checkpoint(): Effect.Effect<unknown, unknown> {
-    return Effect.suspend(() => {
-      const transcript = this.messages.slice(this.transcriptFrom)
-      const all = Effect.forEach(this.checkpoints, (checkpoint) => checkpoint(transcript), { discard: true })
-      return Effect.provideContext(all, this.run.context)
-    })
+  /** The step that waited did not end: its answers were kept before its calls ran, or not at all. */
+  protected override cut(): ReadonlyArray<Prompt.Message> {
+    if (this.resumption === undefined) return super.cut()
+    const { answered } = this.resumption
+    const calls = this.toolCalls === undefined ? [] : answered.map(({ call }) => call)
+    const denied = new Map(answered.flatMap((one) => one._tag === "Denied" ? [[one.call, Approvals.denied(one)]] : []))
+    return calls.length === 0 ? [] : [Cut.toResults(calls, (call) => denied.get(call) ?? this.resultOf(call))]
   }
 }
 

@@ -75,7 +75,13 @@ export const toMessages = (
   return messages
 }
 
-const toPromptResult = (
+/**
+ * Creates the part of the transcript that is a result.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const toPromptResult = (
   { encodedResult, id, isFailure, metadata, modelOutput, name, providerExecuted }: Middleware.ToolResult
 ): Prompt.ToolResultPart =>
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)

@@ -225,6 +225,11 @@ export class ToolCalls {
     return out
   }
 
+  /** The final result of a call, if it has one. */
+  resultOf(call: Call): Middleware.ToolResult | undefined {
+    return this.results[this.calls.indexOf(call)]
+  }
+
   /** Whether every call has its final result. */
   get done(): boolean {
     return this.pending === 0

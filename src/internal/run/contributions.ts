@@ -1,0 +1,75 @@
+/**
+ * What the providers have contributed when the body of a run begins.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Effect from "effect/Effect"
+import type * as ContextProvider from "../../ContextProvider.ts"
+import type * as Middleware from "../../Middleware.ts"
+import type * as StopCondition from "../../StopCondition.ts"
+
+/**
+ * The contributions of all providers of a run, in the order of the agent's list.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Contributions {
+  readonly instructions: Array<string>
+  readonly messages: Array<Prompt.Message>
+  readonly toolkits: Array<
+    { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
+  >
+  readonly middleware: Array<Middleware.Middleware<unknown, never>>
+  readonly stopWhen: Array<StopCondition.StopCondition>
+  readonly atStart: Array<(run: ContextProvider.StartedRun) => Effect.Effect<unknown, unknown>>
+  readonly everyStep: Array<(step: ContextProvider.FinishedStep) => Effect.Effect<unknown, unknown>>
+}
+
+/**
+ * Creates the contributions of no provider.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const empty = (): Contributions => ({
+  instructions: [],
+  messages: [],
+  toolkits: [],
+  middleware: [],
+  stopWhen: [],
+  atStart: [],
+  everyStep: []
+})
+
+/**
+ * Adds what a provider contributes. What its functions and its middleware need is in the
+ * context that the run captures, like what the provider itself needs.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const add = (self: Contributions, provider: string, contribution: ContextProvider.Contribution): void => {
+  const { atStart, everyStep, instructions, messages, middleware, stopWhen, toolkit } = contribution
+  if (instructions !== undefined) self.instructions.push(instructions)
+  if (messages !== undefined) { for (const message of messages) self.messages.push(message) }
+  if (middleware !== undefined) self.middleware.push(middleware as Middleware.Middleware<unknown, never>)
+  if (stopWhen !== undefined) self.stopWhen.push(...stopWhen)
+  if (atStart !== undefined) self.atStart.push(atStart as Contributions["atStart"][number])
+  if (everyStep !== undefined) self.everyStep.push(everyStep as Contributions["everyStep"][number])
+  if (toolkit !== undefined) self.toolkits.push({ provider, toolkit })
+}
+
+/**
+ * Calls functions of the providers one after the other, up to the first failure.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const callAll = <A>(
+  functions: ReadonlyArray<(a: A) => Effect.Effect<unknown, unknown>>,
+  a: A
+): Effect.Effect<void, unknown> => Effect.forEach(functions, (f) => Effect.suspend(() => f(a)), { discard: true })

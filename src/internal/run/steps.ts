@@ -1,0 +1,229 @@
+/**
+ * The finished steps of a run, and what follows each: another one, or the end.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as AgentError from "../../AgentError.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
+import type * as Middleware from "../../Middleware.ts"
+import type * as StopCondition from "../../StopCondition.ts"
+import * as Waiting from "../approval/waiting.ts"
+import type * as Output from "../output/output.ts"
+import * as ToolHandler from "../tool/handler.ts"
+import type { Call, StepBuilder } from "../words/stepBuilder.ts"
+import * as Contributions from "./contributions.ts"
+import type * as Lifecycle from "./lifecycle.ts"
+import type { Opened } from "./loopBody.ts"
+import { compose, isIncomplete, progressOf, toMessages, toStep } from "./step.ts"
+import type { Stopping } from "./stopping.ts"
+
+/**
+ * Parts that say at least that a step has ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
+
+/**
+ * The steps of one run that have ended: the state between two of them. How a step is made
+ * is not its subject.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export abstract class Steps {
+  protected phase: "ask" | "asking" | "answering" | "telling" | "stopping" | "failing" = "ask"
+  protected readonly run: Lifecycle.Run
+  protected readonly output: Output.RunOutput | undefined
+  protected readonly stopping: Stopping
+  protected readonly messages: Array<Prompt.Message>
+  protected readonly transcriptFrom: number
+  readonly clock: Clock.Clock
+  readonly startedAt: number
+  readonly steps: Array<AgentRun.Step> = []
+  usage: AgentRun.Usage = AgentRun.emptyUsage
+  executedToolCalls = 0
+  failedToolCalls = 0
+  /** The step in progress. */
+  protected builder: StepBuilder | undefined = undefined
+  protected approvals: Array<Approval.Approval> = []
+  // the end
+  protected finalAnswer: AgentRun.StopReason | undefined = undefined
+  protected value: unknown = undefined
+  protected failure: Cause.Cause<unknown> = Cause.empty
+  private stopReason: AgentRun.StopReason = "stop"
+  // what the providers are told
+  private readonly contributions: Contributions.Contributions
+  /** The step that has ended, until the providers know of it. */
+  private ended: { readonly step: AgentRun.Step; readonly to: number } | undefined = undefined
+  /** Up to here the providers know the messages. */
+  protected toldTo: number
+
+  constructor(
+    { contributions, options, output, run, stopping }: Opened,
+    own: ReadonlyArray<Prompt.Message>,
+    waiting: ReadonlyArray<string> | undefined
+  ) {
+    const { context, span } = run
+    this.run = run
+    this.output = output
+    this.stopping = stopping
+    this.contributions = contributions
+    this.clock = Context.get(context, Clock.Clock)
+    this.startedAt = this.clock.currentTimeMillisUnsafe()
+    const instructions = contributions.instructions.length === 0
+      ? options.instructions ?? ""
+      : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
+    const { history, prompt, system } = compose(instructions, contributions.messages, own, waiting)
+    this.messages = [...system, ...history, ...prompt]
+    this.transcriptFrom = system.length + history.length
+    this.toldTo = this.messages.length
+    if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
+  }
+
+  /** The messages of the run, from its prompt on. */
+  protected transcript(): ReadonlyArray<Prompt.Message> {
+    return this.messages.slice(this.transcriptFrom)
+  }
+
+  /** Tells the providers that the run begins. */
+  start(): Effect.Effect<void, unknown> {
+    const started = { request: this.run.request(), transcript: this.transcript() }
+    return Effect.provideContext(Contributions.callAll(this.contributions.atStart, started), this.run.context)
+  }
+
+  // --- a step ends ------------------------------------------------------------
+
+  protected endStep(
+    calls: ReadonlyArray<Call>,
+    results: ReadonlyArray<Middleware.ToolResult>
+  ): AgentRun.StepEnd {
+    const builder = this.builder!
+    const step = toStep(this.steps.length, builder, calls, results)
+    for (const { executed, isFailure } of step.toolCalls) {
+      if (executed) this.executedToolCalls++
+      if (isFailure) this.failedToolCalls++
+    }
+    for (let i = 0; i < calls.length; i++) {
+      const requests = ToolHandler.requestsOf(results[i]) ?? []
+      for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
+    }
+    for (const message of toMessages(builder, results)) this.messages.push(message)
+    this.steps.push(step)
+    if (this.contributions.everyStep.length > 0) this.ended = { step, to: this.messages.length }
+    this.usage = AgentRun.addUsage(this.usage, step.usage)
+    this.builder = undefined
+    return { type: "step-end", step }
+  }
+
+  /** The model has nothing more to do: the run stops, unless messages wait for it. */
+  protected finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    const inbox = this.run.steering?.inbox
+    const goesOn = inbox !== undefined && inbox.messages.length > 0 && !inbox.isStopping && !isIncomplete(reason)
+    if (!goesOn) return this.stopNext(reason, parts)
+    this.output?.again()
+    return this.afterStep(parts)
+  }
+
+  protected afterStep(parts: Parts): Lifecycle.PartPull {
+    if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
+    const progress = progressOf(this)
+    // predicates are the user's: what they throw fails the run
+    const held = Result.try(() => this.stopping.conditions.find((condition) => condition.holds(progress)))
+    return Result.isSuccess(held)
+      ? this.nextStep(held.success, parts)
+      : this.failNext(Cause.die(held.failure), parts)
+  }
+
+  private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
+    const isStopping = this.run.steering?.inbox.isStopping === true
+    if (isStopping || condition?.then === "stop") {
+      const reason = isStopping ? "stopped" : condition!.reason
+      // a run with an output has to have its value
+      return this.output === undefined ? this.stopNext(reason, parts) : this.askNext(reason, parts)
+    }
+    if (condition?.then === "fail") {
+      const { steps, usage } = this
+      return this.failNext(
+        Cause.fail(this.run.error(new AgentError.LimitReached({ limit: condition.reason, steps, usage }))),
+        parts
+      )
+    }
+    return this.askNext(condition?.reason, parts)
+  }
+
+  // --- what follows -----------------------------------------------------------
+
+  protected askNext(finalAnswer: AgentRun.StopReason | undefined, parts: Parts): Lifecycle.PartPull {
+    this.finalAnswer = finalAnswer
+    this.phase = "ask"
+    parts.push({ type: "step-start", index: this.steps.length })
+    return this.tell(parts)
+  }
+
+  protected stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    this.stopReason = reason
+    this.phase = "stopping"
+    return this.tell(parts)
+  }
+
+  protected failNext(
+    cause: Cause.Cause<unknown>,
+    parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]
+  ): Lifecycle.PartPull {
+    this.failure = cause
+    this.phase = "failing"
+    return this.tell(parts)
+  }
+
+  /** Of a step that has ended the providers know first, then the consumer. */
+  private tell(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
+    const { ended, failure, phase } = this
+    if (ended === undefined) return Exit.succeed(parts)
+    const { step, to } = ended
+    const finished = {
+      request: this.run.request(),
+      step,
+      messages: this.messages.slice(this.toldTo, to),
+      transcript: this.messages.slice(this.transcriptFrom, to)
+    }
+    this.ended = undefined
+    this.toldTo = to
+    // interrupted while they are told, the run cannot go on
+    this.phase = "telling"
+    const telling = Contributions.callAll(this.contributions.everyStep, finished)
+    return Effect.matchCauseEffect(Effect.provideContext(telling, this.run.context), {
+      onFailure: (cause) => {
+        this.failure = phase === "failing" ? Cause.combine(failure, cause) : cause
+        this.phase = "failing"
+        return Exit.succeed(parts)
+      },
+      onSuccess: () => {
+        this.phase = phase
+        return Exit.succeed(parts)
+      }
+    })
+  }
+
+  protected complete(): Lifecycle.PartPull {
+    const { approvals, steps, stopReason, usage, value } = this
+    return this.run.complete({
+      text: steps[steps.length - 1].text,
+      value,
+      usage,
+      steps,
+      stopReason,
+      approvals,
+      transcript: Prompt.fromMessages(this.transcript())
+    })
+  }
+}

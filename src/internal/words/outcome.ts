@@ -1,0 +1,88 @@
+/**
+ * The four ways in which a run ends, as an `Exit` and as a value.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Usage from "./usage.ts"
+
+/**
+ * Annotation of the cause of every run that did not complete.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export class PartialResult
+  extends Context.Service<PartialResult, AgentRun.Partial>()("effect-agents/AgentRun/PartialResult")
+{}
+
+/**
+ * Annotation that tells an abandoned run from an interrupted one.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-agents/AgentRun/AbandonedRun") {}
+
+/**
+ * The partial of a run that has not begun.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const emptyPartial: AgentRun.Partial = {
+  text: "",
+  usage: Usage.empty,
+  totalUsage: Usage.empty,
+  steps: [],
+  transcript: Prompt.empty
+}
+
+/**
+ * Tells how a run ended from its `Exit`.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const outcome = <E>(exit: Exit.Exit<AgentRun.Result, E>): AgentRun.Outcome<E> => {
+  if (Exit.isSuccess(exit)) {
+    return { _tag: "Completed", result: exit.value }
+  }
+  const annotations = Cause.annotations(exit.cause)
+  const partial = Option.getOrElse(Context.getOption(annotations, PartialResult), () => emptyPartial)
+  if (!Cause.hasInterruptsOnly(exit.cause)) {
+    return { _tag: "Failed", cause: exit.cause, partial }
+  }
+  return Option.isSome(Context.getOption(annotations, AbandonedRun))
+    ? { _tag: "Abandoned", partial }
+    : { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial }
+}
+
+/**
+ * Returns the `Exit` that stands for an outcome.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const toExit = <E>(self: AgentRun.Outcome<E>): Exit.Exit<AgentRun.Result, E> => {
+  switch (self._tag) {
+    case "Completed":
+      return Exit.succeed(self.result)
+    case "Failed":
+      return Exit.failCause(
+        Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true })
+      )
+    case "Interrupted":
+      return Exit.failCause(Cause.annotate(self.cause, Context.make(PartialResult, self.partial), { overwrite: true }))
+    case "Abandoned":
+      return Exit.failCause(Cause.annotate(
+        Cause.interrupt(),
+        Context.add(Context.make(PartialResult, self.partial), AbandonedRun, true)
+      ))
+  }
+}
