@@ -1,6 +1,6 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { type Cause, Effect, FileSystem, Queue, Stream } from "effect"
+import { type Cause, Effect, FileSystem, Layer, Queue, Stream } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
@@ -33,14 +33,19 @@ const said = (mode: "ask" | "answer" | "crash", file: string) => Effect.flatMap(
 
 const stored = (file: string) =>
   Effect.flatMap(SessionStore.SessionStore, (store) => Effect.map(store.load("s"), ({ history }) => history)).pipe(
-    Effect.provide(SqliteSessionStore.layerFile({ filename: file }), { local: true })
+    Effect.provide(
+      file.endsWith(".sqlite")
+        ? Layer.orDie(SqliteSessionStore.layerFile({ filename: file }))
+        : Layer.orDie(Layer.provide(SessionStore.layerFileSystem(file), NodeFileSystem.layer)),
+      { local: true }
+    )
   )
 
-const inFile = <A, E, R>(f: (file: string) => Effect.Effect<A, E, R>) =>
+const inFileOf = (name: string) => <A, E, R>(f: (file: string) => Effect.Effect<A, E, R>) =>
   Effect.scoped(
     Effect.flatMap(
       Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
-      (folder) => f(`${folder}/sessions.sqlite`)
+      (folder) => f(`${folder}/${name}`)
     )
   ).pipe(Effect.provide(NodeFileSystem.layer))
 
@@ -48,7 +53,9 @@ const open = "assistant: pay#c1({\"to\":\"Ada\"}), tool-approval-request"
 
 const rejected = /^failed Agent `payer`: The answer to approval `\w+` was rejected: answered$/
 
-describe("approvals and processes", () => {
+describe.each(["sessions.sqlite", "sessions"])("approvals and processes, in `%s`", (name) => {
+  const inFile = inFileOf(name)
+
   it.live("what one process has asked another one answers, once", () =>
     inFile((file) =>
       Effect.gen(function*() {

@@ -6,12 +6,12 @@ import { fileURLToPath } from "node:url"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
-import { files, inFolder, texts } from "./fixtures/sessions.ts"
+import { files, inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
 
 const fixture = fileURLToPath(new URL("./fixtures/sessionProcess.ts", import.meta.url))
 
 /** A process of the fixture, killed when the scope closes. Its lines end when its output does. */
-const start = (mode: "save" | "race" | "lock", kind: "files" | "sqlite", path: string) =>
+const start = (mode: "save" | "race" | "contend" | "lock", kind: "files" | "keyValue" | "sqlite", path: string) =>
   Effect.gen(function*() {
     const lines = yield* Queue.unbounded<string, Cause.Done>()
     const child = yield* Effect.acquireRelease(
@@ -37,12 +37,12 @@ const load = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
 
 describe("sessions and processes", () => {
   describe("kill -9 in the middle of a save", () => {
-    const chains = 5
+    const chains = 3
     const kills = 5
 
     /** Kills one process after the other at random moments, each going on with what the one before has left. */
     const chain = <E, R>(
-      kind: "files" | "sqlite",
+      kind: "files" | "keyValue" | "sqlite",
       path: string,
       layer: Layer.Layer<SessionStore.SessionStore, E, R>
     ) =>
@@ -87,29 +87,82 @@ describe("sessions and processes", () => {
       () => repeat((folder) => chain("files", folder, files(folder))),
       90_000
     )
+
+    it.live(
+      `a KeyValueStore in files has the old session or the new one, ${chains * kills} times`,
+      () => repeat((folder) => chain("keyValue", folder, keyValueFiles(folder))),
+      90_000
+    )
   })
 
-  it.live("of two processes that save one version exactly one succeeds, every time", () =>
-    inFolder((folder) =>
-      Effect.gen(function*() {
-        const one = yield* start("race", "sqlite", `${folder}/s.db`)
-        const two = yield* start("race", "sqlite", `${folder}/s.db`)
-        const winners: Array<number> = []
-        for (let version = 0; version < 40; version++) {
-          assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
-          yield* one.go
-          yield* two.go
-          const outcomes = [[one.pid, yield* one.line], [two.pid, yield* two.line]] as const
-          const [won, lost] = outcomes[0][1].startsWith("saved") ? outcomes : [outcomes[1], outcomes[0]]
-          assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
-          winners.push(won[0])
-        }
-        assert.deepStrictEqual(
-          texts(yield* load(sqlite(`${folder}/s.db`))),
-          winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
-        )
-      })
-    ))
+  const shared = [
+    { kind: "sqlite", path: (folder: string) => `${folder}/s.db`, layer: (path: string) => Layer.orDie(sqlite(path)) },
+    { kind: "files", path: (folder: string) => folder, layer: (path: string) => Layer.orDie(files(path)) }
+  ] as const
+
+  for (const { kind, layer, path } of shared) {
+    const rounds = 250
+
+    it.live(
+      `${kind}: of two processes that save one version exactly one succeeds, ${rounds} times`,
+      () =>
+        inFolder((folder) =>
+          Effect.gen(function*() {
+            const one = yield* start("race", kind, path(folder))
+            const two = yield* start("race", kind, path(folder))
+            const winners: Array<number> = []
+            for (let version = 0; version < rounds; version++) {
+              assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
+              yield* one.go
+              yield* two.go
+              const outcomes = [[one.pid, yield* one.line], [two.pid, yield* two.line]] as const
+              const [won, lost] = outcomes[0][1].startsWith("saved") ? outcomes : [outcomes[1], outcomes[0]]
+              assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
+              winners.push(won[0])
+            }
+            assert.deepStrictEqual(
+              texts(yield* load(layer(path(folder)))),
+              winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
+            )
+          })
+        ),
+      90_000
+    )
+
+    it.live(
+      `${kind}: two processes save as fast as they can, are killed and start again, and no save is lost`,
+      () =>
+        inFolder((folder) =>
+          Effect.gen(function*() {
+            const saved: Array<string> = []
+            const before = texts(yield* load(layer(path(folder)))).length
+            const take = (line: string) => saved.push(line.slice("saved ".length))
+            let running = yield* start("contend", kind, path(folder))
+            const kills = 5
+            for (let kill = 0; kill < kills; kill++) {
+              const next = yield* start("contend", kind, path(folder))
+              const moment = yield* Random.nextIntBetween(1, 20)
+              for (let line = 0; line < moment; line++) take(yield* running.line)
+              take(yield* next.line)
+              for (const line of yield* running.kill) take(line)
+              running = next
+            }
+            for (const line of yield* running.kill) take(line)
+
+            const session = yield* load(layer(path(folder)))
+            const found = texts(session)
+            assert.strictEqual(found.length - before, session.version * 2)
+            const answers = found.filter((_, index) => index % 2 === 1)
+            assert.deepStrictEqual(found, answers.flatMap((answer) => [`${answer} ask`, answer]))
+            assert.strictEqual(new Set(answers).size, answers.length)
+            assert.deepStrictEqual(saved.filter((save) => !answers.includes(save)), [])
+            // what was not said any more is at most one save for each kill
+            assert.isAtMost(answers.length - saved.length, kills + 1)
+          })
+        ),
+      90_000
+    )
+  }
 
   it.live("a lock held longer than the busy timeout is a typed error, and is over when it is released", () =>
     inFolder((folder) =>

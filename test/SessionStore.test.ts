@@ -6,7 +6,7 @@ import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
-import { files, inFolder, texts } from "./fixtures/sessions.ts"
+import { inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
 
 const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
@@ -17,22 +17,24 @@ describe("SessionStore", () => {
     }
   })
 
-  describe("layerKeyValueStore in memory", () => {
-    const layer = Layer.provide(SessionStore.layerKeyValueStore(), KeyValueStore.layerMemory)
+  describe("layerKeyValueStoreSingleProcess in memory", () => {
+    const layer = Layer.provide(SessionStore.layerKeyValueStoreSingleProcess(), KeyValueStore.layerMemory)
     for (const { effect, name } of SessionStoreSuite.cases) {
       it.effect(name, () => Effect.provide(effect, layer))
     }
   })
 
-  describe("layerKeyValueStore in files", () => {
+  describe("layerKeyValueStoreSingleProcess in files", () => {
     for (const { effect, name } of SessionStoreSuite.cases) {
-      it.effect(name, () => inFolder((folder) => Effect.provide(effect, files(folder))))
+      it.effect(name, () => inFolder((folder) => Effect.provide(effect, keyValueFiles(folder))))
     }
-    for (const { name } of SessionStoreSuite.casesDurable(files(""))) {
+    for (const { name } of SessionStoreSuite.casesDurable(keyValueFiles(""))) {
       it.effect(
         name,
         () =>
-          inFolder((folder) => SessionStoreSuite.casesDurable(files(folder)).find((each) => each.name === name)!.effect)
+          inFolder((folder) =>
+            SessionStoreSuite.casesDurable(keyValueFiles(folder)).find((each) => each.name === name)!.effect
+          )
       )
     }
 
@@ -47,7 +49,7 @@ describe("SessionStore", () => {
             for (const id of ["..", "../x", "/etc/x", "Upper", "a\0b"]) {
               yield* store.save(Session.empty(id), { append: [] })
             }
-          }).pipe(Effect.provide(files(inner)))
+          }).pipe(Effect.provide(keyValueFiles(inner)))
           assert.deepStrictEqual(yield* fs.readDirectory(folder), ["sessions"])
           assert.deepStrictEqual((yield* fs.readDirectory(inner)).sort(), [
             "effect-agents.session.a~00b.a",
@@ -84,13 +86,13 @@ describe("SessionStore", () => {
             assert.strictEqual(error.reason._tag, "SessionStoreUnavailable")
             assert.include(error.reason, { operation })
           }
-        }).pipe(Effect.provide(files(folder)))
+        }).pipe(Effect.provide(keyValueFiles(folder)))
       ))
   })
 
-  describe("layerKeyValueStore in SQLite", () => {
+  describe("layerKeyValueStoreSingleProcess in SQLite", () => {
     const sqlite = (filename: string) =>
-      SessionStore.layerKeyValueStore().pipe(
+      SessionStore.layerKeyValueStoreSingleProcess().pipe(
         Layer.provide(KeyValueStore.layerSql()),
         Layer.provide(SqliteClient.layer({ filename, synchronous: "NORMAL" })),
         Layer.orDie
@@ -109,8 +111,11 @@ describe("SessionStore", () => {
     }
   })
 
-  describe("layerKeyValueStore", () => {
-    const layer = Layer.provideMerge(SessionStore.layerKeyValueStore({ prefix: "s." }), KeyValueStore.layerMemory)
+  describe("layerKeyValueStoreSingleProcess", () => {
+    const layer = Layer.provideMerge(
+      SessionStore.layerKeyValueStoreSingleProcess({ prefix: "s." }),
+      KeyValueStore.layerMemory
+    )
     const saves = (count: number) =>
       Effect.gen(function*() {
         const store = yield* SessionStore.SessionStore
@@ -169,7 +174,7 @@ describe("SessionStore", () => {
           })
       }
       const store = yield* Layer.build(Layer.provide(
-        SessionStore.layerKeyValueStore({ prefix: "s." }),
+        SessionStore.layerKeyValueStoreSingleProcess({ prefix: "s." }),
         Layer.succeed(KeyValueStore.KeyValueStore, torn)
       ))
       return {
@@ -291,7 +296,7 @@ describe("SessionStore", () => {
             for (const text of ["m2", "m3"]) yield* writer.save(yield* writer.load("x"), { append: [user(text)] })
           })
         const reader = yield* Layer.build(Layer.provide(
-          SessionStore.layerKeyValueStore({ prefix: "s." }),
+          SessionStore.layerKeyValueStoreSingleProcess({ prefix: "s." }),
           Layer.succeed(KeyValueStore.KeyValueStore, {
             ...kvs,
             get: (key: string) => Effect.andThen(Effect.orDie(overtake(key)), kvs.get(key))

@@ -32,14 +32,10 @@ describe("SqliteSessionStore", () => {
   })
 
   describe("layerFile", () => {
-    for (const { name } of SessionStoreSuite.casesDurable(file(""))) {
-      it.effect(
-        name,
-        () =>
-          inFolder((folder) =>
-            SessionStoreSuite.casesDurable(file(`${folder}/s.db`)).find((each) => each.name === name)!.effect
-          )
-      )
+    for (const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesShared]) {
+      cases(file("")).forEach(({ name }, index) => {
+        it.effect(name, () => inFolder((folder) => cases(file(`${folder}/s.db`))[index]!.effect))
+      })
     }
   })
 

@@ -36,6 +36,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
+import * as Names from "../internal/session/names.ts"
 import * as Session from "../Session.ts"
 import * as SessionStore from "../SessionStore.ts"
 import * as SqliteClient from "./SqliteClient.ts"
@@ -72,11 +73,12 @@ export const layer: Layer.Layer<
   yield* migrate(sql)
 
   const load = Effect.fnUntraced(function*(id: string) {
+    const key = Names.toUnicode(id)
     // One statement, so that it sees one state of the database
     const rows = yield* unavailable("load", id)(sql<Row>`
-      SELECT -1 AS seq, version, length, state AS json FROM effect_agents_sessions WHERE id = ${id}
+      SELECT -1 AS seq, version, length, state AS json FROM effect_agents_sessions WHERE id = ${key}
       UNION ALL
-      SELECT seq, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${id}
+      SELECT seq, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${key}
       ORDER BY seq
     `)
     const [session, ...messages] = rows
@@ -103,6 +105,7 @@ export const layer: Layer.Layer<
 
   const save = Effect.fnUntraced(function*(session: Session.Session, change: SessionStore.Change) {
     const id = session.id
+    const key = Names.toUnicode(id)
     const messages = yield* Effect.forEach(
       change.append,
       (message) => encode(id, MessageFromJson, SessionStore.toStorable(message))
@@ -116,19 +119,19 @@ export const layer: Layer.Layer<
       const written = session.version === 0
         ? yield* sql<{ readonly length: number }>`
             INSERT INTO effect_agents_sessions (id, version, length, state)
-            VALUES (${id}, 1, ${added}, ${state ?? "{}"})
+            VALUES (${key}, 1, ${added}, ${state ?? "{}"})
             ON CONFLICT (id) DO NOTHING
             RETURNING length
           `
         : yield* sql<{ readonly length: number }>`
             UPDATE effect_agents_sessions
             SET version = version + 1, length = length + ${added}, state = coalesce(${state}, state)
-            WHERE id = ${id} AND version = ${session.version}
+            WHERE id = ${key} AND version = ${session.version}
             RETURNING length
           `
       if (written[0] === undefined) {
         const stored = yield* sql<{ readonly version: number }>`
-          SELECT version FROM effect_agents_sessions WHERE id = ${id}
+          SELECT version FROM effect_agents_sessions WHERE id = ${key}
         `
         return yield* SessionStore.conflict(session, stored[0]?.version ?? 0)
       }
@@ -136,7 +139,7 @@ export const layer: Layer.Layer<
       yield* Effect.forEach(messages, (message, index) =>
         sql`
           INSERT INTO effect_agents_session_messages (session_id, seq, message)
-          VALUES (${id}, ${first + index}, ${message})
+          VALUES (${key}, ${first + index}, ${message})
         `, { discard: true })
       return next
     })
@@ -145,11 +148,13 @@ export const layer: Layer.Layer<
     )
   })
 
-  const remove = (id: string) =>
-    unavailable("remove", id)(sql.withTransaction(Effect.andThen(
-      sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${id}`,
-      sql`DELETE FROM effect_agents_sessions WHERE id = ${id}`
+  const remove = (id: string) => {
+    const key = Names.toUnicode(id)
+    return unavailable("remove", id)(sql.withTransaction(Effect.andThen(
+      sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key}`,
+      sql`DELETE FROM effect_agents_sessions WHERE id = ${key}`
     )))
+  }
 
   return yield* SessionStore.make({ load, save, remove: (id) => Effect.asVoid(remove(id)) })
 }))

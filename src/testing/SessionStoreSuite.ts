@@ -180,6 +180,62 @@ export const cases: ReadonlyArray<Case> = [
       yield* expect("the length of the history", session.history.content.length, 6)
     })),
 
+  make(
+    "an interrupted save has written everything or nothing, and writes nothing afterwards",
+    (store, id) =>
+      Effect.gen(function*() {
+        const yields = (count: number) => Effect.repeat(Effect.yieldNow, { times: count })
+        for (let round = 0; round < 40; round++) {
+          const before = yield* store.load(id)
+          const after = SessionStore.extend(before, {
+            append: [text(`${round} a`), text(`${round} b`)],
+            state: { round }
+          })
+          const append = after.history.content.slice(before.history.content.length)
+          const saving = yield* Effect.forkChild(store.save(before, { append, state: { round } }))
+          yield* yields(round)
+          yield* Fiber.interrupt(saving)
+          const stored = yield* store.load(id)
+          const exit = yield* Fiber.await(saving)
+          if (Exit.isSuccess(exit)) yield* expectSession("the session after the save", stored, after)
+          yield* expectSession("the stored session", stored, stored.version === before.version ? before : after)
+          yield* yields(10)
+          yield* expectSession("the session a while later", yield* store.load(id), stored)
+        }
+      })
+  ),
+
+  make(
+    "JSON that is nested very deeply is saved or refused, and the session can be read",
+    (store, id) =>
+      Effect.gen(function*() {
+        const first = yield* store.save(yield* store.load(id), { append: [text("first")] })
+        let deep: Schema.Json = []
+        for (let depth = 0; depth < 100_000; depth++) deep = [deep]
+        const result = Prompt.toolResultPart({
+          id: "c1",
+          name: "read",
+          isFailure: false,
+          result: deep,
+          providerExecuted: false
+        })
+        const changes: ReadonlyArray<SessionStore.Change> = [
+          { append: [Prompt.toolMessage({ content: [result] })] },
+          { append: [], state: { deep } }
+        ]
+        for (const change of changes) {
+          const before = yield* store.load(id)
+          const saved = yield* Effect.result(store.save(before, change))
+          if (Result.isFailure(saved)) {
+            yield* expect("the reason of the refusal", saved.failure.reason._tag, "SessionRecordInvalid")
+          }
+          const { version } = yield* store.load(id)
+          yield* expect("the version", version, Result.isSuccess(saved) ? before.version + 1 : before.version)
+        }
+        yield* expectTexts("the history", first, ["first"])
+      })
+  ),
+
   make("sessions with similar ids are apart", (store, id) =>
     Effect.gen(function*() {
       const ids = oddIds.map((odd) => `${id}${odd}`).concat(oddIds)
@@ -262,8 +318,7 @@ export const cases: ReadonlyArray<Case> = [
  * @since 0.1.0
  */
 export const casesDurable = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>): ReadonlyArray<Case<E, R>> => {
-  const opened = <A, E2, R2>(f: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, E2, R2>) =>
-    Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
+  const opened = openedWith(layer)
   return [
     {
       name: "a session is there when the store is opened again",
@@ -279,6 +334,69 @@ export const casesDurable = <E, R>(layer: Layer.Layer<SessionStore.SessionStore,
         yield* opened((store) => store.remove(id))
         yield* expectSession("the removed session", yield* opened((store) => store.load(id)), Session.empty(id))
       })
+    }
+  ]
+}
+
+/**
+ * The cases for stores that may be shared, by layers and by processes: each has two layers over the same sessions.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const casesShared = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>): ReadonlyArray<Case<E, R>> => {
+  const opened = openedWith(layer)
+  return [
+    {
+      name: "of the saves that two stores make from one version at once exactly one succeeds",
+      effect: opened((one) =>
+        opened((two) =>
+          Effect.gen(function*() {
+            const id = "raced"
+            for (let version = 0; version < 30; version++) {
+              const saves = [one, two, one, two].map((store, index) =>
+                Effect.flatMap(
+                  store.load(id),
+                  (session) => Effect.result(store.save(session, { append: [text(`${version}.${index}`)] }))
+                )
+              )
+              const results = yield* Effect.all(saves, { concurrency: "unbounded" })
+              const conflicts = results.filter((result) =>
+                Result.isFailure(result) && result.failure.reason._tag === "SessionConflict"
+              )
+              yield* expect("the saves that succeeded or were conflicts", [
+                results.filter(Result.isSuccess).length + conflicts.length
+              ], [4])
+            }
+            const last = yield* one.load(id)
+            yield* expect("the length of the history", last.history.content.length, last.version)
+            yield* expectSession("the session seen by the other", yield* two.load(id), last)
+          })
+        )
+      )
+    },
+    {
+      name: "a save and a removal by two stores at once leave the saved session or none",
+      effect: opened((one) =>
+        opened((two) =>
+          Effect.gen(function*() {
+            const id = "removed"
+            for (let round = 0; round < 30; round++) {
+              const before = yield* one.load(id)
+              const save = Effect.result(one.save(before, { append: [text(`${round}`)] }))
+              const remove = round % 3 === 0 ? Effect.void : two.remove(id)
+              const [saved] = yield* Effect.all([save, remove], { concurrency: 2 })
+              const after = yield* two.load(id)
+              if (Result.isFailure(saved)) {
+                yield* expect("the reason of the failure", saved.failure.reason._tag, "SessionConflict")
+                yield* expectSession("the removed session", after, Session.empty(id))
+              } else if (after.version !== 0) {
+                yield* expectSession("the saved session", after, saved.success)
+              }
+            }
+          })
+        )
+      )
     },
     {
       name: "two stores over the same sessions see each other's saves",
@@ -298,6 +416,11 @@ export const casesDurable = <E, R>(layer: Layer.Layer<SessionStore.SessionStore,
     }
   ]
 }
+
+const openedWith =
+  <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
+  <A, E2, R2>(f: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, E2, R2>) =>
+    Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
 
 function make(
   name: string,
@@ -331,12 +454,44 @@ const oddIds = [
   "a*",
   "日本",
   "😀",
-  "l".repeat(150)
+  "\ud800",
+  "\ud801",
+  "a\ud83d",
+  "a\ude00",
+  "\ufffd",
+  "\ufffd\ufffd",
+  "~ud800",
+  "~utf16:d800",
+  "é",
+  "e\u0301",
+  "ﬁ",
+  "fi",
+  "a\0",
+  "a\0b",
+  "a ",
+  "a.",
+  "CON",
+  "__proto__",
+  "constructor",
+  "user",
+  "USER",
+  "uſer",
+  "l".repeat(150),
+  "l".repeat(255),
+  "l".repeat(256),
+  "L".repeat(100),
+  "あ".repeat(90),
+  `${"long".repeat(5000)}a`,
+  `${"long".repeat(5000)}b`
 ]
 
 const text = (text: string): Prompt.Message => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
-const everyState: Session.State = { notes: ["a", 1, null, { deep: [true] }], "odd name/ä": "" }
+const everyState: Session.State = {
+  notes: ["a", 1, null, { deep: [true] }],
+  "odd name/ä": "",
+  ["__proto__"]: { polluted: true }
+}
 
 const everyMessage: ReadonlyArray<Prompt.Message> = [
   Prompt.systemMessage({ content: "Be brief. 日本 😀 \u0000 \ud800", options: { provider: { cache: true } } }),

@@ -46,6 +46,7 @@ export const internalAbove = 1
  */
 export const wings: ReadonlyArray<string> = [
   "words",
+  "session",
   "model",
   "tool",
   "approval",
@@ -58,7 +59,7 @@ export const wings: ReadonlyArray<string> = [
 ]
 
 /** Rooms that may import `internal` although they stand below it. */
-export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun", "Approval"]
+export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun", "Approval", "SessionStore"]
 
 /** Constructs that a file may use although `src` as a whole may not, each with its reason. */
 export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =

@@ -1,0 +1,94 @@
+/**
+ * What the stores have in common: what a save makes of a session, and what can go wrong with it.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Effect from "effect/Effect"
+import * as Session from "../../Session.ts"
+import type * as SessionStore from "../../SessionStore.ts"
+
+/**
+ * What a store was asked for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation = Session.SessionStoreUnavailable["operation"]
+
+/**
+ * Returns the session as it is after a save of the change.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const extend = (session: Session.Session, change: SessionStore.Change): Session.Session => ({
+  id: session.id,
+  history: change.append.length === 0
+    ? session.history
+    : Prompt.fromMessages([...session.history.content, ...change.append]),
+  state: change.state === undefined ? session.state : { ...session.state, ...change.state },
+  version: session.version + 1
+})
+
+/**
+ * Creates the error of a save that came too late.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const conflict = (session: Session.Session, actualVersion: number): Session.SessionError =>
+  new Session.SessionError({
+    sessionId: session.id,
+    reason: new Session.SessionConflict({ expectedVersion: session.version, actualVersion })
+  })
+
+/**
+ * Creates the error of a record that cannot be read, or of a session that cannot be written as one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const invalid = (sessionId: string, record: string, description: string): Session.SessionError =>
+  new Session.SessionError({ sessionId, reason: new Session.SessionRecordInvalid({ record, description }) })
+
+/**
+ * Makes what the medium of a store fails with the error of the store.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const unavailable = <A, E>(
+  operation: Operation,
+  sessionId: string,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, Session.SessionError> =>
+  Effect.mapError(
+    effect,
+    (cause) =>
+      new Session.SessionError({ sessionId, reason: new Session.SessionStoreUnavailable({ operation, cause }) })
+  )
+
+/**
+ * Returns the message as JSON can hold it: a result or parameters that are `undefined` become `null`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const toStorable = (message: Prompt.Message): Prompt.Message => {
+  if (message.role === "tool") {
+    return message.content.some(hasNothing) ? { ...message, content: message.content.map(withNull) } : message
+  }
+  if (message.role === "assistant") {
+    return message.content.some(hasNothing) ? { ...message, content: message.content.map(withNull) } : message
+  }
+  return message
+}
+
+const hasNothing = (part: Prompt.Part): boolean =>
+  (part.type === "tool-result" && part.result === undefined) || (part.type === "tool-call" && part.params === undefined)
+
+const withNull = <Part extends Prompt.Part>(part: Part): Part => {
+  if (!hasNothing(part)) return part
+  return part.type === "tool-call" ? { ...part, params: null } : { ...part, result: null }
+}

@@ -1,0 +1,69 @@
+/**
+ * What the stores call a session. Two ids never have one name, whatever is in them.
+ *
+ * @since 0.1.0
+ */
+import * as Digest from "effect/crypto/Digest"
+import * as Effect from "effect/Effect"
+
+/**
+ * Returns the id as 64 hexadecimal digits: a name for files that has the same length for every id, and no letter whose
+ * case matters. It is taken of the id's UTF-16, so that lone surrogates and the forms of normalisation differ too.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toHash = (id: string): Effect.Effect<string> =>
+  Digest.Digest.use((digest) => digest.digestHex(Digest.sha256, toUtf16(id))).pipe(
+    Effect.provide(Digest.layerWebCrypto)
+  )
+
+const toUtf16 = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(text.length * 2)
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index)
+    bytes[index * 2] = unit >> 8
+    bytes[index * 2 + 1] = unit & 0xff
+  }
+  return bytes
+}
+
+/**
+ * Returns the id with every character escaped that is not a lower-case letter, a digit, `-` or `_`; an id that would get
+ * longer than 220 characters by that is named by its hash.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toEscaped = (id: string): Effect.Effect<string> => {
+  if (id.length > longestEscaped) return toHashed(id)
+  const escaped = id.replace(/[^a-z0-9_-]/gu, escapeCharacter)
+  return escaped.length > longestEscaped ? toHashed(id) : Effect.succeed(escaped)
+}
+
+/** With the prefix and the name of a record it is a file name that every file system takes. */
+const longestEscaped = 220
+
+// no escape has a letter behind its tilde that is not hexadecimal
+const toHashed = (id: string): Effect.Effect<string> => Effect.map(toHash(id), (hash) => `~sha256-${hash}`)
+
+const escapeCharacter = (character: string): string => {
+  const unit = character.charCodeAt(0)
+  // UTF-8 has no bytes for a surrogate without its other half
+  if (character.length === 1 && unit >= 0xd800 && unit <= 0xdfff) return `~u${unit.toString(16)}`
+  return Array.from(new TextEncoder().encode(character), (byte) => `~${byte.toString(16).padStart(2, "0")}`).join("")
+}
+
+/**
+ * Returns the id as a text that UTF-8 can hold: the id itself, unless it has a lone surrogate or looks like what such an
+ * id becomes.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toUnicode = (id: string): string =>
+  id.isWellFormed() && !id.startsWith(utf16) ? id : utf16 + Array.from(toUtf16(id), toHexadecimal).join("")
+
+const utf16 = "~utf16:"
+
+const toHexadecimal = (byte: number): string => byte.toString(16).padStart(2, "0")
