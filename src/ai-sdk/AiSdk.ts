@@ -8,8 +8,9 @@
  *
  * A failure is an `AiError` whose reason says what went wrong and whether the same
  * call may do later; the request is never kept in it. A key that the provider repeats
- * is taken out of its message: one of any form when requests are made with
- * `AiSdk.fetch`, otherwise what looks like a key. Nothing is retried here. Interrupting a call aborts its request; a consumer that is slow
+ * is taken out of all that is said of it, encoded or in part too: each one when
+ * requests are made with `AiSdk.fetch` or the model tells its headers, as those of the
+ * AI SDK do, otherwise what looks like a key. Nothing is retried here. Interrupting a call aborts its request; a consumer that is slow
  * slows the provider down.
  *
  * **Example** (A model of OpenAI)
@@ -254,7 +255,12 @@ export const embeddingLayer = (
  *
  * A request is a client span below the span of its model call, which gets the
  * address of the server, and carries a `traceparent`. The span ends with the
- * headers of the response. What is not part of a model call is passed on as it is.
+ * headers of the response. What is not part of a model call has no span.
+ *
+ * A redirect is followed to the same origin only: another scheme, host or port gets
+ * neither a key nor a prompt, and the call fails with a `NetworkError`
+ * (`InvalidUrlError`), which is not retryable. A request without either, as for a
+ * picture on the web, is redirected as usual.
  *
  * @category tracing
  * @since 0.1.0

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
 import * as Errors from "./errors.ts"
 import * as Http from "./http.ts"
+import * as Secrets from "./secrets.ts"
 
 /**
  * A call in progress.
@@ -25,16 +26,18 @@ export class Call {
   private readonly method: string
   private readonly context: Context.Context<never>
   private readonly http: Http.Call
+  private readonly model: unknown
 
   constructor(options: {
-    readonly provider: string
+    readonly model: { readonly provider: string }
     readonly method: string
     readonly context: Context.Context<never>
     readonly span: Tracer.Span
     readonly headers: Readonly<Record<string, string>> | undefined
   }) {
     // as the provider names itself in its metadata
-    this.provider = options.provider.split(".")[0]
+    this.provider = options.model.provider.split(".")[0]
+    this.model = options.model
     this.method = options.method
     this.context = options.context
     this.http = new Http.Call(options.context, options.span, options.headers)
@@ -76,11 +79,20 @@ export class Call {
     return Errors.truncated(this.origin())
   }
 
+  /** Takes keys out of a text. */
+  redact(text: string): string {
+    return Secrets.redact(text, this.secrets())
+  }
+
+  private secrets(): ReadonlyArray<string> {
+    return [...this.http.secrets, ...Secrets.ofModel(this.model)]
+  }
+
   private origin(): Errors.Origin {
     return {
       method: this.method,
       provider: this.provider,
-      secrets: this.http.secrets,
+      secrets: this.secrets(),
       url: this.http.url,
       answering: this.answering,
       now: Context.get(this.context, Clock.Clock).currentTimeMillisUnsafe()

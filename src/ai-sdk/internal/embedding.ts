@@ -27,8 +27,7 @@ export const embedMany = (
   Effect.useSpan(`embeddings ${model.modelId}`, { kind: "client" }, (span) =>
     Effect.withFiber(({ context }) => {
       Annotations.request(span, "embeddings", model, {})
-      const start = () =>
-        new Call.Call({ provider: model.provider, method: "embedMany", context, span, headers: settings.headers })
+      const start = () => new Call.Call({ model, method: "embedMany", context, span, headers: settings.headers })
       const embed = (values: ReadonlyArray<string>) =>
         Effect.suspend(() => {
           const call = start()

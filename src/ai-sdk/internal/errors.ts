@@ -14,6 +14,8 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as RetryAfter from "../../internal/model/retryAfter.ts"
+import * as Text from "../../internal/words/text.ts"
+import { redact, safeUrl } from "./secrets.ts"
 
 /**
  * Where an error happened.
@@ -85,6 +87,8 @@ interface Facts {
 }
 
 const reason = (error: unknown, origin: Origin): AiError.AiErrorReason => {
+  const refused = causesOf(error).find(AiError.isAiErrorReason)
+  if (refused !== undefined) return refused
   const facts = read(error, origin)
   const { status } = facts
   if (status !== undefined && status >= 400) return fromProvider(facts, status, origin)
@@ -121,14 +125,16 @@ const read = (error: unknown, origin: Origin): Facts => {
     get(error, "message"),
     typeof error === "string" ? error : undefined
   )
+  const { secrets } = origin
+  const parameter = text(get(inner, "param"))
   return {
     name: text(get(error, "name")),
     status: status as number | undefined,
-    codes: codes.filter((code) => typeof code === "string").map((code) => code.toLowerCase()),
-    description: redact(message ?? "The model reported an error and said nothing about it", origin.secrets),
-    parameter: text(get(inner, "param")),
-    url: safeUrl(get(error, "url")) ?? origin.url,
-    headers: headersOf(get(error, "responseHeaders")),
+    codes: codes.filter((code) => typeof code === "string").map((code) => redact(code, secrets).toLowerCase()),
+    description: redact(message ?? "The model reported an error and said nothing about it", secrets),
+    parameter: parameter === undefined ? undefined : redact(parameter, secrets),
+    url: safeUrl(get(error, "url"), secrets) ?? origin.url,
+    headers: headersOf(get(error, "responseHeaders"), secrets),
     body
   }
 }
@@ -244,7 +250,7 @@ const fromName = ({ description, name }: Facts, origin: Origin): AiError.AiError
     case "AI_NoContentGeneratedError":
     case "AI_TypeValidationError":
       // What it says contains the whole text that it could not read.
-      return new AiError.InvalidResponseError({ description: `${description.slice(0, 300)}` })
+      return new AiError.InvalidResponseError({ description: Text.cut(description, 300) })
     default:
       return undefined
   }
@@ -257,15 +263,19 @@ const networkCodes =
   /^(E(CONN|HOST|NET|PIPE|AI_)|ENOTFOUND|ETIMEDOUT|EPIPE|UND_ERR|ERR_(STREAM|SSL|TLS|HTTP2)|CERT_|DEPTH_ZERO)/
 
 /** A failure of the connection, here or in what caused it. */
-const isNetworkError = (error: unknown, depth = 0): boolean => {
-  if (depth > 5 || !(error instanceof Error)) return false
-  const code = get(error, "code")
-  if (typeof code === "string" && networkCodes.test(code)) return true
-  if (error.name === "TimeoutError" || error.name === "AbortError") return true
-  if (error instanceof TypeError && /fetch failed|terminated|network|other side closed/i.test(error.message)) {
-    return true
-  }
-  return isNetworkError(error.cause, depth + 1)
+const isNetworkError = (error: unknown): boolean =>
+  causesOf(error).some((error) => {
+    const code = get(error, "code")
+    if (typeof code === "string" && networkCodes.test(code)) return true
+    if (error.name === "TimeoutError" || error.name === "AbortError") return true
+    return error instanceof TypeError && /fetch failed|terminated|network|other side closed/i.test(error.message)
+  })
+
+/** An error, its cause, and so on. */
+const causesOf = (error: unknown): ReadonlyArray<Error> => {
+  const errors: Array<Error> = []
+  for (let next = error; next instanceof Error && errors.length <= 5; next = next.cause) errors.push(next)
+  return errors
 }
 
 // =============================================================================
@@ -282,13 +292,13 @@ const details = ({ codes: [code], headers, status }: Facts): Record<string, Sche
 }
 
 /** The headers that say when to come back and what to tell the provider: no cookie, no account. */
-const headersOf = (headers: unknown): Record<string, string> => {
+const headersOf = (headers: unknown, secrets: Iterable<string>): Record<string, string> => {
   const out: Record<string, string> = {}
   if (!Predicate.isObject(headers)) return out
   for (const [key, value] of Object.entries(headers)) {
     const name = key.toLowerCase()
     if (typeof value === "string" && /^(retry-after(-ms)?|(x-)?request-id|content-type|.*ratelimit.*)$/.test(name)) {
-      out[name] = value
+      out[name] = redact(value, secrets)
     }
   }
   return out
@@ -304,45 +314,6 @@ const retryAfterOf = ({ body, headers }: Facts, now: number): Duration.Duration 
     : undefined
   const delaySeconds = delay === undefined ? undefined : RetryAfter.toNumber(delay.replace(/s$/, ""))
   return delaySeconds === undefined ? undefined : Duration.seconds(delaySeconds)
-}
-
-// =============================================================================
-// Secrets
-// =============================================================================
-
-const redacted = "<redacted>"
-
-const keys: ReadonlyArray<readonly [RegExp, string]> = [
-  [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${redacted}`],
-  [/\b(sk|pk|rk|xai|gsk|hf|r8|nvapi|pplx|csk|ghp|gho|github_pat)[-_][\w*.-]{6,}/gi, redacted],
-  [/\bAIza[\w-]{10,}/g, redacted],
-  [/\b(api[-_ ]?key|token|secret|authorization)((?:\s+\w+){0,2}\s*[:=]\s*["']?)[^\s"',;]{6,}/gi, `$1$2${redacted}`],
-  [/([?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s"']+/gi, `$1${redacted}`]
-]
-
-/**
- * Takes keys out of a text: those that are given, and what looks like one.
- *
- * @category redacting
- * @since 0.1.0
- */
-export const redact = (text: string, secrets: Iterable<string>): string => {
-  let out = text.slice(0, 10_000)
-  for (const secret of secrets) if (secret.length >= 6) out = out.replaceAll(secret, redacted)
-  for (const [key, replacement] of keys) out = out.replace(key, replacement)
-  return out.length > 2000 ? `${out.slice(0, 2000)}…` : out
-}
-
-/**
- * Returns a URL without its credentials and its query, which may be a key.
- *
- * @category redacting
- * @since 0.1.0
- */
-export const safeUrl = (value: unknown): string | undefined => {
-  if (typeof value !== "string" || !URL.canParse(value)) return undefined
-  const url = new URL(value)
-  return `${url.origin}${url.pathname}`
 }
 
 const get = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined

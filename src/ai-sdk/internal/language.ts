@@ -46,7 +46,7 @@ export const make = (
         const settings = settingsOf(context)
         const { span } = options
         Annotations.request(span, "chat", model, settings, method === "streamText")
-        const call = new Call.Call({ provider: model.provider, method, context, span, headers: settings.headers })
+        const call = new Call.Call({ model, method, context, span, headers: settings.headers })
         const { specificationVersion } = model
         if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))
         return Effect.try({
@@ -58,7 +58,7 @@ export const make = (
               request: Request.make(options, settings, model, names, codecTransformer, call.signal)
             }
           },
-          catch: (error) => call.error(unsupported(error))
+          catch: (error) => call.error(unsupported(call, error))
         })
       })
 
@@ -69,11 +69,11 @@ export const make = (
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
             const isObject = options.responseFormat.type === "json"
             const converted = Result.try(() => Converted.fromResult(result, isObject, names))
-            if (Result.isFailure(converted)) return Effect.fail(call.error(unreadable(converted.failure)))
+            if (Result.isFailure(converted)) return Effect.fail(call.error(unreadable(call, converted.failure)))
             const { parts, summary } = converted.success
             call.setUrl(result.request?.url)
             Annotations.response(options.span, summary)
-            return Effect.as(report(result.warnings), parts)
+            return Effect.as(report(result.warnings, call), parts)
           })
         }),
       streamText: (options) =>
@@ -140,7 +140,7 @@ class Parts {
     const opening = this.opening = Call.promise(this.doStream)
     return Effect.flatMap(this.call.wait(() => opening), (result) => {
       const pump = Result.try(() => fromReadableStream(result.stream))
-      if (Result.isFailure(pump)) return Effect.fail(this.call.error(unreadable(pump.failure)))
+      if (Result.isFailure(pump)) return Effect.fail(this.call.error(unreadable(this.call, pump.failure)))
       this.call.setUrl(result.request?.url)
       return this.take(this.pump = pump.success)
     })
@@ -155,12 +155,12 @@ class Parts {
     }
     const { warnings } = converter
     const converted = Result.try(() => converter.convert(taken))
-    if (Result.isFailure(converted)) return Effect.fail(this.call.error(unreadable(converted.failure)))
+    if (Result.isFailure(converted)) return Effect.fail(this.call.error(unreadable(this.call, converted.failure)))
     const parts = converted.success
     this.call.answering ||= parts.length > 0
     // A part that is not for effect/ai leaves nothing, and nothing cannot be pulled.
     const given = Arr.isArrayNonEmpty(parts) ? Effect.succeed(parts) : Effect.suspend(() => this.take(pump))
-    return converter.warnings === warnings ? given : Effect.andThen(this.report(converter.warnings), given)
+    return converter.warnings === warnings ? given : Effect.andThen(this.report(converter.warnings, this.call), given)
   }
 
   private end(pump: Pump<Sdk.LanguageModelV4StreamPart>): PartsPull {
@@ -173,16 +173,19 @@ class Parts {
 // Warnings
 // =============================================================================
 
-type Report = (warnings: ReadonlyArray<Sdk.SharedV4Warning> | undefined) => Effect.Effect<void>
+type Report = (
+  warnings: ReadonlyArray<Sdk.SharedV4Warning> | undefined,
+  call: Call.Call
+) => Effect.Effect<void>
 
 const maximumWarnings = 100
 
 /** Logs each warning of a provider once: settings are the same with every call. */
 const makeReport = (modelId: string): Report => {
   const reported = new Set<string>()
-  return (warnings) => {
+  return (warnings, call) => {
     if (!Array.isArray(warnings) || warnings.length === 0) return Effect.void
-    return Effect.forEach(warnings.map(textOf), (text) => {
+    return Effect.forEach(warnings.map((warning) => call.redact(textOf(warning))), (text) => {
       if (reported.has(text) || reported.size >= maximumWarnings) return Effect.void
       reported.add(text)
       return Effect.logWarning(`\`${modelId}\`: ${text}`)
@@ -200,10 +203,12 @@ const textOf = (warning: Sdk.SharedV4Warning): string => {
 }
 
 /** A provider that does not keep to its own specification. */
-const unreadable = (error: unknown): AiError.InvalidResponseError =>
+const unreadable = (call: Call.Call, error: unknown): AiError.InvalidResponseError =>
   new AiError.InvalidResponseError({
-    description: `The provider gave what cannot be read: ${error instanceof Error ? error.message : String(error)}`
+    description: `The provider gave what cannot be read: ${call.redact(messageOf(error))}`
   })
+
+const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
 // =============================================================================
 // Calls that cannot be made
@@ -218,5 +223,5 @@ const unknownVersion = (model: Sdk.LanguageModelV4): AiError.InvalidRequestError
       "use a version of its package that implements v4 or v3"
   })
 
-const unsupported = (error: unknown): AiError.UnsupportedSchemaError =>
-  new AiError.UnsupportedSchemaError({ description: error instanceof Error ? error.message : String(error) })
+const unsupported = (call: Call.Call, error: unknown): AiError.UnsupportedSchemaError =>
+  new AiError.UnsupportedSchemaError({ description: call.redact(messageOf(error)) })
