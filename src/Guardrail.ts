@@ -61,8 +61,7 @@ import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
-import { hold } from "./internal/guardrail/output.ts"
-import { type Pieces, Sentences, Whole } from "./internal/guardrail/text.ts"
+import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
 import * as Parts from "./internal/words/responseParts.ts"
 import type { StreamPart } from "./internal/words/stepBuilder.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
@@ -342,7 +341,7 @@ export const output = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  fromPieces(name, () => new Sentences(), true, check)
+  fromHeld(name, (check) => new HeldSentences(check), check)
 
 /**
  * Checks the whole text of a model call before any of it is shown. Everything after
@@ -355,12 +354,11 @@ export const outputWhole = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  fromPieces(name, () => new Whole(), false, check)
+  fromHeld(name, (check) => new HeldWhole(check), check)
 
-const fromPieces = <E, R>(
+const fromHeld = <E, R>(
   name: string,
-  makePieces: () => Pieces,
-  perBlock: boolean,
+  makeHeld: (check: Check<GuardrailTripped | E, R>) => Held<GuardrailTripped | E, R>,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   atModel(name, (request, next) => {
@@ -368,12 +366,9 @@ const fromPieces = <E, R>(
     const checked = (text: string, before: string) =>
       Effect.suspend(() => check({ agent, session, step: steps.length, text, before })).pipe(
         Effect.flatMap(orTrip(name, "output")),
-        Effect.map((verdict) => verdict._tag === "Replace" ? verdict.value : text)
+        Effect.map((verdict) => verdict._tag === "Replace" ? verdict.value : undefined)
       )
-    return Stream.transformPull(
-      next(request),
-      (pull) => Effect.sync(() => hold(pull, makePieces(), perBlock, checked))
-    )
+    return Stream.transformPull(next(request), (pull) => Effect.sync(() => hold(pull, makeHeld(checked))))
   })
 
 // -----------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, type LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { expectTypeOf } from "vitest"
@@ -7,13 +7,12 @@ import { outcome } from "../src/AgentRun.ts"
 import {
   Agent,
   type AgentError,
-  type AgentRun,
+  AgentRun,
   Guardrail,
   type Middleware,
   SessionHistory,
   SessionStore
 } from "../src/index.ts"
-import { Sentences } from "../src/internal/guardrail/text.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { Boom, collectAll, hanging, type Log, logged, showPrompt, types } from "./utils.ts"
 
@@ -472,16 +471,16 @@ describe("Guardrail", () => {
         assert.strictEqual(yield* savedVersion, 0)
       }).pipe(Effect.provide(model(text(["One. ", "Two. ", "C"]), text(["One. ", "Two. ", "C"])))))
 
-    it.effect("a piece is of one block: another block's text ends it", () =>
+    it.effect("a piece is of one block, however blocks interleave", () =>
       Effect.gen(function*() {
         const log: Log = []
         const { parts: all } = yield* collectAll(
           Agent.stream(agentWith([], seen(log, (text) => replace(text.toUpperCase()))), input)
         )
-        assert.deepStrictEqual(log, [`0: "" + "a"`, `0: "A" + "b"`, `0: "AB" + "c"`])
+        assert.deepStrictEqual(log, [`0: "" + "ac"`, `0: "AC" + "b"`])
         assert.deepStrictEqual(
           all.flatMap((part) => part.type === "text-delta" ? [[part.id, part.delta]] : []),
-          [["t", "A"], ["u", "B"], ["t", "C"]]
+          [["t", "AC"], ["u", "B"]]
         )
       }).pipe(Effect.provide(model(parts([
         { type: "text-start", id: "t" },
@@ -535,9 +534,90 @@ describe("Guardrail", () => {
           script([parts(encoded)], { chunking: inOne ? "all" : "one" })
         )
         assert.strictEqual(flat(shown.slice(2, -2)), flat(encoded))
-        const deltas = encoded.flatMap((part) => part.type === "text-delta" ? part.delta : []).join("")
+        // in the order of the text of the step: block after block
+        const deltas = ["t", "u"].flatMap((id) =>
+          encoded.flatMap((part) => part.type === "text-delta" && part.id === id ? part.delta : [])
+        ).join("")
         assert.strictEqual(checked.join("").replace(/\s/g, ""), deltas.replace(/\s/g, ""))
       }), { arbitrary: { runs: 200, seed: "whatever comes" } })
+
+    /** Which block writes its next delta, or begins, or ends when it has no more. */
+    const Blocks = Schema.Array(
+      Schema.Array(Schema.Literals(["a", "B. ", ".", " C", "\n\n", "- ", "```\n", "", "sk-", "1"])).check(
+        Schema.isMaxLength(5)
+      )
+    ).check(Schema.isMaxLength(4))
+    const Order = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })))
+
+    it.effect.prop("any interleaving of blocks gives the checks and the text of blocks in a row", {
+      blocks: Blocks,
+      order: Order,
+      whole: Schema.Boolean,
+      inOne: Schema.Boolean,
+      sameId: Schema.Boolean
+    }, ({ blocks, inOne, order, sameId, whole }) =>
+      Effect.gen(function*() {
+        const write = (deltas: ReadonlyArray<string>, id: string): ReadonlyArray<Response.StreamPartEncoded> => [
+          { type: "text-start", id },
+          ...deltas.map((delta) => ({ type: "text-delta" as const, id, delta })),
+          { type: "text-end", id }
+        ]
+        const end: Response.StreamPartEncoded = { type: "finish", reason: "stop", usage: usage(1, 1) }
+        // the blocks begin in their order, wherever the rest of them comes
+        const left = blocks.map((deltas, index) => [...write(deltas, `t${index}`)])
+        const interleaved = left.flatMap((block) => block.splice(0, 1))
+        for (const index of order) interleaved.push(...(left[index]?.splice(0, 1) ?? []))
+        interleaved.push(...left.flat(), end)
+        const inRow = [...blocks.flatMap((deltas, index) => write(deltas, sameId ? "t" : `t${index}`)), end]
+        const run = (encoded: ReadonlyArray<Response.StreamPartEncoded>) =>
+          Effect.gen(function*() {
+            const log: Log = []
+            const guard = (whole ? Guardrail.outputWhole : Guardrail.output)("g", ({ before, text }) =>
+              Effect.sync(() => {
+                log.push(`${JSON.stringify(before)} + ${JSON.stringify(text)}`)
+                return text.includes("sk-") ? replace(text.replaceAll("sk-", "***!")) : pass
+              }))
+            const shown: Array<string> = []
+            const { text } = yield* Agent.stream(Agent.make("agent", { middleware: [guard] }), input).pipe(
+              Stream.tap((part) => Effect.sync(() => part.type === "text-delta" && shown.push(part.delta))),
+              AgentRun.fold,
+              Effect.provide(script([parts(encoded)], { chunking: inOne ? "all" : "one" }))
+            )
+            return { log, text, shown }
+          })
+        const one = yield* run(interleaved)
+        const other = yield* run(inRow)
+        assert.deepStrictEqual(one.log, other.log)
+        assert.strictEqual(one.text, other.text)
+        assert.notInclude(one.text, "sk-")
+        assert.notInclude(one.shown.join(""), "sk-")
+        // what the checks have seen and given is what the result says
+        if (!one.text.includes("***!") && !whole) {
+          const seen = one.log.map((line) => JSON.parse(line.slice(line.indexOf(" + ") + 3)) as string)
+          assert.strictEqual(seen.join("").replace(/\s/g, ""), one.text.replace(/\s/g, ""))
+        }
+      }), { arbitrary: { runs: 300, seed: "interleaved" } })
+
+    it.effect("a block that begins again under the id of one that is open ends that one", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const { text } = yield* Agent.run(agentWith([], seen(log, () => pass)), input)
+        assert.deepStrictEqual([text, log], ["abc", [`0: "" + "a"`, `0: "a" + "bc"`]])
+      }).pipe(Effect.provide(model(parts([
+        { type: "text-start", id: "t" },
+        { type: "text-delta", id: "t", delta: "a" },
+        { type: "text-start", id: "t" },
+        { type: "text-delta", id: "t", delta: "b" },
+        { type: "text-delta", id: "t", delta: "c" },
+        { type: "finish", reason: "stop", usage: usage(1, 1) }
+      ])))))
+
+    it.effect("holds any number of parts", () =>
+      Effect.gen(function*() {
+        const guard = Guardrail.outputWhole("g", () => Effect.succeed(pass))
+        const { text } = yield* Agent.run(agentWith([], guard), input)
+        assert.strictEqual(text.length, 300_000)
+      }).pipe(Effect.provide(inOneArray(text(Array.from({ length: 300_000 }, () => "x"))))))
 
     it.effect("of several, text passes the last of the list first", () =>
       Effect.gen(function*() {
@@ -585,60 +665,6 @@ describe("Guardrail", () => {
       }).pipe(
         Effect.provide(model([text(["One. ", "Two. "]), text("Three.")], [text("secret"), finish("stop", usage(7, 3))]))
       ))
-  })
-
-  describe("sentences", () => {
-    const cut = (deltas: ReadonlyArray<string>): Array<string> => {
-      const sentences = new Sentences()
-      const pieces: Array<string> = []
-      for (const delta of deltas) {
-        sentences.push(delta)
-        for (let piece = sentences.next(); piece !== undefined; piece = sentences.next()) pieces.push(piece)
-      }
-      if (sentences.length > 0) pieces.push(sentences.rest())
-      return pieces
-    }
-
-    for (
-      const [name, ...pieces] of [
-        ["words and marks", "Hello! ", "\"Is it you?\" ", "Yes… ", "No."],
-        ["numbers, initials and abbreviations", "Dr. J. Doe paid 3.14, i.e. 3. ", "At 5 p.m. we left."],
-        ["soft line breaks", "One line\nand its end. ", "Then"],
-        ["paragraphs", "No mark\n\n", "here\n \n", "end"],
-        ["lists", "These:\n", "- one\n", "- two. ", "Yes\n", "1. three\n", "2) four"],
-        ["headings", "Text\n", "# Title\n\n", "More"],
-        ["code", "Code:\n", "```ts\na. B\n\nc()\n```\n", "~~~\n``` A. B. No end"],
-        ["Chinese and Japanese", "今日は。", "元気ですか？", "「はい。」", "よし"],
-        ["Arabic and Hindi", "مرحبا؟ ", "نعم. ", "क्या। ", "हाँ"]
-      ] as const
-    ) {
-      it(`end rightly in ${name}`, () => {
-        assert.deepStrictEqual(cut([pieces.join("")]), pieces)
-        assert.deepStrictEqual(cut(Array.from(pieces.join(""))), pieces)
-      })
-    }
-
-    it("are as long as they have to be", () => {
-      const code = `\`\`\`ts\n${"a. B\n".repeat(2_000)}\`\`\`\n`
-      const long = `${"word ".repeat(3_000)}end. `
-      assert.deepStrictEqual(cut(Array.from(`Code:\n${code}${long}Then`)), ["Code:\n", code, long, "Then"])
-    })
-
-    const delta = Arbitrary.map(
-      Arbitrary.array(
-        Arbitrary.schema(
-          Schema.Literals(["a", "B", "3", ".", "!", "。", " ", "\n", "- ", "1.", "`", "```", "#", "\"", "e.g.", "é"])
-        ),
-        { maxLength: 6 }
-      ),
-      (pieces) => pieces.join("")
-    )
-    it.prop("are the text, however it arrives", { deltas: Arbitrary.array(delta, { maxLength: 12 }) }, ({ deltas }) => {
-      const whole = deltas.join("")
-      const pieces = cut(deltas)
-      assert.strictEqual(pieces.join(""), whole)
-      assert.deepStrictEqual(pieces, cut([whole]))
-    }, { arbitrary: { seed: "however it arrives" } })
   })
 
   describe("tool", () => {

@@ -7,7 +7,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import type { Pieces } from "./text.ts"
+import { Fifo } from "./fifo.ts"
+import { Sentences } from "./text.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
@@ -16,43 +17,34 @@ type TextDelta = Extract<StreamPart, { readonly type: "text-delta" }>
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
 /**
- * What a check says of a piece: let it through as it is, or this text instead.
+ * What a check says of a piece: undefined lets it through as it is, a text takes its place.
  *
  * @category models
  * @since 0.1.0
  */
-export type Check<E, R> = (piece: string, before: string) => Effect.Effect<string, E, R>
+export type Check<E, R> = (piece: string, before: string) => Effect.Effect<string | undefined, E, R>
 
 /**
- * Holds text back until `check` has seen it. Other parts pass when no text is
- * held, and wait behind it when some is, so that the order of parts is kept. An
- * array without anything to hold is given on as it is.
+ * Holds text back until `held` has checked it. Other parts pass when no text is held, and wait behind it when some is,
+ * so that the order of parts is kept. An array without anything to hold is given on as it is.
  *
- * `perBlock` says whether the end of a block of text ends the piece.
- *
- * A model stream that fails takes the text with it that was held then. After a
- * failed check the parts that it had let through come first, and the usage of the
- * call if the model has told it.
+ * A model stream that fails takes the text with it that was held then. After a failed check the parts that it had let
+ * through come first, and the usage of the call if the model has told it.
  *
  * @category running
  * @since 0.1.0
  */
 export const hold = <E, R, EC, RC>(
   pull: Pull.Pull<NonEmpty<StreamPart>, E, void, R>,
-  pieces: Pieces,
-  perBlock: boolean,
-  check: Check<EC, RC>
+  held: Held<EC, RC>
 ): Pull.Pull<NonEmpty<StreamPart>, E | EC, void, R | RC> => {
-  const held = new Held(pieces, check)
   let ended = false
   let failure: Cause.Cause<EC> | undefined
 
   const onParts = Effect.fnUntraced(function*(parts: NonEmpty<StreamPart>) {
     for (const [index, part] of parts.entries()) {
       if (part.type === "error") return held.drop(parts.slice(index))
-      const checking = part.type === "text-delta"
-        ? held.add(part, perBlock)
-        : held.pass(part, part.type === "finish" || (perBlock && part.type === "text-end"))
+      const checking = held.add(part)
       if (checking === undefined) continue
       const exit = yield* Effect.exit(checking)
       if (Exit.isSuccess(exit)) continue
@@ -64,9 +56,10 @@ export const hold = <E, R, EC, RC>(
 
   const onDone = Effect.fnUntraced(function*() {
     ended = true
-    const exit = yield* Effect.exit(held.flush())
-    if (Exit.isFailure(exit)) failure = exit.cause
-    return held.take()
+    const exit = yield* Effect.exit(held.end())
+    if (Exit.isSuccess(exit)) return held.take()
+    failure = exit.cause
+    return held.takeWithUsage([])
   })
 
   const step: Pull.Pull<NonEmpty<StreamPart>, E | EC, void, R | RC> = Effect.suspend(() => {
@@ -86,29 +79,55 @@ export const hold = <E, R, EC, RC>(
   return step
 }
 
-const isHeld = (part: StreamPart): boolean => part.type === "text-delta" || part.type === "error"
+const isHeld = ({ type }: StreamPart): boolean =>
+  type === "text-delta" || type === "text-start" || type === "text-end" || type === "error"
 
 const isNonEmpty = <A>(as: ReadonlyArray<A>): as is NonEmpty<A> => as.length > 0
 
-/** The parts from the first one with unchecked text on. */
-class Held<E, R> {
-  private readonly pieces: Pieces
-  private readonly check: Check<E, R>
-  private queue: Array<StreamPart> = []
-  private out: Array<StreamPart> = []
-  private block: string | undefined = undefined
-  private before = ""
+/** A block of text, in the order in which they begin: that is their order in the text of the step. */
+interface Block {
+  readonly sentences: Sentences
+  ended: boolean
+  /** What was checked of its text and is not shown yet. */
+  readonly verdicts: Fifo<Verdict>
+}
 
-  constructor(pieces: Pieces, check: Check<E, R>) {
-    this.pieces = pieces
+/** So much of the text is checked; `text` takes its place, once. */
+interface Verdict {
+  length: number
+  text: string | undefined
+}
+
+/** A part that waits. Of a delta: how much of it was shown. */
+interface Waiting {
+  readonly part: StreamPart
+  readonly block: Block | undefined
+  shown: number
+}
+
+/**
+ * The parts from the first one with unchecked text on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export abstract class Held<E, R> {
+  protected readonly check: Check<E, R>
+  private readonly queue = new Fifo<Waiting>()
+  private out: Array<StreamPart> = []
+  /** The blocks that have not ended, by their ids. */
+  private readonly open = new Map<string, Block>()
+
+  constructor(check: Check<E, R>) {
     this.check = check
   }
 
   get isEmpty(): boolean {
-    return this.queue.length === 0
+    return this.queue.isEmpty
   }
 
   take(): Array<StreamPart> {
+    this.release()
     const out = this.out
     this.out = []
     return out
@@ -116,81 +135,189 @@ class Held<E, R> {
 
   /** What was let through, and the usage: nothing after it is shown. */
   takeWithUsage(rest: ReadonlyArray<StreamPart>): Array<StreamPart> {
-    return [...this.take(), ...this.queue.concat(rest).filter((part) => part.type === "finish")]
+    const out = this.take()
+    for (const { part } of this.queue.drain()) if (part.type === "finish") out.push(part)
+    for (const part of rest) if (part.type === "finish" && !out.includes(part)) out.push(part)
+    return out
   }
 
   /** The model failed: what it had not finished saying is not said. */
   drop(rest: ReadonlyArray<StreamPart>): Array<StreamPart> {
-    this.queue = []
-    this.pieces.rest()
-    return [...this.take(), ...rest.filter((part) => part.type === "error" || part.type === "finish")]
+    const out = this.take()
+    this.queue.drain()
+    for (const part of rest) if (part.type === "error" || part.type === "finish") out.push(part)
+    return out
   }
 
-  /** Adds text; undefined when there is nothing to check yet. */
-  add(part: TextDelta, perBlock: boolean): Effect.Effect<void, E, R> | undefined {
-    return perBlock && this.block !== part.id && this.pieces.length > 0
-      ? Effect.flatMap(this.flush(), () => this.append(part) ?? Effect.void)
-      : this.append(part)
-  }
-
-  /** Adds another part; undefined when there is nothing to check before it. */
-  pass(part: StreamPart, ends: boolean): Effect.Effect<void, E, R> | undefined {
-    if (ends) return Effect.map(this.flush(), () => void this.out.push(part))
-    const to = this.isEmpty ? this.out : this.queue
-    to.push(part)
-    return undefined
-  }
-
-  /** Checks what is left, and lets everything go. */
-  readonly flush = Effect.fnUntraced(function*(this: Held<E, R>) {
-    if (this.pieces.length > 0) yield* this.release(this.pieces.rest())
-    this.out.push(...this.queue)
-    this.queue = []
-  })
-
-  private append(part: TextDelta): Effect.Effect<void, E, R> | undefined {
-    this.block = part.id
-    this.queue.push(part)
-    this.pieces.push(part.delta)
-    const piece = this.pieces.next()
-    return piece === undefined ? undefined : this.releaseFrom(piece)
-  }
-
-  private readonly releaseFrom = Effect.fnUntraced(function*(this: Held<E, R>, first: string) {
-    for (let piece: string | undefined = first; piece !== undefined; piece = this.pieces.next()) {
-      yield* this.release(piece)
-    }
-  })
-
-  private readonly release = Effect.fnUntraced(function*(this: Held<E, R>, piece: string) {
-    const text = piece.trim() === "" ? piece : yield* this.check(piece, this.before)
-    this.before += text
-    this.move(piece.length, text === piece ? undefined : text)
-  })
-
-  /** Moves the parts of a piece of that length from the queue, and those up to the next text. */
-  private move(length: number, replacement: string | undefined): void {
-    const { out, queue } = this
-    let left = length
-    let text = replacement
-    let index = 0
-    for (; index < queue.length; index++) {
-      const part = queue[index]!
-      if (part.type !== "text-delta") {
-        out.push(part)
-        continue
+  /** Adds a part; undefined when there is nothing to check because of it. */
+  add(part: StreamPart): Effect.Effect<void, E, R> | undefined {
+    switch (part.type) {
+      case "text-start": {
+        // a block of an id that is taken is the end of the one before it
+        const checking = this.close(part.id)
+        this.begin(part.id)
+        this.pass(part)
+        return checking
       }
-      if (left === 0 && part.delta !== "") break
-      const taken = part.delta.slice(0, left)
-      const shown = replacement === undefined ? taken : text
-      text = ""
-      left -= taken.length
-      if (taken === part.delta && shown === taken) out.push(part)
-      else if (shown !== undefined && shown !== "") out.push(Parts.textDelta(part.id, shown, part.metadata))
-      if (taken === part.delta) continue
-      queue[index] = Parts.textDelta(part.id, part.delta.slice(taken.length), part.metadata)
-      break
+      case "text-delta": {
+        const block = this.open.get(part.id) ?? this.begin(part.id)
+        this.queue.push({ part, block, shown: 0 })
+        return this.onText(block, part.delta)
+      }
+      case "text-end": {
+        this.pass(part)
+        return this.close(part.id)
+      }
+      case "finish": {
+        this.pass(part)
+        return this.end()
+      }
+      default:
+        return this.pass(part)
     }
-    this.queue = queue.slice(index)
   }
+
+  /** Nothing more comes: checks all that is left. */
+  end(): Effect.Effect<void, E, R> {
+    for (const block of this.open.values()) block.ended = true
+    this.open.clear()
+    return this.onEnd()
+  }
+
+  protected abstract onBegin(block: Block): void
+  protected abstract onText(block: Block, delta: string): Effect.Effect<void, E, R> | undefined
+  protected abstract onBlockEnd(block: Block): Effect.Effect<void, E, R> | undefined
+  protected abstract onEnd(): Effect.Effect<void, E, R>
+
+  private begin(id: string): Block {
+    const block: Block = { sentences: new Sentences(), ended: false, verdicts: new Fifo() }
+    this.open.set(id, block)
+    this.onBegin(block)
+    return block
+  }
+
+  private close(id: string): Effect.Effect<void, E, R> | undefined {
+    const block = this.open.get(id)
+    if (block === undefined) return undefined
+    this.open.delete(id)
+    block.ended = true
+    return this.onBlockEnd(block)
+  }
+
+  private pass(part: StreamPart): undefined {
+    if (this.queue.isEmpty) this.out.push(part)
+    else this.queue.push({ part, block: undefined, shown: 0 })
+  }
+
+  /** Lets the parts go up to the first text that is not checked. */
+  private release(): void {
+    const { out, queue } = this
+    for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
+      if (next.block === undefined) out.push(next.part)
+      else if (!this.show(next, next.block, next.part as TextDelta)) return
+      queue.shift()
+    }
+  }
+
+  /** Shows what is checked of a delta, and returns whether that is all of it. */
+  private show(waiting: Waiting, { verdicts }: Block, part: TextDelta): boolean {
+    const { delta } = part
+    if (delta === "") this.out.push(part)
+    while (waiting.shown < delta.length) {
+      const verdict = verdicts.peek()
+      if (verdict === undefined) return false
+      const taken = delta.slice(waiting.shown, waiting.shown + verdict.length)
+      const text = verdict.text ?? taken
+      if (verdict.text !== undefined) verdict.text = ""
+      if (text === delta) this.out.push(part)
+      else if (text !== "") this.out.push(Parts.textDelta(part.id, text, part.metadata))
+      waiting.shown += taken.length
+      verdict.length -= taken.length
+      if (verdict.length === 0) verdicts.shift()
+    }
+    return true
+  }
+}
+
+/**
+ * Checks each block sentence by sentence: all of a block before the one that began after it, as if a model wrote one
+ * after the other. So what a check is given does not depend on how they come.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class HeldSentences<E, R> extends Held<E, R> {
+  /** The block that is being checked, and those that began after it. */
+  private readonly blocks = new Fifo<Block>()
+  private before = ""
+
+  protected onBegin(block: Block): void {
+    this.blocks.push(block)
+  }
+
+  protected onText(block: Block, delta: string): Effect.Effect<void, E, R> | undefined {
+    block.sentences.push(delta)
+    if (block !== this.blocks.peek()) return undefined
+    const piece = block.sentences.next(false)
+    return piece === undefined ? undefined : this.checkFrom(piece)
+  }
+
+  protected onBlockEnd(block: Block): Effect.Effect<void, E, R> | undefined {
+    return block === this.blocks.peek() ? this.checkFrom(undefined) : undefined
+  }
+
+  protected onEnd(): Effect.Effect<void, E, R> {
+    return this.checkFrom(undefined)
+  }
+
+  private readonly checkFrom = Effect.fnUntraced(function*(this: HeldSentences<E, R>, first: string | undefined) {
+    let piece = first
+    for (let block = this.blocks.peek(); block !== undefined; block = this.blocks.peek()) {
+      for (
+        piece ??= block.sentences.next(block.ended);
+        piece !== undefined;
+        piece = block.sentences.next(block.ended)
+      ) {
+        const text = piece.trim() === "" ? undefined : yield* this.check(piece, this.before)
+        this.before += text ?? piece
+        block.verdicts.push({ length: piece.length, text })
+      }
+      if (!block.ended) return
+      this.blocks.shift()
+    }
+  })
+}
+
+/**
+ * Checks the text of all blocks when nothing more comes, as one piece.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class HeldWhole<E, R> extends Held<E, R> {
+  private blocks: Array<{ readonly block: Block; text: string }> = []
+  private readonly texts = new Map<Block, { text: string }>()
+
+  protected onBegin(block: Block): void {
+    const text = { block, text: "" }
+    this.blocks.push(text)
+    this.texts.set(block, text)
+  }
+
+  protected onText(block: Block, delta: string): undefined {
+    this.texts.get(block)!.text += delta
+  }
+
+  protected onBlockEnd(): undefined {}
+
+  protected readonly onEnd = Effect.fnUntraced(function*(this: HeldWhole<E, R>) {
+    const blocks = this.blocks.filter(({ text }) => text !== "")
+    this.blocks = []
+    this.texts.clear()
+    const whole = blocks.map(({ text }) => text).join("")
+    const replacement = whole.trim() === "" ? undefined : yield* this.check(whole, "")
+    for (const [index, { block, text }] of blocks.entries()) {
+      block.verdicts.push({ length: text.length, text: index === 0 ? replacement : replacement && "" })
+    }
+  })
 }

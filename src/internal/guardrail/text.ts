@@ -4,23 +4,6 @@
  * @since 0.1.0
  */
 
-/**
- * Text that arrives in deltas and is cut into pieces. Where it is cut does not
- * depend on how it was cut into deltas, and the pieces together are the text.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Pieces {
-  /** How much text there is that was not taken yet. */
-  readonly length: number
-  readonly push: (delta: string) => void
-  /** Takes the next whole piece: undefined while more text could still move its end. */
-  readonly next: () => string | undefined
-  /** Takes what is left: the text has ended. */
-  readonly rest: () => string
-}
-
 const terminator = /[\p{Sentence_Terminal}…]+[\p{Pe}\p{Pf}"'*_`]*/uy
 const whitespace = /\s+/y
 /** What a piece may end at, to be found fast. */
@@ -43,16 +26,23 @@ const at = (pattern: RegExp, text: string, index: number): string | undefined =>
   return pattern.exec(text)?.[0]
 }
 
+/** From how much undecided text on more of it has to come before it is looked at again. */
+const patience = 256
+
 /**
  * Sentences as Unicode sees their ends, and the blocks of Markdown: the end of a
  * paragraph ends a piece, a heading or an item of a list begins one, a fenced block
  * of code is one. A line break alone ends nothing, nor does the dot of a number, an
  * initial or an abbreviation.
  *
- * @category constructors
+ * The text arrives in deltas. Where it is cut does not depend on them, and the pieces
+ * together are the text. All of it costs time in proportion to its length: text that
+ * could not be decided is looked at again when there is an eighth more of it.
+ *
+ * @category models
  * @since 0.1.0
  */
-export class Sentences implements Pieces {
+export class Sentences {
   /** What was looked at long ago: a long piece is not copied for each delta. */
   private passed = ""
   private text = ""
@@ -61,10 +51,8 @@ export class Sentences implements Pieces {
   private lineStart = true
   /** The fence of the block of code that the position is in. */
   private open: string | undefined = undefined
-
-  get length(): number {
-    return this.passed.length + this.text.length
-  }
+  /** How long the text has to be before it is looked at again. */
+  private enough = 0
 
   push(delta: string): void {
     if (this.position > 2_000) {
@@ -72,22 +60,28 @@ export class Sentences implements Pieces {
       this.passed += this.text.slice(0, index)
       this.text = this.text.slice(index)
       this.position = 100
+      this.enough -= index
     }
     this.text += delta
   }
 
-  next(): string | undefined {
-    while (this.position < this.text.length) {
-      const end = this.open === undefined ? this.scan() : this.scanCode(this.open)
-      if (end === "more") return undefined
-      if (end !== "none") return this.cut(end)
+  /**
+   * Takes the next whole piece: undefined while more text could still move its end. When the text has `ended` no more can,
+   * and what is left is the last one.
+   */
+  next(ended: boolean): string | undefined {
+    if (ended || this.text.length >= this.enough) {
+      while (this.position < this.text.length) {
+        const end = this.open === undefined ? this.scan() : this.scanCode(this.open)
+        if (end === "more") break
+        if (end !== "none") return this.cut(end)
+      }
+      const undecided = this.text.length - this.position
+      this.enough = undecided < patience ? 0 : this.text.length + (undecided >> 3)
     }
-    return undefined
-  }
-
-  rest(): string {
+    if (!ended) return undefined
     this.open = undefined
-    return this.cut(this.text.length)
+    return this.cut(this.text.length) || undefined
   }
 
   private cut(end: number): string {
@@ -95,6 +89,7 @@ export class Sentences implements Pieces {
     this.passed = ""
     this.text = this.text.slice(end)
     this.position = 0
+    this.enough = 0
     if (piece !== "") this.lineStart = piece.endsWith("\n")
     return piece
   }
@@ -168,33 +163,5 @@ export class Sentences implements Pieces {
     if (!closes) return "none"
     this.open = undefined
     return end + 1
-  }
-}
-
-/**
- * The whole text as one piece.
- *
- * @category constructors
- * @since 0.1.0
- */
-export class Whole implements Pieces {
-  private text = ""
-
-  get length(): number {
-    return this.text.length
-  }
-
-  push(delta: string): void {
-    this.text += delta
-  }
-
-  next(): undefined {
-    return undefined
-  }
-
-  rest(): string {
-    const text = this.text
-    this.text = ""
-    return text
   }
 }

@@ -4,10 +4,12 @@
  * A container of the value is only ever shown as a copy: what was shown never
  * changes. Finished containers are shared by all copies. A copy costs what its open
  * containers hold, so it is made when enough text has come to pay for it: all of
- * the text and all of the copies together cost time in proportion to the text.
+ * the text and all of the copies together cost time in proportion to the text. A value
+ * that is nested too deeply is read up to there.
  *
  * @since 0.1.0
  */
+import { maximumDepth } from "../words/json.ts"
 
 type Container = Array<unknown> | Record<string, unknown>
 
@@ -45,6 +47,8 @@ export class JsonReader {
   private escape = ""
   private isKey = false
   private paid = 0
+  /** How many entries a copy has. */
+  private cost = 1
   private changed = false
 
   /** Adds the text that has come. */
@@ -76,17 +80,11 @@ export class JsonReader {
    * for. `end` takes it at any price.
    */
   take(end = false): { readonly value: unknown } | undefined {
-    if (!this.changed || (!end && this.cost() > this.paid)) return undefined
+    if (!this.changed || (!end && this.cost > this.paid)) return undefined
     this.changed = false
     this.paid = 0
     const value = this.snapshot()
     return value === nothing ? undefined : { value }
-  }
-
-  private cost(): number {
-    let cost = 1
-    for (const { size } of this.stack) cost += size + 1
-    return cost
   }
 
   private snapshot(): unknown {
@@ -110,6 +108,8 @@ export class JsonReader {
         switch (char) {
           case "{":
           case "[": {
+            if (this.stack.length === maximumDepth) return this.fail()
+            this.cost++
             this.stack.push({ container: char === "{" ? {} : [], key: undefined, size: 0 })
             this.state = char === "{" ? "key" : "value"
             this.changed = true
@@ -224,6 +224,7 @@ export class JsonReader {
       return
     }
     frame.size++
+    this.cost++
     if (Array.isArray(frame.container)) frame.container.push(value)
     else if (!isUnsafe(frame.key)) frame.container[frame.key] = value
     frame.key = undefined
@@ -231,7 +232,9 @@ export class JsonReader {
   }
 
   private close(): void {
-    this.end(this.stack.pop()!.container)
+    const { container, size } = this.stack.pop()!
+    this.cost -= size + 1
+    this.end(container)
   }
 
   private fail(): void {

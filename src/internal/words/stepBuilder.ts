@@ -54,6 +54,8 @@ export class StepBuilder {
   private readonly slots: Array<Prompt.AssistantMessagePart | undefined> = []
   private readonly blocks: Array<Block> = []
   private open: Block | undefined = undefined
+  /** Those that had not ended when the one that is open began. */
+  private others: Map<string, Block> | undefined = undefined
 
   /** Adds the next part. A part that is not for the transcript is passed over. */
   add(part: StreamPart): void {
@@ -141,13 +143,15 @@ export class StepBuilder {
     const block: Block = { type, id, index: this.slots.length, text: "", pieces: [], metadata, ended: false }
     this.slots.push(undefined)
     this.blocks.push(block)
+    const { open } = this
+    if (open !== undefined && !open.ended) (this.others ??= new Map()).set(`${open.type} ${open.id}`, open)
     return this.open = block
   }
 
   private find(type: Block["type"], id: string): Block | undefined {
     const open = this.open
     if (open !== undefined && open.id === id && open.type === type && !open.ended) return open
-    return this.blocks.find((block) => block.id === id && block.type === type && !block.ended)
+    return this.others?.get(`${type} ${id}`)
   }
 
   private delta(type: Block["type"], part: Response.TextDeltaPart | Response.ReasoningDeltaPart): void {
@@ -161,6 +165,7 @@ export class StepBuilder {
     if (block !== undefined) {
       block.metadata = merge(block.metadata, metadata)
       block.ended = true
+      this.others?.delete(`${type} ${id}`)
     }
   }
 
