@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Option, Schema, SchemaGetter, Stream, Tracer } from "effect"
+import { Context, Effect, Exit, Fiber, Option, Schedule, Schema, SchemaGetter, Stream, Tracer } from "effect"
 import { AiError, LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
@@ -10,6 +10,7 @@ import {
   Approval,
   ContextProvider,
   Middleware,
+  ModelFallback,
   SessionHistory,
   SessionStore,
   StopCondition
@@ -407,6 +408,38 @@ for (const [name, via] of constructors) {
         }).pipe(
           Effect.provide(model(streamed(["{\"value\":[1,", "true]}"]), streamed(["{\"value\":[3]}"])))
         ))
+
+      for (const ids of [["f1", "f2"], ["f", "f"]] as const) {
+        it.effect(`are those of the attempt that is running, not of one that broke: ${ids}`, () =>
+          Effect.gen(function*() {
+            const agent = Agent.make("weather", {
+              output: Schema.Struct({ city: Schema.String }),
+              middleware: [ModelFallback.retry(Schedule.recurs(2), { afterParts: true })]
+            })
+            const { parts } = yield* collectAll(Agent.stream(agent, input))
+            assert.deepStrictEqual(partials(parts), [{ city: "Wro" }, { city: "Ri" }, { city: "Right" }])
+            const end = parts.at(-1)
+            assert.deepStrictEqual(end?.type === "run-end" && end.result.value, { city: "Right" })
+          }).pipe(Effect.provide(model(
+            step(
+              ScriptedModel.parts([
+                { type: "tool-params-start", id: ids[0], name: "final_answer" },
+                { type: "tool-params-delta", id: ids[0], delta: "{\"city\":\"Wro" }
+              ]),
+              fail(new AiError.InternalProviderError({ description: "cut" }))
+            ),
+            streamed(["{\"city\":\"Ri", "ght\"}"], "final_answer", ids[1])
+          ))))
+      }
+
+      it.effect("are those of the first of two answers in one step", () =>
+        Effect.gen(function*() {
+          const { parts } = yield* collectAll(Agent.stream(Agent.make("weather", { output: City }), input))
+          assert.deepStrictEqual(partials(parts), [{ city: "Oslo", degrees: 4 }])
+        }).pipe(Effect.provide(model(step(
+          streamed(["{\"city\":\"Oslo\",\"degrees\":4}"], "final_answer", "a"),
+          streamed(["{\"city\":\"Rome\",\"degrees\":9}"], "final_answer", "b")
+        )))))
 
       it.effect("are not made of another tool's parameters, nor without an output", () =>
         Effect.gen(function*() {

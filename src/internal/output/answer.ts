@@ -11,6 +11,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type * as AgentError from "../../AgentError.ts"
 import type * as AgentOutput from "../../AgentOutput.ts"
 import * as Json from "../words/json.ts"
+import { find } from "./find.ts"
 
 /**
  * @category models
@@ -82,27 +83,54 @@ export const decode = (output: AgentOutput.Any, params: unknown): Effect.Effect<
   )
 
 /**
- * Decodes an answer that is JSON text.
+ * Decodes an answer that is text: the one JSON value in it that is valid. When there are several that say different
+ * things the model has to choose.
  *
  * @category decoding
  * @since 0.1.0
  */
 export const decodeText = (output: AgentOutput.Any, text: string): Effect.Effect<Accepted | Rejected> =>
-  Effect.matchEffect(
-    Schema.decodeEffect(Schema.fromJsonString(output.codec), { errors: "all" })(text) as Effect.Effect<
-      unknown,
-      Schema.SchemaError
-    >,
-    {
-      onSuccess: (decoded) => Exit.succeed(unwrap(output, decoded)),
-      onFailure: (error) => Exit.succeed(invalidText(output, error, text))
-    }
-  )
+  Effect.suspend(() => {
+    const values = find(text)
+    if (values.length === 0) return Exit.succeed(invalid("Expected a JSON value", text))
+    if (values.length > maximumValues) return Exit.succeed(invalid(several(values.length), text))
+    return Effect.map(
+      Effect.forEach(values, (value) => Effect.map(decodeValue(output, value), (answer) => ({ value, answer }))),
+      (decoded) => choose(output, decoded, text)
+    )
+  })
 
-const invalidText = (output: AgentOutput.Any, error: Schema.SchemaError, text: string): Rejected => ({
-  ...rejected("", text, { message: notValid(error.message) }),
-  issues: issuesOf(output, error)
-})
+/** Out of so many values none is chosen. */
+const maximumValues = 16
+
+const several = (count: number): string => `Expected one JSON value, got ${count} that may be meant`
+
+const choose = (
+  output: AgentOutput.Any,
+  decoded: ReadonlyArray<{ readonly value: unknown; readonly answer: Accepted | Schema.SchemaError }>,
+  text: string
+): Accepted | Rejected => {
+  const valid = decoded.filter(({ answer }) => answer._tag === "Accepted")
+  const [first] = valid
+  if (first !== undefined) {
+    return valid.every(({ value }) => Json.isSame(value, first.value))
+      ? first.answer as Accepted
+      : invalid(several(valid.length), text)
+  }
+  // the last one is what the model has come to
+  const error = decoded[decoded.length - 1]!.answer as Schema.SchemaError
+  return { ...invalid(error.message, text), issues: issuesOf(output, error) }
+}
+
+/** A schema that is wrapped for models is often answered without what it is wrapped in. */
+const decodeValue = (output: AgentOutput.Any, value: unknown): Effect.Effect<Accepted | Schema.SchemaError> =>
+  Effect.matchEffect(decode(output, value), {
+    onSuccess: Effect.succeed<Accepted>,
+    onFailure: (error) =>
+      output.isWrapped && !Predicate.hasProperty(value, "value")
+        ? Effect.orElseSucceed(decode(output, { value }), () => error)
+        : Effect.succeed(error)
+  })
 
 const notValid = (description: string): string =>
   `The answer is not valid. Answer again, with JSON only.\n${description}`

@@ -7,6 +7,7 @@ import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Response from "effect/ai/Response"
 import * as Telemetry from "effect/ai/Telemetry"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,7 +17,9 @@ import * as Tracer from "effect/Tracer"
 import type * as AgentOutput from "../../AgentOutput.ts"
 import type * as Middleware from "../../Middleware.ts"
 import { AnswerTracer, type ModelCallTracer } from "../telemetry/instrumentation.ts"
-import { type Accepted, invalid, type Rejected, unwrap } from "./answer.ts"
+import { type Accepted, decodeText, invalid, type Rejected, unwrap } from "./answer.ts"
+import { find, isEmbedded } from "./find.ts"
+import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
@@ -69,19 +72,38 @@ export const generateObject = (
         content = options.response
         outer?.(options)
       }),
-      Effect.matchEffect({
-        onSuccess: (response) =>
-          Exit.succeed(
-            done(content.length > 0 ? content : response.content, unwrap(output, response.value))
-          ),
-        onFailure: (error) => {
-          const { reason } = error
-          if (reason._tag !== "StructuredOutputError") return Exit.fail(error)
-          return Exit.succeed(done(content, invalid(reason.description, reason.responseText)))
+      Effect.matchCauseEffect({
+        onSuccess: (response) => {
+          const said = content.length > 0 ? content : response.content
+          const text = textOf(said)
+          return Exit.succeed(
+            done(said, isTooDeep(text) ? invalid(Json.tooDeep, text) : unwrap(output, response.value))
+          )
+        },
+        onFailure: (cause) => {
+          const error = Cause.findErrorOption(cause)
+          const text = textOf(content)
+          if (error._tag === "Some" && error.value.reason._tag === "StructuredOutputError") {
+            const { description, responseText } = error.value.reason
+            return Effect.map(decodeAgain(output, description, responseText), (answer) => done(content, answer))
+          }
+          // what is nested too deeply ends the stack of the decoder
+          return error._tag === "None" && isTooDeep(text)
+            ? Exit.succeed(done(content, invalid(Json.tooDeep, text)))
+            : Exit.failCause(cause)
         }
       })
     )
   }))
+
+const isTooDeep = (text: string): boolean => text.length > 2 * Json.maximumDepth && find(text).some(Json.isTooDeep)
+
+/** The model's own codec has refused the whole text: what is in it may be the answer. */
+const decodeAgain = (output: AgentOutput.Any, description: string, text: string): Effect.Effect<Accepted | Rejected> =>
+  Effect.map(
+    decodeText(output, text),
+    (answer) => answer._tag === "Accepted" || isEmbedded(text) ? answer : invalid(description, text)
+  )
 
 const textOf = (content: ReadonlyArray<Response.AllParts<any>>): string => {
   let text = ""

@@ -149,6 +149,7 @@ export class RunOutput {
   private generated: Generated | undefined = undefined
   private reader: JsonReader | undefined = undefined
   private readerId: string | undefined = undefined
+  private isRepeated = false
   private raw = ""
 
   constructor(output: AgentOutput.Any, tool: string | undefined, hasTools: boolean) {
@@ -184,6 +185,8 @@ export class RunOutput {
     model: LanguageModel.LanguageModel,
     request: Middleware.ModelRequest
   ): Stream.Stream<StreamPart, AiError.AiError> => {
+    // a middleware calls again: the answer that this call begins takes the place of one that broke
+    this.isRepeated = this.reader !== undefined
     if (this.tool !== undefined || !(this.isAnswering || request.finalAnswer !== undefined)) {
       return streamText(model, request)
     }
@@ -201,7 +204,10 @@ export class RunOutput {
     for (const part of parts) {
       switch (part.type) {
         case "tool-params-start": {
-          if (part.name !== this.tool || this.reader !== undefined) break
+          const isNew = this.reader === undefined || this.isRepeated || part.id === this.readerId
+          if (part.name !== this.tool || !isNew) break
+          this.isRepeated = false
+          this.raw = ""
           this.reader = new JsonReader()
           this.readerId = part.id
           break
@@ -250,14 +256,13 @@ export class RunOutput {
   ): Effect.Effect<Reading> {
     if (calls.length === 0) {
       if (builder.finishReason === "pause" && !isForced) return Exit.succeed({ results: [], answer: undefined })
-      const isFinal = this.reminded
-      this.reminded = true
-      return Exit.succeed({
-        results: [],
-        answer: rejected(`Expected a call of the tool \`${tool}\``, builder.text(), {
-          message: `Give your answer by calling the tool \`${tool}\`, not as text.`,
-          isFinal
-        })
+      const text = builder.text()
+      return Effect.map(decodeText(this.output, text), (answer) => {
+        if (answer._tag === "Accepted") return { results: [], answer }
+        const isFinal = this.reminded
+        this.reminded = true
+        const message = `Give your answer by calling the tool \`${tool}\`, not as text.`
+        return { results: [], answer: rejected(`Expected a call of the tool \`${tool}\``, text, { message, isFinal }) }
       })
     }
     const denied = (call: Call, reason: string) => ToolHandler.notExecuted(call, "execution-denied", reason)
