@@ -46,8 +46,8 @@ const parse = (text: string): { readonly value: unknown } | undefined => {
 const candidate = /[{[<]/g
 const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
 const space = /[ \n\r\t]*/y
-/** The characters of a string up to one that has a meaning. */
-const plain = /[^"\\\u0000-\u001f]*/y
+/** The characters of a string up to one that has a meaning, or that may not be in it. */
+const plain = /[ !#-[\]-\uffff]*/y
 const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 const tag = /<(\/?)(think|thinking|thought|reasoning)>/iy
 
