@@ -24,7 +24,8 @@ import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
-import { aroundRun, fromBody, Proto, providersOf, toolkitOf, toolsOf } from "./internal/run/agentOf.ts"
+import * as Origin from "./internal/approval/origin.ts"
+import { aroundRun, fromBody, Proto, providersOf, remembering, toolkitOf, toolsOf } from "./internal/run/agentOf.ts"
 import type * as Loop from "./internal/run/loop.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
@@ -247,7 +248,7 @@ export const fromStream = <
   const self: Agent<Tools, E, R, A, P> = Object.assign(Object.create(Proto), {
     name,
     description: options.description,
-    stream: (input: Input) => Stream.suspend(() => options.stream(input)),
+    stream: (input: Input) => remembering(Stream.suspend(() => options.stream(input))),
     withMiddleware: (middleware: Middleware.Any) =>
       fromStream(name, { ...options, stream: aroundRun(name, [middleware], (request) => self.stream(request)) })
   })
@@ -312,8 +313,19 @@ export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>
   answers: ReadonlyArray<Approval.Answer>
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
   "result" in waiting
-    ? self.stream({ prompt: waiting.result.transcript, session: waiting.result.session, answers })
+    ? Stream.suspend(() => resumeResult(self, waiting.result, answers))
     : self.stream({ prompt: [], session: waiting.session, answers })
+
+const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
+  result: AgentRun.Result<any>,
+  answers: ReadonlyArray<Approval.Answer>
+): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => {
+  const { session, transcript } = result
+  const origin = Origin.of(result)
+  const stream = self.stream({ prompt: transcript, session, answers })
+  return origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
+}
 
 /**
  * Goes on where a run waits for approvals, to its result: the fold of `resumeStream`.

@@ -137,10 +137,12 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
 /**
  * An answer to an approval was rejected. Nothing was run, and no answer was kept.
  *
- * - `unknown`: nobody has asked for it.
+ * - `unknown`: nobody has asked for it: neither the session, nor a run whose result this
+ *   process has given out, nor one whose result carries a seal.
  * - `changed`: it was asked for another tool, or with other parameters.
  * - `answered`: it has an answer already.
  * - `expired`: the conversation has gone on without an answer.
+ * - `ambiguous`: more than one call waits under its id.
  * - `invalid`: the edited parameters do not decode.
  * - `unsupported`: the agent asks for no approvals.
  *
@@ -150,7 +152,7 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
 export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-agents/AgentError/ApprovalRejected")({
   _tag: Schema.tag("ApprovalRejected"),
   approvalId: Schema.String,
-  problem: Schema.Literals(["unknown", "changed", "answered", "expired", "invalid", "unsupported"]),
+  problem: Schema.Literals(["unknown", "changed", "answered", "expired", "ambiguous", "invalid", "unsupported"]),
   description: Schema.optional(Schema.String)
 }) {
   override get message(): string {

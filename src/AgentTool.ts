@@ -61,6 +61,7 @@ import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approval/nested.ts"
+import * as Origin from "./internal/approval/origin.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
@@ -175,7 +176,8 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
  * - `session`: `"none"` by default: the agent knows its prompt only, and nothing is
  *   saved. `"own"`: it has a session of its own beside each session of the caller,
  *   `<the caller's>/<the tool's name>`, so it knows what it was asked there before; a
- *   caller without a session gives it none. `"parent"`: it sees the conversation of
+ *   caller without a session gives it none. A run that waits for approvals is kept with
+ *   the caller's call, and is in the session when they are answered. `"parent"`: it sees the conversation of
  *   the caller up to the call, before its own prompt, and saves nothing: what it says
  *   is in the caller's session as the result of the call.
  * - `parts`: `"stream"` by default. With `"none"` the agent's parts are not in the
@@ -370,7 +372,10 @@ const run = Effect.fnUntraced(function*(
   const input = resumed === undefined
     ? { prompt: session === "parent" ? afterConversation(parent, prompt(params)) : prompt(params), session: id }
     : yield* Nested.toInput(agent.name, resumed, id)
-  const stream = Agent.stream(agent, input)
+  const whole = Agent.stream(agent, input)
+  const isKept = parent !== undefined && (resumed !== undefined || id !== undefined)
+  const known = resumed === undefined ? undefined : input.prompt as Prompt.Prompt
+  const stream = isKept ? Stream.provideService(whole, Origin.Origin, Origin.ofCaller(known, id)) : whole
   const seen = parent === undefined || parts === "none"
     ? stream
     : Stream.mapArrayEffect(
@@ -379,6 +384,7 @@ const run = Effect.fnUntraced(function*(
     )
   const ended = yield* Effect.provideService(AgentRun.fold(seen), Depth, depth)
   if (ended.approvals.length > 0 && parent !== undefined) {
+    Origin.giveToCaller(ended)
     return yield* parent.wait(toolCallId, yield* Nested.toRequests(toolCallId, ended))
   }
   return result === undefined ? answerOf(ended, success) : result(ended)

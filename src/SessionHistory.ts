@@ -46,6 +46,7 @@ import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
+import * as Origin from "./internal/approval/origin.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
@@ -85,6 +86,9 @@ export type Keep = "completed" | "every-step" | "always"
  * A run that has answers to approvals saves them before any of their calls runs, and
  * what came of the calls, whatever is kept otherwise and however it ends.
  *
+ * A run in a tool's own session (`session: "own"` of `AgentTool`) is saved as a whole when
+ * it ends. While it waits for approvals its caller keeps it with the call.
+ *
  * What is left of a run that did not complete is saved in its finalizer, within
  * `AgentRun.FinalizationBudget`. When that save fails, the failure is recorded and the run
  * ends as it would have.
@@ -108,7 +112,7 @@ export const make = (options?: {
       }
     }),
     afterRun: ({ result, state }: ContextProvider.CompletedRun<OpenSession | undefined>) =>
-      state === undefined ? Effect.void : state.afterRun(result.transcript.content)
+      state === undefined ? Effect.void : state.afterRun(result)
   }))
 }
 
@@ -137,7 +141,7 @@ interface OpenSession {
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly atStart: ((run: ContextProvider.StartedRun) => Save) | undefined
   readonly everyStep: ((step: ContextProvider.FinishedStep) => Save) | undefined
-  readonly afterRun: (transcript: ReadonlyArray<Prompt.Message>) => Save
+  readonly afterRun: (result: AgentRun.Result) => Save
 }
 
 const openSession = Effect.fnUntraced(function*(
@@ -151,7 +155,8 @@ const openSession = Effect.fnUntraced(function*(
   const turn = Scope.makeUnsafe()
   yield* AgentRun.addFinalizer((exit) => Effect.ensuring(Effect.orDie(onEnd(exit)), Scope.close(turn, exit)))
   yield* Effect.provideService(store.serialize(id), Scope.Scope, turn)
-  const isResumed = answers !== undefined
+  const isKeptByCaller = yield* Origin.isKeptByCaller
+  const isResumed = answers !== undefined && !isKeptByCaller
   const loaded = yield* store.load(id)
   const history = loaded.history.content
   const closing = closingOf(history, isResumed)
@@ -161,6 +166,27 @@ const openSession = Effect.fnUntraced(function*(
   let steps = 0
   let waits = false
   const save = (transcript: ReadonlyArray<Prompt.Message>) => appender.save(transcript)
+
+  if (isKeptByCaller) {
+    let finished: ReadonlyArray<Prompt.Message> = []
+    onEnd = (exit) => {
+      const outcome = AgentRun.outcome(exit)
+      if (outcome._tag === "Completed" || keep === "completed") return Effect.void
+      const transcript = keep === "always" ? outcome.partial.transcript.content : finished
+      return transcript.length === 0 ? Effect.void : save(transcript)
+    }
+    return {
+      messages: [...history, ...closing],
+      atStart: undefined,
+      everyStep: keep === "completed"
+        ? undefined
+        : ({ transcript }) =>
+          Effect.sync(() => {
+            finished = transcript
+          }),
+      afterRun: ({ approvals, transcript }) => approvals.length > 0 ? Effect.void : save(transcript.content)
+    }
+  }
 
   onEnd = (exit) => {
     const outcome = AgentRun.outcome(exit)
@@ -186,7 +212,7 @@ const openSession = Effect.fnUntraced(function*(
         return steps++ === 0 || keep !== "completed" ? save(transcript) : Effect.void
       }
       : undefined,
-    afterRun: (transcript) => appender.hasSaved(transcript) ? Effect.void : save(transcript)
+    afterRun: ({ transcript }) => appender.hasSaved(transcript.content) ? Effect.void : save(transcript.content)
   }
 })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Stream } from "effect"
 import { Toolkit } from "effect/ai"
-import { Agent, AgentTool, Approval, Session, SessionHistory, SessionStore } from "../src/index.ts"
+import { Agent, type AgentRun, AgentTool, Approval, Session, SessionHistory, SessionStore } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import {
   approveAll,
@@ -154,7 +154,8 @@ describe("Approval", () => {
           providers: [SessionHistory.provider]
         })
         const asked = yield* run(Agent.run(outer, { prompt: "go", session: "s" }))
-        assert.strictEqual(Approval.pending(yield* history("s/ask")).length, 1)
+        // the caller keeps it with its call until it is answered
+        assert.deepStrictEqual(showPrompt(yield* history("s/ask")), [])
         yield* run(Agent.resume(outer, { session: "s" }, approveAll(asked)))
         assert.deepStrictEqual(log, ["remove a"])
         assert.deepStrictEqual(showPrompt(yield* history("s/ask")), [
@@ -195,5 +196,102 @@ describe("Approval", () => {
         text("child done"),
         text("done")
       ))))
+
+    describe("two of one step with sessions of their own", () => {
+      const kinds = [SessionHistory.provider, SessionHistory.providerEveryStep]
+      const make = (kind: typeof SessionHistory.provider) => {
+        const remembering = Agent.make("child", { toolkit, providers: [kind] })
+        return Agent.make("outer", {
+          toolkit: AgentTool.toolkit(AgentTool.make(remembering, { name: "ask", session: "own" })),
+          providers: [kind]
+        })
+      }
+      /** Each child looks first, then asks: its answers depend on what it was asked alone. */
+      const child: ScriptedModel.Step = ({ prompt, tools }) => {
+        const said = showPrompt(prompt)
+        const last = said.at(-1)!
+        if (tools.includes("ask")) {
+          return last.startsWith("tool:")
+            ? text("done")
+            : toolCalls(delegate("a"), delegate("b"))
+        }
+        const file = said.findLast((line) => line.startsWith("user: "))!.slice("user: ".length)
+        if (last.startsWith("user:")) return toolCalls(look(file))
+        return last.includes("look#") ? toolCalls(remove(file)) : text(`${file} is gone`)
+      }
+      const conversation = (file: string) => [
+        `user: ${file}`,
+        `assistant: look#l-${file}({"file":"${file}"})`,
+        `tool: look#l-${file} = "saw ${file}"`,
+        `assistant: remove#r-${file}({"file":"${file}"}), tool-approval-request`,
+        "tool: tool-approval-response",
+        `tool: remove#r-${file} = "no ${file}"`,
+        `assistant: ${file} is gone`
+      ]
+      for (const [index, kind] of kinds.entries()) {
+        for (const order of [["a"], ["b"], ["a", "b"], ["b", "a"], ["a+b"], ["b+a"]]) {
+          it.effect(`are answered in any order: ${order.join(", ")} (${index})`, () =>
+            Effect.gen(function*() {
+              const log: Log = []
+              const run = Effect.provide(handlers(log))
+              // each time as in another process: an agent of its own, and only the session known
+              yield* run(Agent.run(make(kind), { prompt: "go", session: "s" }))
+              for (const files of order) {
+                const pending = Approval.pending(yield* history("s"))
+                const answers = files.split("+").map((file) =>
+                  Approval.approve(pending.find(({ toolCallId }) => toolCallId === `r-${file}`)!)
+                )
+                const { stopReason } = yield* run(Agent.resume(make(kind), { session: "s" }, answers))
+                assert.strictEqual(stopReason, pending.length > answers.length ? "approval-required" : "stop")
+              }
+              const answered = order.flatMap((files) => files.split("+"))
+              const removed = log.filter((line) => line.startsWith("remove"))
+              assert.deepStrictEqual(removed.toSorted(), answered.map((file) => `remove ${file}`).toSorted())
+              // what was answered together runs in call order
+              assert.deepStrictEqual(
+                showPrompt(yield* history("s/ask")),
+                removed.flatMap((line) => conversation(line.slice("remove ".length)))
+              )
+              for (const id of ["s", "s/ask"]) {
+                const stored = (yield* history(id)).content
+                const waiting = new Set(answered.length === 2 ? [] : ["c-a", "c-b"])
+                assert.strictEqual(Session.close(stored, { except: waiting }), stored)
+              }
+            }).pipe(Effect.provide(layers(...Array.from({ length: 20 }, () => child)))))
+        }
+      }
+
+      it.effect("cannot be answered behind the back of their caller", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const run = Effect.provide(handlers(log))
+          const seen: Array<AgentRun.Result> = []
+          yield* run(
+            Stream.runForEach(Agent.stream(make(SessionHistory.provider), { prompt: "go", session: "s" }), (part) =>
+              Effect.sync(() => {
+                if (part.type === "agent-part" && part.part.type === "run-end") {
+                  seen.push(part.part.result)
+                }
+              }))
+          )
+          const alone = Agent.make("child", { toolkit, providers: [SessionHistory.provider] })
+          for (const result of seen) {
+            const [approval] = result.approvals
+            for (const waiting of [{ result }, { session: "s/ask" }]) {
+              assert.deepStrictEqual(
+                yield* rejection(run(Agent.resume(alone, waiting, [Approval.approve(approval!)]))),
+                ["unknown", approval!.approvalId]
+              )
+            }
+          }
+          assert.strictEqual(seen.length, 2)
+          assert.deepStrictEqual(
+            log.filter((line) =>
+              line.startsWith("remove")
+            ),
+            []
+          )
+        }).pipe(Effect.provide(layers(...Array.from({ length: 20 }, () => child)))))
+    })
   })
 })

@@ -14,6 +14,7 @@ import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call } from "../words/stepBuilder.ts"
+import type { Origin } from "./origin.ts"
 import * as Waiting from "./waiting.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -47,11 +48,16 @@ export interface Nested {
  * @since 0.1.0
  */
 export interface Resumption {
+  /** The messages before those of the run: the session's, and what the providers contribute. */
+  readonly history: ReadonlyArray<Prompt.Message>
   /** The messages that begin the transcript: those of the result that was resumed, or none. */
   readonly own: ReadonlyArray<Prompt.Message>
-  /** Whether it is a result that is resumed, not the history. */
-  readonly fromResult: boolean
-  readonly step: Waiting.LastStep
+  /** Who has to know that they are answered, when no session does. */
+  readonly origin: Origin["Service"] | undefined
+  /** The message of the step, as it stands in the messages. */
+  readonly assistant: Prompt.AssistantMessage
+  /** All calls of the step that waited. */
+  readonly waited: ReadonlyArray<Waiting.WaitingCall>
   /** The calls that got an answer, in call order. */
   readonly answered: ReadonlyArray<Answered>
   /** The answers, as they are kept. */
@@ -61,65 +67,133 @@ export interface Resumption {
   readonly waiting: ReadonlyArray<Waiting.WaitingCall>
 }
 
+/**
+ * Where a run may find what it goes on with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found {
+  readonly session: string | undefined
+  /** What the providers contribute, in their order. */
+  readonly contributed: ReadonlyArray<Prompt.Message>
+  /** Which of it the session keeps. */
+  readonly kept: { readonly from: number; readonly to: number; readonly keepsAnswers: boolean } | undefined
+  readonly origin: Origin["Service"] | undefined
+  readonly prompt: Prompt.Prompt
+  readonly answers: ReadonlyArray<Approval.Answer>
+}
+
 type Problem = AgentError.ApprovalRejected["problem"]
 
 const rejected = (approvalId: string, problem: Problem, description?: string) =>
   Exit.fail(new AgentError.ApprovalRejected({ approvalId, problem, description }))
 
 /**
- * Finds the calls that these answers are for. The history is asked first; where it
- * knows none of the approvals, the messages of the result are.
+ * Finds the calls that these answers are for. A session is asked alone when it keeps the
+ * conversation; otherwise what this program knows of it, never what was handed in.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const resumption = (
-  history: ReadonlyArray<Prompt.Message>,
-  result: ReadonlyArray<Prompt.Message>,
-  answers: ReadonlyArray<Approval.Answer>
-): Exit.Exit<Resumption, AgentError.ApprovalRejected> => {
-  const isKnown = ({ approval }: Approval.Answer) => Waiting.statusOf(history, approval.approvalId) !== "unknown"
-  const fromResult = result.length > 0 && !answers.some(isKnown)
-  const own = fromResult ? result : []
-  const messages = [...history, ...own]
-  const step = Waiting.lastStepOf(messages)
-  const waiting = step?.waiting ?? []
-  const asked = new Map(
-    waiting.flatMap(({ call, requests }) =>
-      requests.map((request) => [request.approvalId, Waiting.toApproval(request, call)] as const)
-    )
-  )
+export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.ApprovalRejected> => {
+  const { answers } = found
+  if (answers.length === 0) return rejected("", "unknown", "there is no answer")
+  const place = placeOf(found)
+  if (Exit.isExit(place)) return place
+  const { conversation, ...rest } = place
+  const step = Waiting.lastStepOf(conversation)
+  const asked = askedIn(step)
   const given = new Map<string, Approval.Answer>()
   for (const answer of answers) {
-    const { approval } = answer
-    const stored = asked.get(approval.approvalId)
-    if (given.has(approval.approvalId)) return rejected(approval.approvalId, "answered")
-    if (stored === undefined) {
-      const status = Waiting.statusOf(messages, approval.approvalId)
-      return rejected(approval.approvalId, status)
-    }
-    if (!isSame(approval, stored)) return rejected(approval.approvalId, "changed")
-    given.set(approval.approvalId, answer)
+    const { approvalId } = answer.approval
+    if (given.has(approvalId)) return rejected(approvalId, "answered")
+    const [stored, other] = asked.get(approvalId) ?? []
+    if (stored === undefined) return rejected(approvalId, Waiting.statusOf(conversation, approvalId))
+    if (other !== undefined) return rejected(approvalId, "ambiguous")
+    if (!isSame(answer.approval, stored)) return rejected(approvalId, "changed")
+    given.set(approvalId, answer)
   }
+  const waited = step!.waiting
   const isAnswered = ({ requests }: Waiting.WaitingCall) => requests.some(({ approvalId }) => given.has(approvalId))
-  if (step === undefined || answers.length === 0) {
-    return rejected("", "unknown", "there is no answer")
-  }
+  const assistant = rest.own.length === 0 ? step!.assistant : assistantIn(rest.own, waited)
+  if (assistant === undefined) return rejected(answers[0].approval.approvalId, "changed", "the prompt has another call")
   return Exit.succeed({
-    own,
-    fromResult,
-    step,
-    answered: waiting.filter(isAnswered).map((call) => answeredOf(call, given)),
+    ...rest,
+    assistant,
+    waited,
+    answered: waited.filter(isAnswered).map((call) => answeredOf(call, given)),
     responses: answers.map(toResponse),
     approvalIds: [...given.keys()],
-    waiting: waiting.filter((call) => !isAnswered(call))
+    waiting: waited.filter((call) => !isAnswered(call))
   })
+}
+
+interface Place extends Pick<Resumption, "history" | "own" | "origin"> {
+  readonly conversation: ReadonlyArray<Prompt.Message>
+}
+
+const placeOf = (
+  { answers, contributed, kept, origin, prompt, session }: Found
+): Place | Exit.Exit<never, AgentError.ApprovalRejected> => {
+  const unknown = (description: string) => rejected(answers[0].approval.approvalId, "unknown", description)
+  if (kept !== undefined) {
+    if (!kept.keepsAnswers) return unknown("nothing saves the answers to the session before their calls run")
+    const conversation = contributed.slice(kept.from, kept.to)
+    return { conversation, own: [], origin: undefined, history: aroundSession(contributed, kept) }
+  }
+  if (origin === undefined) return unknown("this program has neither given out the result nor kept a session of it")
+  if (origin.transcript === undefined) return unknown(origin.problem ?? "the run does not wait for anything")
+  if (origin.keeper === "session") return unknown("the approvals are those of a session, and this agent keeps none")
+  if (origin.session !== session) return unknown("the approvals are those of a run in another session")
+  return { conversation: origin.transcript.content, own: prompt.content, origin, history: contributed }
+}
+
+/**
+ * What comes after the messages of the session is put where it stood when the call was
+ * made: before the prompt of that run. The results follow their calls.
+ */
+const aroundSession = (
+  contributed: ReadonlyArray<Prompt.Message>,
+  { from, to }: NonNullable<Found["kept"]>
+): ReadonlyArray<Prompt.Message> => {
+  if (to === contributed.length) return contributed
+  const asking = contributed.slice(from, to).findLastIndex(({ role }) => role === "user")
+  const at = from + Math.max(asking, 0)
+  return [...contributed.slice(0, at), ...contributed.slice(to), ...contributed.slice(at, to)]
+}
+
+/** What is asked for, by approval id. Two calls under one id cannot be told apart once they are answered. */
+const askedIn = (step: Waiting.LastStep | undefined): ReadonlyMap<string, ReadonlyArray<Approval.Approval>> => {
+  const asked = new Map<string, Array<Approval.Approval>>()
+  for (const { call, requests } of step?.waiting ?? []) {
+    for (const request of requests) {
+      const same = asked.get(request.approvalId)
+      if (same === undefined) asked.set(request.approvalId, [Waiting.toApproval(request, call)])
+      else same.push(Waiting.toApproval(request, call))
+    }
+  }
+  return asked
+}
+
+/** The step in a prompt that a middleware may have rebuilt, if it still has the calls that wait. */
+const assistantIn = (
+  messages: ReadonlyArray<Prompt.Message>,
+  waited: ReadonlyArray<Waiting.WaitingCall>
+): Prompt.AssistantMessage | undefined => {
+  const step = Waiting.lastStepOf(messages)
+  const hasCall = ({ call: { id, name, params } }: Waiting.WaitingCall) =>
+    step?.open.some((call) => call.id === id && call.name === name && isSameJson(call.params, params))
+  return waited.every(hasCall) ? step?.assistant : undefined
 }
 
 /** What was asked and what is answered are the same; one of them may come from JSON. */
 const isSame = (self: Approval.Approval, that: Approval.Approval): boolean =>
   self.tool === that.tool && self.toolCallId === that.toolCallId && Equal.equals(self.path, that.path) &&
-  Equal.equals(self.params ?? null, that.params ?? null)
+  isSameJson(self.params, that.params)
+
+/** The parameters of a call without any are nothing, or null when they come from JSON. */
+const isSameJson = (self: unknown, that: unknown): boolean => Equal.equals(self ?? null, that ?? null)
 
 const answeredOf = (
   { call, requests }: Waiting.WaitingCall,
@@ -142,10 +216,14 @@ const answeredOf = (
   const answer = answers[0]
   return answer._tag === "Deny"
     ? { _tag: "Denied", call: toCall(call, call.params), reason: answer.reason ?? "The call was denied" }
-    : { _tag: "Run", call: toCall(call, answer.params ?? call.params), nested: undefined }
+    : { _tag: "Run", call: toCall(call, isEdited(answer) ? answer.params : call.params), nested: undefined }
 }
 
 const toCall = ({ id, name }: Prompt.ToolCallPart, params: unknown): Call => Parts.toolCall(id, name, params, false)
+
+/** Null is a parameter like any other. */
+const isEdited = (answer: Approval.Answer): answer is Extract<Approval.Answer, { readonly _tag: "Approve" }> =>
+  answer._tag === "Approve" && answer.params !== undefined
 
 const isObject = (u: Schema.Json | null | undefined): u is Schema.JsonObject =>
   typeof u === "object" && u !== null && !Array.isArray(u)
@@ -163,7 +241,7 @@ const toResponse = (answer: Approval.Answer): Prompt.ToolApprovalResponsePart =>
     approvalId,
     approved: true,
     // what is no JSON does not decode, and is rejected before it is kept
-    ...answer.params !== undefined && { options: { [Waiting.optionsKey]: { params: answer.params as Schema.Json } } }
+    ...isEdited(answer) && { options: { [Waiting.optionsKey]: { params: answer.params as Schema.Json } } }
   })
 }
 
@@ -184,15 +262,13 @@ export const denied = ({ call, reason }: Extract<Answered, { readonly _tag: "Den
  * @since 0.1.0
  */
 export const resume = (
-  history: ReadonlyArray<Prompt.Message>,
-  prompt: Prompt.Prompt,
-  answers: ReadonlyArray<Approval.Answer>,
+  found: Found,
   tools: Readonly<Record<string, Tool.Any>>
 ): Effect.Effect<Resumption, AgentError.ApprovalRejected> =>
   Effect.flatMap(
-    resumption(history, prompt.content, answers),
+    resumption(found),
     (resumption) =>
-      Effect.as(Effect.forEach(answers, (answer) => checkEdited(answer, tools), { discard: true }), resumption)
+      Effect.as(Effect.forEach(found.answers, (answer) => checkEdited(answer, tools), { discard: true }), resumption)
   )
 
 const checkEdited = (
@@ -200,7 +276,7 @@ const checkEdited = (
   tools: Readonly<Record<string, Tool.Any>>
 ): Effect.Effect<unknown, AgentError.ApprovalRejected> => {
   const { approvalId, path, tool } = answer.approval
-  if (answer._tag === "Deny" || answer.params === undefined) return Effect.void
+  if (!isEdited(answer)) return Effect.void
   if (!isJson(answer.params)) return rejected(approvalId, "invalid", "the edited parameters are not JSON")
   const asked = NestedTools.find(tools, path, tool)
   // what only a nested run knows is decoded there
@@ -213,30 +289,20 @@ const checkEdited = (
 
 const isJson = Schema.is(Schema.Json)
 
-// What was answered of a result that no session has, by its transcript.
-const claimed = new WeakMap<Prompt.Prompt, Set<string>>()
-
 /**
- * Takes the answers, once: of a result in this process, of a session by saving it. A
- * save that fails takes nothing.
+ * Takes the answers, once: of a session by saving it, of anything else where it is known.
+ * A save that fails takes nothing.
  *
  * @category running
  * @since 0.1.0
  */
 export const claim = (
-  result: Prompt.Prompt,
-  { approvalIds, fromResult }: Resumption,
+  { approvalIds, origin }: Resumption,
   save: Effect.Effect<unknown, unknown>
-): Effect.Effect<unknown, unknown> =>
-  Effect.suspend(() => {
-    if (!fromResult) return save
-    const taken = claimed.get(result) ?? new Set()
-    const twice = approvalIds.find((id) => taken.has(id))
+): Effect.Effect<unknown, unknown> => {
+  if (origin === undefined) return save
+  return Effect.flatMap(origin.taken.take(approvalIds), (twice) => {
     if (twice !== undefined) return rejected(twice, "answered")
-    claimed.set(result, taken)
-    for (const id of approvalIds) taken.add(id)
-    return Effect.onExit(save, (exit) =>
-      Effect.sync(() => {
-        if (Exit.isFailure(exit)) { for (const id of approvalIds) taken.delete(id) }
-      }))
+    return Effect.onExit(save, (exit) => Exit.isFailure(exit) ? origin.taken.release(approvalIds) : Effect.void)
   })
+}

@@ -64,12 +64,15 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
     { readonly call: Prompt.ToolCallPart; requests: Array<Prompt.ToolApprovalRequestPart> }
   >()
   const callOf = new Map<string, string>()
+  const doubled = new Set<string>()
   for (let index = start; index < messages.length; index++) {
     const message = messages[index]
     if (message.role !== "assistant" && message.role !== "tool") continue
     for (const part of message.content) {
       switch (part.type) {
         case "tool-call": {
+          // two calls of one id cannot be told apart, so neither can be answered
+          if (open.has(part.id)) doubled.add(part.id)
           if (!part.providerExecuted) open.set(part.id, { call: part, requests: [] })
           break
         }
@@ -94,7 +97,7 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
   return {
     assistant,
     open: calls.map(({ call }) => call),
-    waiting: calls.filter(({ requests }) => requests.length > 0)
+    waiting: calls.filter(({ call, requests }) => requests.length > 0 && !doubled.has(call.id))
   }
 }
 
@@ -192,7 +195,9 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
     if (message.role === "assistant") {
       const content = message.content.filter((part) => {
         if (part.type !== "tool-approval-request") return true
-        callOf.set(part.approvalId, part.toolCallId)
+        // what a nested run asks for changes nothing in the call that runs it
+        if (isNested(part.options[optionsKey])) callOf.delete(part.approvalId)
+        else callOf.set(part.approvalId, part.toolCallId)
         return false
       })
       if (content.length === message.content.length) seen.push(message)

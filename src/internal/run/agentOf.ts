@@ -13,6 +13,7 @@ import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import * as Middleware from "../../Middleware.ts"
+import * as Origin from "../approval/origin.ts"
 import * as Lifecycle from "./lifecycle.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -80,8 +81,24 @@ export const aroundRun = (
   })
   if (places.length === 0) return (input) => last(request(input))
   const around = Middleware.compose(places, last)
-  return (input) => Stream.suspend(() => around(request(input)))
+  return (input) => remembering(Stream.suspend(() => around(request(input))))
 }
+
+/**
+ * Remembers the result of a run as its caller sees it, when it waits for approvals: a
+ * middleware or a program may have made another one of it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const remembering = <Part extends AgentRun.Part, E, R>(
+  stream: Stream.Stream<Part, E, R>
+): Stream.Stream<Part, E, R> =>
+  Stream.mapArray(stream, (parts) => {
+    const last = parts[parts.length - 1]
+    if (last.type === "run-end") Origin.rememberRebuilt(last.result)
+    return parts
+  })
 
 /**
  * The tools of an agent as its runs use them: a `Toolkit` is resolved once, other

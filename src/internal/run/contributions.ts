@@ -20,6 +20,8 @@ import type * as StopCondition from "../../StopCondition.ts"
 export interface Contributions {
   readonly instructions: Array<string>
   readonly messages: Array<Prompt.Message>
+  /** Which of the messages are those of the session: what a committing provider loads, it keeps. */
+  kept: Kept | undefined
   readonly toolkits: Array<
     { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
   >
@@ -27,6 +29,19 @@ export interface Contributions {
   readonly stopWhen: Array<StopCondition.StopCondition>
   readonly atStart: Array<(run: ContextProvider.StartedRun) => Effect.Effect<unknown, unknown>>
   readonly everyStep: Array<(step: ContextProvider.FinishedStep) => Effect.Effect<unknown, unknown>>
+}
+
+/**
+ * The messages of the session among those of the providers. `keepsAnswers` says whether
+ * answers to its approvals are saved before any of their calls runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kept {
+  readonly from: number
+  readonly to: number
+  readonly keepsAnswers: boolean
 }
 
 /**
@@ -38,6 +53,7 @@ export interface Contributions {
 export const empty = (): Contributions => ({
   instructions: [],
   messages: [],
+  kept: undefined,
   toolkits: [],
   middleware: [],
   stopWhen: [],
@@ -52,10 +68,21 @@ export const empty = (): Contributions => ({
  * @category combinators
  * @since 0.1.0
  */
-export const add = (self: Contributions, provider: string, contribution: ContextProvider.Contribution): void => {
+export const add = (
+  self: Contributions,
+  { commitment, name: provider }: Pick<ContextProvider.Any, "commitment" | "name">,
+  contribution: ContextProvider.Contribution,
+  session: string | undefined
+): void => {
   const { atStart, everyStep, instructions, messages, middleware, stopWhen, toolkit } = contribution
   if (instructions !== undefined) self.instructions.push(instructions)
-  if (messages !== undefined) { for (const message of messages) self.messages.push(message) }
+  if (messages !== undefined) {
+    const from = self.messages.length
+    for (const message of messages) self.messages.push(message)
+    if (commitment === "committing" && session !== undefined) {
+      self.kept ??= { from, to: self.messages.length, keepsAnswers: atStart !== undefined }
+    }
+  }
   if (middleware !== undefined) self.middleware.push(middleware as Middleware.Middleware<unknown, never>)
   if (stopWhen !== undefined) self.stopWhen.push(...stopWhen)
   if (atStart !== undefined) self.atStart.push(atStart as Contributions["atStart"][number])

@@ -32,6 +32,8 @@ import * as Session from "../../Session.ts"
 import type * as Steering from "../../Steering.ts"
 import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
+import * as Origin from "../approval/origin.ts"
+import * as Waiting from "../approval/waiting.ts"
 import * as Parts from "../words/responseParts.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Contributions from "./contributions.ts"
@@ -94,6 +96,8 @@ export class Run {
   readonly session: string | undefined
   readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
+  /** What is known of the conversation that its answers are for, and of who keeps what it waits for. */
+  readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
   span: RunSpan | undefined = undefined
   /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
@@ -122,7 +126,9 @@ export class Run {
     this.input = request.prompt
     this.scope = scope
     this.parent = Context.getOrUndefined(context, ParentRun)
-    this.context = this.parent === undefined ? context : Context.omit(ParentRun)(context)
+    this.origin = Context.getOrUndefined(context, Origin.Origin)
+    const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
+    this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
     this.pull = Effect.suspend(() => this.advance())
   }
 
@@ -161,8 +167,7 @@ export class Run {
       return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
     }
     if (typeof input === "string" || Parts.isPrompt(input)) {
-      this.prompt = Prompt.make(input)
-      return this.startProvider(0)
+      return this.startWith(Prompt.make(input))
     }
     const invalid = (error: unknown) => this.error(new AgentError.InvalidPrompt({ description: String(error) }))
     const read = Predicate.isIterable(input)
@@ -170,11 +175,15 @@ export class Run {
       : Exit.fail(invalid("it is neither a text, nor messages, nor a Prompt"))
     return Effect.matchEffect(read, {
       onFailure: (error) => this.fail(Cause.fail(error)),
-      onSuccess: (prompt) => {
-        this.prompt = prompt
-        return this.startProvider(0)
-      }
+      onSuccess: (prompt) => this.startWith(prompt)
     })
+  }
+
+  /** A prompt asks for no approval and answers none: that is said with `answers`, and known from elsewhere. */
+  private startWith(prompt: Prompt.Prompt): PartPull {
+    const seen = this.answers === undefined ? Waiting.forModel(prompt.content) : prompt.content
+    this.prompt = seen === prompt.content ? prompt : Prompt.fromMessages(seen)
+    return this.startProvider(0)
   }
 
   private startProvider(index: number): PartPull {
@@ -184,17 +193,27 @@ export class Run {
     const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), contribution: undefined }
     this.started.push(started)
     const beforeRun = Effect.suspend(() => provider.beforeRun(this.request()))
-    const context = Context.add(this.context, Scope.Scope, started.scope)
+    const scoped = Context.add(this.context, Scope.Scope, started.scope)
+    const context = this.isKeptByCaller() ? Context.add(scoped, Origin.Origin, this.origin!) : scoped
     return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
       onFailure: (cause) => this.fail(cause),
       onSuccess: (contribution) => {
         if (contribution !== undefined) {
           started.contribution = contribution
-          Contributions.add(this.contributions, provider.name, contribution)
+          Contributions.add(
+            this.contributions,
+            provider,
+            contribution,
+            this.isKeptByCaller() ? undefined : this.session
+          )
         }
         return this.startProvider(index + 1)
       }
     })
+  }
+
+  private isKeptByCaller(): boolean {
+    return this.origin?.keeper === "caller" && this.origin.session === this.session
   }
 
   private openBody(): PartPull {
@@ -239,6 +258,7 @@ export class Run {
       approvals,
       transcript
     }
+    if (approvals.length > 0) Origin.remember(whole, this.contributions.kept !== undefined, this.origin)
     const pending = inOrderOfAfterRun(this.started)
     if (pending.length === 0) {
       this.completed(whole)

@@ -61,7 +61,9 @@ export const body = (
       const stopping = stopWhen.length === 0 ? stoppingOfAgent : Stopping.make([...named, ...stopWhen])
       const opened = { run, options, contributions, toolkit, output, stopping }
       if (run.answers !== undefined) {
-        const resume = Approvals.resume(contributions.messages, run.prompt, run.answers, toolkit?.tools ?? {})
+        const { kept, messages: contributed } = contributions
+        const found = { session: run.session, contributed, kept, origin: run.origin, prompt: run.prompt }
+        const resume = Approvals.resume({ ...found, answers: run.answers }, toolkit?.tools ?? {})
         return Effect.mapBoth(Effect.provideContext(resume, run.context), {
           onFailure: (reason) => run.error(reason),
           onSuccess: (resumption) => new ResumedLoop(opened, resumption)

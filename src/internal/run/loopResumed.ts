@@ -32,10 +32,14 @@ export class ResumedLoop extends Loop {
   private resumption: Approvals.Resumption | undefined
 
   constructor(opened: Opened, resumption: Approvals.Resumption) {
-    const waiting = resumption.step.waiting.map(({ call }) => call.id)
-    super(opened, resumption.own, waiting)
+    const waiting = resumption.waited.map(({ call }) => call.id)
+    super(
+      { ...opened, contributions: { ...opened.contributions, messages: [...resumption.history] } },
+      resumption.own,
+      waiting
+    )
     this.resumption = resumption
-    this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.step.assistant)))
+    this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.assistant)))
     this.messages.push(Prompt.toolMessage({ content: resumption.responses }))
     this.toldTo = this.messages.length
   }
@@ -51,7 +55,7 @@ export class ResumedLoop extends Loop {
     // interrupted while they are kept, the run cannot go on
     this.phase = "answering"
     const { run } = this
-    return Effect.matchCauseEffect(Approvals.claim(run.prompt, resumption, Effect.suspend(() => this.start())), {
+    return Effect.matchCauseEffect(Approvals.claim(resumption, Effect.suspend(() => this.start())), {
       onFailure: (cause) =>
         run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
       onSuccess: () => this.runAnswered(resumption)
