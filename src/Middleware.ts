@@ -153,8 +153,15 @@ export interface ModelPlace<out E, out R> {
 }
 
 /**
- * Around a tool call. The first final result ends the call; without one the call
- * gets a synthesized failure.
+ * Around a tool call. The first final result is that of the call; without one the call
+ * gets a synthesized failure. The call ends when the stream ends.
+ *
+ * What `next` is called with is what runs. With another `name` another tool of the run is
+ * called, with its own services, standing rules and time limit; with other `params` they
+ * are decoded as the model's would be. The transcript, the parts and the spans keep the
+ * call as the model made it, and the result answers that call: its `id` and its `name`
+ * stay. An approval is for the call that the model made. A call under another name whose
+ * tool needs one is denied.
  *
  * @category models
  * @since 0.1.0

@@ -14,15 +14,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
-import * as Queue from "effect/Queue"
-import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
-import * as Middleware from "../../Middleware.ts"
+import type * as Middleware from "../../Middleware.ts"
 import type * as Approvals from "../approval/approval.ts"
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import type { Call } from "../words/stepBuilder.ts"
+import * as Around from "./around.ts"
 import * as ToolHandler from "./handler.ts"
 
 /** How many results may wait for the consumer before a handler that gives preliminary ones has to wait too. */
@@ -123,12 +122,18 @@ export class Runner {
         ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context }
         : ToolHandler.resolve(toolkit, tool, context)
       const merged = parentRun === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parentRun)
-      prepared = {
+      const target = {
         tool,
-        handler: middleware.length === 0 ? resolved.handler : throughMiddleware(middleware, resolved.handler),
+        own: resolved.handler,
         context: merged,
-        fork: Effect.runForkWith(merged),
         timeout: tool === undefined ? undefined : timeoutOf(tool, context)
+      }
+      prepared = {
+        ...target,
+        handler: middleware.length === 0
+          ? target.own
+          : Around.throughMiddleware(middleware, target, (other) => this.find(other)),
+        fork: Effect.runForkWith(merged)
       }
       this.prepared.set(name, prepared)
     }
@@ -142,12 +147,9 @@ const timeoutOf = (tool: Tool.Any, context: Context.Context<never>): Duration.Du
   return timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout)
 }
 
-interface Prepared {
-  readonly tool: Tool.Any | undefined
+interface Prepared extends Around.Target {
   readonly handler: ToolHandler.Handler
-  readonly context: Context.Context<never>
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly timeout: Duration.Duration | undefined
 }
 
 /**
@@ -230,6 +232,11 @@ export class ToolCalls {
     return this.results[this.calls.indexOf(call)]
   }
 
+  /** Whether more calls were let through than may run. */
+  get isExhausted(): boolean {
+    return this.executed > this.allowance
+  }
+
   /** Whether every call has its final result. */
   get done(): boolean {
     return this.pending === 0
@@ -302,10 +309,7 @@ export class ToolCalls {
       tool: prepared.tool
     }
     if (prepared.tool !== undefined && this.executed >= this.allowance) {
-      return this.settle(
-        index,
-        ToolHandler.notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
-      )
+      return this.settle(index, ToolHandler.exhausted(call))
     }
     this.executed++
     const span = startSpan?.(request)
@@ -345,11 +349,7 @@ export class ToolCalls {
       this.running.delete(index)
       this.runner.ending.add(running.fiber)
       running.fiber.interruptUnsafe()
-      const result = ToolHandler.notExecuted(
-        call,
-        "execution-interrupted",
-        `The tool did not end within ${Duration.format(timeout)}`
-      )
+      const result = ToolHandler.tooSlow(call, timeout)
       running.span?.end({ _tag: "Result", result })
       this.settle(index, result)
       this.launch(Effect.yieldNow)
@@ -442,54 +442,3 @@ interface Running {
   readonly span: ToolSpan | undefined
   timer: Fiber.Fiber<void> | undefined
 }
-
-/** Runs a handler through the middleware: its results become a stream, and the first final one of theirs is the result. */
-const throughMiddleware = (
-  middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
-  handler: ToolHandler.Handler
-): ToolHandler.Handler => {
-  const compose = (asked: ToolHandler.Asked, below: ToolHandler.Below) =>
-    Middleware.compose(
-      middleware,
-      (request: Middleware.ToolRequest) =>
-        Stream.callback<Middleware.ToolResult, unknown>(
-          (queue) => {
-            below.began = true
-            below.result = undefined
-            return handler(request, (result) => Effect.asVoid(Queue.offer(queue, result)), asked).pipe(
-              Effect.flatMap((result) => {
-                below.result = result
-                return Queue.offer(queue, result)
-              }),
-              // also when the handler interrupts its own fiber
-              Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
-              Effect.exit
-            )
-          },
-          { bufferSize: highWater }
-        )
-    )
-  return (request, preliminary, asked) =>
-    Effect.suspend(() => {
-      let last: Middleware.ToolResult | undefined
-      const below: ToolHandler.Below = { began: false, result: undefined }
-      return compose(asked, below)(request).pipe(
-        Stream.takeUntil((result) => !result.preliminary),
-        Stream.runForEach((result) => {
-          const own = resultOf(request, result)
-          if (own.preliminary) return preliminary(own)
-          last = own
-          return Effect.void
-        }),
-        Effect.map(() =>
-          last === undefined
-            ? ToolHandler.notExecuted(request, "execution-interrupted", "The tool ended without a result")
-            : ToolHandler.fromMiddleware(last, below)
-        )
-      )
-    })
-}
-
-/** A result answers the call that it is for, whatever a middleware has made of it. */
-const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
-  result.id === id && result.name === name ? result : { ...result, id, name }

@@ -8,6 +8,7 @@ import * as IdGenerator from "effect/ai/IdGenerator"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
@@ -63,6 +64,27 @@ const executionFailure = (
     preliminary: false
   })
 }
+
+/**
+ * The result of a call that comes after the last one that may run.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const exhausted = (call: { readonly id: string; readonly name: string }): Middleware.ToolResult =>
+  notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
+
+/**
+ * The result of a call that did not end in time.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const tooSlow = (
+  call: { readonly id: string; readonly name: string },
+  timeout: Duration.Duration
+): Middleware.ToolResult =>
+  notExecuted(call, "execution-interrupted", `The tool did not end within ${Duration.format(timeout)}`)
 
 /**
  * Marks the result of a call that was not let through because the model made a mistake.

@@ -48,8 +48,8 @@ export type Handler = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
- * How calls came about: what the model was asked with, and whether somebody has
- * approved them.
+ * How calls came about: what the model was asked with, whether somebody has approved
+ * them, and whether more were let through than may run.
  *
  * @category models
  * @since 0.1.0
@@ -57,6 +57,7 @@ export type Handler = (
 export interface Asked {
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly isApproved: boolean
+  readonly isExhausted: boolean
 }
 
 /**
@@ -109,6 +110,13 @@ export {
    */
   executionFailureOf,
   /**
+   * The result of a call that comes after the last one that may run.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  exhausted,
+  /**
    * The result of a call whose middleware gave this one.
    *
    * @category results
@@ -129,6 +137,13 @@ export {
    * @since 0.1.0
    */
   requestsOf,
+  /**
+   * The result of a call that did not end in time.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  tooSlow,
   /**
    * The result of a call that waits, where nobody can be asked: it is denied.
    *

@@ -1,0 +1,134 @@
+/**
+ * One tool call through the middleware of its place.
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Middleware from "../../Middleware.ts"
+import * as ToolHandler from "./handler.ts"
+
+/** How many results may wait in a middleware before a handler that gives preliminary ones has to wait too. */
+const highWater = 256
+
+/**
+ * A tool as it is run below the middleware; without a `tool` it tells the model that
+ * there is none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Target {
+  readonly tool: Tool.Any | undefined
+  readonly own: ToolHandler.Handler
+  readonly context: Context.Context<never>
+  readonly timeout: Duration.Duration | undefined
+}
+
+/**
+ * Runs a tool through the middleware: its results become a stream, and the first final one
+ * of theirs is the result. The call ends when the stream does.
+ *
+ * `called` is what the model has called; a middleware may run another tool in its place.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const throughMiddleware = (
+  middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>,
+  called: Target,
+  find: (name: string) => Target
+): ToolHandler.Handler => {
+  const compose = (call: Middleware.ToolRequest, asked: ToolHandler.Asked, below: ToolHandler.Below) =>
+    Middleware.compose(
+      middleware,
+      (request: Middleware.ToolRequest) =>
+        Stream.callback<Middleware.ToolResult, unknown>(
+          (queue) => {
+            below.began = true
+            below.result = undefined
+            const handler = request.name === call.name ? called.own : instead(called, find(request.name))
+            return handler(
+              { ...request, id: call.id },
+              (result) => Effect.asVoid(Queue.offer(queue, result)),
+              asked
+            ).pipe(
+              Effect.flatMap((result) => {
+                below.result = result
+                return Queue.offer(queue, result)
+              }),
+              // also when the handler interrupts its own fiber
+              Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+              Effect.exit
+            )
+          },
+          { bufferSize: highWater }
+        )
+    )
+  return (call, preliminary, asked) =>
+    Effect.suspend(() => {
+      let final: Middleware.ToolResult | undefined
+      const below: ToolHandler.Below = { began: false, result: undefined }
+      return compose(call, asked, below)(call).pipe(
+        Stream.runForEach((result) => {
+          // what comes after the final result is for nobody
+          if (final !== undefined) return Effect.void
+          const own = resultOf(call, result)
+          if (own.preliminary) return preliminary(own)
+          final = ToolHandler.fromMiddleware(own, below)
+          return Effect.void
+        }),
+        Effect.map(() =>
+          final ?? ToolHandler.notExecuted(call, "execution-interrupted", "The tool ended without a result")
+        )
+      )
+    })
+}
+
+/** A result answers the call that it is for, whatever a middleware has made of it. */
+const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
+  result.id === id && result.name === name ? result : { ...result, id, name }
+
+/**
+ * Runs another tool than the one that was called, with its own services and its own time
+ * limit. What was approved is the call that the model has made, so this one is not.
+ */
+const instead = (called: Target, target: Target): ToolHandler.Handler => (request, preliminary, asked) => {
+  if (called.tool === undefined && target.tool !== undefined && asked.isExhausted) {
+    return Exit.succeed(ToolHandler.exhausted(request))
+  }
+  const { timeout } = target
+  const run = target.own(request, preliminary, { messages: asked.messages, isApproved: false, isExhausted: false })
+  const inTime = timeout === undefined ? run : Effect.timeoutOrElse(run, {
+    duration: timeout,
+    orElse: () => Exit.succeed(ToolHandler.tooSlow(request, timeout))
+  })
+  const handled = Effect.map(
+    inTime,
+    (result) =>
+      ToolHandler.requestsOf(result) === undefined ? result : ToolHandler.notExecuted(
+        request,
+        "execution-denied",
+        `The call needs an approval as \`${request.name}\`, and was made under another name`
+      )
+  )
+  return Effect.updateContext(handled, (context) => exchange(context, called.context, target.context))
+}
+
+/** The services of the other tool, and what the middleware has provided. */
+const exchange = (
+  context: Context.Context<never>,
+  called: Context.Context<never>,
+  target: Context.Context<never>
+): Context.Context<never> => {
+  const services = new Map(target.mapUnsafe)
+  for (const [key, service] of context.mapUnsafe) {
+    if (called.mapUnsafe.get(key) !== service) services.set(key, service)
+  }
+  return Context.makeUnsafe(services)
+}
