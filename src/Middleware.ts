@@ -154,7 +154,8 @@ export interface ModelPlace<out E, out R> {
 
 /**
  * Around a tool call. The first final result is that of the call; without one the call
- * gets a synthesized failure. The call ends when the stream ends.
+ * gets a synthesized failure. It interrupts a handler that still runs. The call ends when
+ * the stream ends; the tool does not run again in it.
  *
  * What `next` is called with is what runs. With another `name` another tool of the run is
  * called, with its own services, standing rules and time limit; with other `params` they

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Cause, Channel, Context, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, ContextProvider, Middleware } from "../src/index.ts"
@@ -357,4 +357,76 @@ describe("an agent", () => {
         results.map((_, n) => [`"run ${n}"`, n + 10])
       )
     }))
+
+  describe("pulls of several fibers", () => {
+    const toolkit = tools("slow")
+    const slow = toolkit.toLayer({ slow: () => Effect.delay(Effect.succeed("done"), "1 second") })
+    const gate = ContextProvider.make("gate", {
+      beforeRun: () => Effect.sleep("1 second"),
+      afterRun: () => Effect.sleep("1 second")
+    })
+    const agent = Agent.make("agent", { toolkit, providers: [gate] })
+    const script = [
+      ScriptedModel.step(calls("slow")),
+      ScriptedModel.text(["a", "b"], { every: "1 second" })
+    ]
+    const inOrder = [
+      ["run-start", "step-start", "tool-call", "finish", "tool-result", "step-end", "step-start"],
+      ["text-start", "text-delta", "text-delta", "text-end", "finish", "step-end", "run-end"]
+    ].flat()
+
+    for (const [name, via] of constructors) {
+      it.effect(`follow each other in an async iterator, and none is rejected, with a model of ${name}`, () =>
+        Effect.gen(function*() {
+          const iterable = yield* Stream.toAsyncIterableEffect(Agent.stream(agent, { prompt: "hi" }))
+          const iterator = iterable[Symbol.asyncIterator]()
+          const reading = yield* Effect.forkChild(Effect.promise(async () => {
+            const seen: Array<string> = []
+            for (;;) {
+              const next = await Promise.all([iterator.next(), iterator.next(), iterator.next()])
+              for (const one of next) if (one.done !== true) seen.push(one.value.type)
+              if (next.some(({ done }) => done)) return seen
+            }
+          }))
+          yield* Effect.andThen(Effect.yieldNow, TestClock.adjust("1 second")).pipe(Effect.repeat({ times: 40 }))
+          const seen = yield* Fiber.join(reading)
+          // of an array of parts effect's iterator keeps those of the last pull only
+          assert.deepStrictEqual(seen.filter((type) => type === "text-delta" || type === "run-end"), [
+            "text-delta",
+            "text-delta",
+            "run-end"
+          ])
+        }).pipe(Effect.provide([ScriptedModel.layer(script, { via }), slow])))
+    }
+
+    it.effect("one that is interrupted does not keep the other waiting", () =>
+      Effect.gen(function*() {
+        const scope = yield* Effect.scope
+        const pull = yield* Channel.toPullScoped(Agent.stream(agent, { prompt: "hi" }).channel, scope)
+        const first = yield* Effect.forkChild(pull, { startImmediately: true })
+        const second = yield* Effect.forkChild(Effect.exit(pull), { startImmediately: true })
+        yield* Fiber.interrupt(first)
+        const exit = yield* Fiber.join(second)
+        // the run was interrupted with its pull
+        assert.strictEqual(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), true)
+      }).pipe(Effect.scoped, Effect.provide([ScriptedModel.layer(script), slow])))
+
+    it.effect("of two that live on give each part once, in order", () =>
+      Effect.gen(function*() {
+        const scope = yield* Effect.scope
+        const pull = yield* Channel.toPullScoped(Agent.stream(agent, { prompt: "hi" }).channel, scope)
+        const seen: Array<string> = []
+        const drain: typeof pull = Effect.flatMap(pull, (parts) => {
+          for (const part of parts) seen.push(part.type)
+          return Effect.andThen(Effect.yieldNow, drain)
+        })
+        const both = yield* Effect.forkChild(
+          Effect.all([Effect.exit(drain), Effect.exit(drain)], { concurrency: 2 }),
+          { startImmediately: true }
+        )
+        yield* Effect.andThen(Effect.yieldNow, TestClock.adjust("1 second")).pipe(Effect.repeat({ times: 20 }))
+        yield* Fiber.join(both)
+        assert.deepStrictEqual(seen, inOrder)
+      }).pipe(Effect.scoped, Effect.provide([ScriptedModel.layer(script), slow])))
+  })
 })

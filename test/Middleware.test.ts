@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, type Layer, Schedule, Schema, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Schedule, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import { Agent, type AgentRun, ContextProvider, Middleware, ToolLoop } from "../src/index.ts"
+import { Agent, type AgentRun, ContextProvider, Middleware, StopCondition, ToolLoop } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import {
   Boom,
@@ -384,6 +384,82 @@ for (const [name, via] of constructors) {
           assert.deepStrictEqual(yield* Fiber.join(fiber), ["tool: work#id-work = \"faster\"", [[true, false]]])
           assert.deepStrictEqual(log, ["work runs", "work interrupted"])
         }).pipe(Effect.provide(model(calls("work"), text("ok")))))
+
+      it.effect("what follows the final result runs, and the tool does not run again", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const note = (what: string) => Effect.sync(() => void log.push(what))
+          const agent = withTool((request, next) =>
+            next(request).pipe(
+              Stream.onEnd(note("end")),
+              Stream.concat(next(request)),
+              Stream.concat(Stream.drain(Stream.fromEffect(note("concat")))),
+              Stream.ensuring(note("ensuring"))
+            )
+          )
+          yield* Agent.run(agent, { prompt: "hi" }).pipe(
+            Effect.provide(toolkit.toLayer({ work: () => Effect.as(note("work"), "worked") }))
+          )
+          assert.deepStrictEqual(log, ["work", "end", "concat", "ensuring"])
+        }).pipe(Effect.provide(model(calls("work"), text("ok")))))
+
+      it.effect("another name runs that tool, with its services; the transcript keeps the call of the model", () =>
+        Effect.gen(function*() {
+          class Place extends Context.Service<Place, string>()("test/Place") {}
+          const Here = Tool.make("here", { success: Schema.String })
+          const There = Tool.make("there", { parameters: Schema.Struct({ n: Schema.Finite }), success: Schema.String })
+          const here = Toolkit.make(Here)
+          const there = Toolkit.make(There)
+          const layers = Layer.merge(
+            here.toLayer(Effect.map(Place, (place) => ({ here: () => Effect.succeed(place) }))).pipe(
+              Layer.provide(Layer.succeed(Place, "here"))
+            ),
+            there.toLayer(Effect.map(Place, (place) => ({ there: ({ n }) => Effect.succeed(`${place} ${n}`) }))).pipe(
+              Layer.provide(Layer.succeed(Place, "there"))
+            )
+          )
+          const agent = Agent.make("agent", {
+            toolkit: Toolkit.merge(here, there),
+            middleware: [Middleware.make("m", {
+              tool: (request, next) =>
+                request.name === "there" ? next(request) : next({ ...request, name: "there", params: { n: 7 } })
+            })]
+          })
+          const run = yield* Effect.provide(Agent.run(agent, { prompt: "hi" }), layers)
+          assert.deepStrictEqual(showPrompt(run.transcript).slice(1, 3), [
+            "assistant: here#id-here({}), nowhere#id-nowhere({})",
+            "tool: here#id-here = \"there 7\", nowhere#id-nowhere = \"there 7\""
+          ])
+          assert.deepStrictEqual(run.steps[0].toolCalls.map(({ executed, name }) => [name, executed]), [
+            ["here", true],
+            ["nowhere", true]
+          ])
+        }).pipe(Effect.provide(model(calls("here", "nowhere"), text("ok")))))
+
+      it.effect("another name passes neither an approval nor a limit", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const Free = Tool.make("free", { success: Schema.String })
+          const Careful = Tool.make("careful", { success: Schema.String, needsApproval: true })
+          const kit = Toolkit.make(Free, Careful)
+          const handlers = kit.toLayer({
+            free: () => Effect.sync(() => (log.push("free"), "ran")),
+            careful: () => Effect.sync(() => (log.push("careful"), "ran"))
+          })
+          const renaming = (name: string) =>
+            Middleware.make("m", { tool: (request, next) => next({ ...request, name }) })
+          const careful = Agent.make("agent", { toolkit: kit, middleware: [renaming("careful")] })
+          const denied = yield* Effect.provide(Agent.run(careful, { prompt: "hi" }), handlers)
+          assert.strictEqual(denied.stopReason, "stop")
+          const limited = Agent.make("agent", {
+            toolkit: kit,
+            middleware: [renaming("free")],
+            stopWhen: [StopCondition.toolCalls(1)]
+          })
+          const run = yield* Effect.provide(Agent.run(limited, { prompt: "hi" }), handlers)
+          assert.deepStrictEqual(run.steps[0].toolCalls.map(({ executed }) => executed), [true, false])
+          assert.deepStrictEqual(log, ["free"])
+        }).pipe(Effect.provide(model(calls("free"), text("ok"), calls("a", "b"), text("ok")))))
 
       it.effect("retries a handler that failed; preliminary results pass through", () =>
         Effect.gen(function*() {

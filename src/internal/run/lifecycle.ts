@@ -37,6 +37,7 @@ import * as Waiting from "../approval/waiting.ts"
 import * as Parts from "../words/responseParts.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Contributions from "./contributions.ts"
+import { Turns } from "./turns.ts"
 
 /**
  * One pull of a run.
@@ -106,6 +107,7 @@ export class Run {
   outcome: AgentRun.Outcome | undefined = undefined
   private phase: "start" | "before-run" | "body" | "after-run" | "completed" | "ended" = "start"
   private body: Body | undefined = undefined
+  readonly turns = new Turns()
   private nestedUsage: AgentRun.Usage = AgentRun.emptyUsage
   private readonly input: Prompt.RawInput
   private readonly scope: Scope.Closeable
@@ -129,7 +131,8 @@ export class Run {
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
-    this.pull = Effect.suspend(() => this.advance())
+    const advance = () => this.advance()
+    this.pull = Effect.withFiber((fiber) => this.turns.take(fiber, advance))
   }
 
   private advance(): PartPull {
@@ -229,6 +232,7 @@ export class Run {
   private enterBody(body: Body): PartPull {
     this.body = body
     this.phase = "body"
+    this.turns.end()
     return Exit.succeed([
       { type: "run-start", agent: this.definition.name, session: this.session },
       ...body.opening
@@ -309,6 +313,7 @@ export class Run {
 
   private deliver(): PartPull {
     this.phase = "ended"
+    this.turns.end()
     return Exit.succeed([{ type: "run-end", result: (this.outcome as AgentRun.Completed).result }])
   }
 
@@ -316,6 +321,7 @@ export class Run {
 
   /** A pull after the last part: done, or the same failure once more. */
   private end(): PartPull {
+    this.turns.end()
     const outcome = this.outcome
     return outcome?._tag === "Completed"
       ? Effect.andThen(Scope.close(this.scope, Exit.void), Cause.done())

@@ -192,7 +192,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.modelSpan?.onParts(parts)
     if (builder.error === undefined) {
       const partial = this.output?.onParts(parts)
-      return Exit.succeed(partial === undefined ? parts : [...parts, partial])
+      return this.give(partial === undefined ? parts : [...parts, partial])
     }
     const before = parts.slice(0, parts.indexOf(builder.error))
     const cause = Cause.fail(ModelCall.promote(builder.error))
@@ -305,7 +305,8 @@ export class Loop extends Steps implements Lifecycle.Body {
     const out: Array<AgentRun.Part> = toolCalls.take()
     if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
     if (!done) {
-      return Arr.isArrayNonEmpty(out) ? Exit.succeed(out) : Effect.flatMap(toolCalls.wait(), () => this.drain())
+      if (!Arr.isArrayNonEmpty(out)) return Effect.flatMap(toolCalls.wait(), () => this.drain())
+      return this.give(out)
     }
     return this.afterTools(out, toolCalls.results as Array<Middleware.ToolResult>)
   }

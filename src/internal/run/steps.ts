@@ -188,7 +188,7 @@ export abstract class Steps {
   /** Of a step that has ended the providers know first, then the consumer. */
   private tell(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
     const { ended, failure, phase } = this
-    if (ended === undefined) return Exit.succeed(parts)
+    if (ended === undefined) return this.give(parts)
     const { step, to } = ended
     const finished = {
       request: this.run.request(),
@@ -205,13 +205,19 @@ export abstract class Steps {
       onFailure: (cause) => {
         this.failure = phase === "failing" ? Cause.combine(failure, cause) : cause
         this.phase = "failing"
-        return Exit.succeed(parts)
+        return this.give(parts)
       },
       onSuccess: () => {
         this.phase = phase
-        return Exit.succeed(parts)
+        return this.give(parts)
       }
     })
+  }
+
+  /** Ends the pull in progress with these parts. */
+  protected give(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
+    this.run.turns.end()
+    return Exit.succeed(parts)
   }
 
   protected complete(): Lifecycle.PartPull {

@@ -5,9 +5,10 @@
  */
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../../Middleware.ts"
@@ -32,7 +33,8 @@ export interface Target {
 
 /**
  * Runs a tool through the middleware: its results become a stream, and the first final one
- * of theirs is the result. The call ends when the stream does.
+ * of theirs is the result, which ends a handler that still runs. The call ends when the
+ * stream does.
  *
  * `called` is what the model has called; a middleware may run another tool in its place.
  *
@@ -44,50 +46,63 @@ export const throughMiddleware = (
   called: Target,
   find: (name: string) => Target
 ): ToolHandler.Handler => {
-  const compose = (call: Middleware.ToolRequest, asked: ToolHandler.Asked, below: ToolHandler.Below) =>
-    Middleware.compose(
-      middleware,
-      (request: Middleware.ToolRequest) =>
-        Stream.callback<Middleware.ToolResult, unknown>(
-          (queue) => {
+  const compose = (call: Middleware.ToolRequest, asked: ToolHandler.Asked, state: State) => {
+    const { below, running } = state
+    const last = (request: Middleware.ToolRequest) =>
+      Stream.callback<Middleware.ToolResult, unknown>(
+        (queue) =>
+          Effect.withFiber((fiber): Effect.Effect<unknown> => {
+            // the call has its result: nothing runs again
+            if (state.final !== undefined) return Queue.end(queue)
             below.began = true
             below.result = undefined
+            running.add(fiber)
             const handler = request.name === call.name ? called.own : instead(called, find(request.name))
-            return handler(
-              { ...request, id: call.id },
-              (result) => Effect.asVoid(Queue.offer(queue, result)),
-              asked
-            ).pipe(
+            const offer = (result: Middleware.ToolResult) => Effect.asVoid(Queue.offer(queue, result))
+            return handler({ ...request, id: call.id }, offer, asked).pipe(
               Effect.flatMap((result) => {
                 below.result = result
-                return Queue.offer(queue, result)
+                return offer(result)
               }),
               // also when the handler interrupts its own fiber
-              Effect.onExit((exit) => Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)),
+              Effect.onExit((exit) => {
+                running.delete(fiber)
+                return Exit.isSuccess(exit) || state.final !== undefined
+                  ? Queue.end(queue)
+                  : Queue.failCause(queue, exit.cause)
+              }),
               Effect.exit
             )
-          },
-          { bufferSize: highWater }
-        )
-    )
+          }),
+        { bufferSize: highWater }
+      )
+    return Middleware.compose(middleware, last)
+  }
   return (call, preliminary, asked) =>
     Effect.suspend(() => {
-      let final: Middleware.ToolResult | undefined
-      const below: ToolHandler.Below = { began: false, result: undefined }
-      return compose(call, asked, below)(call).pipe(
+      const state: State = { final: undefined, below: { began: false, result: undefined }, running: new Set() }
+      return compose(call, asked, state)(call).pipe(
         Stream.runForEach((result) => {
           // what comes after the final result is for nobody
-          if (final !== undefined) return Effect.void
+          if (state.final !== undefined) return Effect.void
           const own = resultOf(call, result)
           if (own.preliminary) return preliminary(own)
-          final = ToolHandler.fromMiddleware(own, below)
+          state.final = ToolHandler.fromMiddleware(own, state.below)
+          for (const fiber of state.running) fiber.interruptUnsafe()
           return Effect.void
         }),
         Effect.map(() =>
-          final ?? ToolHandler.notExecuted(call, "execution-interrupted", "The tool ended without a result")
+          state.final ?? ToolHandler.notExecuted(call, "execution-interrupted", "The tool ended without a result")
         )
       )
     })
+}
+
+interface State {
+  final: Middleware.ToolResult | undefined
+  readonly below: ToolHandler.Below
+  /** The fibers of handlers that have not ended. */
+  readonly running: Set<Fiber.Fiber<unknown, unknown>>
 }
 
 /** A result answers the call that it is for, whatever a middleware has made of it. */
