@@ -177,7 +177,7 @@ export const isAgent = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId
  *
  * **Gotchas**
  *
- * Two providers of one name are a defect here, not a failure of a run.
+ * Two providers of one name, and a tool that no model can be offered, are a defect here, not a failure of a run.
  *
  * @category constructors
  * @since 0.1.0
@@ -213,7 +213,7 @@ export const make = <
 > => {
   const { description, instructions, output, stopWhen = [], toolkit } = options
   const providers = providersOf(name, options.providers)
-  const loop = { instructions, toolkit: toolkitOf(toolkit), stopWhen, output: outputOf(output) }
+  const loop = { instructions, toolkit: toolkitOf(name, toolkit), stopWhen, output: outputOf(output) }
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,

@@ -92,6 +92,22 @@ export class DuplicateTool extends Schema.Error<DuplicateTool>("effect-agents/Ag
 }
 
 /**
+ * A tool of the run cannot be offered to a model: its parameters are not an object, or its schemas have no JSON form.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidTool extends Schema.Error<InvalidTool>("effect-agents/AgentError/InvalidTool")({
+  _tag: Schema.tag("InvalidTool"),
+  tool: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `Tool \`${this.tool}\` cannot be offered to a model: ${this.description}`
+  }
+}
+
+/**
  * Agents called agents deeper than `AgentTool.MaximumDepth` allows. The agent of the
  * error was not run.
  *
@@ -170,6 +186,7 @@ export type AgentErrorReason =
   | AfterRunFailed
   | LimitReached
   | DuplicateTool
+  | InvalidTool
   | DepthExceeded
   | InvalidOutput
   | ApprovalRejected
@@ -183,6 +200,7 @@ export const AgentErrorReason: Schema.Union<[
   typeof AfterRunFailed,
   typeof LimitReached,
   typeof DuplicateTool,
+  typeof InvalidTool,
   typeof DepthExceeded,
   typeof InvalidOutput,
   typeof ApprovalRejected
@@ -191,6 +209,7 @@ export const AgentErrorReason: Schema.Union<[
   AfterRunFailed,
   LimitReached,
   DuplicateTool,
+  InvalidTool,
   DepthExceeded,
   InvalidOutput,
   ApprovalRejected

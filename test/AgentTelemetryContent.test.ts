@@ -340,7 +340,7 @@ describe("AgentTelemetry, content", () => {
       ])
     }))
 
-  it.effect("leaves out a value that has no JSON, and the run goes on", () =>
+  it.effect("has no result of a call that fails because its result has no JSON", () =>
     Effect.gen(function*() {
       const Odd = Tool.make("odd", { success: Schema.Unknown })
       const cyclic: Record<string, unknown> = { size: BigInt(1) }
@@ -352,7 +352,8 @@ describe("AgentTelemetry, content", () => {
         ))
       )
       const [exit, exported] = yield* nodeSdk.run(program, { captureContent: true })
-      assert.strictEqual(Exit.isSuccess(exit) ? exit.value.text : Cause.pretty(exit.cause), "done")
+      const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.strictEqual(AiError.isAiError(error) && error.reason._tag, "ToolResultEncodingError")
       const { attributes } = spanNamed(exported, "execute_tool odd")
       assert.deepStrictEqual(json(attributes["gen_ai.tool.call.arguments"]), {})
       assert.notProperty(attributes, "gen_ai.tool.call.result")

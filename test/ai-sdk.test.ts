@@ -296,7 +296,7 @@ describe("AiSdk", () => {
                 { type: "text", text: "I look." },
                 { type: "tool_use", id: "call_a", name: "weather", input: { city: "Oslo" } },
                 // arguments that were no JSON are not sent again, only the error that they got
-                { type: "tool_use", id: "call_b", name: "weather", input: {} }
+                { type: "tool_use", id: "call_b", name: "weather", input: { rawInvalidInput: "{oops" } }
               ]
             },
             {

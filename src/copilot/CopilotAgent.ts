@@ -203,7 +203,7 @@ export const make = <
     model,
     provider,
     instructions: options.instructions,
-    toolkit: toolkitOf(options.toolkit),
+    toolkit: toolkitOf(name, options.toolkit),
     permissions,
     missing: sessions === "existing" ? "fail" : "create",
     retries: retries ?? Infinity,

@@ -67,7 +67,7 @@ export const exceptions: ReadonlyArray<{ readonly file: string; readonly constru
     {
       file: "internal/run/agentOf.ts",
       construct: "throw",
-      reason: "two providers of one name are rejected when the agent is made"
+      reason: "two providers of one name, and a tool that cannot be offered, are rejected when the agent is made"
     },
     {
       file: "internal/model/pump.ts",

@@ -17,6 +17,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
+import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
@@ -49,6 +50,8 @@ export const make = (
         const call = new Call.Call({ model, method, context, span, headers: settings.headers })
         const { specificationVersion } = model
         if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))
+        const refusal = ToolCodec.findRefusal(options.tools)
+        if (refusal !== undefined) return Effect.fail(call.error(notOffered(refusal)))
         return Effect.try({
           try: () => {
             const names = new Names.ToolNames(target, options.tools)
@@ -222,6 +225,9 @@ const unknownVersion = (model: Sdk.LanguageModelV4): AiError.InvalidRequestError
     description: `\`${model.modelId}\` implements the specification \`${model.specificationVersion}\` of the AI SDK; ` +
       "use a version of its package that implements v4 or v3"
   })
+
+const notOffered = ({ description, tool }: ToolCodec.Refusal): AiError.UnsupportedSchemaError =>
+  new AiError.UnsupportedSchemaError({ description: `Tool \`${tool}\` cannot be offered to a model: ${description}` })
 
 const unsupported = (call: Call.Call, error: unknown): AiError.UnsupportedSchemaError =>
   new AiError.UnsupportedSchemaError({ description: call.redact(messageOf(error)) })

@@ -9,8 +9,11 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
+import * as Result from "effect/Result"
+import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import * as FileData from "../../internal/words/fileData.ts"
+import * as Json from "../../internal/words/json.ts"
+import * as ObjectRoot from "../../internal/words/jsonSchema.ts"
 import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Extension from "./extension.ts"
@@ -25,7 +28,7 @@ type UserPart = Extract<Sdk.LanguageModelV4Message, { role: "user" }>["content"]
 type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
 
 /**
- * Creates the options of a call. Throws what `Tool.getJsonSchema` throws.
+ * Creates the options of a call. Throws what the transformer of an output throws.
  *
  * @category constructors
  * @since 0.1.0
@@ -49,10 +52,11 @@ export const make = (
   if (options.responseFormat.type === "json") {
     const { objectName, schema } = options.responseFormat
     const transformer = codecTransformer === undefined ? undefined : { transformer: codecTransformer }
+    const jsonSchema = Tool.getJsonSchemaFromSchema(schema, transformer)
     call.responseFormat = {
       type: "json",
       name: Names.fitName(objectName).slice(0, 64),
-      schema: asJsonSchema(Tool.getJsonSchemaFromSchema(schema, transformer))
+      schema: asJsonSchema(Result.getOrElse(ObjectRoot.toObjectRoot(jsonSchema), () => jsonSchema))
     }
   }
   // A server refuses half of a surrogate pair, wherever it came from.
@@ -125,28 +129,6 @@ const asJsonSchema = (schema: JsonSchema.JsonSchema): Sdk.LanguageModelV4Functio
 // Tools
 // =============================================================================
 
-const schemas = new WeakMap<Tool.Any, JsonSchema.JsonSchema>()
-
-/** The schema of a tool's parameters: made once for a tool. */
-const schemaOf = (tool: Tool.Any): JsonSchema.JsonSchema => {
-  const known = schemas.get(tool)
-  if (known !== undefined) return known
-  const schema = Tool.getStrictMode(tool) === true && !Tool.isDynamic(tool)
-    // providers refuse a strict tool whose objects are open
-    ? Tool.getJsonSchemaFromSchema(tool.parametersSchema, { transformer: closed })
-    : Tool.getJsonSchema(tool)
-  schemas.set(tool, schema)
-  return schema
-}
-
-const closed: LanguageModel.CodecTransformer = (codec) => {
-  const { definitions, schema } = Schema.toJsonSchemaDocument(codec, { onExcessProperty: "error" })
-  return {
-    codec,
-    jsonSchema: Object.keys(definitions).length === 0 ? schema : { ...schema, $defs: definitions }
-  }
-}
-
 const toTool = (
   tool: Tool.Any,
   names: Names.ToolNames
@@ -164,7 +146,7 @@ const toTool = (
   return {
     type: "function",
     name: names.wire(tool.name),
-    inputSchema: asJsonSchema(schemaOf(tool)),
+    inputSchema: asJsonSchema(ToolCodec.of(tool).jsonSchema),
     ...(description === undefined ? undefined : { description }),
     ...(strict === undefined ? undefined : { strict })
   }
@@ -323,11 +305,20 @@ const toToolPart = (conversation: Conversation, part: Prompt.ToolMessagePart): R
 const isNothing = ({ family }: Target.Target, text: string, options: WithOptions | undefined): boolean =>
   text.trim() === "" && (options === undefined || family === "anthropic")
 
-/** What the model wrote. Arguments that are no JSON have been answered with an error, and are not sent again. */
+/**
+ * What the model wrote. Providers take an object only: anything else, which has been answered with an error, is shown
+ * within one, by the name that the AI SDK itself uses.
+ */
 const toInput = ({ tools }: Conversation, { name, params }: Prompt.ToolCallPart): unknown => {
-  if (Predicate.isObject(params)) return params
-  return tools.some((tool) => tool.name === name && Tool.isProviderDefined(tool)) ? params : {}
+  if (Predicate.isObject(params) && !Array.isArray(params)) return params
+  const tool = tools.find((tool) => tool.name === name)
+  if (tool !== undefined && Tool.isProviderDefined(tool)) return params
+  // a call without arguments
+  if (params === undefined || (params === null && tool !== undefined && ToolCodec.takesNothing(tool))) return {}
+  return { rawInvalidInput: Text.shorten(Json.toText(params), maximumRawInput) }
 }
+
+const maximumRawInput = 2000
 
 const toToolResult = (
   conversation: Conversation,

@@ -6,6 +6,7 @@
 import type * as Sdk from "@github/copilot-sdk"
 import * as Tool from "effect/ai/Tool"
 import * as Base64 from "effect/encoding/Base64"
+import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import type * as ToolHandler from "../../internal/tool/handler.ts"
 import type * as Middleware from "../../Middleware.ts"
 
@@ -33,7 +34,7 @@ export const declare = (toolkit: ToolHandler.WithHandler | undefined, answer: An
     return {
       name: tool.name,
       ...(description === undefined ? undefined : { description }),
-      parameters: { ...Tool.getJsonSchema(tool) },
+      parameters: { ...ToolCodec.of(tool).jsonSchema },
       skipPermission: true,
       overridesBuiltInTool: true,
       defer: "never",

@@ -67,6 +67,8 @@ export const body =
       const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
       if (own !== undefined) toolkits.unshift(own)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      const refusal = ToolHandler.findRefusal(toolkits)
+      if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
       if (run.prompt.content.every((message) => message.role === "system")) {
         return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
       }

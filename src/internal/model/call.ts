@@ -25,6 +25,7 @@ import {
   type PromptCall,
   WithoutApprovals
 } from "./direct.ts"
+import { offer } from "./toolCodec.ts"
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
 import type * as Lifecycle from "../run/lifecycle.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
@@ -122,7 +123,7 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
     }
     : {
       prompt,
-      toolkit,
+      toolkit: offer(toolkit),
       toolChoice: toolChoiceOf(request),
       disableToolCallResolution: true,
       toolCallValidation: "deferred",

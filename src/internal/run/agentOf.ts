@@ -16,6 +16,7 @@ import * as Middleware from "../../Middleware.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Lifecycle from "./lifecycle.ts"
 import * as NestedTools from "../tool/nested.ts"
+import * as ToolCodec from "../model/toolCodec.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
@@ -102,18 +103,26 @@ export const remembering = <Part extends AgentRun.Part, E, R>(
 
 /**
  * The tools of an agent as its runs use them: a `Toolkit` is resolved once, other
- * effects in each run.
+ * effects in each run. A tool that no model can be offered is a defect of the program
+ * that makes the agent, as far as the tools are known then.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const toolkitOf = (
+  agent: string,
   toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any> | undefined
-): ToolHandler.WithHandler | Effect.Effect<Toolkit.WithHandler<Record<string, Tool.Any>>, any, never> | undefined =>
-  // what it needs is in the type of the agent, and captured when a run begins
-  toolkit === undefined || !isToolkit(toolkit)
-    ? toolkit as Effect.Effect<Toolkit.WithHandler<any>, any> | undefined
-    : ToolHandler.fromToolkit(toolkit)
+): ToolHandler.WithHandler | Effect.Effect<Toolkit.WithHandler<Record<string, Tool.Any>>, any, never> | undefined => {
+  if (toolkit === undefined) return undefined
+  const refusal = ToolCodec.findRefusal(Object.values(toolsOf(toolkit) ?? {}))
+  if (refusal !== undefined && !refusal.isEarly) {
+    throw new Error(`Agent \`${agent}\` cannot offer its tool \`${refusal.tool}\`: ${refusal.description}`)
+  }
+  return isToolkit(toolkit)
+    ? ToolHandler.fromToolkit(toolkit)
+    // what it needs is in the type of the agent, and captured when a run begins
+    : toolkit as Effect.Effect<Toolkit.WithHandler<any>, any>
+}
 
 /**
  * Returns the tools of a toolkit, when they are known before a run.

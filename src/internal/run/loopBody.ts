@@ -57,6 +57,8 @@ export const body = (
       if (own !== undefined) toolkits.unshift(own)
       const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
+      const refusal = ToolHandler.findRefusal(toolkits)
+      if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
       const { stopWhen } = contributions
       const stopping = stopWhen.length === 0 ? stoppingOfAgent : Stopping.make([...named, ...stopWhen])
       const opened = { run, options, contributions, toolkit, output, stopping }

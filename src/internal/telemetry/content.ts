@@ -12,6 +12,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Base64 from "effect/encoding/Base64"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as ToolCodec from "../model/toolCodec.ts"
 
 /**
  * Returns the JSON of a value, its strings cut at `maxLength`, or undefined when it
@@ -171,7 +172,7 @@ const toolDefinition = (tool: Tool.Any): object => {
         type: "function",
         name: tool.name,
         description: Tool.getDescription(tool),
-        parameters: Tool.getJsonSchema(tool)
+        parameters: ToolCodec.of(tool).jsonSchema
       }
     toolDefinitionCache.set(tool, definition)
   }

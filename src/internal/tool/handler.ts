@@ -1,6 +1,6 @@
 /**
- * How one tool call is run: its parameters decoded, its handler called, its result
- * encoded.
+ * How one tool call is answered: its parameters decoded, what it has to pass, and the
+ * way to its handler.
  *
  * `Toolkit.handle` costs fifty times the handler (a queue, a fiber, five stream
  * operators), so the handler is read from the context, under the tool's id, where
@@ -12,19 +12,18 @@
 import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
-import * as Toolkit from "effect/ai/Toolkit"
-import * as Cause from "effect/Cause"
+import type * as Toolkit from "effect/ai/Toolkit"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Schema from "effect/Schema"
 import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
-import * as Json from "../words/json.ts"
-import * as Parts from "../words/responseParts.ts"
-import { asMistake, isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
+import * as ToolCodec from "../model/toolCodec.ts"
+import { type Admitted, direct, type HandlerFunction, throughHandle } from "./execute.ts"
+import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
+import { invalidParameters, issuesOf, mistake, notAnObject } from "./mistakes.ts"
 
 /**
  * The tools of a run, resolved.
@@ -74,25 +73,6 @@ export interface Resolved {
 // -----------------------------------------------------------------------------
 // results that no handler gave
 // -----------------------------------------------------------------------------
-
-/**
- * A failure result that tells the model, in words, what was wrong with its call.
- *
- * @category results
- * @since 0.1.0
- */
-export const mistake = (
-  call: { readonly id: string; readonly name: string },
-  reason: AiError.ToolNotFoundError | AiError.ToolParameterValidationError
-): Middleware.ToolResult =>
-  asMistake(Parts.toolResult({
-    id: call.id,
-    name: call.name,
-    result: AiError.make({ module: "ToolLoop", method: call.name, reason }),
-    encodedResult: reason.message,
-    isFailure: true,
-    preliminary: false
-  }))
 
 export {
   /**
@@ -167,17 +147,15 @@ export {
   wasExecuted
 } from "./gate.ts"
 
-/**
- * Answers a call whose parameters do not decode.
- *
- * @category results
- * @since 0.1.0
- */
-export const invalidParameters = (
-  call: { readonly id: string; readonly name: string },
-  description: string
-): Middleware.ToolResult =>
-  mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description }))
+export {
+  /**
+   * Answers a call whose parameters do not decode.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  invalidParameters
+} from "./mistakes.ts"
 
 /**
  * Answers the calls of a tool that the run does not have.
@@ -207,7 +185,7 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
   const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
   return isHandler(own)
     ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
-    : { handler: guarded(tool, throughHandle(owner), context), context }
+    : { handler: guarded(tool, throughHandle(tool, owner), context), context }
 }
 
 // Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.
@@ -278,6 +256,22 @@ export const findDuplicate = (
   return undefined
 }
 
+/**
+ * Finds a tool of these toolkits that cannot be offered to a model, and says why.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const findRefusal = (
+  toolkits: ReadonlyArray<WithHandler>
+): { readonly tool: string; readonly description: string } | undefined => {
+  for (const { tools } of toolkits) {
+    const refusal = ToolCodec.findRefusal(Object.values(tools))
+    if (refusal !== undefined) return refusal
+  }
+  return undefined
+}
+
 const isMerged = (
   toolkit: WithHandler
 ): toolkit is WithHandler & { readonly [MergedTypeId]: ReadonlyArray<WithHandler> } =>
@@ -285,54 +279,22 @@ const isMerged = (
 
 const isDirect = (toolkit: WithHandler): boolean => Predicate.hasProperty(toolkit, DirectTypeId)
 
-type HandlerFunction = (params: unknown, context: Toolkit.HandlerContext<Tool.Any>) => Effect.Effect<unknown, unknown>
-
 const isHandler = (
   u: unknown
 ): u is { readonly handler: HandlerFunction; readonly context: Context.Context<never> } =>
   Predicate.hasProperty(u, "handler") && Predicate.isFunction(u.handler) &&
   Predicate.hasProperty(u, "context") && Context.isContext(u.context)
 
-interface Codec {
-  readonly decodeParams: (params: unknown) => Effect.Effect<unknown, Schema.SchemaError>
-  readonly encodeSuccess: (result: unknown) => Effect.Effect<unknown, Schema.SchemaError>
-  readonly encodeFailure: (result: unknown) => Effect.Effect<unknown, Schema.SchemaError>
-}
-
-// Schemas are compiled once for a tool; their services come from the fiber that decodes.
-const codecs = new WeakMap<Tool.Any, Codec>()
-
-const codecOf = (tool: Tool.Any): Codec => {
-  let codec = codecs.get(tool)
-  if (codec === undefined) {
-    codec = {
-      decodeParams: Schema.isSchema(tool.parametersSchema)
-        ? Json.bounded(Schema.decodeUnknownEffect(tool.parametersSchema) as Codec["decodeParams"])
-        : Json.bounded(Effect.succeed),
-      encodeSuccess: Schema.encodeUnknownEffect(tool.successSchema) as Codec["encodeSuccess"],
-      encodeFailure: Schema.encodeUnknownEffect(Tool.failureResultSchema(tool)) as Codec["encodeFailure"]
-    }
-    codecs.set(tool, codec)
-  }
-  return codec
-}
-
-/** Runs a call whose parameters are decoded and that needs no approval. */
-type Admitted = (
-  request: Middleware.ToolRequest,
-  preliminary: (result: Middleware.ToolResult) => Effect.Effect<void>,
-  params: unknown
-) => Effect.Effect<Middleware.ToolResult, unknown>
-
 /** What a call has to pass before its handler runs, whoever made the handler. */
 const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>): Handler => {
-  const { decodeParams } = codecOf(tool)
   const { needsApproval } = tool
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
   const isFree = needsApproval === undefined || needsApproval === false
-  return (request, preliminary, asked) =>
-    flatMapSync(
-      decodeParams(request.params),
+  return (request, preliminary, asked) => {
+    const problem = Tool.isProviderDefined(tool) ? undefined : notAnObject(request.params)
+    if (problem !== undefined) return Exit.succeed(invalidParameters(request, problem))
+    return flatMapSync(
+      decodeParams(tool, request.params),
       (params) => {
         const refusal = refusalOf(rules, params)
         if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
@@ -342,100 +304,19 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
           (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)
         )
       },
-      (error) => Exit.succeed(invalidParameters(request, error.message))
+      (error) => Exit.succeed(invalidParameters(request, issuesOf(request.params, error)))
     )
+  }
 }
 
 /**
- * Decodes the parameters of a call, as before it is run.
+ * Decodes the parameters of a call, as before it is run. A model that leaves them out has none.
  *
  * @category running
  * @since 0.1.0
  */
 export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> =>
-  codecOf(tool).decodeParams(params)
-
-const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
-  const { encodeFailure, encodeSuccess } = codecOf(tool)
-
-  const result = (
-    { id, name }: Middleware.ToolRequest,
-    result: unknown,
-    encodedResult: unknown,
-    isFailure: boolean,
-    preliminary: boolean
-  ): Middleware.ToolResult => {
-    const modelOutput: ReadonlyArray<Prompt.ToolModelOutputPart> | undefined =
-      isFailure || preliminary || tool.toModelOutput === undefined ? undefined : tool.toModelOutput(result)
-    return Parts.toolResult({ id, name, result, encodedResult, isFailure, preliminary, modelOutput })
-  }
-
-  const success = (request: Middleware.ToolRequest, value: unknown, preliminary: boolean) =>
-    mapSync(
-      encodeSuccess(value),
-      (encoded) => result(request, value, encoded, false, preliminary),
-      (error) => Exit.fail(encodingError(request.name, value, error))
-    )
-
-  const failure = (request: Middleware.ToolRequest, raw: unknown): Effect.Effect<Middleware.ToolResult, unknown> => {
-    const error = normalize(request.name, raw)
-    if (tool.failureMode === "error") return Exit.fail(error)
-    return mapSync(
-      encodeFailure(error),
-      (encoded) => result(request, error, encoded, true, false),
-      (schemaError) => Exit.fail(encodingError(request.name, error, schemaError))
-    )
-  }
-
-  return (request, preliminary, params) =>
-    Effect.matchEffect(
-      handler(params, {
-        toolCallId: request.id,
-        preliminary: (value) =>
-          Effect.matchEffect(success(request, value, true), { onFailure: Effect.die, onSuccess: preliminary })
-      }),
-      { onFailure: (error) => failure(request, error), onSuccess: (value) => success(request, value, false) }
-    )
-}
-
-/** The public form: any `WithHandler`, whatever its handlers are made of. */
-const throughHandle = (toolkit: WithHandler): Admitted => (request, preliminary) =>
-  Effect.suspend(() => {
-    let last: Middleware.ToolResult | undefined
-    const { id, name } = request
-    // what the tools need is in the context of the run
-    const handled = toolkit.handle(name, request.params as never, id) as Effect.Effect<
-      Stream.Stream<Tool.HandlerResult<Tool.Any>, unknown>,
-      unknown
-    >
-    return Stream.unwrap(handled).pipe(
-      Stream.runForEach((output) => {
-        const part = Parts.toolResult({
-          id,
-          name,
-          result: output.result,
-          encodedResult: output.encodedResult,
-          isFailure: output.isFailure,
-          preliminary: output.preliminary,
-          modelOutput: output.modelOutput
-        })
-        if (output.preliminary) return preliminary(part)
-        last = part
-        return Effect.void
-      }),
-      Effect.matchCauseEffect({
-        onSuccess: () =>
-          Exit.succeed(last ?? notExecuted(request, "execution-interrupted", "The tool ended without a result")),
-        onFailure: (cause): Exit.Exit<Middleware.ToolResult, unknown> => {
-          const error = Cause.findErrorOption(cause)
-          const ofModel = Context.get(Cause.annotations(cause), Toolkit.FailureOrigin) === "parameters"
-          return ofModel && error._tag === "Some" && AiError.isAiError(error.value)
-            ? Exit.succeed(invalidParameters(request, error.value.reason.message))
-            : Exit.failCause(cause)
-        }
-      })
-    )
-  })
+  ToolCodec.of(tool).decodeParams(params ?? {})
 
 // A decoder gives an Exit when it did not have to wait: then there is nothing to run.
 const flatMapSync = <A, E, B, E2>(
@@ -446,34 +327,3 @@ const flatMapSync = <A, E, B, E2>(
   Exit.isExit(effect) && Exit.isSuccess(effect)
     ? onSuccess(effect.value as A)
     : Effect.matchEffect(effect, { onFailure, onSuccess })
-
-const mapSync = <A, E, B, E2>(
-  effect: Effect.Effect<A, E>,
-  onSuccess: (a: A) => B,
-  onFailure: (e: E) => Effect.Effect<B, E2>
-): Effect.Effect<B, E2> => flatMapSync(effect, (a) => Exit.succeed(onSuccess(a)), onFailure)
-
-const encodingError = (name: string, toolResult: unknown, error: Schema.SchemaError): AiError.AiError =>
-  AiError.make({
-    module: "ToolLoop",
-    method: name,
-    reason: new AiError.ToolResultEncodingError({ toolName: name, toolResult, description: error.message })
-  })
-
-/** What `Toolkit.handle` makes of the errors of a handler. */
-const normalize = (name: string, error: unknown): unknown =>
-  // what is no error at all is data, whatever it looks like
-  !(error instanceof Error)
-    ? error
-    : Schema.isSchemaError(error)
-    ? AiError.make({
-      module: "Toolkit",
-      method: `${name}.handle`,
-      reason: new AiError.InvalidToolResultError({
-        toolName: name,
-        description: `Tool handler returned invalid result: ${error.message}`
-      })
-    })
-    : AiError.isAiErrorReason(error)
-    ? AiError.make({ module: "Toolkit", method: `${name}.handle`, reason: error })
-    : error

@@ -1,0 +1,245 @@
+/**
+ * Tools as a model is offered them, and the codecs that go with that: one place for the schema that is offered, for
+ * decoding the calls, and for encoding results and returned failures.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import * as OpenAi from "effect/ai/OpenAiStructuredOutput"
+import * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import type * as JsonSchema from "effect/JsonSchema"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Json from "../words/json.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
+import * as ObjectRoot from "../words/jsonSchema.ts"
+
+/**
+ * How one tool is offered and called.
+ *
+ * - `jsonSchema`: of its parameters, with an object as its root.
+ * - `offered`: the tool that a model gets. Its parameters are the JSON that the model writes.
+ * - `refusal`: why it cannot be offered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolCodec extends Offer {
+  readonly decodeParams: Coder
+  readonly encodeSuccess: Coder
+  readonly encodeFailure: Coder
+}
+
+type Coder = (value: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+
+interface Offer {
+  readonly jsonSchema: JsonSchema.JsonSchema
+  readonly offered: Tool.Any
+  readonly refusal: string | undefined
+  readonly isEarly?: boolean | undefined
+}
+
+// Schemas are compiled once for a tool; their services come from the fiber that decodes.
+const codecs = new WeakMap<Tool.Any, ToolCodec>()
+
+/**
+ * Returns the codec of a tool, made once.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (tool: Tool.Any): ToolCodec => {
+  const known = codecs.get(tool)
+  if (known !== undefined) return known
+  const made = Result.try(() => make(tool))
+  // it may refer to what the program has not come to yet
+  if (Result.isFailure(made)) return without(tool, made.failure)
+  const codec = made.success
+  codecs.set(tool, codec)
+  // adapters ask for it with the tool that they were given
+  if (codec.offered !== tool) codecs.set(codec.offered, codec)
+  return codec
+}
+
+const make = (tool: Tool.Any): ToolCodec => {
+  const { failureMode, parametersSchema, successSchema } = tool
+  const { codec, ...offer } = offerOf(tool)
+  // with failure mode "error" a failure is the run's, and needs no JSON
+  const failureSchema = failureMode === "return" ? Tool.failureResultSchema(tool) : Failure
+  return {
+    ...offer,
+    decodeParams: Json.bounded(Schema.isSchema(parametersSchema) ? decoderOf(parametersSchema, codec) : Effect.succeed),
+    encodeSuccess: encoderOf(successSchema),
+    encodeFailure: encoderOf(failureSchema)
+  }
+}
+
+const Failure = Schema.Union([AiError.AiError, Tool.ExecutionFailure])
+
+const messageOf = (error: unknown): string => Predicate.isError(error) ? error.message : String(error)
+
+const without = (tool: Tool.Any, error: unknown): ToolCodec => {
+  const refuse = () => Effect.die(error)
+  return {
+    jsonSchema: {},
+    offered: tool,
+    refusal: `its schemas have no JSON form: ${messageOf(error)}`,
+    isEarly: error instanceof ReferenceError,
+    decodeParams: refuse,
+    encodeSuccess: refuse,
+    encodeFailure: refuse
+  }
+}
+
+const encoderOf = (schema: Schema.Top): Coder => {
+  const encode = Schema.encodeUnknownEffect(JsonCodec.make(schema)) as Coder
+  return (value) => {
+    const encoded = encode(value)
+    return Exit.isExit(encoded) && Exit.isSuccess(encoded)
+      ? bounded(encoded.value)
+      : Effect.flatMap(encoded, bounded)
+  }
+}
+
+const bounded = Json.bounded<unknown, never>(Effect.succeed)
+
+/** A model that was shown the strict form may use the plain one: another provider may not know of strict tools. */
+const decoderOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
+  const decode = Schema.decodeUnknownEffect(JsonCodec.make(schema), { errors: "all" }) as Coder
+  if (strict === undefined) return decode
+  const toPlain = Schema.decodeUnknownEffect(strict as Schema.Top, { errors: "all" }) as Coder
+  return (params) =>
+    Effect.matchEffect(toPlain(params), {
+      onSuccess: decode,
+      onFailure: (error) => Effect.mapError(decode(params), () => error)
+    })
+}
+
+// -----------------------------------------------------------------------------
+// offering
+// -----------------------------------------------------------------------------
+
+/** With the codec from the form of a strict tool, which has others for tuples, records and optional keys, to JSON. */
+const offerOf = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constraint } => {
+  if (Tool.isProviderDefined(tool)) return { jsonSchema: {}, offered: tool, refusal: undefined }
+  if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) {
+    const root = ObjectRoot.toForeignObjectRoot(tool.jsonSchema)
+    if (Result.isFailure(root)) return refused(tool, root.failure)
+    const jsonSchema = root.success
+    return { jsonSchema, offered: withJsonSchema(tool, tool.parametersSchema, jsonSchema), refusal: undefined }
+  }
+  const { parametersSchema } = tool
+  return Tool.getStrictMode(tool) === true ? offerStrict(tool) : offerPlain(tool, parametersSchema)
+}
+
+const offerPlain = (tool: Tool.Any, schema: Schema.Top): Offer => {
+  const root = ObjectRoot.toObjectRoot(Tool.getJsonSchemaFromSchema(schema))
+  if (Result.isFailure(root)) return refused(tool, root.failure)
+  const jsonSchema = root.success
+  const encoded = isEmptyStruct(schema) ? Tool.EmptyParams : Schema.toEncoded(Schema.toCodecJson(schema))
+  return { jsonSchema, offered: withParameters(tool, encoded, jsonSchema), refusal: undefined }
+}
+
+const offerStrict = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constraint } => {
+  const { parametersSchema } = tool
+  const made = Result.try(() =>
+    OpenAi.toCodecOpenAI(
+      isEmptyStruct(parametersSchema) ? Tool.EmptyParams : JsonCodec.toRequiredKeys(parametersSchema)
+    )
+  )
+  if (Result.isFailure(made)) {
+    return refused(tool, `they cannot be written as a strict schema: ${messageOf(made.failure)}`)
+  }
+  const { codec, jsonSchema } = made.success
+  const offered = withParameters(tool, Schema.toEncoded(Schema.make<Schema.Top>(codec.ast)), jsonSchema)
+  return { jsonSchema, offered, refusal: undefined, codec }
+}
+
+const refused = (tool: Tool.Any, reason: string): Offer => ({
+  jsonSchema: {},
+  offered: tool,
+  refusal: `its parameters have to be an object; ${reason}`
+})
+
+const isEmptyStruct = ({ ast }: Schema.Top): boolean =>
+  ast._tag === "Objects" && ast.propertySignatures.length === 0 && ast.indexSignatures.length === 0
+
+/**
+ * The tool whose parameters are the JSON that a model writes: a model of effect's may decode with them, and gives the
+ * run what the codec here decodes.
+ */
+const withParameters = (tool: Tool.Any, encoded: Schema.Top, jsonSchema: JsonSchema.JsonSchema): Tool.Any => {
+  const own: Tool.Any = encoded.ast === tool.parametersSchema.ast ? tool : tool.setParameters(encoded)
+  return Equal.equals(Tool.getJsonSchema(own), jsonSchema) ? own : withJsonSchema(tool, encoded, jsonSchema)
+}
+
+/** Only a dynamic tool says what its JSON schema is, and its constructor takes that or a schema, not both. */
+const withJsonSchema = (tool: Tool.Any, parametersSchema: Schema.Top, jsonSchema: JsonSchema.JsonSchema): Tool.Any =>
+  Tool.isDynamic(tool) && tool.jsonSchema === jsonSchema
+    ? tool
+    : Object.assign(Tool.dynamic(tool.name, { parameters: jsonSchema }), tool, { parametersSchema, jsonSchema })
+
+const toolkits = new WeakMap<WithHandler, WithHandler>()
+
+type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
+
+/**
+ * Returns the toolkit as a model is offered it. The same for the same toolkit, so that a model can cache by its
+ * identity.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const offer = (toolkit: WithHandler): WithHandler => {
+  const known = toolkits.get(toolkit)
+  if (known !== undefined) return known
+  const entries = Object.entries(toolkit.tools)
+  const tools = entries.map(([name, tool]) => [name, of(tool).offered] as const)
+  const offered = tools.every(([, tool], index) => tool === entries[index][1])
+    ? toolkit
+    : { ...toolkit, tools: Object.fromEntries(tools) }
+  toolkits.set(toolkit, offered)
+  return offered
+}
+
+/**
+ * A tool that cannot be offered, and why. Early is a refusal because of a value that the program has not come to yet.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Refusal {
+  readonly tool: string
+  readonly description: string
+  readonly isEarly: boolean
+}
+
+/**
+ * Finds a tool that cannot be offered.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const findRefusal = (tools: Iterable<Tool.Any>): Refusal | undefined => {
+  for (const tool of tools) {
+    const { isEarly = false, refusal } = of(tool)
+    if (refusal !== undefined) return { tool: tool.name, description: refusal, isEarly }
+  }
+  return undefined
+}
+
+/**
+ * Returns whether a call without arguments is one of this tool.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const takesNothing = (tool: Tool.Any): boolean => {
+  const decoded = of(tool).decodeParams({})
+  return Exit.isExit(decoded) && Exit.isSuccess(decoded)
+}
