@@ -10,7 +10,11 @@
  * Several guardrails are given as a list, the first being the outermost: of two
  * checks of the input the first begins first, and text passes the last one first.
  * All checks beside a model call run at the same time; the first trip interrupts the
- * others. What a check spends on models of its own is not in the usage of the run.
+ * others.
+ *
+ * What a check spends on models of its own is neither in the usage nor in the total usage
+ * of the run, wherever the check stands; it has spans of its own. An agent that a check
+ * runs draws from the budgets of the run, as any agent does that is run within one.
  *
  * They stand around the model and tool calls of an agent made with `Agent.make`; an
  * agent made from a stream has no such places.
@@ -55,6 +59,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
@@ -62,6 +67,8 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
 import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
+import { ParentRun } from "./internal/words/parentRun.ts"
+import * as Replacements from "./internal/words/replacements.ts"
 import * as Parts from "./internal/words/responseParts.ts"
 import type { StreamPart } from "./internal/words/stepBuilder.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
@@ -215,7 +222,10 @@ export const input = <E = never, R = never>(
  * Checks the input before the first model call of a run.
  *
  * `replace` gives a text that is the answer: the model is not called, the run
- * completes with it, without usage, and it is saved as the model's.
+ * completes with it, without usage, and it is saved as the model's. What the user said
+ * is not in the transcript: a note that it was refused stands in its place, so that no
+ * later model call has it. An agent with an `output` completes if the text is a value of
+ * it; otherwise the run fails with `AgentError` (`InvalidOutput`), and no model is asked.
  *
  * To change what the model is asked, use a middleware around the run
  * (`Middleware.make(name, { agent: ... })`): a prompt that was changed for the model
@@ -233,7 +243,11 @@ export const inputBefore = <E = never, R = never>(
       ? Stream.unwrap(
         Effect.suspend(() => check(toInput(request))).pipe(
           Effect.flatMap(orTrip(name, "input")),
-          Effect.map((verdict) => verdict._tag === "Replace" ? answer(verdict.value) : next(request))
+          Effect.flatMap((verdict) =>
+            verdict._tag === "Replace"
+              ? Effect.as(replaced({ input: name }), answer(verdict.value))
+              : Effect.succeed(next(request))
+          )
         )
       )
       : next(request))
@@ -326,8 +340,13 @@ export interface Output {
  * Text is held back until its sentence is complete: at a Unicode sentence end, the
  * end of a paragraph, of an item of a list, or of a block of code, which is one
  * piece. The pieces together are the text, and do not depend on how it was cut into
- * deltas. `replace` puts a text in the place of the piece, in the transcript too.
- * All other parts keep their place. Reasoning is not checked, nor is the value of an
+ * deltas. A piece is of one block of text, and a block is checked after those that began
+ * before it, so that what a check sees is the text that `Result.text` will have. A check
+ * that looks for something which may be in two pieces looks at the end of `before` too.
+ *
+ * `replace` puts a text in the place of the piece, in the transcript too. An answer in
+ * JSON of which something was replaced is not corrected: it is a valid value, or the run
+ * fails with `AgentError` (`InvalidOutput`). All other parts keep their place. Reasoning is not checked, nor is the value of an
  * agent with an `output` that the model gives as a tool call: check that in its schema,
  * or have it as text with `AgentOutput.json`.
  *
@@ -341,11 +360,12 @@ export const output = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  fromHeld(name, (check) => new HeldSentences(check), check)
+  fromHeld(name, "part", (check) => new HeldSentences(check), check)
 
 /**
  * Checks the whole text of a model call before any of it is shown. Everything after
- * the first text waits with it.
+ * the first text waits with it. A replacement ends the run of an agent with an `output`:
+ * it is a valid value, or the run fails with `AgentError` (`InvalidOutput`).
  *
  * @category constructors
  * @since 0.1.0
@@ -354,10 +374,17 @@ export const outputWhole = <E = never, R = never>(
   name: string,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  fromHeld(name, (check) => new HeldWhole(check), check)
+  fromHeld(name, "whole", (check) => new HeldWhole(check), check)
+
+/** Tells the run what stands in the place of something. */
+const replaced = (replacement: Partial<Replacements.Replacements>): Effect.Effect<void> =>
+  Effect.map(Replacements.Current, (current) => {
+    if (current !== undefined) Object.assign(current, replacement)
+  })
 
 const fromHeld = <E, R>(
   name: string,
+  replaces: "part" | "whole",
   makeHeld: (check: Check<GuardrailTripped | E, R>) => Held<GuardrailTripped | E, R>,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
@@ -366,7 +393,9 @@ const fromHeld = <E, R>(
     const checked = (text: string, before: string) =>
       Effect.suspend(() => check({ agent, session, step: steps.length, text, before })).pipe(
         Effect.flatMap(orTrip(name, "output")),
-        Effect.map((verdict) => verdict._tag === "Replace" ? verdict.value : undefined)
+        Effect.flatMap((verdict) =>
+          verdict._tag === "Replace" ? Effect.as(replaced({ text: replaces }), verdict.value) : Effect.undefined
+        )
       )
     return Stream.transformPull(next(request), (pull) => Effect.sync(() => hold(pull, makeHeld(checked))))
   })
@@ -419,7 +448,7 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
   const pick = orTrip(name, "tool")
 
   const checkResult = (call: Middleware.ToolRequest, result: Middleware.ToolResult) =>
-    Effect.suspend(() => after!({ call, result })).pipe(
+    apart(() => after!({ call, result })).pipe(
       Effect.flatMap(pick),
       Effect.map((verdict) => {
         switch (verdict._tag) {
@@ -442,7 +471,7 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
       after === undefined ? next(call) : Stream.mapEffect(next(call), (result) => checkResult(call, result))
     if (before === undefined) return run(request)
     return Stream.unwrap(
-      Effect.suspend(() => before(request)).pipe(
+      apart(() => before(request)).pipe(
         Effect.flatMap(pick),
         Effect.map((verdict) => {
           switch (verdict._tag) {
@@ -460,6 +489,11 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
   // an `Exclude` of a type parameter is not simplified
   return Middleware.make(name, { tool: place }) as Middleware.Middleware<GuardrailTripped | EB | EA, RB | RA>
 }
+
+/** A check in the fiber of a tool is no part of the tool: what it runs is not nested in the run. */
+const apart = <A, E, R>(check: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  // no check asks for the service that is left out: it is internal
+  Effect.updateContext(Effect.suspend(check), (context) => Context.omit(ParentRun)(context) as Context.Context<R>)
 
 const replaceResult = (result: Middleware.ToolResult, value: unknown): Middleware.ToolResult => {
   const { id, isFailure, name, preliminary } = result

@@ -277,7 +277,10 @@ describe("Guardrail", () => {
         assert.lengthOf(yield* requests, 0)
         const store = yield* SessionStore.SessionStore
         const { history } = yield* store.load("s")
-        assert.deepStrictEqual(showPrompt(history), ["user: hi", "assistant: I must not say."])
+        assert.deepStrictEqual(showPrompt(history), [
+          "user: [refused by the guardrail `g`]",
+          "assistant: I must not say."
+        ])
       }).pipe(Effect.provide(model())))
 
     it.effect("an interrupted run and one that is left while it checks never call the model", () =>

@@ -20,6 +20,7 @@ import { type Accepted, decode, decodeText, issuesOf, type Rejected, rejected, s
 import { type Generated, generateObject } from "./call.ts"
 import { JsonReader } from "./json.ts"
 import * as Json from "../words/json.ts"
+import { isFinal, type Replacements } from "../words/replacements.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call, StepBuilder, StreamPart } from "../words/stepBuilder.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -234,8 +235,15 @@ export class RunOutput {
   // --- reading --------------------------------------------------------------
 
   /** Reads the step that the model has finished. A failure is a defect of the schema. */
-  read(builder: StepBuilder, finalAnswer: AgentRun.StopReason | undefined): Effect.Effect<Reading> {
+  read(
+    builder: StepBuilder,
+    finalAnswer: AgentRun.StopReason | undefined,
+    replacements?: Replacements | undefined
+  ): Effect.Effect<Reading> {
     const { calls = [], finishReason } = builder
+    if (calls.length === 0 && (isFinal(replacements) || (this.isAnswering && replacements?.text !== undefined))) {
+      return this.readReplacement(builder.text())
+    }
     if (finishReason === "length" || finishReason === "content-filter") {
       const reason = `The response was incomplete: ${finishReason}`
       return Exit.succeed({
@@ -246,6 +254,18 @@ export class RunOutput {
     return this.tool === undefined
       ? this.readText(builder, calls, finalAnswer !== undefined)
       : this.readCalls(this.tool, builder, calls, finalAnswer !== undefined)
+  }
+
+  /** What a guardrail says is the answer or the end: no model is asked to correct it. */
+  private readReplacement(text: string): Effect.Effect<Reading> {
+    return Effect.map(decodeText(this.output, text), (answer) => ({
+      results: [],
+      answer: answer._tag === "Accepted"
+        ? answer
+        : rejected("A guardrail has replaced the answer by a text that is no value of the output", text, {
+          isFinal: true
+        })
+    }))
   }
 
   private readCalls(

@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Middleware from "../../Middleware.ts"
@@ -33,6 +34,7 @@ import * as Output from "../output/output.ts"
 import { isIncomplete, userMessage } from "./step.ts"
 import { type Parts, Steps } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
+import * as Replacements from "../words/replacements.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
@@ -79,6 +81,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   private runner: ToolCalls.Runner | undefined = undefined
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
+  private replacements: Replacements.Replacements | undefined = undefined
 
   constructor(
     opened: Opened,
@@ -133,13 +136,22 @@ export class Loop extends Steps implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
-    const call = () => ModelCall.callModel(request, this.model, this.modelPlaces, this.call)
+    const call = () => {
+      const parts = ModelCall.callModel(request, this.model, this.modelPlaces, this.call)
+      return this.modelPlaces.length === 0 ? parts : this.listening(parts)
+    }
     const open = this.direct?.(request, this.plainPrompt, scope, span, this.modelHandlers) ??
       ModelCall.openCall(call, scope, span, this.modelHandlers)
     return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
       onSuccess: (pull) => this.modelPull = pull
     })
+  }
+
+  /** Guardrails tell what they replace. */
+  private listening<A, E>(parts: Stream.Stream<A, E>): Stream.Stream<A, E> {
+    this.replacements = { input: undefined, text: undefined }
+    return Stream.provideService(parts, Replacements.Current, this.replacements)
   }
 
   /** What the caller has sent since the last call is part of the transcript. */
@@ -234,6 +246,13 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.pulling = false
     if (finishReason === "error") return this.modelFailed(Cause.fail(ModelCall.finishedWithError))
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
+    const { input } = this.replacements ?? {}
+    if (input !== undefined) {
+      // what was refused comes back to no model
+      for (let i = this.transcriptFrom; i < this.messages.length; i++) {
+        this.messages[i] = Replacements.refuse(this.messages[i], input)
+      }
+    }
     if (this.output !== undefined) return this.readOutput(this.output)
     if (calls === undefined) {
       const parts: Parts = [this.endStep([], [])]
@@ -256,15 +275,18 @@ export class Loop extends Steps implements Lifecycle.Body {
     const { finalAnswer } = this
     // interrupted while it decodes, the run cannot go on
     this.pulling = true
-    return Effect.matchCauseEffect(Effect.provideContext(output.read(builder, finalAnswer), this.run.context), {
-      onFailure: (cause) => this.run.fail(cause),
-      onSuccess: (reading) => {
-        this.pulling = false
-        this.reading = reading
-        const calls = (builder.calls ?? []).filter((_, index) => reading.results[index] === undefined)
-        return calls.length > 0 ? this.runTools(calls) : this.answered([], [])
+    return Effect.matchCauseEffect(
+      Effect.provideContext(output.read(builder, finalAnswer, this.replacements), this.run.context),
+      {
+        onFailure: (cause) => this.run.fail(cause),
+        onSuccess: (reading) => {
+          this.pulling = false
+          this.reading = reading
+          const calls = (builder.calls ?? []).filter((_, index) => reading.results[index] === undefined)
+          return calls.length > 0 ? this.runTools(calls) : this.answered([], [])
+        }
       }
-    })
+    )
   }
 
   private runTools(calls: ReadonlyArray<Call>): Lifecycle.PartPull {
