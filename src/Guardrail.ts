@@ -245,7 +245,7 @@ export const inputBefore = <E = never, R = never>(
           Effect.flatMap(orTrip(name, "input")),
           Effect.flatMap((verdict) =>
             verdict._tag === "Replace"
-              ? Effect.as(replaced({ input: name }), answer(verdict.value))
+              ? Effect.as(Replacements.tell({ input: name }), answer(verdict.value))
               : Effect.succeed(next(request))
           )
         )
@@ -376,12 +376,6 @@ export const outputWhole = <E = never, R = never>(
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
   fromHeld(name, "whole", (check) => new HeldWhole(check), check)
 
-/** Tells the run what stands in the place of something. */
-const replaced = (replacement: Partial<Replacements.Replacements>): Effect.Effect<void> =>
-  Effect.map(Replacements.Current, (current) => {
-    if (current !== undefined) Object.assign(current, replacement)
-  })
-
 const fromHeld = <E, R>(
   name: string,
   replaces: "part" | "whole",
@@ -394,7 +388,9 @@ const fromHeld = <E, R>(
       Effect.suspend(() => check({ agent, session, step: steps.length, text, before })).pipe(
         Effect.flatMap(orTrip(name, "output")),
         Effect.flatMap((verdict) =>
-          verdict._tag === "Replace" ? Effect.as(replaced({ text: replaces }), verdict.value) : Effect.undefined
+          verdict._tag === "Replace"
+            ? Effect.as(Replacements.tell({ text: replaces }), verdict.value)
+            : Effect.undefined
         )
       )
     return Stream.transformPull(next(request), (pull) => Effect.sync(() => hold(pull, makeHeld(checked))))

@@ -5,6 +5,7 @@
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 
 /**
  * The replacements of one model call.
@@ -29,6 +30,17 @@ export interface Replacements {
 export const Current = Context.Reference<Replacements | undefined>("effect-agents/internal/Replacements", {
   defaultValue: () => undefined
 })
+
+/**
+ * Tells the run what a guardrail has put in the place of something.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const tell = (replacement: Partial<Replacements>): Effect.Effect<void> =>
+  Effect.map(Current, (current) => {
+    if (current !== undefined) Object.assign(current, replacement)
+  })
 
 /**
  * Returns whether a model call ended with what a guardrail says: then nothing of it is for a model to correct.
