@@ -81,6 +81,7 @@ import * as ContextProvider from "./ContextProvider.ts"
 import * as Messages from "./internal/compaction/messages.ts"
 import * as Tokens from "./internal/compaction/tokens.ts"
 import * as View from "./internal/compaction/view.ts"
+import * as Text from "./internal/words/text.ts"
 import * as Middleware from "./Middleware.ts"
 
 // -----------------------------------------------------------------------------
@@ -350,7 +351,7 @@ const toPieces = Effect.fnUntraced(function*(messages: ReadonlyArray<Prompt.Mess
     }
     const text = Messages.toTranscript(message)
     const half = Math.floor(text.length * most / size / 2)
-    lines.push(size <= most ? text : `${text.slice(0, half)} [...] ${text.slice(text.length - half)}`)
+    lines.push(size <= most ? text : `${Text.cut(text, half)} [...] ${Text.cutStart(text, half)}`)
     length += size
   }
   if (lines.length > 0) pieces.push(lines.join("\n"))

@@ -132,8 +132,8 @@ describe("AgentTelemetry, metrics", () => {
               2
             ]],
             "gen_ai.invoke_agent.duration": [[clerk, 1, 3]],
-            "gen_ai.invoke_agent.inference_calls": [[clerk, 1, 2]],
-            "gen_ai.invoke_agent.tool_calls": [[clerk, 1, 1]]
+            "gen_ai.invoke_agent.inference_calls": [[{ "gen_ai.agent.name": "clerk" }, 1, 2]],
+            "gen_ai.invoke_agent.tool_calls": [[{ "gen_ai.agent.name": "clerk" }, 1, 1]]
           }
         )
       }))

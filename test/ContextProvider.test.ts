@@ -152,7 +152,14 @@ describe("prompts that cannot be sent", () => {
     ["what is no list at all", 42 as never, false],
     ["no message", [], true],
     ["only a system message", [{ role: "system", content: "be nice" }], true],
-    ["an empty Prompt", Prompt.empty, true]
+    ["an empty Prompt", Prompt.empty, true],
+    ["an empty text", "", true],
+    ["a text of white space", " \n\t\u00a0", true],
+    ["only blank messages", [
+      { role: "system", content: "be nice" },
+      { role: "user", content: [{ type: "text", text: "" }, { type: "text", text: "  " }] },
+      { role: "user", content: " " }
+    ], true]
   ]
   for (const [what, prompt, before] of invalid) {
     it.effect(`${what} is InvalidPrompt, and the model is not asked`, () =>
@@ -167,6 +174,13 @@ describe("prompts that cannot be sent", () => {
         assert.deepStrictEqual(yield* requests, [])
       }).pipe(Effect.provide(ScriptedModel.layer([text("ok")]))))
   }
+
+  it.effect("a blank prompt is InvalidPrompt whatever a provider remembers", () =>
+    Effect.gen(function*() {
+      const agent = Agent.make("agent", { providers: [remembering("history", { role: "user", content: "before" })] })
+      const exit = yield* Effect.exit(Agent.run(agent, { prompt: "" }))
+      assert.strictEqual(showExit(exit), "Failed Fail AgentError.InvalidPrompt after \"\"")
+    }).pipe(Effect.provide(ScriptedModel.layer([text("ok")]))))
 
   it.effect("an empty prompt goes on from what a provider remembers", () =>
     Effect.gen(function*() {

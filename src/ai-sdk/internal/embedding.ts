@@ -8,6 +8,7 @@ import type * as AiError from "effect/ai/AiError"
 import type * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
@@ -65,7 +66,7 @@ const options = (
   values: ReadonlyArray<string>,
   abortSignal: AbortSignal
 ): Sdk.EmbeddingModelV4CallOptions => ({
-  values: [...values],
+  values: values.map(Text.wellFormed),
   abortSignal,
   ...(settings.dimensions === undefined ? undefined : { dimensions: settings.dimensions }),
   ...(settings.headers === undefined ? undefined : { headers: settings.headers }),

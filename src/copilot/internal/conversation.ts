@@ -9,8 +9,9 @@
  */
 import type * as Sdk from "@github/copilot-sdk"
 import * as Prompt from "effect/ai/Prompt"
-import * as Base64 from "effect/encoding/Base64"
 import * as Predicate from "effect/Predicate"
+import * as FileData from "../../internal/words/fileData.ts"
+import * as Text from "../../internal/words/text.ts"
 
 /**
  * The key of the mark in the options of an assistant message.
@@ -88,7 +89,10 @@ export const toMessage = (
     texts.push(["<conversation>", ...lines, "</conversation>"].join("\n"))
   }
   for (const message of prompt.slice(last + 1)) texts.push(textOf(message, attachments))
-  return { prompt: texts.join("\n\n"), ...(attachments.length === 0 ? undefined : { attachments }) }
+  return Text.wellFormedValue({
+    prompt: texts.join("\n\n"),
+    ...(attachments.length === 0 ? undefined : { attachments })
+  })
 }
 
 type Attachment = NonNullable<Sdk.MessageOptions["attachments"]>[number]
@@ -100,11 +104,11 @@ const textOf = (message: Prompt.Message, attachments: Array<Attachment>): string
       case "text":
         return part.text
       case "file": {
-        if (part.data instanceof URL) return part.data.href
-        const data = typeof part.data === "string" ? part.data : Base64.encode(part.data)
+        const file = FileData.read(part.data)
+        if (file._tag === "Url") return file.url.href
         attachments.push({
           type: "blob",
-          data,
+          data: FileData.toBase64(file.data),
           mimeType: part.mediaType,
           ...(part.fileName === undefined ? undefined : { displayName: part.fileName })
         })

@@ -5,9 +5,10 @@
  */
 import type * as Sdk from "@github/copilot-sdk"
 import * as Tool from "effect/ai/Tool"
-import * as Base64 from "effect/encoding/Base64"
 import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import type * as ToolHandler from "../../internal/tool/handler.ts"
+import * as FileData from "../../internal/words/fileData.ts"
+import * as Text from "../../internal/words/text.ts"
 import type * as Middleware from "../../Middleware.ts"
 
 /**
@@ -53,18 +54,19 @@ export const toResult = ({ encodedResult, isFailure, modelOutput }: Middleware.T
     ? toText(encodedResult)
     : modelOutput.flatMap((part) => part.type === "text" ? part.text : []).join("\n")
   const binary = modelOutput?.flatMap((part): ReadonlyArray<BinaryResult> => {
-    if (part.type !== "file" || part.data instanceof URL) return []
-    return [{
+    if (part.type !== "file") return []
+    const file = FileData.read(part.data)
+    return file._tag === "Url" ? [] : [{
       type: part.mediaType.startsWith("image/") ? "image" : "resource",
       mimeType: part.mediaType,
-      data: typeof part.data === "string" ? part.data : Base64.encode(part.data)
+      data: FileData.toBase64(file.data)
     }]
   })
-  return {
+  return Text.wellFormedValue<Sdk.ToolResultObject>({
     textResultForLlm: text,
     ...(binary === undefined || binary.length === 0 ? undefined : { binaryResultsForLlm: binary }),
     ...(isFailure ? { resultType: "failure", error: text } : { resultType: "success" })
-  }
+  })
 }
 
 type BinaryResult = NonNullable<Sdk.ToolResultObject["binaryResultsForLlm"]>[number]

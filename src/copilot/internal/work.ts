@@ -23,6 +23,7 @@ import * as Contributions from "../../internal/run/contributions.ts"
 import type * as Lifecycle from "../../internal/run/lifecycle.ts"
 import { compose } from "../../internal/run/step.ts"
 import * as ToolHandler from "../../internal/tool/handler.ts"
+import * as Text from "../../internal/words/text.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as CopilotError from "../CopilotError.ts"
@@ -69,7 +70,7 @@ export const body =
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
       const refusal = ToolHandler.findRefusal(toolkits)
       if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
-      if (run.prompt.content.every((message) => message.role === "system")) {
+      if (run.prompt.content.every((message) => message.role === "system" || Text.isBlank(message))) {
         return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
       }
       const work = new Work(run, options, contributions, toolkit)

@@ -29,6 +29,7 @@ import { offer } from "./toolCodec.ts"
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
 import type * as Lifecycle from "../run/lifecycle.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
+import * as Text from "../words/text.ts"
 
 /**
  * Creates the stream of a model call. Nothing is called until it is pulled. `call`
@@ -113,7 +114,9 @@ export const streamText = (
     .streamText(callOf(request, withoutApprovals))
 
 const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Prompt | undefined): PromptCall => {
-  const { prompt, toolkit } = request
+  // half of a surrogate pair is refused by servers, and lost by those who write UTF-8
+  const prompt = Text.wellFormedPrompt(request.prompt)
+  const { toolkit } = request
   return toolkit === undefined
     ? {
       prompt,

@@ -34,6 +34,7 @@ import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
+import * as GenAi from "../telemetry/genAi.ts"
 import * as Parts from "../words/responseParts.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Contributions from "./contributions.ts"
@@ -437,7 +438,12 @@ export class Run {
   private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
     this.span?.onFinalizerFailure(name, cause)
     const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
-    const log = cause === undefined ? Effect.logError(message) : Effect.logError(message, cause)
+    // what a failure says may be what was said in the run
+    const log = cause === undefined
+      ? Effect.logError(message)
+      : this.span?.capturesContent === false
+      ? Effect.annotateLogs(Effect.logError(message), GenAi.Attribute.errorType, GenAi.errorTypeOfCause(cause))
+      : Effect.logError(message, cause)
     // not even a logger that throws changes how the run ended
     return Effect.ignoreCause(Effect.provideContext(log, this.context))
   }

@@ -16,6 +16,7 @@ import { ResumedLoop } from "./loopResumed.ts"
 import * as Output from "../output/output.ts"
 import * as Stopping from "./stopping.ts"
 import * as ToolHandler from "../tool/handler.ts"
+import * as Text from "../words/text.ts"
 
 /**
  * What the steps of a run begin with.
@@ -71,8 +72,9 @@ export const body = (
           onSuccess: (resumption) => new ResumedLoop(opened, resumption)
         })
       }
-      if (run.prompt.content.every(isSystem) && contributions.messages.length === 0) {
-        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
+      const problem = problemOf(run.prompt.content, contributions.messages)
+      if (problem !== undefined) {
+        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: problem })))
       }
       const loop = new Loop(opened)
       return contributions.atStart.length === 0 ? loop : Effect.as(loop.start(), loop)
@@ -85,6 +87,19 @@ export const body = (
       })
       : open(toolkit)
   }
+}
+
+/**
+ * Why a prompt cannot be sent. One without a message goes on from what the providers
+ * remember; one whose messages say nothing does not.
+ */
+const problemOf = (
+  prompt: ReadonlyArray<Prompt.Message>,
+  remembered: ReadonlyArray<Prompt.Message>
+): string | undefined => {
+  const said = prompt.filter((message) => !isSystem(message))
+  if (said.length > 0) return said.every(Text.isBlank) ? "there is nothing but white space in its messages" : undefined
+  return remembered.length === 0 ? "there is no message to send" : undefined
 }
 
 const isSystem = (message: Prompt.Message): boolean => message.role === "system"

@@ -9,10 +9,12 @@
  */
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
-import * as Base64 from "effect/encoding/Base64"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as ToolCodec from "../model/toolCodec.ts"
+import * as FileData from "../words/fileData.ts"
+import * as Text from "../words/text.ts"
 
 /**
  * Returns the JSON of a value, its strings cut at `maxLength`, or undefined when it
@@ -27,17 +29,21 @@ export const toJson = (value: unknown, maxLength: number): string | undefined =>
     Effect.sync(() =>
       JSON.stringify(
         value,
-        (_key, leaf: unknown) =>
-          typeof leaf === "string" ? truncate(leaf, maxLength) : typeof leaf === "bigint" ? String(leaf) : leaf
+        (_key, leaf: unknown) => {
+          if (typeof leaf === "bigint") return String(leaf)
+          if (typeof leaf === "string") return Text.cut(Text.wellFormed(leaf), maxLength)
+          return Predicate.isObject(leaf) ? withWellFormedKeys(leaf) : leaf
+        }
       )
     )
   )
   return Exit.isSuccess(exit) ? exit.value : undefined
 }
 
-const truncate = (text: string, maxLength: number): string =>
-  // never one half of a surrogate pair
-  text.length <= maxLength ? text : text.slice(0, maxLength).replace(/[\uD800-\uDBFF]$/, "")
+const withWellFormedKeys = (value: object): object =>
+  Object.keys(value).every((key) => key.isWellFormed())
+    ? value
+    : Object.fromEntries(Object.entries(value).map(([key, item]) => [Text.wellFormed(key), item]))
 
 /**
  * Returns the JSON object of a value: its own, or one with the value as its only
@@ -144,9 +150,10 @@ const file = ({ data, fileName, mediaType }: Prompt.FilePart): object => {
     modality: kind === "image" || kind === "video" || kind === "audio" ? kind : "document",
     name: fileName
   }
-  if (data instanceof URL && data.protocol !== "data:") return { type: "uri", ...about, uri: data.href }
-  if (data instanceof Uint8Array) return { type: "blob", ...about, content: Base64.encode(data) }
-  return { type: "blob", ...about, content: String(data).replace(/^data:[^,]*,/, "") }
+  const read = FileData.read(data)
+  return read._tag === "Url"
+    ? { type: "uri", ...about, uri: read.url.href }
+    : { type: "blob", ...about, content: FileData.toBase64(read.data) }
 }
 
 /**

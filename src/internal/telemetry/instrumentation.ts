@@ -60,6 +60,8 @@ export interface RunSpan {
   /** A finalizer or a best-effort `afterRun` failed (or overran its budget: no cause). Nothing else changes. */
   readonly onFinalizerFailure: (name: string, cause: Cause.Cause<unknown> | undefined) => void
   readonly end: (outcome: AgentRun.Outcome) => void
+  /** Whether what was said may be exported, also by a log. */
+  readonly capturesContent: boolean
 }
 
 /**

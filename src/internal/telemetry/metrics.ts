@@ -7,6 +7,7 @@
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as AgentRun from "../../AgentRun.ts"
+import * as Text from "../words/text.ts"
 import * as GenAi from "./genAi.ts"
 
 /**
@@ -90,7 +91,7 @@ const makeMetric = (
   const all: Record<string, string> = { unit }
   for (const name in attributes) {
     const attribute = attributes[name]
-    if (attribute !== undefined) all[name] = attribute
+    if (attribute !== undefined) all[name] = Text.wellFormed(attribute)
   }
   return boundaries === undefined
     ? Metric.counter(name, { description, attributes: all, incremental: true })

@@ -7,26 +7,17 @@
 import * as Model from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import * as Tool from "effect/ai/Tool"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as GenAi from "./genAi.ts"
-import {
-  type ModelEnd,
-  type ModelSpan,
-  type RunInfo,
-  type RunSpan,
-  type ToolEnd,
-  type ToolSpan
-} from "./instrumentation.ts"
+import { type ModelEnd, type ModelSpan, type RunInfo, type RunSpan, type ToolSpan } from "./instrumentation.ts"
 import * as Content from "./content.ts"
 import * as Metrics from "./metrics.ts"
 import * as Spans from "./span.ts"
-import * as ToolHandler from "../tool/handler.ts"
+import { TracedToolCall } from "./tool.ts"
 
 /**
  * The options of `AgentTelemetry.layer`, with their defaults.
@@ -41,14 +32,6 @@ export interface Settings {
 }
 
 const { Attribute, Instruments, Operation } = GenAi
-
-/** Telemetry does not change a run: what it throws is dropped. */
-const quietly = (f: () => void): void => {
-  Result.try(f)
-}
-
-/** The seconds between two times. */
-const seconds = (from: bigint, to: bigint): number => Number(to - from) / 1e9
 
 /**
  * The span of a run.
@@ -90,7 +73,7 @@ export class TracedRun implements RunSpan {
     this.acceptedInModel = Spans.isPublicInModel(settings.captureContent)
     this.acceptedInTool = Spans.isPublicInTool(settings.captureContent)
     this.caller = caller
-    this.spans = new Spans.SpanMaker(caller)
+    this.spans = new Spans.SpanMaker(caller, Spans.isPublic(settings.captureContent))
     this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
     this.modelOperation = modelOperationIn(caller)
     this.modelMetrics = Metrics.of(this.modelOperation)
@@ -135,21 +118,30 @@ export class TracedRun implements RunSpan {
   }
 
   startTool(request: Middleware.ToolRequest): ToolSpan {
-    this.toolCalls++
     return new TracedToolCall(this, request)
   }
 
+  /** A tool was let through to. */
+  onToolCall(): void {
+    this.toolCalls++
+  }
+
+  get capturesContent(): boolean {
+    return this.settings.captureContent
+  }
+
   /** The context of a model call that sees this span, and the tracer that gives it out. */
-  modelContext(current: Tracer.Span): Context.Context<never> {
+  modelContext(current: Tracer.Span, onMethod: Spans.OnMethod): Context.Context<never> {
     const { context, tracer } = this.modelTracing ??= makeModelTracing(this)
     tracer.current = current
+    tracer.onMethod = onMethod
     return Context.add(context, Tracer.ParentSpan, current)
   }
 
   onFinalizerFailure(name: string, cause: Cause.Cause<unknown> | undefined): void {
     const { span } = this
     if (span === undefined) return
-    quietly(() =>
+    Spans.quietly(() =>
       span.event("effect_agents.finalizer_failed", this.spans.clock.currentTimeNanosUnsafe(), {
         [Attribute.finalizer]: name,
         [Attribute.errorType]: cause === undefined ? "timeout" : GenAi.errorTypeOfCause(cause)
@@ -161,8 +153,8 @@ export class TracedRun implements RunSpan {
     const { span } = this
     const failure = failureOf(outcome)
     const now = this.spans.clock.currentTimeNanosUnsafe()
-    if (span !== undefined) quietly(() => this.endSpan(span, outcome, failure, now))
-    quietly(() => this.record(failure, seconds(this.startedAt, now)))
+    if (span !== undefined) Spans.quietly(() => this.endSpan(span, outcome, failure, now))
+    Spans.quietly(() => this.record(failure, Spans.seconds(this.startedAt, now)))
   }
 
   private endSpan(
@@ -193,14 +185,15 @@ export class TracedRun implements RunSpan {
     const { caller, info, operation } = this
     const errorType = failure?.type
     if (info.remote) {
-      const metrics = Metrics.of(operation).with(Attribute.errorType, errorType)
+      const metrics = Metrics.of({ ...operation, [Attribute.agentName]: undefined }).with(
+        Attribute.errorType,
+        errorType
+      )
       return metrics.record(caller, Instruments.clientOperationDuration, duration)
     }
-    const metrics = Metrics.of({
-      [Attribute.agentName]: info.agent,
-      [Attribute.requestModel]: operation[Attribute.requestModel]
-    })
-    metrics.with(Attribute.errorType, errorType).record(caller, Instruments.invokeAgentDuration, duration)
+    const metrics = Metrics.of({ [Attribute.agentName]: info.agent })
+    metrics.with(Attribute.requestModel, operation[Attribute.requestModel]).with(Attribute.errorType, errorType)
+      .record(caller, Instruments.invokeAgentDuration, duration)
     metrics.record(caller, Instruments.invokeAgentInferenceCalls, this.inferenceCalls)
     metrics.record(caller, Instruments.invokeAgentToolCalls, this.toolCalls)
   }
@@ -209,7 +202,7 @@ export class TracedRun implements RunSpan {
   content(span: Tracer.Span, attribute: string, toValue: () => ReadonlyArray<object> | undefined): void {
     const { captureContent, maxContentLength } = this.settings
     if (!captureContent) return
-    quietly(() => {
+    Spans.quietly(() => {
       const json = Content.toJson(toValue(), maxContentLength)
       if (json !== undefined) span.attribute(attribute, json)
     })
@@ -219,7 +212,7 @@ export class TracedRun implements RunSpan {
   contentObject(span: Tracer.Span, attribute: string, field: string, value: unknown): void {
     const { captureContent, maxContentLength } = this.settings
     if (!captureContent) return
-    quietly(() => {
+    Spans.quietly(() => {
       const json = Content.toJsonObject(field, value, maxContentLength)
       if (json !== undefined) span.attribute(attribute, json)
     })
@@ -282,6 +275,9 @@ class TracedModelCall implements ModelSpan {
   private metadata: Response.ResponseMetadataPart | undefined = undefined
   private finish: Response.FinishPart | undefined = undefined
   private metrics: Metrics.Metrics
+  /** By which methods the model was asked: one that gives its answer as a whole has no chunks. */
+  private hasStreamed = false
+  private hasGenerated = false
 
   constructor(run: TracedRun, request: Middleware.ModelRequest) {
     const { context, info, settings, spans } = run
@@ -290,7 +286,6 @@ class TracedModelCall implements ModelSpan {
     this.startedAt = spans.clock.currentTimeNanosUnsafe()
     const attributes = {
       ...run.modelOperation,
-      [Attribute.requestStream]: true,
       [Attribute.conversationId]: info.session
     }
     const span = this.span = spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
@@ -311,7 +306,10 @@ class TracedModelCall implements ModelSpan {
       run.acceptedInModel,
       (context) => this.onAttempt(span, modelOperationIn(context))
     )
-    this.context = run.modelContext(current)
+    this.context = run.modelContext(current, (method) => {
+      if (method === "stream") this.hasStreamed = true
+      else this.hasGenerated = true
+    })
   }
 
   /** The name of the span stays that of the model that was asked first. */
@@ -319,24 +317,31 @@ class TracedModelCall implements ModelSpan {
     const { modelMetrics, modelOperation } = this.run
     const keys = [Attribute.providerName, Attribute.requestModel]
     this.metrics = keys.every((key) => operation[key] === modelOperation[key]) ? modelMetrics : Metrics.of(operation)
-    quietly(() => {
+    Spans.quietly(() => {
       for (const key of keys) if (operation[key] !== undefined) span.attribute(key, operation[key])
     })
   }
 
+  private get isStream(): boolean {
+    return this.hasStreamed || !this.hasGenerated
+  }
+
   onParts(parts: ReadonlyArray<Response.StreamPart<any, "deferred">>): void {
-    const now = this.run.spans.clock.currentTimeNanosUnsafe()
-    if (this.timeToFirstChunk === undefined) {
-      this.timeToFirstChunk = seconds(this.startedAt, now)
-    } else {
-      this.timesPerOutputChunk ??= new Metrics.Times(Instruments.timePerOutputChunk)
-      this.timesPerOutputChunk.add(seconds(this.lastChunkAt, now))
-    }
-    this.lastChunkAt = now
+    if (this.isStream) this.onChunk(this.run.spans.clock.currentTimeNanosUnsafe())
     for (const part of parts) {
       if (part.type === "response-metadata") this.metadata = part
       else if (part.type === "finish") this.finish = part
     }
+  }
+
+  private onChunk(now: bigint): void {
+    if (this.timeToFirstChunk === undefined) {
+      this.timeToFirstChunk = Spans.seconds(this.startedAt, now)
+    } else {
+      this.timesPerOutputChunk ??= new Metrics.Times(Instruments.timePerOutputChunk)
+      this.timesPerOutputChunk.add(Spans.seconds(this.lastChunkAt, now))
+    }
+    this.lastChunkAt = now
   }
 
   end(end: ModelEnd): void {
@@ -350,8 +355,8 @@ class TracedModelCall implements ModelSpan {
       : undefined
     const reason = failure === undefined ? GenAi.finishReason(finishReason ?? "unknown") : "error"
     const now = this.run.spans.clock.currentTimeNanosUnsafe()
-    if (span !== undefined) quietly(() => this.endSpan(span, end, usage, reason, failure, now))
-    quietly(() => this.record(usage, failure, seconds(this.startedAt, now)))
+    if (span !== undefined) Spans.quietly(() => this.endSpan(span, end, usage, reason, failure, now))
+    Spans.quietly(() => this.record(usage, failure, Spans.seconds(this.startedAt, now)))
   }
 
   private endSpan(
@@ -370,6 +375,7 @@ class TracedModelCall implements ModelSpan {
     this.run.spans.end(
       span,
       {
+        [Attribute.requestStream]: this.isStream ? true : undefined,
         [Attribute.responseId]: this.metadata?.id,
         [Attribute.responseModel]: this.metadata?.modelId,
         [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
@@ -395,72 +401,5 @@ class TracedModelCall implements ModelSpan {
       metrics: this.metrics.with(Attribute.responseModel, this.metadata?.modelId),
       errorType: failure?.type
     }, this.run.settings.compat)
-  }
-}
-
-class TracedToolCall implements ToolSpan {
-  readonly context: Context.Context<never>
-  private readonly run: TracedRun
-  private readonly span: Tracer.Span | undefined
-  private readonly startedAt: bigint
-  private readonly metrics: Metrics.Metrics
-
-  constructor(run: TracedRun, request: Middleware.ToolRequest) {
-    const { context, info, settings, spans } = run
-    const { id, name, params, tool } = request
-    this.run = run
-    this.startedAt = spans.clock.currentTimeNanosUnsafe()
-    // A name that the model made up is not of low cardinality: it is an attribute of the span, and nothing else.
-    this.metrics = run.toolMetrics.with(Attribute.toolName, tool === undefined ? GenAi.other : name)
-    const spanName = tool === undefined ? Operation.executeTool : `${Operation.executeTool} ${name}`
-    const attributes = {
-      [Attribute.operationName]: Operation.executeTool,
-      [Attribute.toolName]: name.slice(0, 256),
-      [Attribute.toolType]: "function",
-      [Attribute.agentName]: info.agent,
-      [Attribute.toolCallId]: id,
-      [Attribute.toolDescription]: tool === undefined ? undefined : Tool.getDescription(tool),
-      [Attribute.conversationId]: info.session
-    }
-    const span = this.span = spans.start(spanName, "internal", attributes, this.startedAt, run.parent)
-    if (span === undefined) {
-      this.context = context
-      return
-    }
-    run.contentObject(span, Attribute.toolCallArguments, "arguments", params)
-    const current = Spans.view(span, settings.captureContent, run.acceptedInTool)
-    this.context = Context.add(context, Tracer.ParentSpan, current)
-  }
-
-  end(end: ToolEnd): void {
-    const { metrics, run: { context, spans }, span } = this
-    const failure = toolFailureOf(end)
-    const now = spans.clock.currentTimeNanosUnsafe()
-    if (span !== undefined) quietly(() => this.endSpan(span, end, failure, now))
-    const recorded = metrics.with(Attribute.errorType, failure?.type)
-    quietly(() => recorded.record(context, Instruments.executeToolDuration, seconds(this.startedAt, now)))
-  }
-
-  private endSpan(span: Tracer.Span, end: ToolEnd, failure: Spans.Failure | undefined, now: bigint): void {
-    if (end._tag === "Result" && !end.result.isFailure) {
-      this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
-    }
-    this.run.spans.end(span, {}, failure, now)
-  }
-}
-
-const toolFailureOf = (end: ToolEnd): Spans.Failure | undefined => {
-  switch (end._tag) {
-    case "Failed":
-      return { type: GenAi.errorTypeOfCause(end.cause), description: "The tool call failed" }
-    case "Cancelled":
-      return { type: GenAi.cancelled, description: "The tool call was cut short" }
-    case "Result":
-      return end.result.isFailure && ToolHandler.requestsOf(end.result) === undefined
-        ? {
-          type: ToolHandler.executionFailureOf(end.result) ?? GenAi.errorTypeOf(end.result.result),
-          description: "The tool call failed"
-        }
-        : undefined
   }
 }

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
+import * as Text from "../words/text.ts"
 import * as GenAi from "./genAi.ts"
 import { AnswerTracer, type ModelCallTracer, OnAttempt } from "./instrumentation.ts"
 
@@ -35,6 +36,24 @@ export interface Failure {
 }
 
 /**
+ * Telemetry does not change a run: what it throws is dropped.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const quietly = (f: () => void): void => {
+  Result.try(f)
+}
+
+/**
+ * The seconds between two times.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const seconds = (from: bigint, to: bigint): number => Number(to - from) / 1e9
+
+/**
  * What the spans of a context are made with, looked up once for all spans of a run.
  *
  * @category running
@@ -50,13 +69,15 @@ export class SpanMaker {
   private readonly links: ReadonlyArray<Tracer.SpanLink>
   private readonly isSampled: boolean
 
-  constructor(context: Context.Context<never>) {
+  /** Of the annotations in the context only those that `accepts` lets through are written. */
+  constructor(context: Context.Context<never>, accepts: Accepts = isPublic(false)) {
     this.clock = Context.get(context, Clock.Clock)
     this.tracer = Context.get(context, Tracer.Tracer)
     this.isEnabled = Context.get(context, References.TracerEnabled)
     this.hasTimes = Context.get(context, References.TracerTimingEnabled)
     this.parent = Context.getOrUndefined(context, Tracer.ParentSpan)
-    this.annotations = Context.get(context, References.TracerSpanAnnotations)
+    const annotations = Context.get(context, References.TracerSpanAnnotations)
+    this.annotations = Object.fromEntries(Object.entries(annotations).filter(([key, value]) => accepts(key, value)))
     this.links = Context.get(context, References.TracerSpanLinks)
     const level = Context.get(context, References.CurrentTraceLevel)
     this.isSampled = !LogLevel.isGreaterThan(Context.get(context, References.MinimumTraceLevel), level)
@@ -77,7 +98,7 @@ export class SpanMaker {
     const made = Result.try(() => {
       const above = propagated(parent)
       const span = this.tracer.span({
-        name,
+        name: Text.wellFormed(name),
         parent: Option.fromUndefinedOr(above),
         annotations: Context.empty(),
         links: this.links.slice(),
@@ -113,7 +134,9 @@ export class SpanMaker {
 }
 
 const write = (span: Tracer.Span, attributes: Attributes): void => {
-  for (const key in attributes) if (attributes[key] !== undefined) span.attribute(key, attributes[key])
+  for (const key in attributes) {
+    if (attributes[key] !== undefined) span.attribute(key, Text.wellFormedValue(attributes[key]))
+  }
 }
 
 /** The nearest span that may have children. */
@@ -169,9 +192,10 @@ export const view = (
 ): Tracer.Span => {
   const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
     attribute: (key, value) => {
-      if (accepts(key, value)) span.attribute(key, value)
+      if (accepts(key, value)) span.attribute(key, Text.wellFormedValue(value))
     },
-    event: (name, time, attributes) => span.event(name, time, captureContent ? attributes : withoutCause(attributes)),
+    event: (name, time, attributes) =>
+      span.event(Text.wellFormed(name), time, eventAttributes(attributes, captureContent)),
     end: () => {}
   }
   return new Proxy(span, {
@@ -192,11 +216,52 @@ export const view = (
  */
 export type Accepts = (key: string, value: unknown) => boolean
 
-/** Effect's logger writes the cause of a message, stack and all, on the current span. */
-const withoutCause = (attributes: Record<string, unknown> | undefined): Record<string, unknown> | undefined => {
-  if (attributes === undefined || !("effect.cause" in attributes)) return attributes
-  const { "effect.cause": _, ...rest } = attributes
-  return rest
+/** Effect's logger writes the cause of a message, stack and all, and its annotations on the current span. */
+const eventAttributes = (
+  attributes: Record<string, unknown> | undefined,
+  captureContent: boolean
+): Record<string, unknown> | undefined => {
+  if (attributes === undefined) return undefined
+  const isHidden = (key: string) => !captureContent && (key === "effect.cause" || GenAi.contentAttributes.has(key))
+  const keys = Object.keys(attributes)
+  return Text.wellFormedValue(
+    keys.some(isHidden)
+      ? Object.fromEntries(keys.filter((key) => !isHidden(key)).map((key) => [key, attributes[key]]))
+      : attributes
+  )
+}
+
+/**
+ * A span that begins when somebody needs to know which it is: who makes a span below
+ * it, or who ends it. What its code sees is a view of it.
+ *
+ * @category views
+ * @since 0.1.0
+ */
+export class LateSpan {
+  readonly view: Tracer.Span
+  private readonly start: () => Tracer.Span | undefined
+  private made: { readonly span: Tracer.Span | undefined } | undefined = undefined
+
+  /** Where no span can be made, its code sees the parent. */
+  constructor(start: () => Tracer.Span | undefined, parent: Tracer.Span, captureContent: boolean, accepts: Accepts) {
+    this.start = start
+    let seen: Tracer.Span | undefined
+    const current = () => {
+      if (seen !== undefined) return seen
+      const span = this.begin()
+      return seen = span === undefined ? parent : view(span, captureContent, accepts)
+    }
+    this.view = new Proxy({} as Tracer.Span, {
+      get: (_, key) => key === "_tag" ? "Span" : Reflect.get(current(), key),
+      has: (_, key) => Reflect.has(current(), key),
+      getPrototypeOf: () => Reflect.getPrototypeOf(current())
+    })
+  }
+
+  begin(): Tracer.Span | undefined {
+    return (this.made ??= { span: this.start() }).span
+  }
 }
 
 /**
@@ -230,7 +295,8 @@ export const isPublicInTool = (captureContent: boolean): Accepts => {
 export const isPublicInModel = (captureContent: boolean): Accepts => {
   const accepts = isPublic(captureContent)
   return (key, value) =>
-    key !== GenAi.Attribute.operationName && !(key === GenAi.Attribute.outputType && value === "text") &&
+    key !== GenAi.Attribute.operationName && key !== GenAi.Attribute.requestStream &&
+    !(key === GenAi.Attribute.outputType && value === "text") &&
     accepts(key, value)
 }
 
@@ -248,6 +314,8 @@ export class ModelTracer implements ModelCallTracer {
   readonly context: Tracer.Tracer["context"]
   /** What the call in progress sees as its span. */
   current: Tracer.Span | undefined = undefined
+  /** Is told of each method of the model that is called in it. */
+  onMethod: OnMethod | undefined = undefined
   private readonly tracer: Tracer.Tracer
 
   constructor(tracer: Tracer.Tracer) {
@@ -258,16 +326,22 @@ export class ModelTracer implements ModelCallTracer {
   [AnswerTracer](): Tracer.Tracer {
     return Tracer.make({
       span: (options) => {
-        const adopted = this.adopt("LanguageModel.generateObject", options)
-        adopted?.attribute(GenAi.Attribute.requestStream, false)
-        return adopted ?? this.tracer.span(options)
+        this.tell(options)
+        return this.adopt("LanguageModel.generateObject", options) ?? this.tracer.span(options)
       },
       context: this.context
     })
   }
 
   span(options: Parameters<Tracer.Tracer["span"]>[0]): Tracer.Span {
+    this.tell(options)
     return this.adopt("LanguageModel.streamText", options) ?? this.tracer.span(options)
+  }
+
+  private tell({ name, parent }: Pick<Parameters<Tracer.Tracer["span"]>[0], "name" | "parent">): void {
+    const method = methods[name]
+    const { current, onMethod } = this
+    if (method !== undefined && current !== undefined && isBelow(parent, current)) onMethod?.(method)
   }
 
   private adopt(
@@ -277,6 +351,20 @@ export class ModelTracer implements ModelCallTracer {
     const { current } = this
     return current !== undefined && options.name === name && isBelow(options.parent, current) ? current : undefined
   }
+}
+
+/**
+ * How a model was asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OnMethod = (method: "stream" | "generate") => void
+
+const methods: Readonly<Record<string, "stream" | "generate" | undefined>> = {
+  "LanguageModel.streamText": "stream",
+  "LanguageModel.generateText": "generate",
+  "LanguageModel.generateObject": "generate"
 }
 
 const isBelow = (parent: Option.Option<Tracer.AnySpan>, span: Tracer.Span): boolean => {

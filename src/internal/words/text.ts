@@ -25,24 +25,31 @@ export const wellFormed = (text: string): string => text.toWellFormed()
  * @category converting
  * @since 0.1.0
  */
-export const wellFormedValue = <A>(value: A): A => walk(value) as A
+export const wellFormedValue = <A>(value: A): A => walk(value, new Map()) as A
 
-const walk = (value: unknown): unknown => {
+// Deeper than any JSON that a run takes from others.
+const maximumDepth = 1000
+
+/** A value that contains itself, or that is too deep to be sent, is left as it is. */
+const walk = (value: unknown, seen: Map<object, unknown>, depth = 0): unknown => {
   if (typeof value === "string") return value.toWellFormed()
-  if (typeof value !== "object" || value === null || isOpaque(value)) return value
+  if (typeof value !== "object" || value === null || depth > maximumDepth || isOpaque(value)) return value
+  if (seen.has(value)) return seen.get(value)
+  seen.set(value, value)
+  let copy: object | undefined
   if (Array.isArray(value)) {
-    let copy: Array<unknown> | undefined
-    for (let i = 0; i < value.length; i++) {
-      const item = walk(value[i])
-      if (item !== value[i]) (copy ??= value.slice())[i] = item
+    const items = value.map((item) => walk(item, seen, depth + 1))
+    if (items.some((item, index) => item !== value[index])) copy = items
+  } else {
+    const entries = Object.entries(value)
+    const changed = entries.map(([key, item]) => [key.toWellFormed(), walk(item, seen, depth + 1)] as const)
+    if (changed.some(([key, item], index) => key !== entries[index][0] || item !== entries[index][1])) {
+      copy = Object.assign(Object.create(Object.getPrototypeOf(value)), Object.fromEntries(changed))
     }
-    return copy ?? value
   }
-  const entries = Object.entries(value)
-  const changed = entries.map(([key, item]) => [key.toWellFormed(), walk(item)] as const)
-  return changed.every(([key, item], index) => key === entries[index][0] && item === entries[index][1])
-    ? value
-    : Object.assign(Object.create(Object.getPrototypeOf(value)), Object.fromEntries(changed))
+  if (copy === undefined) return value
+  seen.set(value, copy)
+  return copy
 }
 
 const isOpaque = (value: object): boolean =>
@@ -61,7 +68,7 @@ export const wellFormedPrompt = <P extends Prompt.Prompt>(prompt: P): P => {
   const { content } = prompt
   for (let i = 0; i < content.length; i++) {
     if (looked.has(content[i])) continue
-    if (walk(content[i]) !== content[i]) return wellFormedValue(prompt)
+    if (wellFormedValue(content[i]) !== content[i]) return wellFormedValue(prompt)
     looked.add(content[i])
   }
   return prompt
