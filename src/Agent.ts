@@ -26,7 +26,6 @@ import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import { aroundRun, fromBody, Proto, providersOf, remembering, toolkitOf, toolsOf } from "./internal/run/agentOf.ts"
-import type * as Loop from "./internal/run/loop.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
@@ -365,7 +364,7 @@ export const withMiddleware: {
 
 const outputOf = (
   output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | undefined
-): Loop.Options["output"] =>
+): LoopBody.Options["output"] =>
   output === undefined
     ? undefined
     : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output))

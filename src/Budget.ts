@@ -72,7 +72,6 @@
  */
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import * as Model from "effect/ai/Model"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -83,6 +82,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Types from "effect/Types"
 import { Account } from "./internal/budget/account.ts"
+import * as Spending from "./internal/model/spending.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
 import * as Middleware from "./Middleware.ts"
 
@@ -356,10 +356,10 @@ const open = (budget: Budget<unknown>): Effect.Effect<Account> =>
   )
 
 const drawFrom = <R>(account: Account) => (context: Context.Context<R>): Context.Context<R> =>
-  Context.add(
-    Context.add(context, Accounts, [...Context.get(context, Accounts), account]),
-    Middleware.Inherited,
-    [...Context.get(context, Middleware.Inherited), gate(account)]
+  context.pipe(
+    Context.add(Accounts, [...Context.get(context, Accounts), account]),
+    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), account.spend]),
+    Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(account)])
   )
 
 /** What every model call and tool call that draws from an account has to pass. */
@@ -369,16 +369,8 @@ const gate = (account: Account): Middleware.Middleware<AiError.AiError, Language
       Stream.unwrap(Effect.gen(function*() {
         const exceeded = account.beginModelCall(yield* Clock.currentTimeMillis)
         if (exceeded !== undefined && account.budget.atLimit === "fail") return yield* account.refuse(exceeded)
-        const configured = yield* Effect.serviceOption(Model.ModelName)
         const finalAnswer = request.finalAnswer ?? (exceeded && `${exceeded.budget}-${exceeded.resource}`)
-        let model = Option.getOrUndefined(configured)
-        return Stream.mapArray(next({ ...request, finalAnswer }), (parts) => {
-          for (const part of parts) {
-            if (part.type === "response-metadata") model = part.modelId ?? model
-            if (part.type === "finish") account.spend(part.usage, model)
-          }
-          return parts
-        })
+        return next({ ...request, finalAnswer })
       })),
     tool: (request, next) => {
       if (request.tool === undefined) return next(request)

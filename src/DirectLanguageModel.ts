@@ -7,7 +7,8 @@
  * Schema; here the common parts are checked and built as literals, one array in,
  * one array out. Whatever is not common (a rare part, a rejected part, a call
  * that resolves its tools, a prompt with approvals) goes to effect, so that
- * nothing is accepted or refused differently.
+ * nothing is accepted or refused differently. A run is lenient in one thing: a count
+ * of tokens that is none (endless, a fraction, a text) does not cost it the answer.
  *
  * @since 0.1.0
  */
@@ -37,6 +38,7 @@ import type * as Tracer from "effect/Tracer"
 import { isApprovalAnswer } from "./internal/approval/waiting.ts"
 import {
   type CallOptions,
+  CleanUsage,
   type DecodedPart,
   type DecodedParts,
   type DirectCall,
@@ -48,6 +50,7 @@ import {
 } from "./internal/model/direct.ts"
 import * as Pump from "./internal/model/pump.ts"
 import * as Parts from "./internal/words/responseParts.ts"
+import * as Usage from "./internal/words/usage.ts"
 
 /**
  * The parameters of `make`: those of effect's `LanguageModel.make`.
@@ -323,11 +326,12 @@ const makeDecoder = (
 ): DirectCall["decode"] => {
   const tools = toolsOf(call)
   const deferred = toolCallValidation === "deferred"
+  const cleans = call[CleanUsage] === true
   return (parts) => {
     // of the same length, to be written over
     const out = parts.slice() as Array<unknown> as Array<DecodedPart>
     for (let i = 0; i < parts.length; i++) {
-      const decoded = decodePart(parts[i], tools, deferred)
+      const decoded = decodePart(parts[i], tools, deferred, cleans)
       if (decoded === undefined) return decodeByEffect(options, call, parts)
       out[i] = decoded
     }
@@ -356,7 +360,12 @@ const decodeRarePart = Schema.decodeUnknownExit(Response.StreamPart(Toolkit.empt
 const finishReasons: ReadonlySet<string> = new Set(Response.FinishReason.literals)
 
 /** Returns the decoded part, or `undefined` when effect has to look at it. */
-const decodePart = (part: Response.StreamPartEncoded, tools: Tools, deferred: boolean): DecodedPart | undefined => {
+const decodePart = (
+  part: Response.StreamPartEncoded,
+  tools: Tools,
+  deferred: boolean,
+  cleans: boolean
+): DecodedPart | undefined => {
   // The type is a promise of the provider: the shape is checked here.
   if (typeof part !== "object" || part === null) return undefined
   let metadata: Response.ProviderMetadata | undefined
@@ -396,7 +405,7 @@ const decodePart = (part: Response.StreamPartEncoded, tools: Tools, deferred: bo
       return decodeToolCall(part, tools, deferred, metadata)
     case "finish": {
       if (!finishReasons.has(part.reason) || "response" in part) return undefined
-      const usage = Parts.usage(part.usage)
+      const usage = Parts.usage(part.usage) ?? (cleans ? cleanUsage(part.usage) : undefined)
       return usage === undefined ? undefined : Parts.finish(part.reason, usage, metadata)
     }
     case "tool-result":
@@ -408,6 +417,12 @@ const decodePart = (part: Response.StreamPartEncoded, tools: Tools, deferred: bo
     }
   }
 }
+
+const cleanUsage = (reported: unknown): Response.Usage | undefined =>
+  Predicate.hasProperty(reported, "inputTokens") && Predicate.isObject(reported.inputTokens) &&
+    Predicate.hasProperty(reported, "outputTokens") && Predicate.isObject(reported.outputTokens)
+    ? Parts.usage(Usage.clean({ inputTokens: reported.inputTokens, outputTokens: reported.outputTokens }))
+    : undefined
 
 const decodeToolCall = (
   part: Response.ToolCallPartEncoded,

@@ -43,7 +43,6 @@
  */
 import * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import type * as Response from "effect/ai/Response"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -61,8 +60,7 @@ import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as GenAi from "./internal/telemetry/genAi.ts"
-import { Instrumentation, type ModelCallSpan, OnAttempt } from "./internal/telemetry/instrumentation.ts"
-import { promote } from "./internal/model/call.ts"
+import { Instrumentation } from "./internal/telemetry/instrumentation.ts"
 import * as Parts from "./internal/words/responseParts.ts"
 import * as RetryAfter from "./internal/model/retryAfter.ts"
 import type { StreamPart } from "./internal/words/stepBuilder.ts"
@@ -82,7 +80,9 @@ export interface Options {
   /**
    * Tries again also when parts of the answer were emitted. They are not taken
    * back: the consumer sees them, the transcript keeps them, and the next attempt
-   * begins anew behind them. Default: false.
+   * begins anew behind them. Tool calls, and what comes after one, are held back until
+   * the attempt has ended well: those of an attempt that broke are not made. Default:
+   * false.
    */
   readonly afterParts?: boolean | undefined
 }
@@ -292,7 +292,7 @@ const attempt = <E>(
 ): Stream.Stream<StreamPart | Broken, AiError.AiError, LanguageModel.LanguageModel | Middleware.InnerServices> =>
   Stream.fromChannel(
     Channel.fromTransformBracket((_upstream, _outer, scope) =>
-      Effect.map(Effect.andThen(announce, Channel.toPullScoped(Stream.toChannel(stream), scope)), (upstream) => {
+      Effect.map(Channel.toPullScoped(Stream.toChannel(stream), scope), (upstream) => {
         let held: Array<StreamPart> = []
         let begun = false
         let end: Attempt | undefined
@@ -311,21 +311,19 @@ const attempt = <E>(
         }
 
         const onParts = (parts: Arr.NonEmptyReadonlyArray<StreamPart>): Attempt => {
-          // With a failure after the answer has begun the run knows what to do.
-          if (begun && (!afterParts || !parts.some(isError))) return Exit.succeed(parts)
-          const error = parts.find(isError)
-          const before = error === undefined ? parts : parts.slice(0, parts.indexOf(error))
-          if (!begun && before.every(isNoAnswer)) {
-            held.push(...before)
-            return error === undefined ? pull : onFailure(Cause.fail(promote(error)))
+          if (begun && !afterParts) return Exit.succeed(parts)
+          if (begun ? held.length > 0 : parts.every(isNoAnswer)) {
+            for (const part of parts) held.push(part)
+            return pull
           }
           begun = true
-          const shown = held.length === 0 ? before : [...held, ...before]
+          const all = [...held, ...parts]
           held = []
-          if (error !== undefined && afterParts) return last(shown, Exit.fail(promote(error)))
-          // An `error` part that the run is given fails it.
-          const given = error === undefined ? shown : [...shown, error]
-          return Arr.isReadonlyArrayNonEmpty(given) ? Exit.succeed(given) : pull
+          if (!afterParts) return Exit.succeed(all as [StreamPart, ...Array<StreamPart>])
+          const call = all.findIndex(isOwnCall)
+          const shown = call === -1 ? all : all.slice(0, call)
+          held = all.slice(shown.length)
+          return Arr.isReadonlyArrayNonEmpty(shown) ? Exit.succeed(shown) : pull
         }
 
         const handlers = { onSuccess: onParts, onFailure }
@@ -335,7 +333,8 @@ const attempt = <E>(
     )
   )
 
-const isError = (part: StreamPart): part is Response.ErrorPart => part.type === "error"
+/** A call that the run would make, of an attempt that may still break. */
+const isOwnCall = (part: StreamPart): boolean => part.type === "tool-call" && !part.providerExecuted
 
 /** What may come before an answer, and after one of which nothing was said. */
 const isNoAnswer = (part: StreamPart): boolean => part.type === "response-metadata" || part.type === "finish"
@@ -369,12 +368,6 @@ const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.S
 // -----------------------------------------------------------------------------
 // Telemetry
 // -----------------------------------------------------------------------------
-
-/** Tells the telemetry of a call which model the attempt is made with. */
-const announce = Effect.map(Effect.context<never>(), (context) => {
-  const span: ModelCallSpan | undefined = Context.getOrUndefined(context, Tracer.ParentSpan)
-  span?.[OnAttempt]?.(context)
-})
 
 /** Writes failed attempts on the span of their call, when the run has telemetry. */
 const observer = (

@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import type * as AiError from "effect/ai/AiError"
-import * as LanguageModel from "effect/ai/LanguageModel"
+import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,8 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
-import { callModel, promote } from "./internal/model/call.ts"
+import { callModel } from "./internal/model/call.ts"
+import { Edge, promote } from "./internal/model/edge.ts"
 import { interrupted, toMessages, toStep } from "./internal/run/step.ts"
 import { StepBuilder, type StreamPart } from "./internal/words/stepBuilder.ts"
 import * as ToolCalls from "./internal/tool/calls.ts"
@@ -102,7 +103,7 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
     const index = finals.findIndex(({ id }) => id === call.id)
     return index === -1 ? undefined : finals.splice(index, 1)[0]
   })
-  const step = toStep(state.steps.length, builder, calls, results)
+  const step = toStep(state.steps.length, builder, builder.usage, calls, results)
   const closed = results.map((result, index) => result ?? interrupted(calls[index]))
   return {
     transcript: [...state.transcript, ...toMessages(builder, closed)],
@@ -116,7 +117,8 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
 // -----------------------------------------------------------------------------
 
 /**
- * One model call. The stream fails when the model reports an error in its parts.
+ * One model call. The stream fails when the model reports an error in its parts, when it finishes with the reason
+ * `error`, and when it ends without saying why.
  *
  * @category running
  * @since 0.1.0
@@ -126,12 +128,7 @@ export const ask = <E = never, R = never>(
   middleware: ReadonlyArray<Middleware.Middleware<E, R>> = []
 ): Stream.Stream<StreamPart, AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Stream.mapArrayEffect(
-    Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) =>
-      callModel(
-        request,
-        model,
-        middleware.flatMap((m) => m.model ?? [])
-      ))),
+    Stream.suspend(() => callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge())),
     (parts) => {
       const error = parts.find((part) => part.type === "error")
       return error === undefined ? Exit.succeed(parts) : Exit.fail(promote(error))

@@ -443,12 +443,14 @@ describe("Guardrail", () => {
         ])
       ))))
 
-    it.effect("text without an end of a block or a finish is checked when the model ends", () =>
+    it.effect("text without an end of its block is checked when the model ends", () =>
       Effect.gen(function*() {
         const log: Log = []
         const { text } = yield* Agent.run(agentWith([], seen(log, () => replace("x"))), input)
-        assert.deepStrictEqual([text, log], ["x", [`0: "" + "cut"`]])
-      }).pipe(Effect.provide(model(step(text("cut"), ScriptedModel.end)))))
+        assert.deepStrictEqual([text, log], ["x", [`0: "" + "open"`]])
+      }).pipe(Effect.provide(model(
+        step(parts([{ type: "text-delta", id: "t", delta: "open" }]), ScriptedModel.finish("stop"))
+      ))))
 
     it.effect("an interrupted run and one that is left interrupt the check", () =>
       Effect.gen(function*() {

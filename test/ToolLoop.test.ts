@@ -109,7 +109,7 @@ for (const [name, via] of constructors) {
             ["3", false, true],
             ["4", false, true],
             ["5", true, true],
-            ["2", true, false]
+            ["2_2", true, false]
           ]
         )
       }).pipe(Effect.provide([handlers, ScriptedModel.layer([...script, ...script], { via })])))

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import { Agent, AgentRun, ContextProvider, StopCondition, ToolLoop } from "../../src/index.ts"
+import { Agent, type AgentRun, ContextProvider, StopCondition, ToolLoop } from "../../src/index.ts"
 import * as ScriptedModel from "../../src/testing/ScriptedModel.ts"
 import {
   Boom,
@@ -440,12 +440,12 @@ for (const [name, via] of constructors) {
           assert.strictEqual(log.filter((line) => line === "work interrupted").length, 8)
         }).pipe(Effect.provide(model(toolCalls(...Array.from({ length: 20 }, () => ({ name: "work", params: {} })))))))
 
-      it.effect("two calls with one id are both answered, in call order", () =>
+      it.effect("two calls with one id are both answered, in call order, each with an id of its own", () =>
         Effect.gen(function*() {
           const run = yield* Agent.run(Agent.make("agent", { toolkit: arithmetic }), { prompt: "hi" })
           assert.deepStrictEqual(showPrompt(run.transcript).slice(1, 3), [
-            "assistant: add#same({\"a\":1,\"b\":1}), add#same({\"a\":2,\"b\":2})",
-            "tool: add#same = 2, add#same = 4"
+            "assistant: add#same({\"a\":1,\"b\":1}), add#same_2({\"a\":2,\"b\":2})",
+            "tool: add#same = 2, add#same_2 = 4"
           ])
         }).pipe(
           Effect.provide([
@@ -616,11 +616,15 @@ for (const [name, via] of constructors) {
           assert.deepStrictEqual([run.stopReason, run.steps.length], ["step-limit", 4])
         }).pipe(Effect.provide(model(...Array.from({ length: 4 }, () => step(text("hm"), finish("pause")))))))
 
-      it.effect("a model call without a finish part ends its step with reason unknown", () =>
+      it.effect("a model call without a finish part fails the run, and no tool runs", () =>
         Effect.gen(function*() {
-          const run = yield* Agent.run(Agent.make("agent"), { prompt: "hi" })
-          assert.deepStrictEqual([run.text, run.stopReason, run.usage], ["a", "unknown", AgentRun.emptyUsage])
-        }).pipe(Effect.provide(model(step(text("a"), ScriptedModel.end)))))
+          const log: Log = []
+          const toolkit = tools("first")
+          const exit = yield* Effect.exit(Agent.run(Agent.make("agent", { toolkit }), { prompt: "hi" })).pipe(
+            Effect.provide(toolkit.toLayer({ first: () => Effect.sync(() => log.push("first")).pipe(Effect.as("1")) }))
+          )
+          assert.deepStrictEqual([showExit(exit), log], ["Failed Fail AiError.InternalProviderError after \"a\"", []])
+        }).pipe(Effect.provide(model(step(text("a"), toolCalls({ name: "first", params: {} }), ScriptedModel.end)))))
     })
 
     describe("calls that the provider executes", () => {

@@ -136,7 +136,7 @@ export class Reply {
     this.pending = AgentRun.emptyUsage
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
-    const step = toStep(this.steps.length, builder, calls, results)
+    const step = toStep(this.steps.length, builder, builder.usage, calls, results)
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.ends.push(this.messages.length)
     for (const message of this.following) this.messages.push(message)

@@ -3,12 +3,14 @@
  *
  * @since 0.1.0
  */
-import type * as Response from "effect/ai/Response"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Budget from "../../Budget.ts"
+import type { Cost } from "../model/spending.ts"
+import * as Usage from "../words/usage.ts"
 
 /**
  * An open budget. What changes it is synchronous: to ask whether there is something
@@ -74,17 +76,23 @@ export class Account {
     return exceeded
   }
 
-  /** Adds what a model call has used. */
-  spend(usage: Response.Usage, model: string | undefined): void {
+  /** Adds what a model call has used, as far as it is known. */
+  readonly spend = ({ after, before, model, modelBefore }: Cost): void => {
+    this.add(after, model, 1)
+    if (before !== Usage.empty) this.add(before, modelBefore, -1)
+  }
+
+  private add(usage: AgentRun.Usage, model: string | undefined, sign: 1 | -1): void {
     const { cacheRead = 0, cacheWrite = 0, uncached } = usage.inputTokens
     const input = usage.inputTokens.total ?? (uncached ?? 0) + cacheRead + cacheWrite
     const output = usage.outputTokens.total ?? (usage.outputTokens.text ?? 0) + (usage.outputTokens.reasoning ?? 0)
     const price = this.budget.price(model)
-    this.tokens += input + output
-    this.money += (Math.max(0, input - cacheRead - cacheWrite) * price.input +
+    this.tokens += sign * (input + output)
+    this.money += sign * (Math.max(0, input - cacheRead - cacheWrite) * price.input +
       cacheRead * (price.cacheRead ?? price.input) +
       cacheWrite * (price.cacheWrite ?? price.input) +
-      output * price.output) / 1_000_000
+      output * price.output) /
+      1_000_000
   }
 
   private usedUp(resources: ReadonlyArray<Budget.Resource>, now: number): Budget.BudgetExceeded | undefined {

@@ -3,15 +3,14 @@
  *
  * @since 0.1.0
  */
-import * as AiError from "effect/ai/AiError"
+import type * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
-import type * as Response from "effect/ai/Response"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
+import * as Pull from "effect/Pull"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -19,12 +18,14 @@ import * as Stream from "effect/Stream"
 import * as Middleware from "../../Middleware.ts"
 import {
   type CallOptions,
+  CleanUsage,
   directModels,
   type EncodedParts,
   openDirect,
   type PromptCall,
   WithoutApprovals
 } from "./direct.ts"
+import type { Edge, EdgeCall } from "./edge.ts"
 import { offer } from "./toolCodec.ts"
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
 import type * as Lifecycle from "../run/lifecycle.ts"
@@ -32,26 +33,37 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Text from "../words/text.ts"
 
 /**
- * Creates the stream of a model call. Nothing is called until it is pulled. `call`
- * makes it, of the request that the middleware has left.
+ * Creates the stream of a model call, with the edge before all middleware. Nothing is
+ * called until it is pulled. `call` makes it, of the request that the middleware has
+ * left and with the model of the context that it is pulled in.
  *
  * @category running
  * @since 0.1.0
  */
 export const callModel = (
   request: Middleware.ModelRequest,
-  model: LanguageModel.LanguageModel,
   middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>,
+  edge: Edge,
   call: Call = (model, request) => streamText(model, request)
-): Stream.Stream<StreamPart, any> => {
-  if (middleware.length === 0) return call(model, request)
-  const throughContext = (request: Middleware.ModelRequest) =>
-    Stream.unwrap(Effect.map(Effect.service(LanguageModel.LanguageModel), (model) => call(model, request)))
-  return Stream.provideService(
-    Middleware.compose(middleware, throughContext)(request),
-    LanguageModel.LanguageModel,
-    model
-  )
+): Stream.Stream<StreamPart, any, LanguageModel.LanguageModel> => {
+  const atEdge = (
+    request: Middleware.ModelRequest
+  ): Stream.Stream<StreamPart, AiError.AiError, LanguageModel.LanguageModel> =>
+    Stream.fromChannel(
+      Channel.fromTransform((_upstream: unknown, scope) =>
+        Effect.contextWith((context: Context.Context<LanguageModel.LanguageModel>) => {
+          const called = edge.begin(context)
+          const open = Effect.suspend(() =>
+            Channel.toPullScoped(call(Context.get(context, LanguageModel.LanguageModel), request).channel, scope)
+          )
+          return Effect.map(
+            Effect.updateContext(open, called.provide),
+            (pull) => called.pull(Effect.updateContext(pull, called.provide))
+          )
+        })
+      )
+    )
+  return Middleware.compose(middleware, atEdge)(request)
 }
 
 /**
@@ -65,27 +77,56 @@ export interface Handlers {
   readonly onFailure: (cause: Cause.Cause<unknown>) => Lifecycle.PartPull
 }
 
+/** What becomes of a call that no middleware is around: it is at the edge already. */
+const handledAtEdge = (called: EdgeCall, { onFailure, onSuccess }: Handlers): Handlers => ({
+  onSuccess: (parts) => onSuccess(called.onParts(parts)),
+  onFailure: (cause) => {
+    const error = Pull.isDoneCause(cause) ? called.onDone() : undefined
+    return onFailure(error === undefined ? cause : Cause.fail(error))
+  }
+})
+
 /**
- * Opens a call in the context of its span: the pull of its parts, handled.
+ * Opens a call in a context: the pull of its parts, handled.
  *
  * @category running
  * @since 0.1.0
  */
-export const openCall = (
-  call: () => Stream.Stream<StreamPart, any>,
-  scope: Scope.Scope,
-  span: ModelSpan | undefined,
-  handlers: Handlers
+export const open = (
+  request: Middleware.ModelRequest,
+  options: {
+    /** The model of the run. A middleware may provide another one. */
+    readonly model: LanguageModel.LanguageModel
+    readonly middleware: ReadonlyArray<Middleware.ModelPlace<any, any>>
+    readonly call: Call
+    readonly context: Context.Context<never>
+    readonly scope: Scope.Scope
+    readonly edge: Edge
+    readonly handlers: Handlers
+  }
 ): Effect.Effect<Lifecycle.PartPull, any> => {
-  const open = Effect.suspend(() => Channel.toPullScoped(call().channel, scope))
-  const handled = (pull: PartsPull) => Effect.matchCauseEffect(pull, handlers)
-  if (span === undefined) return Effect.map(open, handled)
-  const { context } = span
-  return Effect.map(
-    Effect.updateContext(open, () => context),
-    (pull) => handled(Effect.updateContext(pull, () => context))
-  )
+  const { call, context, edge, handlers, middleware, model, scope } = options
+  const withModel = Context.add(context, LanguageModel.LanguageModel, model)
+  if (middleware.length > 0) {
+    return openStream(() => callModel(request, middleware, edge, call), scope, withModel, handlers)
+  }
+  const called = edge.begin(withModel)
+  return openStream(() => call(model, request), scope, called.provide(withModel), handledAtEdge(called, handlers))
 }
+
+const openStream = (
+  call: () => Stream.Stream<StreamPart, any, LanguageModel.LanguageModel>,
+  scope: Scope.Scope,
+  context: Context.Context<LanguageModel.LanguageModel>,
+  handlers: Handlers
+): Effect.Effect<Lifecycle.PartPull, any> =>
+  Effect.map(
+    Effect.updateContext(
+      Effect.suspend(() => Channel.toPullScoped(call().channel, scope)),
+      () => context
+    ),
+    (pull) => Effect.matchCauseEffect(Effect.updateContext(pull, () => context), handlers)
+  )
 
 /**
  * Makes the call that a request is for, after all middleware.
@@ -122,7 +163,8 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
       prompt,
       disableToolCallResolution: true,
       toolCallValidation: "deferred",
-      [WithoutApprovals]: withoutApprovals
+      [WithoutApprovals]: withoutApprovals,
+      [CleanUsage]: true
     }
     : {
       prompt,
@@ -130,7 +172,8 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
       toolChoice: toolChoiceOf(request),
       disableToolCallResolution: true,
       toolCallValidation: "deferred",
-      [WithoutApprovals]: withoutApprovals
+      [WithoutApprovals]: withoutApprovals,
+      [CleanUsage]: true
     }
 }
 
@@ -148,24 +191,23 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
   const direct = directModels.get(model)
   if (direct === undefined || model.streamText !== direct.streamText) return undefined
   const traces = Context.get(context, References.TracerEnabled)
-  return (request, withoutApprovals, scope, span, handlers) => {
+  return (request, withoutApprovals, scope, span, edge, handlers) => {
     if (span === undefined && traces) return undefined
-    const call = direct.begin(callOf(request, withoutApprovals), {
-      context: span?.context ?? context,
-      scope,
-      span: span?.current
-    })
+    const callContext = span?.context ?? context
+    const call = direct.begin(callOf(request, withoutApprovals), { context: callContext, scope, span: span?.current })
     if (call === undefined) return undefined
-    const { onFailure } = handlers
+    const called = edge.begin(callContext)
+    const atEdge = handledAtEdge(called, handlers)
+    const { onFailure } = atEdge
     const onSuccess = (encoded: EncodedParts) => {
       // the types of its parts went with those of its tools
       const decoded = Result.try(() => call.decode(encoded) as StreamParts | PartsPull)
       if (Result.isFailure(decoded)) return onFailure(Cause.die(decoded.failure))
       const parts = decoded.success
-      return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, handlers) : handlers.onSuccess(parts)
+      return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, atEdge) : atEdge.onSuccess(parts)
     }
     return Effect.map(
-      openDirect(call, span?.context),
+      openDirect(call, called.provide(callContext)),
       (pull) => Effect.matchCauseEffect(pull, { onSuccess, onFailure })
     )
   }
@@ -182,6 +224,7 @@ export type Direct = (
   withoutApprovals: Prompt.Prompt | undefined,
   scope: Scope.Scope,
   span: ModelSpan | undefined,
+  edge: Edge,
   handlers: Handlers
 ) => Effect.Effect<Lifecycle.PartPull, AiError.AiError> | undefined
 
@@ -193,33 +236,3 @@ const toolChoiceOf = (
   { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest
 ): LanguageModel.ToolChoice<string> =>
   finalAnswer === undefined ? toolChoice : answerTool === undefined ? "none" : { tool: answerTool }
-
-/**
- * The failure of a model that reports an error within its parts.
- *
- * @category errors
- * @since 0.1.0
- */
-export const promote = (part: Response.ErrorPart): AiError.AiError => {
-  const { error } = part
-  // a provider may report any JSON, also one with the marks of an error
-  if (error instanceof Error && AiError.isAiError(error)) return error
-  const description = error instanceof Error
-    ? error.message
-    : typeof error === "string"
-    ? error
-    : "The model reported an error in its response"
-  return AiError.make({ module: "ToolLoop", method: "ask", reason: new AiError.UnknownError({ description }) })
-}
-
-/**
- * The failure of a model that gives `error` as its finish reason and says no more.
- *
- * @category errors
- * @since 0.1.0
- */
-export const finishedWithError = AiError.make({
-  module: "ToolLoop",
-  method: "ask",
-  reason: new AiError.UnknownError({ description: "The model finished with reason `error`" })
-})

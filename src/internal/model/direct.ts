@@ -26,6 +26,15 @@ import type * as Tracer from "effect/Tracer"
 export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/WithoutApprovals")
 
 /**
+ * The option of a call whose usage is cleaned: a count of tokens that is none is left out, and the answer kept. Without
+ * it the call is refused, as by effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CleanUsage: unique symbol = Symbol("effect-agents/internal/CleanUsage")
+
+/**
  * The options of one call with its types erased: what is left inside the service.
  *
  * @category models
@@ -33,6 +42,7 @@ export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/Wi
  */
 export type CallOptions = LanguageModel.GenerateTextOptions<any> & {
   readonly [WithoutApprovals]?: Prompt.Prompt | undefined
+  readonly [CleanUsage]?: true | undefined
 }
 
 /**

@@ -207,10 +207,7 @@ export class RunOutput {
         case "tool-params-start": {
           const isNew = this.reader === undefined || this.isRepeated || part.id === this.readerId
           if (part.name !== this.tool || !isNew) break
-          this.isRepeated = false
-          this.raw = ""
-          this.reader = new JsonReader()
-          this.readerId = part.id
+          this.startReading(part.id)
           break
         }
         case "tool-params-delta": {
@@ -221,6 +218,14 @@ export class RunOutput {
         }
         case "tool-params-end": {
           if (part.id === this.readerId) end = true
+          break
+        }
+        case "tool-call": {
+          // the values so far are of an attempt that broke, and this answer did not come in pieces
+          if (part.name !== this.tool || !this.isRepeated || this.reader === undefined) break
+          this.startReading(part.id)
+          this.reader.push(Json.toText(part.params))
+          end = true
         }
       }
     }
@@ -230,6 +235,13 @@ export class RunOutput {
     return Predicate.hasProperty(taken.value, "value")
       ? { type: "output-partial", value: taken.value.value }
       : undefined
+  }
+
+  private startReading(id: string): void {
+    this.isRepeated = false
+    this.raw = ""
+    this.reader = new JsonReader()
+    this.readerId = id
   }
 
   // --- reading --------------------------------------------------------------

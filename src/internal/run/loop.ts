@@ -18,18 +18,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
-import type * as StopCondition from "../../StopCondition.ts"
 import * as Waiting from "../approval/waiting.ts"
 import type { ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
 import * as Cut from "./cut.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { Opened } from "./loopBody.ts"
 import * as ModelCall from "../model/call.ts"
+import { Edge, promote } from "../model/edge.ts"
 import * as Output from "../output/output.ts"
 import { isIncomplete, userMessage } from "./step.ts"
 import { type Parts, Steps } from "./steps.ts"
@@ -37,20 +36,6 @@ import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts
 import * as Replacements from "../words/replacements.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
-
-/**
- * What the loop needs to know of an agent.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  readonly instructions: string | undefined
-  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
-  readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
-  readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
-  readonly output?: Output.Prepared | undefined
-}
 
 const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
 
@@ -136,12 +121,12 @@ export class Loop extends Steps implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
-    const call = () => {
-      const parts = ModelCall.callModel(request, this.model, this.modelPlaces, this.call)
-      return this.modelPlaces.length === 0 ? parts : this.listening(parts)
-    }
-    const open = this.direct?.(request, this.plainPrompt, scope, span, this.modelHandlers) ??
-      ModelCall.openCall(call, scope, span, this.modelHandlers)
+    const edge = new Edge(this.tally, span?.onCall)
+    const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
+    const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
+      request,
+      { model, middleware, call, context: this.listening(span?.context ?? this.run.context), scope, edge, handlers }
+    )
     return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
       onSuccess: (pull) => this.modelPull = pull
@@ -149,9 +134,10 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   /** Guardrails tell what they replace. */
-  private listening<A, E>(parts: Stream.Stream<A, E>): Stream.Stream<A, E> {
+  private listening(context: Context.Context<never>): Context.Context<never> {
+    if (this.modelPlaces.length === 0) return context
     this.replacements = { input: undefined, text: undefined }
-    return Stream.provideService(parts, Replacements.Current, this.replacements)
+    return Context.add(context, Replacements.Current, this.replacements)
   }
 
   /** What the caller has sent since the last call is part of the transcript. */
@@ -207,7 +193,7 @@ export class Loop extends Steps implements Lifecycle.Body {
       return this.give(partial === undefined ? parts : [...parts, partial])
     }
     const before = parts.slice(0, parts.indexOf(builder.error))
-    const cause = Cause.fail(ModelCall.promote(builder.error))
+    const cause = Cause.fail(promote(builder.error))
     return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
   }
 
@@ -224,7 +210,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
-    if (!Cause.hasInterruptsOnly(cause)) this.endModelSpan({ _tag: "Failed", cause })
+    if (!Cause.hasInterruptsOnly(cause)) this.endModelSpan({ _tag: "Failed", cause, usage: this.stepUsage() })
     return this.run.fail(cause)
   }
 
@@ -234,9 +220,13 @@ export class Loop extends Steps implements Lifecycle.Body {
     span?.end(end)
   }
 
+  private stepUsage(): AgentRun.Usage {
+    return this.tally.stepUsage(this.builder?.usage ?? AgentRun.emptyUsage)
+  }
+
   private modelEnd(tag: "Finished" | "Cancelled"): ModelEnd {
-    const { finishReason, usage } = this.builder!
-    return { _tag: tag, finishReason, usage, content: this.builder!.content() }
+    const builder = this.builder!
+    return { _tag: tag, finishReason: builder.finishReason, usage: this.stepUsage(), content: builder.content() }
   }
 
   /** The model has said everything: answer its calls, or end the step. */
@@ -244,7 +234,6 @@ export class Loop extends Steps implements Lifecycle.Body {
     const { calls, finishReason = "unknown" } = this.builder!
     this.modelScope = undefined
     this.pulling = false
-    if (finishReason === "error") return this.modelFailed(Cause.fail(ModelCall.finishedWithError))
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
     const { input } = this.replacements ?? {}
     if (input !== undefined) {
@@ -412,7 +401,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     return {
       transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),
       text: builder?.text() ?? steps[steps.length - 1]?.text ?? "",
-      usage: builder === undefined ? this.usage : AgentRun.addUsage(this.usage, builder.usage),
+      usage: builder === undefined ? this.usage : this.tally.usageWith(builder.usage),
       steps
     }
   }

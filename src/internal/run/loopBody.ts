@@ -8,15 +8,31 @@ import type * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as AgentError from "../../AgentError.ts"
+import type * as Middleware from "../../Middleware.ts"
+import type * as StopCondition from "../../StopCondition.ts"
 import * as Approvals from "../approval/approval.ts"
 import type * as Contributions from "./contributions.ts"
 import type * as Lifecycle from "./lifecycle.ts"
-import { Loop, type Options } from "./loop.ts"
+import { Loop } from "./loop.ts"
 import { ResumedLoop } from "./loopResumed.ts"
 import * as Output from "../output/output.ts"
 import * as Stopping from "./stopping.ts"
 import * as ToolHandler from "../tool/handler.ts"
 import * as Text from "../words/text.ts"
+
+/**
+ * What the loop needs to know of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly instructions: string | undefined
+  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
+  readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
+  readonly output?: Output.Prepared | undefined
+}
 
 /**
  * What the steps of a run begin with.

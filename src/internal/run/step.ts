@@ -31,6 +31,7 @@ export const interrupted = (call: Call): Middleware.ToolResult =>
 export const toStep = (
   index: number,
   builder: StepBuilder,
+  usage: AgentRun.Usage,
   calls: ReadonlyArray<Call>,
   results: ReadonlyArray<Middleware.ToolResult | undefined>
 ): AgentRun.Step => {
@@ -47,7 +48,7 @@ export const toStep = (
     text: builder.text(),
     finishReason: builder.finishReason ?? "unknown",
     toolCalls,
-    usage: builder.usage
+    usage
   }
 }
 

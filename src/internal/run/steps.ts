@@ -11,11 +11,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as AgentError from "../../AgentError.ts"
-import * as AgentRun from "../../AgentRun.ts"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import * as Waiting from "../approval/waiting.ts"
+import { Tally } from "../model/edge.ts"
 import type * as Output from "../output/output.ts"
 import * as ToolHandler from "../tool/handler.ts"
 import type { Call, StepBuilder } from "../words/stepBuilder.ts"
@@ -50,7 +51,7 @@ export abstract class Steps {
   readonly clock: Clock.Clock
   readonly startedAt: number
   readonly steps: Array<AgentRun.Step> = []
-  usage: AgentRun.Usage = AgentRun.emptyUsage
+  protected readonly tally = new Tally()
   executedToolCalls = 0
   failedToolCalls = 0
   /** The step in progress. */
@@ -90,6 +91,10 @@ export abstract class Steps {
     if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
   }
 
+  get usage(): AgentRun.Usage {
+    return this.tally.usage
+  }
+
   /** The messages of the run, from its prompt on. */
   protected transcript(): ReadonlyArray<Prompt.Message> {
     return this.messages.slice(this.transcriptFrom)
@@ -108,7 +113,7 @@ export abstract class Steps {
     results: ReadonlyArray<Middleware.ToolResult>
   ): AgentRun.StepEnd {
     const builder = this.builder!
-    const step = toStep(this.steps.length, builder, calls, results)
+    const step = toStep(this.steps.length, builder, this.tally.endStep(builder.usage), calls, results)
     for (const { executed, isFailure } of step.toolCalls) {
       if (executed) this.executedToolCalls++
       if (isFailure) this.failedToolCalls++
@@ -120,7 +125,6 @@ export abstract class Steps {
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     if (this.contributions.everyStep.length > 0) this.ended = { step, to: this.messages.length }
-    this.usage = AgentRun.addUsage(this.usage, step.usage)
     this.builder = undefined
     return { type: "step-end", step }
   }

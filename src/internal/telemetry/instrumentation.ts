@@ -75,25 +75,10 @@ export interface RunSpan {
 export const AnswerTracer: unique symbol = Symbol("effect-agents/internal/AnswerTracer")
 
 /**
- * The method of the span that is seen in a model call, which is told of the context of
- * each attempt, where another model than that of the run may answer.
- *
- * @category models
- * @since 0.1.0
- */
-export const OnAttempt: unique symbol = Symbol("effect-agents/internal/OnAttempt")
-
-/**
  * @category models
  * @since 0.1.0
  */
 export type ModelCallTracer = Tracer.Tracer & { readonly [AnswerTracer]?: () => Tracer.Tracer }
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type ModelCallSpan = Tracer.AnySpan & { readonly [OnAttempt]?: (context: Context.Context<never>) => void }
 
 /**
  * The span of a model call. The model stream is opened and pulled in `context`.
@@ -107,6 +92,8 @@ export interface ModelSpan {
   readonly context: Context.Context<never>
   /** What a provider may write on; undefined when no span was made. */
   readonly current: Tracer.Span | undefined
+  /** A model is called, in this context: that of the run, or another one that a middleware has provided. */
+  readonly onCall: (context: Context.Context<never>) => void
   readonly onParts: (parts: ReadonlyArray<Response.StreamPart<any, "deferred">>) => void
   readonly end: (end: ModelEnd) => void
 }
@@ -125,7 +112,7 @@ export type ModelEnd =
     readonly finishReason: Response.FinishReason | undefined
     readonly content: ReadonlyArray<Prompt.AssistantMessagePart>
   }
-  | { readonly _tag: "Failed"; readonly cause: Cause.Cause<unknown> }
+  | { readonly _tag: "Failed"; readonly cause: Cause.Cause<unknown>; readonly usage: AgentRun.Usage }
 
 /**
  * The span of a tool call. `context` is what the handler runs in. `end` is called

@@ -10,7 +10,7 @@ import type * as Response from "effect/ai/Response"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Tracer from "effect/Tracer"
-import * as AgentRun from "../../AgentRun.ts"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as GenAi from "./genAi.ts"
 import { type ModelEnd, type ModelSpan, type RunInfo, type RunSpan, type ToolSpan } from "./instrumentation.ts"
@@ -274,6 +274,7 @@ class TracedModelCall implements ModelSpan {
   private lastChunkAt = BigInt(0)
   private metadata: Response.ResponseMetadataPart | undefined = undefined
   private finish: Response.FinishPart | undefined = undefined
+  private operation: Metrics.Attributes
   private metrics: Metrics.Metrics
   /** By which methods the model was asked: one that gives its answer as a whole has no chunks. */
   private hasStreamed = false
@@ -282,6 +283,7 @@ class TracedModelCall implements ModelSpan {
   constructor(run: TracedRun, request: Middleware.ModelRequest) {
     const { context, info, settings, spans } = run
     this.run = run
+    this.operation = run.modelOperation
     this.metrics = run.modelMetrics
     this.startedAt = spans.clock.currentTimeNanosUnsafe()
     const attributes = {
@@ -300,12 +302,7 @@ class TracedModelCall implements ModelSpan {
       run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
       run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
     }
-    const current = this.current = Spans.view(
-      span,
-      settings.captureContent,
-      run.acceptedInModel,
-      (context) => this.onAttempt(span, modelOperationIn(context))
-    )
+    const current = this.current = Spans.view(span, settings.captureContent, run.acceptedInModel)
     this.context = run.modelContext(current, (method) => {
       if (method === "stream") this.hasStreamed = true
       else this.hasGenerated = true
@@ -313,10 +310,15 @@ class TracedModelCall implements ModelSpan {
   }
 
   /** The name of the span stays that of the model that was asked first. */
-  private onAttempt(span: Tracer.Span, operation: Metrics.Attributes): void {
-    const { modelMetrics, modelOperation } = this.run
+  readonly onCall = (context: Context.Context<never>): void => {
+    const { span } = this
+    if (context === this.context) return
+    const operation = modelOperationIn(context)
     const keys = [Attribute.providerName, Attribute.requestModel]
-    this.metrics = keys.every((key) => operation[key] === modelOperation[key]) ? modelMetrics : Metrics.of(operation)
+    if (keys.every((key) => operation[key] === this.operation[key])) return
+    this.operation = operation
+    this.metrics = Metrics.of(operation)
+    if (span === undefined) return
     Spans.quietly(() => {
       for (const key of keys) if (operation[key] !== undefined) span.attribute(key, operation[key])
     })
@@ -347,7 +349,7 @@ class TracedModelCall implements ModelSpan {
   end(end: ModelEnd): void {
     const { span } = this
     const finishReason = this.finish?.reason
-    const usage: AgentRun.Usage = end._tag === "Failed" ? this.finish?.usage ?? AgentRun.emptyUsage : end.usage
+    const { usage } = end
     const failure: Spans.Failure | undefined = end._tag === "Failed"
       ? { type: GenAi.errorTypeOfCause(end.cause), description: "The model call failed" }
       : end._tag === "Cancelled" && finishReason === undefined

@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as Text from "../words/text.ts"
 import * as GenAi from "./genAi.ts"
-import { AnswerTracer, type ModelCallTracer, OnAttempt } from "./instrumentation.ts"
+import { AnswerTracer, type ModelCallTracer } from "./instrumentation.ts"
 
 /**
  * The attributes of a span or a metric. An `undefined` one is left out.
@@ -187,8 +187,7 @@ export const end = (
 export const view = (
   span: Tracer.Span,
   captureContent: boolean,
-  accepts: Accepts,
-  onAttempt?: (context: Context.Context<never>) => void
+  accepts: Accepts
 ): Tracer.Span => {
   const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
     attribute: (key, value) => {
@@ -201,7 +200,6 @@ export const view = (
   return new Proxy(span, {
     get: (target, key) => {
       if (key === "attribute" || key === "event" || key === "end") return own[key]
-      if (key === OnAttempt) return onAttempt
       const value = Reflect.get(target, key, target)
       return typeof value === "function" ? value.bind(target) : value
     }

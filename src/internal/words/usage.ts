@@ -1,5 +1,5 @@
 /**
- * The sum of usages.
+ * Arithmetic of usages.
  *
  * @since 0.1.0
  */
@@ -26,16 +26,91 @@ const addTokens = (a: number | undefined, b: number | undefined): number | undef
  * @since 0.1.0
  */
 export const add = (self: AgentRun.Usage, that: AgentRun.Usage): AgentRun.Usage =>
-  that === empty ? self : ({
-    inputTokens: {
-      uncached: addTokens(self.inputTokens.uncached, that.inputTokens.uncached),
-      total: addTokens(self.inputTokens.total, that.inputTokens.total),
-      cacheRead: addTokens(self.inputTokens.cacheRead, that.inputTokens.cacheRead),
-      cacheWrite: addTokens(self.inputTokens.cacheWrite, that.inputTokens.cacheWrite)
-    },
-    outputTokens: {
-      total: addTokens(self.outputTokens.total, that.outputTokens.total),
-      text: addTokens(self.outputTokens.text, that.outputTokens.text),
-      reasoning: addTokens(self.outputTokens.reasoning, that.outputTokens.reasoning)
-    }
-  })
+  that === empty ? self : combine(self, that, addTokens)
+
+/**
+ * Returns a sum in which one usage has grown from `before` to `after`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const change = (self: AgentRun.Usage, before: AgentRun.Usage, after: AgentRun.Usage): AgentRun.Usage =>
+  before === empty ? add(self, after) : add(self, combine(after, before, differenceOfTokens))
+
+const differenceOfTokens = (after: number | undefined, before: number | undefined): number | undefined =>
+  before === undefined ? after : (after ?? 0) - before
+
+const combine = (
+  { inputTokens, outputTokens }: AgentRun.Usage,
+  that: AgentRun.Usage,
+  tokens: (a: number | undefined, b: number | undefined) => number | undefined
+): AgentRun.Usage => ({
+  inputTokens: {
+    uncached: tokens(inputTokens.uncached, that.inputTokens.uncached),
+    total: tokens(inputTokens.total, that.inputTokens.total),
+    cacheRead: tokens(inputTokens.cacheRead, that.inputTokens.cacheRead),
+    cacheWrite: tokens(inputTokens.cacheWrite, that.inputTokens.cacheWrite)
+  },
+  outputTokens: {
+    total: tokens(outputTokens.total, that.outputTokens.total),
+    text: tokens(outputTokens.text, that.outputTokens.text),
+    reasoning: tokens(outputTokens.reasoning, that.outputTokens.reasoning)
+  }
+})
+
+/**
+ * The most tokens that one call is believed to have used. Sums of such counts stay exact.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumCount = 1e12
+
+/**
+ * Reads a count of tokens as a provider reports it. What is no count is `undefined`: a negative or an endless number,
+ * one beyond belief, another type. A fraction is rounded.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const count = (reported: unknown): number | undefined =>
+  typeof reported === "number" && reported >= 0 && reported <= maximumCount ? Math.round(reported) : undefined
+
+/**
+ * Reads the usage of one call as a provider reports it. Parts of a total that add up to more than it are left out. The
+ * same value when there is nothing to clean.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const clean = (reported: AgentRun.Usage): AgentRun.Usage => {
+  const { inputTokens, outputTokens } = reported
+  const { cacheRead, cacheWrite, total: input, uncached } = inputTokens
+  const { reasoning, text, total: output } = outputTokens
+  const isClean = isCount(input) && isCount(uncached) && isCount(cacheRead) && isCount(cacheWrite) &&
+    isCount(output) && isCount(text) && isCount(reasoning) &&
+    fits(input, uncached, cacheRead, cacheWrite) && fits(output, text, reasoning)
+  return isClean ? reported : {
+    inputTokens: partsOf(count(input), {
+      uncached: count(uncached),
+      cacheRead: count(cacheRead),
+      cacheWrite: count(cacheWrite)
+    }),
+    outputTokens: partsOf(count(output), { text: count(text), reasoning: count(reasoning) })
+  }
+}
+
+const isCount = (reported: unknown): boolean => reported === undefined || count(reported) === reported
+
+const fits = (total: number | undefined, a = 0, b = 0, c = 0): boolean => total === undefined || a + b + c <= total
+
+const partsOf = <Part extends string>(
+  total: number | undefined,
+  parts: Readonly<Record<Part, number | undefined>>
+): Readonly<Record<Part, number | undefined>> & { readonly total: number | undefined } => {
+  const [a, b, c] = Object.values<number | undefined>(parts)
+  if (fits(total, a, b, c)) return { ...parts, total }
+  const none: Record<Part, number | undefined> = { ...parts }
+  for (const part in none) none[part] = undefined
+  return { ...none, total }
+}

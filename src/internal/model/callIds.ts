@@ -1,0 +1,122 @@
+/**
+ * The ids of tool calls, each once in a step.
+ *
+ * A provider may give several calls of one response the same id, or an empty one, and the attempts of one step begin to
+ * count anew. What belongs to a call by its id would then belong to another one: its parameters, its result, its
+ * approval, its span. The first call keeps the id that it was given; one that comes with an id that is taken gets a
+ * number behind it, of characters that every provider accepts.
+ *
+ * @since 0.1.0
+ */
+import type { StreamPart } from "../words/stepBuilder.ts"
+
+/**
+ * The ids that are taken in a step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class TakenIds {
+  private readonly taken = new Set<string>()
+  /** The number that the next call gets, by the id that it comes with. */
+  private readonly numbers = new Map<string, number>()
+
+  /** Takes the id, or the next one like it that is free. */
+  take(id: string): string {
+    const base = id.trim() === "" ? "call" : id
+    let free = base
+    let n = this.numbers.get(base) ?? 2
+    for (; this.taken.has(free); n++) free = `${base}_${n}`
+    if (free !== base) this.numbers.set(base, n)
+    this.taken.add(free)
+    return free
+  }
+}
+
+/** A call of a response that has parts to come, by the id that it got. */
+interface Known {
+  readonly id: string
+  readonly name: string
+  hasEnded: boolean
+  isAsked: boolean
+}
+
+/** The calls that came with one id, in the order of their beginning. */
+interface SameId {
+  /** Those whose parameters were streamed, and which were not made yet. */
+  readonly written: Array<Known>
+  /** Those that the provider executes, without a result yet. */
+  readonly executed: Array<Known>
+}
+
+/**
+ * The calls of one response: gives each of their parts the id of its call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class CallIds {
+  private readonly ids: TakenIds
+  private readonly known = new Map<string, SameId>()
+
+  constructor(ids: TakenIds) {
+    this.ids = ids
+  }
+
+  /** Returns the part with the id of its call: the same part, most often. */
+  rename(part: StreamPart): StreamPart {
+    switch (part.type) {
+      case "tool-params-start": {
+        const call = this.begin(part)
+        this.of(part.id).written.push(call)
+        return renamed(part, call)
+      }
+      case "tool-params-delta":
+      case "tool-params-end": {
+        const call = this.of(part.id).written.findLast(({ hasEnded }) => !hasEnded)
+        if (call !== undefined && part.type === "tool-params-end") call.hasEnded = true
+        return renamed(part, call)
+      }
+      case "tool-call": {
+        const { executed, written } = this.of(part.id)
+        const call = takeFirst(written, ({ hasEnded, name }) => hasEnded && name === part.name) ??
+          takeFirst(written, ({ name }) => name === part.name) ?? this.begin(part)
+        if (part.providerExecuted) executed.push(call)
+        return renamed(part, call)
+      }
+      case "tool-result": {
+        const { executed } = this.of(part.id)
+        const call = executed.find(({ name }) => name === part.name) ?? executed[0]
+        if (!part.preliminary) takeFirst(executed, (other) => other === call)
+        // without a call here it is the result of one in an earlier step
+        return renamed(part, call)
+      }
+      case "tool-approval-request": {
+        const call = this.of(part.toolCallId).executed.find(({ isAsked }) => !isAsked)
+        if (call === undefined) return part
+        call.isAsked = true
+        return call.id === part.toolCallId ? part : { ...part, toolCallId: call.id }
+      }
+      default:
+        return part
+    }
+  }
+
+  private of(id: string): SameId {
+    const same = this.known.get(id) ?? { written: [], executed: [] }
+    this.known.set(id, same)
+    return same
+  }
+
+  private begin({ id, name }: { readonly id: string; readonly name: string }): Known {
+    return { id: this.ids.take(id), name, hasEnded: false, isAsked: false }
+  }
+}
+
+const renamed = <Part extends StreamPart & { readonly id: string }>(part: Part, call: Known | undefined): Part =>
+  call === undefined || call.id === part.id ? part : { ...part, id: call.id }
+
+const takeFirst = <A>(from: Array<A>, predicate: (a: A) => boolean): A | undefined => {
+  const index = from.findIndex(predicate)
+  return index === -1 ? undefined : from.splice(index, 1)[0]
+}

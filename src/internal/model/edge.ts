@@ -1,0 +1,238 @@
+/**
+ * The edge between a model and everything that is around it: what every model call of a run passes first, before all
+ * middleware, whatever the model was made with.
+ *
+ * Here a response that was cut or that ended in an error becomes a failure of its call, the ids of tool calls become
+ * different from one another, counts of tokens become counts, and what a call costs is told, also when nobody reads it
+ * to its end.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import * as Model from "effect/ai/Model"
+import type * as Response from "effect/ai/Response"
+import * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as AgentRun from "../../AgentRun.ts"
+import * as Parts from "../words/responseParts.ts"
+import type { StreamPart } from "../words/stepBuilder.ts"
+import * as Usage from "../words/usage.ts"
+import { CallIds, TakenIds } from "./callIds.ts"
+import { Accountants, type Cost, ReportUsage } from "./spending.ts"
+
+type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
+
+type PartsPull<E> = Pull.Pull<StreamParts, E>
+
+/**
+ * What the model calls of a run have cost, and of its step in progress.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Tally {
+  /** Of all steps. */
+  usage: AgentRun.Usage = AgentRun.emptyUsage
+  private step: AgentRun.Usage = AgentRun.emptyUsage
+  private calls = 0
+
+  readonly begin = (): void => {
+    this.calls++
+  }
+
+  readonly change = (before: AgentRun.Usage, after: AgentRun.Usage): void => {
+    this.usage = Usage.change(this.usage, before, after)
+    this.step = Usage.change(this.step, before, after)
+  }
+
+  /** What the step has cost: `said` of its parts, when a middleware has answered without a model. */
+  stepUsage(said: AgentRun.Usage): AgentRun.Usage {
+    return this.calls === 0 ? said : this.step
+  }
+
+  /** What the run has cost, with the step in progress. */
+  usageWith(said: AgentRun.Usage): AgentRun.Usage {
+    return this.calls === 0 ? Usage.add(this.usage, said) : this.usage
+  }
+
+  /** Ends the step, and returns what it has cost. */
+  endStep(said: AgentRun.Usage): AgentRun.Usage {
+    const usage = this.stepUsage(said)
+    this.usage = this.usageWith(said)
+    this.step = AgentRun.emptyUsage
+    this.calls = 0
+    return usage
+  }
+}
+
+/**
+ * What the model calls of one step have in common: one, or as many as its middleware makes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Edge {
+  readonly ids = new TakenIds()
+  readonly tally: Tally | undefined
+  private readonly onCall: ((context: Context.Context<never>) => void) | undefined
+
+  /** `onCall` is told of the context of each call. */
+  constructor(tally?: Tally, onCall?: (context: Context.Context<never>) => void) {
+    this.tally = tally
+    this.onCall = onCall
+  }
+
+  /** Begins a call in a context. */
+  begin(context: Context.Context<never>): EdgeCall {
+    this.tally?.begin()
+    this.onCall?.(context)
+    return new EdgeCall(this, context)
+  }
+}
+
+/**
+ * One model call, at the edge.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class EdgeCall {
+  private readonly edge: Edge
+  private readonly context: Context.Context<never>
+  private readonly accountants: ReadonlyArray<(cost: Cost) => void>
+  private ids: CallIds | undefined = undefined
+  private finishReason: Response.FinishReason | undefined = undefined
+  /** What its `finish` parts say. */
+  private finished: AgentRun.Usage = AgentRun.emptyUsage
+  /** What everybody was told. */
+  private told: AgentRun.Usage = AgentRun.emptyUsage
+  private modelTold: string | undefined = undefined
+  private modelId: string | undefined = undefined
+
+  constructor(edge: Edge, context: Context.Context<never>) {
+    this.edge = edge
+    this.context = context
+    this.accountants = Context.get(context, Accountants)
+  }
+
+  /** The context that the provider is called in. */
+  readonly provide = <R>(context: Context.Context<R>): Context.Context<R> =>
+    Context.add(context, ReportUsage, this.report)
+
+  /** Returns the parts as everything behind the edge sees them: the same array, most often. */
+  onParts(parts: StreamParts): StreamParts {
+    let out: [StreamPart, ...Array<StreamPart>] | undefined
+    for (let i = 0; i < parts.length; i++) {
+      const part = parts[i]
+      // most parts are these
+      if (part.type === "text-delta" || part.type === "reasoning-delta") continue
+      // nothing counts that comes after it
+      if (part.type === "error") break
+      const seen = this.onPart(part)
+      if (seen !== part) (out ??= parts.slice() as [StreamPart, ...Array<StreamPart>])[i] = seen
+    }
+    return out ?? parts
+  }
+
+  /** The failure of a response that has ended, when it was not whole. */
+  onDone(): AiError.AiError | undefined {
+    return this.finishReason === undefined ? cut() : this.finishReason === "error" ? finishedWithError() : undefined
+  }
+
+  /** The pull of the parts as everything behind the edge sees them. It fails where the model reports an error. */
+  pull<E>(upstream: PartsPull<E>): PartsPull<E | AiError.AiError> {
+    let failure: Exit.Exit<never, AiError.AiError> | undefined
+    const next = Effect.suspend((): PartsPull<E | AiError.AiError> => failure ?? upstream)
+    return Effect.matchCauseEffect(next, {
+      onFailure: (cause): PartsPull<E | AiError.AiError> => {
+        const error = Pull.isDoneCause(cause) ? this.onDone() : undefined
+        return error === undefined ? Exit.failCause(cause) : Exit.fail(error)
+      },
+      onSuccess: (given) => {
+        const parts = this.onParts(given)
+        const error = parts.find((part) => part.type === "error")
+        if (error === undefined) return Exit.succeed(parts)
+        failure = Exit.fail(promote(error))
+        const before = parts.slice(0, parts.indexOf(error))
+        return Arr.isArrayNonEmpty(before) ? Exit.succeed(before) : failure
+      }
+    })
+  }
+
+  private onPart(part: StreamPart): StreamPart {
+    switch (part.type) {
+      case "response-metadata": {
+        this.modelId = part.modelId ?? this.modelId
+        return part
+      }
+      case "finish": {
+        this.finishReason = part.reason
+        const usage = Usage.clean(part.usage)
+        this.finished = Usage.add(this.finished, usage)
+        this.tell(this.finished)
+        return usage === part.usage ? part : { ...part, usage: Parts.usage(usage) ?? part.usage }
+      }
+      case "tool-params-start":
+      case "tool-params-delta":
+      case "tool-params-end":
+      case "tool-call":
+      case "tool-result":
+      case "tool-approval-request":
+        return (this.ids ??= new CallIds(this.edge.ids)).rename(part)
+      default:
+        return part
+    }
+  }
+
+  /** What a call has cost that has not finished. */
+  private readonly report = (usage: AgentRun.Usage): void => {
+    if (this.finishReason === undefined) this.tell(Usage.clean(usage))
+  }
+
+  private tell(after: AgentRun.Usage): void {
+    const { accountants, modelTold: modelBefore, told: before } = this
+    this.told = after
+    this.edge.tally?.change(before, after)
+    if (accountants.length === 0) return
+    const model = this.modelTold = this.modelId ?? Context.getOrUndefined(this.context, Model.ModelName)
+    for (const account of accountants) account({ before, after, model, modelBefore })
+  }
+}
+
+// =============================================================================
+// Failures
+// =============================================================================
+
+const failure = (reason: AiError.AiErrorReason): AiError.AiError =>
+  AiError.make({ module: "LanguageModel", method: "streamText", reason })
+
+/** As with a connection that breaks, the next response may be whole. */
+const cut = () =>
+  failure(
+    new AiError.InternalProviderError({ description: "The response ended before the model said why it stopped" })
+  )
+
+/** Whether the next response may be another one is not known: a provider that knows it fails its call itself. */
+const finishedWithError = () =>
+  failure(new AiError.UnknownError({ description: "The model finished with reason `error`" }))
+
+/**
+ * The failure of a model that reports an error within its parts.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const promote = (part: Response.ErrorPart): AiError.AiError => {
+  const { error } = part
+  // a provider may report any JSON, also one with the marks of an error
+  if (error instanceof Error && AiError.isAiError(error)) return error
+  const description = error instanceof Error
+    ? error.message
+    : typeof error === "string"
+    ? error
+    : "The model reported an error in its response"
+  return failure(new AiError.UnknownError({ description }))
+}

@@ -1,0 +1,43 @@
+/**
+ * Who is told what model calls cost.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as AgentRun from "../../AgentRun.ts"
+
+/**
+ * The cost of one call, which was `before` until now. Before anything is known of it that is the empty usage.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cost {
+  readonly before: AgentRun.Usage
+  readonly after: AgentRun.Usage
+  /** The model that has answered, as far as it is known, and the one that `before` was told of. */
+  readonly model: string | undefined
+  readonly modelBefore: string | undefined
+}
+
+/**
+ * Those who keep an account of the model calls of every run in a context. Default: none.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Accountants = Context.Reference<ReadonlyArray<(cost: Cost) => void>>(
+  "effect-agents/internal/Accountants",
+  { defaultValue: () => [] }
+)
+
+/**
+ * How a provider says within a call what it has cost so far. The `finish` part of the call takes the place of it; when
+ * there comes none, because the call is cut, this is what is known. Default: nobody listens.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ReportUsage = Context.Reference<(usage: AgentRun.Usage) => void>("effect-agents/internal/ReportUsage", {
+  defaultValue: () => () => {}
+})
