@@ -38,6 +38,21 @@ export class InvalidPrompt extends Schema.Error<InvalidPrompt>("effect-agents/Ag
 }
 
 /**
+ * The run was given a session that is kept for the agent of a tool (`AgentTool.ownSession`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidSession extends Schema.Error<InvalidSession>("effect-agents/AgentError/InvalidSession")({
+  _tag: Schema.tag("InvalidSession"),
+  session: Schema.String
+}) {
+  override get message(): string {
+    return `The session \`${this.session}\` is kept for the agent of a tool: no other run may have it`
+  }
+}
+
+/**
  * A critical `afterRun` failed, died, or overran its budget. The model's work was
  * done: `result` is the whole result of the run. `cause` is the provider's own.
  *
@@ -183,6 +198,7 @@ export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-age
  */
 export type AgentErrorReason =
   | InvalidPrompt
+  | InvalidSession
   | AfterRunFailed
   | LimitReached
   | DuplicateTool
@@ -197,6 +213,7 @@ export type AgentErrorReason =
  */
 export const AgentErrorReason: Schema.Union<[
   typeof InvalidPrompt,
+  typeof InvalidSession,
   typeof AfterRunFailed,
   typeof LimitReached,
   typeof DuplicateTool,
@@ -206,6 +223,7 @@ export const AgentErrorReason: Schema.Union<[
   typeof ApprovalRejected
 ]> = Schema.Union([
   InvalidPrompt,
+  InvalidSession,
   AfterRunFailed,
   LimitReached,
   DuplicateTool,

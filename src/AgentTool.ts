@@ -62,6 +62,7 @@ import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
+import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
@@ -174,9 +175,9 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
  * - `failureMode`: as in effect/ai, `"error"` by default: a failure of the agent is
  *   one of the caller's run. With `"return"` the model reads it.
  * - `session`: `"none"` by default: the agent knows its prompt only, and nothing is
- *   saved. `"own"`: it has a session of its own beside each session of the caller,
- *   `<the caller's>/<the tool's name>`, so it knows what it was asked there before; a
- *   caller without a session gives it none. A run that waits for approvals is kept with
+ *   saved. `"own"`: it has a session of its own beside each session of the caller
+ *   (`ownSession`), so it knows what it was asked there before; a caller without a session
+ *   gives it none. A run that waits for approvals is kept with
  *   the caller's call, and is in the session when they are answered. `"parent"`: it sees the conversation of
  *   the caller up to the call, before its own prompt, and saves nothing: what it says
  *   is in the caller's session as the result of the call.
@@ -319,7 +320,8 @@ export const make: {
   ): AgentTool<Name, Params, Success, Mode, E, R>
 } = (agent: Agent.Any | (() => Agent.Any), options: AnyOptions = {}): AgentTool<string, any, any, any, any, any> => {
   const { parameters = Parameters, success = Schema.String } = options
-  const { description, failureMode, name } = Agent.isAgent(agent) ? { ...described(agent), ...options } : options
+  const named = Agent.isAgent(agent) ? { description: agent.description, name: agent.name, ...options } : options
+  const { description, failureMode, name } = named
   return {
     tool: Tool.make(name!, {
       description,
@@ -336,8 +338,6 @@ export const make: {
     })
   }
 }
-
-const described = ({ description, name }: Agent.Any) => ({ description, name })
 
 interface AnyOptions {
   readonly name?: string | undefined
@@ -367,7 +367,7 @@ const run = Effect.fnUntraced(function*(
   const parent = yield* Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(Context.getOrUndefined(context, ParentRun))
   )
-  const id = session === "own" && parent?.session !== undefined ? `${parent.session}/${tool}` : undefined
+  const id = session === "own" && parent?.session !== undefined ? ownSession(parent.session, tool) : undefined
   const resumed = parent?.resumed(toolCallId)
   const input = resumed === undefined
     ? { prompt: session === "parent" ? afterConversation(parent, prompt(params)) : prompt(params), session: id }
@@ -382,13 +382,22 @@ const run = Effect.fnUntraced(function*(
       stream,
       (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts)
     )
-  const ended = yield* Effect.provideService(AgentRun.fold(seen), Depth, depth)
+  const own = id === undefined ? seen : Stream.provideService(seen, OwnSession.OwnSession, id)
+  const ended = yield* Effect.provideService(AgentRun.fold(own), Depth, depth)
   if (ended.approvals.length > 0 && parent !== undefined) {
     Origin.giveToCaller(ended)
     return yield* parent.wait(toolCallId, yield* Nested.toRequests(toolCallId, ended))
   }
   return result === undefined ? answerOf(ended, success) : result(ended)
 })
+
+/**
+ * Returns the id of the session that an agent with `session: "own"` has beside its caller's. No run may be given it.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const ownSession = (session: string, tool: string): string => OwnSession.toId(session, tool)
 
 const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawInput => prompt
 

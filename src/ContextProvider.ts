@@ -266,6 +266,10 @@ export const bestEffort: <E, R>(self: ContextProvider<E, R>) => ContextProvider<
  * Returns the provider with an `afterRun` that runs after all the others, and
  * only if every critical one succeeded: what it saves stands for a whole run.
  *
+ * When it overruns `AgentRun.FinalizationBudget` it is interrupted only where it allows
+ * that (`Effect.interruptible`), and has as much time again to end: how it ends then is
+ * how the run ends.
+ *
  * @category combinators
  * @since 0.1.0
  */

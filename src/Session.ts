@@ -10,6 +10,7 @@
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Schema from "effect/Schema"
+import * as AgentRun from "./AgentRun.ts"
 
 /**
  * Schema for what the providers keep in a session, one entry for each provider name.
@@ -116,12 +117,33 @@ export class SessionStoreUnavailable extends Schema.Error<SessionStoreUnavailabl
 }
 
 /**
+ * The session is held, and who asks for it was not to wait, or would wait for itself. Nothing was loaded.
+ *
+ * - `caller`: what asks for the session holds it already: it was started by a tool, a provider or a middleware of the run
+ *   that works on the session, or between two of its parts, or holds what that run waits for.
+ * - `other`: another run works on the session.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionInUse extends Schema.Error<SessionInUse>("effect-agents/Session/SessionInUse")({
+  _tag: Schema.tag("SessionInUse"),
+  holder: Schema.Literals(["caller", "other"])
+}) {
+  override get message(): string {
+    return this.holder === "other"
+      ? "another run works on it"
+      : "the caller holds it, so that waiting for it would never end; use another session, or none"
+  }
+}
+
+/**
  * What went wrong with a stored session.
  *
  * @category errors
  * @since 0.1.0
  */
-export type SessionErrorReason = SessionConflict | SessionRecordInvalid | SessionStoreUnavailable
+export type SessionErrorReason = SessionConflict | SessionInUse | SessionRecordInvalid | SessionStoreUnavailable
 
 /**
  * Schema for what went wrong with a stored session.
@@ -131,13 +153,16 @@ export type SessionErrorReason = SessionConflict | SessionRecordInvalid | Sessio
  */
 export const SessionErrorReason: Schema.Union<[
   typeof SessionConflict,
+  typeof SessionInUse,
   typeof SessionRecordInvalid,
   typeof SessionStoreUnavailable
-]> = Schema.Union([SessionConflict, SessionRecordInvalid, SessionStoreUnavailable])
+]> = Schema.Union([SessionConflict, SessionInUse, SessionRecordInvalid, SessionStoreUnavailable])
 
 /**
  * A session could not be loaded, saved or removed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to
- * recover from one reason.
+ * recover from one reason, also of a run.
+ *
+ * `result` is the whole result of a run that was done when its last save failed.
  *
  * @category errors
  * @since 0.1.0
@@ -145,7 +170,9 @@ export const SessionErrorReason: Schema.Union<[
 export class SessionError extends Schema.Error<SessionError>("effect-agents/Session/SessionError")({
   _tag: Schema.tag("SessionError"),
   sessionId: Schema.String,
-  reason: SessionErrorReason
+  reason: SessionErrorReason,
+  // the schema leaves out a value that is undefined, the type does not
+  result: Schema.optional(AgentRun.Result as Schema.Codec<AgentRun.Result, typeof AgentRun.Result.Encoded>)
 }) {
   override get message(): string {
     return `Session \`${this.sessionId}\`: ${this.reason.message}`

@@ -41,13 +41,18 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
+import { FailsRun } from "./internal/words/failsRun.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
 
@@ -70,18 +75,30 @@ import * as SessionStore from "./SessionStore.ts"
 export type Keep = "completed" | "every-step" | "always"
 
 /**
+ * What a run does that finds another one at work on its session.
+ *
+ * - `wait`: it waits in line, until the runs before it are finalized.
+ * - `reject`: it fails with `SessionError` (`SessionInUse`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WhenHeld = "wait" | "reject"
+
+/**
  * Creates the provider, which keeps `completed` runs if nothing else is chosen. A run
  * without a session has no history and saves nothing.
  *
  * **Details**
  *
  * Runs on one session follow each other: a run waits in its `beforeRun` until the
- * one before it is finalized.
+ * one before it is finalized, or is rejected (`whenHeld`). One that was started by the run
+ * before it (by a tool, a provider, a middleware, or between two of its parts) would wait
+ * for itself: it fails with `SessionError` (`SessionInUse`) at once.
  *
  * The provider commits: its `afterRun` runs after those of all other providers, and not at
- * all if one of them failed. A save that is lost to another process fails the run: with
- * `AfterRunFailed`, which carries the result, when the run would have completed, with
- * `SessionError` when it starts or when a step ends.
+ * all if one of them failed. A save that fails, or is lost to another process, fails the run
+ * with `SessionError`. When the run would have completed, its `result` is the run's.
  *
  * A run that has answers to approvals saves them before any of their calls runs, and
  * what came of the calls, whatever is kept otherwise and however it ends.
@@ -98,12 +115,13 @@ export type Keep = "completed" | "every-step" | "always"
  */
 export const make = (options?: {
   readonly keep?: Keep | undefined
+  readonly whenHeld?: WhenHeld | undefined
 }): ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> => {
   const keep = options?.keep ?? "completed"
   return ContextProvider.committing(ContextProvider.make("session-history", {
     beforeRun: Effect.fnUntraced(function*(request) {
       if (request.session === undefined) return undefined
-      const open = yield* openSession(request.session, request, keep)
+      const open = yield* openSession(request.session, request, keep, options?.whenHeld)
       return {
         messages: open.messages,
         atStart: open.atStart,
@@ -112,7 +130,10 @@ export const make = (options?: {
       }
     }),
     afterRun: ({ result, state }: ContextProvider.CompletedRun<OpenSession | undefined>) =>
-      state === undefined ? Effect.void : state.afterRun(result)
+      state === undefined ? Effect.void : Effect.mapError(
+        state.afterRun(result),
+        ({ reason, sessionId }) => new FailsRun(new Session.SessionError({ sessionId, reason, result }))
+      )
   }))
 }
 
@@ -147,14 +168,15 @@ interface OpenSession {
 const openSession = Effect.fnUntraced(function*(
   id: string,
   { answers }: ContextProvider.Request,
-  keep: Keep
+  keep: Keep,
+  whenHeld: WhenHeld | undefined
 ): Effect.fn.Return<OpenSession, Session.SessionError, SessionStore.SessionStore | Scope.Scope> {
   const store = yield* SessionStore.SessionStore
   let onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => Save = () => Effect.void
   // one finalizer: a save that hangs does not keep the session
   const turn = Scope.makeUnsafe()
   yield* AgentRun.addFinalizer((exit) => Effect.ensuring(Effect.orDie(onEnd(exit)), Scope.close(turn, exit)))
-  yield* Effect.provideService(store.serialize(id), Scope.Scope, turn)
+  yield* Effect.provideService(store.serialize(id, { whenHeld }), Scope.Scope, turn)
   const isKeptByCaller = yield* Origin.isKeptByCaller
   const isResumed = answers !== undefined && !isKeptByCaller
   const loaded = yield* store.load(id)
@@ -212,7 +234,8 @@ const openSession = Effect.fnUntraced(function*(
         return steps++ === 0 || keep !== "completed" ? save(transcript) : Effect.void
       }
       : undefined,
-    afterRun: ({ transcript }) => appender.hasSaved(transcript.content) ? Effect.void : save(transcript.content)
+    afterRun: ({ transcript }) =>
+      appender.hasSaved(transcript.content) ? Effect.void : appender.saveLast(transcript.content)
   }
 })
 
@@ -225,7 +248,7 @@ const makeAppender = (
   let session = loaded
   let count: number | undefined
   /** A save that was interrupted, or overran its time, may have been made. */
-  let unknown: { readonly length: number; readonly transcript: ReadonlyArray<Prompt.Message> } | undefined
+  let unknown: Record<"append" | "transcript", ReadonlyArray<Prompt.Message>> | undefined
 
   const saved = (next: Session.Session, transcript: ReadonlyArray<Prompt.Message>): void => {
     session = next
@@ -236,7 +259,7 @@ const makeAppender = (
   const save = (transcript: ReadonlyArray<Prompt.Message>): Save =>
     Effect.suspend(() => {
       const append = count === undefined ? [...closing, ...transcript] : transcript.slice(count)
-      unknown = { length: session.history.content.length + append.length, transcript }
+      unknown = { append, transcript }
       return Effect.matchEffect(store.save(session, { append }), {
         onFailure: (error) => {
           unknown = undefined
@@ -251,19 +274,46 @@ const makeAppender = (
     const asked = unknown
     if (asked === undefined) return Effect.void
     return Effect.map(store.load(session.id), (stored) => {
-      const isMade = stored.version === session.version + 1 && stored.history.content.length === asked.length
-      if (isMade) saved(stored, asked.transcript)
+      const added = stored.history.content.slice(session.history.content.length)
+      if (stored.version === session.version + 1 && isSame(added, asked.append)) saved(stored, asked.transcript)
     })
   })
 
+  /** It may be interrupted, but not without saying whether it has saved: what a store begins it ends, or it is asked. */
+  const saveLast = (transcript: ReadonlyArray<Prompt.Message>): Save =>
+    Effect.catchCause(Effect.interruptible(save(transcript)), (cause) => {
+      if (!Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+      const tooLong = new Error("the save took too long and was interrupted; nothing was written")
+      return Effect.flatMap(settle, () =>
+        count === transcript.length
+          ? Effect.void
+          : new Session.SessionError({
+            sessionId: session.id,
+            reason: new Session.SessionStoreUnavailable({ operation: "save", cause: tooLong })
+          }))
+    })
+
   return {
     save,
+    saveLast,
     hasSaved: (transcript: ReadonlyArray<Prompt.Message>): boolean => count === transcript.length,
     /** Saves what is left of a run that did not complete. */
     saveRest: (transcript: ReadonlyArray<Prompt.Message>): Save =>
       Effect.flatMap(settle, () => count === transcript.length ? Effect.void : save(transcript))
   }
 }
+
+/** Compared as they are stored. */
+const isSame = (self: ReadonlyArray<Prompt.Message>, that: ReadonlyArray<Prompt.Message>): boolean =>
+  self.length === that.length && Result.getOrElse(
+    Result.map(
+      Result.all([encode(self.map(SessionStore.toStorable)), encode(that.map(SessionStore.toStorable))]),
+      ([one, other]) => Equal.equals(one, other)
+    ),
+    () => false
+  )
+
+const encode = Schema.encodeResult(Schema.toCodecJson(Schema.Array(Prompt.Message)))
 
 /**
  * The results that close a history before it goes on: of calls that wait for an

@@ -20,6 +20,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Changes from "./internal/session/change.ts"
 import * as Files from "./internal/session/files.ts"
 import * as KeyValueRecords from "./internal/session/keyValue.ts"
+import * as Turns from "./internal/session/turns.ts"
 import * as Session from "./Session.ts"
 
 /**
@@ -72,8 +73,14 @@ export class SessionStore extends Context.Service<
     /**
      * Waits until no other scope of this store holds the session, and holds it until the scope closes. A run takes its
      * turn before it loads, so that runs on one session follow each other instead of failing with a conflict.
+     *
+     * Fails with `SessionInUse` at once when the caller holds the session itself, and with `whenHeld: "reject"` when
+     * anybody does.
      */
-    readonly serialize: (id: string) => Effect.Effect<void, never, Scope.Scope>
+    readonly serialize: (
+      id: string,
+      options?: { readonly whenHeld?: "wait" | "reject" | undefined }
+    ) => Effect.Effect<void, Session.SessionError, Scope.Scope>
   }
 >()("effect-agents/SessionStore") {}
 
@@ -83,8 +90,8 @@ export class SessionStore extends Context.Service<
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<SessionStore["Service"], never, Scope.Scope> =>
-  Effect.map(makeTurns, (serialize) => SessionStore.of({ ...options, serialize }))
+export const make = (options: Options): Effect.Effect<SessionStore["Service"]> =>
+  Effect.sync(() => SessionStore.of({ ...options, serialize: Turns.make() }))
 
 /**
  * Layer that keeps sessions in memory, as long as the layer lives.
@@ -165,9 +172,9 @@ export const layerKeyValueStoreSingleProcess = (options?: {
       yield* KeyValueStore.KeyValueStore,
       options?.prefix ?? "effect-agents.session."
     )
-    const turns = yield* makeTurns
+    const turns = yield* RcMap.make({ lookup: (_id: string) => Semaphore.make(1) })
     const inTurn = <A, E>(id: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.scoped(Effect.andThen(turns(id), effect))
+      Effect.scoped(Effect.flatMap(RcMap.get(turns, id), (turn) => turn.withPermits(1)(effect)))
 
     return yield* make({
       load: (id) => inTurn(id, Effect.map(records.read("load", id), ({ session }) => session)),
@@ -212,10 +219,3 @@ export const invalid: (sessionId: string, record: string, description: string) =
  * @since 0.1.0
  */
 export const toStorable: (message: Prompt.Message) => Prompt.Message = Changes.toStorable
-
-/** One permit for each id that somebody holds or waits for. */
-const makeTurns: Effect.Effect<(id: string) => Effect.Effect<void, never, Scope.Scope>, never, Scope.Scope> = Effect
-  .map(
-    RcMap.make({ lookup: (_id: string) => Semaphore.make(1) }),
-    (turns) => (id) => Effect.flatMap(RcMap.get(turns, id), Semaphore.takeScoped(1))
-  )

@@ -624,13 +624,18 @@ describe("AgentTool", () => {
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* second("none", "s"), ["user: two"])
         assert.strictEqual((yield* stored("s")).length, 8)
-        assert.deepStrictEqual(yield* stored("s/ask"), [])
+        assert.deepStrictEqual(yield* stored(AgentTool.ownSession("s", "ask")), [])
       }).pipe(Effect.provide([script(twice), memory])))
 
     it.effect("own: the agent knows what it was asked in the session of the caller before", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* second("own", "s"), ["user: one", "assistant: 1", "user: two"])
-        assert.deepStrictEqual(yield* stored("s/ask"), ["user: one", "assistant: 1", "user: two", "assistant: 2"])
+        assert.deepStrictEqual(yield* stored(AgentTool.ownSession("s", "ask")), [
+          "user: one",
+          "assistant: 1",
+          "user: two",
+          "assistant: 2"
+        ])
       }).pipe(Effect.provide([script(twice), memory])))
 
     it.effect("own: a caller without a session gives none", () =>
@@ -641,7 +646,12 @@ describe("AgentTool", () => {
     it.effect("own: two calls of one step follow each other", () =>
       Effect.gen(function*() {
         yield* Agent.run(caller("own"), { prompt: "go", session: "s" })
-        assert.deepStrictEqual(yield* stored("s/ask"), ["user: one", "assistant: 1", "user: two", "assistant: 2"])
+        assert.deepStrictEqual(yield* stored(AgentTool.ownSession("s", "ask")), [
+          "user: one",
+          "assistant: 1",
+          "user: two",
+          "assistant: 2"
+        ])
       }).pipe(Effect.provide([
         script([toolCalls(ask("one"), ask("two")), text("1"), text("2"), text("done")]),
         memory
@@ -667,14 +677,14 @@ describe("AgentTool", () => {
           "tool: ask#id-two = \"2\"",
           "assistant: done"
         ])
-        assert.deepStrictEqual(yield* stored("s/ask"), [])
+        assert.deepStrictEqual(yield* stored(AgentTool.ownSession("s", "ask")), [])
       }).pipe(Effect.provide([script(twice), memory])))
 
     it.effect("of an agent that failed keeps nothing", () =>
       Effect.gen(function*() {
         const exit = yield* Effect.exit(Agent.run(caller("own"), { prompt: "go", session: "s" }))
         assert.isTrue(Exit.isFailure(exit))
-        assert.deepStrictEqual([yield* stored("s"), yield* stored("s/ask")], [[], []])
+        assert.deepStrictEqual([yield* stored("s"), yield* stored(AgentTool.ownSession("s", "ask"))], [[], []])
       }).pipe(Effect.provide([script([toolCalls(ask("one")), step(text("x"), fail(rateLimit))]), memory])))
   })
 

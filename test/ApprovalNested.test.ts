@@ -1,7 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Stream } from "effect"
 import { Toolkit } from "effect/ai"
-import { Agent, type AgentRun, AgentTool, Approval, Session, SessionHistory, SessionStore } from "../src/index.ts"
+import {
+  Agent,
+  AgentError,
+  type AgentRun,
+  AgentTool,
+  Approval,
+  Session,
+  SessionHistory,
+  SessionStore
+} from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import {
   approveAll,
@@ -155,10 +164,10 @@ describe("Approval", () => {
         })
         const asked = yield* run(Agent.run(outer, { prompt: "go", session: "s" }))
         // the caller keeps it with its call until it is answered
-        assert.deepStrictEqual(showPrompt(yield* history("s/ask")), [])
+        assert.deepStrictEqual(showPrompt(yield* history(AgentTool.ownSession("s", "ask"))), [])
         yield* run(Agent.resume(outer, { session: "s" }, approveAll(asked)))
         assert.deepStrictEqual(log, ["remove a"])
-        assert.deepStrictEqual(showPrompt(yield* history("s/ask")), [
+        assert.deepStrictEqual(showPrompt(yield* history(AgentTool.ownSession("s", "ask"))), [
           "user: x",
           "assistant: remove#r-a({\"file\":\"a\"}), tool-approval-request",
           "tool: tool-approval-response",
@@ -249,10 +258,10 @@ describe("Approval", () => {
               assert.deepStrictEqual(removed.toSorted(), answered.map((file) => `remove ${file}`).toSorted())
               // what was answered together runs in call order
               assert.deepStrictEqual(
-                showPrompt(yield* history("s/ask")),
+                showPrompt(yield* history(AgentTool.ownSession("s", "ask"))),
                 removed.flatMap((line) => conversation(line.slice("remove ".length)))
               )
-              for (const id of ["s", "s/ask"]) {
+              for (const id of ["s", AgentTool.ownSession("s", "ask")]) {
                 const stored = (yield* history(id)).content
                 const waiting = new Set(answered.length === 2 ? [] : ["c-a", "c-b"])
                 assert.strictEqual(Session.close(stored, { except: waiting }), stored)
@@ -277,10 +286,11 @@ describe("Approval", () => {
           const alone = Agent.make("child", { toolkit, providers: [SessionHistory.provider] })
           for (const result of seen) {
             const [approval] = result.approvals
-            for (const waiting of [{ result }, { session: "s/ask" }]) {
+            const session = AgentTool.ownSession("s", "ask")
+            for (const waiting of [{ result }, { session }]) {
               assert.deepStrictEqual(
-                yield* rejection(run(Agent.resume(alone, waiting, [Approval.approve(approval!)]))),
-                ["unknown", approval!.approvalId]
+                yield* Effect.flip(run(Agent.resume(alone, waiting, [Approval.approve(approval!)]))),
+                AgentError.make("child", new AgentError.InvalidSession({ session }))
               )
             }
           }

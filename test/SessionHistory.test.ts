@@ -203,18 +203,9 @@ describe("SessionHistory", () => {
         }).pipe(Effect.provide(Store))
         assert.deepStrictEqual(outcome.stored, { version: 1, history: [] })
         const error = Exit.isFailure(outcome.exit) ? Cause.squash(outcome.exit.cause) : undefined
-        assert.isTrue(
-          error instanceof Object && "reason" in error && error.reason instanceof Object && "result" in error.reason
-        )
-        const { cause, result } = (error as { reason: { cause: Session.SessionError; result: AgentRun.Result } }).reason
-        assert.strictEqual(result.text, "paid for")
-        assert.deepStrictEqual(
-          cause,
-          new Session.SessionError({
-            sessionId: "s",
-            reason: new Session.SessionConflict({ expectedVersion: 0, actualVersion: 1 })
-          })
-        )
+        assert(error instanceof Session.SessionError)
+        assert.strictEqual(error.result?.text, "paid for")
+        assert.deepStrictEqual(error.reason, new Session.SessionConflict({ expectedVersion: 0, actualVersion: 1 }))
       }).pipe(Effect.provide(script([text("paid for")]))))
 
     it.effect("closes a history that another program has left open", () =>

@@ -219,7 +219,7 @@ const makePrepare = (database: DatabaseSync, capacity: number) => {
   }
 }
 
-/** Waits like SQLite's own busy handler, with the same delays, but without blocking the process. */
+/** Waits like SQLite's own busy handler, with the same delays, but without blocking the process; interrupted at once. */
 const whenFree = <A>(
   attempt: Effect.Effect<A, SqlError.SqlError>,
   busyTimeout: number,
@@ -231,7 +231,10 @@ const whenFree = <A>(
     (error) => waited < busyTimeout && isBusy(error),
     () => {
       const delay = Math.min(busyDelays[attempts] ?? 100, busyTimeout - waited)
-      return Effect.andThen(Effect.sleep(delay), whenFree(attempt, busyTimeout, attempts + 1, waited + delay))
+      return Effect.andThen(
+        Effect.interruptible(Effect.sleep(delay)),
+        whenFree(attempt, busyTimeout, attempts + 1, waited + delay)
+      )
     }
   )
 

@@ -36,6 +36,9 @@ import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as GenAi from "../telemetry/genAi.ts"
 import * as Parts from "../words/responseParts.ts"
+import { FailsRun } from "../words/failsRun.ts"
+import * as CurrentRun from "../words/currentRun.ts"
+import * as OwnSession from "../words/ownSession.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Contributions from "./contributions.ts"
 import { Turns } from "./turns.ts"
@@ -132,8 +135,13 @@ export class Run {
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
+    const known = this.session === undefined ? undefined : CurrentRun.make(this.context)
+    if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
-    this.pull = Effect.withFiber((fiber) => this.turns.take(fiber, advance))
+    this.pull = Effect.withFiber((fiber) => {
+      if (known !== undefined) known.fiber = fiber
+      return this.turns.take(fiber, advance)
+    })
   }
 
   private advance(): PartPull {
@@ -169,6 +177,9 @@ export class Run {
     if (answers !== undefined && this.definition.remote) {
       const approvalId = answers[0]?.approval.approvalId ?? ""
       return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
+    }
+    if (this.session !== undefined && OwnSession.isForeign(this.session, this.context)) {
+      return this.fail(Cause.fail(this.error(new AgentError.InvalidSession({ session: this.session }))))
     }
     if (typeof input === "string" || Parts.isPrompt(input)) {
       return this.startWith(Prompt.make(input))
@@ -281,30 +292,40 @@ export class Run {
     pending: ReadonlyArray<StartedProvider>,
     from: number,
     result: AgentRun.Result,
-    failures: Array<Cause.Reason<AgentError.AgentError>>
+    failures: Array<Cause.Reason<unknown>>
   ): Effect.Effect<void> {
     for (let index = from; index < pending.length; index++) {
       const { contribution, provider } = pending[index]
-      if (provider.commitment === "committing" && failures.length > 0) break
+      const isCommitting = provider.commitment === "committing"
+      if (isCommitting && failures.length > 0) break
       const afterRun = Effect.suspend(() =>
         provider.afterRun!({ request: this.request(), result, state: contribution?.state })
       )
       const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
         if (exit !== undefined && Exit.isSuccess(exit)) return undefined
         if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
-        const cause = exit === undefined
-          ? new Error(`it took longer than ${Duration.format(Duration.fromInputUnsafe(this.budget()))}`)
-          : Cause.squash(exit.cause)
-        failures.push(Cause.makeFailReason(
-          this.error(new AgentError.AfterRunFailed({ provider: provider.name, result, cause }))
-        ))
+        failures.push(Cause.makeFailReason(this.afterRunFailure(provider.name, result, exit, isCommitting)))
         return undefined
-      })
+      }, isCommitting)
       if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
     }
     if (failures.length === 0) this.completed(result)
     else this.failed(Cause.fromReasons(failures))
     return Effect.void
+  }
+
+  private afterRunFailure(
+    provider: string,
+    result: AgentRun.Result,
+    exit: Exit.Failure<unknown, unknown> | undefined,
+    isCommitting: boolean
+  ): unknown {
+    const budget = Duration.format(Duration.fromInputUnsafe(this.budget()))
+    const overran = `it took longer than ${budget}${isCommitting ? ", and what it has done is not known" : ""}`
+    const cause = exit === undefined ? new Error(overran) : Cause.squash(exit.cause)
+    return cause instanceof FailsRun
+      ? cause.error
+      : this.error(new AgentError.AfterRunFailed({ provider, result, cause }))
   }
 
   private completed(result: AgentRun.Result): void {

@@ -16,6 +16,9 @@ import * as Exit from "effect/Exit"
  * longer than the budget: then its fiber is interrupted, not awaited, and the exit
  * is `undefined`. Interrupting the caller does not interrupt the effect.
  *
+ * An effect that commits is interrupted only where it allows it, and has the budget once
+ * more to say what it has done.
+ *
  * @category running
  * @since 0.1.0
  */
@@ -23,24 +26,35 @@ export const bounded = <A, E>(
   effect: Effect.Effect<A, E>,
   budget: Duration.Input,
   context: Context.Context<never>,
-  onExit: (exit: Exit.Exit<A, E> | undefined) => Effect.Effect<void> | undefined
+  onExit: (exit: Exit.Exit<A, E> | undefined) => Effect.Effect<void> | undefined,
+  commits = false
 ): Effect.Effect<void> | undefined => {
   if (Exit.isExit(effect)) return onExit(effect as Exit.Exit<A, E>)
   const fork = Effect.runForkWith(context)
-  const fiber = fork(effect)
+  const fiber = fork(effect, { uninterruptible: commits })
   const exit = fiber.pollUnsafe()
   if (exit !== undefined) return onExit(exit)
   const ended = Effect.callback<Exit.Exit<A, E> | undefined>((resume) => {
-    const timer = fork(Effect.sleep(budget))
+    let timer = fork(Effect.sleep(budget))
     const removeObserver = fiber.addObserver((exit) => {
       timer.interruptUnsafe()
       resume(Exit.succeed(exit))
     })
-    timer.addObserver((exit) => {
-      if (exit._tag === "Failure") return
-      removeObserver()
+    const onTime = (then: () => void) =>
+      timer.addObserver((exit) => {
+        if (exit._tag === "Success") then()
+      })
+    const leave = (): void => resume(Exit.succeed(undefined))
+    onTime(() => {
+      if (!commits) removeObserver()
       fiber.interruptUnsafe()
-      resume(Exit.succeed(undefined))
+      if (!commits) return leave()
+      if (fiber.pollUnsafe() !== undefined) return
+      timer = fork(Effect.sleep(budget))
+      onTime(() => {
+        removeObserver()
+        leave()
+      })
     })
   })
   return Effect.uninterruptible(Effect.flatMap(ended, (exit) => onExit(exit) ?? Effect.void))

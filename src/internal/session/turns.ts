@@ -1,0 +1,125 @@
+/**
+ * Whose turn it is: one at a time holds a session, the others wait in line.
+ *
+ * Who would wait for itself is told so instead: its own caller holds the session, or waits, over any number of other
+ * runs, for one that it holds.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Session from "../../Session.ts"
+import { CurrentRun, type SessionRun } from "../words/currentRun.ts"
+
+/** Who holds a session, or waits for it. */
+interface Holder {
+  readonly run: SessionRun | undefined
+  /** Who waits outside of a run is known by its fiber. */
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
+
+interface Waiter extends Holder {
+  readonly enter: (exit: Exit.Exit<void>) => void
+}
+
+interface Turn {
+  holder: Holder
+  readonly line: Array<Waiter>
+}
+
+/**
+ * What becomes of who finds a session held.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly whenHeld?: "wait" | "reject" | undefined
+}
+
+/**
+ * Creates the turns of one store.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (): (
+  id: string,
+  options?: Options
+) => Effect.Effect<void, Session.SessionError, Scope.Scope> => {
+  const turns = new Map<string, Turn>()
+
+  const leave = (id: string, turn: Turn): void => {
+    const next = turn.line.shift()
+    if (next === undefined) {
+      turns.delete(id)
+      return
+    }
+    turn.holder = next
+    next.enter(Exit.void)
+  }
+
+  /** Also who is interrupted at the moment that its turn comes gives it to the next. */
+  const wait = (id: string, turn: Turn, self: Holder, restore: typeof Effect.interruptible) => {
+    let waiter: Waiter | undefined
+    const entered = Effect.callback<void>((resume) => {
+      waiter = { ...self, enter: resume }
+      turn.line.push(waiter)
+    })
+    return Effect.onExit(restore(entered), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit) || waiter === undefined) return
+        const index = turn.line.indexOf(waiter)
+        if (index >= 0) turn.line.splice(index, 1)
+        else leave(id, turn)
+      }))
+  }
+
+  /** Whether a holder cannot end before one of these runs does: it is one, or something in it waits for one. */
+  const isBehind = (holder: Holder, callers: ReadonlySet<SessionRun>, seen = new Set<SessionRun>()): boolean => {
+    const { run } = holder
+    if (run === undefined || seen.has(run)) return false
+    if (callers.has(run)) return true
+    seen.add(run)
+    for (const turn of turns.values()) {
+      const waits = turn.line.some((waiter) => callersOf(waiter.run).has(run))
+      if (waits && isBehind(turn.holder, callers, seen)) return true
+    }
+    return false
+  }
+
+  return (id, options) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.withFiber((fiber) => {
+        const run = Context.getOrUndefined(fiber.context, CurrentRun)
+        const self: Holder = { run, fiber }
+        const turn = turns.get(id)
+        if (turn === undefined) {
+          const taken: Turn = { holder: self, line: [] }
+          turns.set(id, taken)
+          return Effect.addFinalizer(() => Effect.sync(() => leave(id, taken)))
+        }
+        const { holder } = turn
+        const isSameFiber = (holder.run === undefined ? holder.fiber : holder.run.fiber) === fiber
+        if (isSameFiber || isBehind(holder, callersOf(run))) return inUse(id, "caller")
+        if (options?.whenHeld === "reject") return inUse(id, "other")
+        return Effect.andThen(
+          wait(id, turn, self, restore),
+          Effect.addFinalizer(() => Effect.sync(() => leave(id, turn)))
+        )
+      })
+    )
+}
+
+const inUse = (sessionId: string, holder: Session.SessionInUse["holder"]) =>
+  new Session.SessionError({ sessionId, reason: new Session.SessionInUse({ holder }) })
+
+/** The run and those that it is nested in. */
+const callersOf = (run: SessionRun | undefined): ReadonlySet<SessionRun> => {
+  const callers = new Set<SessionRun>()
+  for (let each = run; each !== undefined; each = each.caller) callers.add(each)
+  return callers
+}
