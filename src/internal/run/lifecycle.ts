@@ -36,10 +36,10 @@ import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as GenAi from "../telemetry/genAi.ts"
 import * as Parts from "../words/responseParts.ts"
-import { FailsRun } from "../words/failsRun.ts"
 import * as CurrentRun from "../words/currentRun.ts"
 import * as OwnSession from "../words/ownSession.ts"
 import { ParentRun } from "../words/parentRun.ts"
+import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
 import { Turns } from "./turns.ts"
 
@@ -275,7 +275,7 @@ export class Run {
       transcript
     }
     if (approvals.length > 0) Origin.remember(whole, this.contributions.kept !== undefined, this.origin)
-    const pending = inOrderOfAfterRun(this.started)
+    const pending = AfterRun.inOrder(this.started)
     if (pending.length === 0) {
       this.completed(whole)
       return this.deliver()
@@ -304,7 +304,9 @@ export class Run {
       const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
         if (exit !== undefined && Exit.isSuccess(exit)) return undefined
         if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
-        failures.push(Cause.makeFailReason(this.afterRunFailure(provider.name, result, exit, isCommitting)))
+        failures.push(
+          Cause.makeFailReason(AfterRun.failure(this.definition.name, provider, result, exit, this.budget()))
+        )
         return undefined
       }, isCommitting)
       if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
@@ -312,20 +314,6 @@ export class Run {
     if (failures.length === 0) this.completed(result)
     else this.failed(Cause.fromReasons(failures))
     return Effect.void
-  }
-
-  private afterRunFailure(
-    provider: string,
-    result: AgentRun.Result,
-    exit: Exit.Failure<unknown, unknown> | undefined,
-    isCommitting: boolean
-  ): unknown {
-    const budget = Duration.format(Duration.fromInputUnsafe(this.budget()))
-    const overran = `it took longer than ${budget}${isCommitting ? ", and what it has done is not known" : ""}`
-    const cause = exit === undefined ? new Error(overran) : Cause.squash(exit.cause)
-    return cause instanceof FailsRun
-      ? cause.error
-      : this.error(new AgentError.AfterRunFailed({ provider, result, cause }))
   }
 
   private completed(result: AgentRun.Result): void {
@@ -480,17 +468,6 @@ const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.
   outcome._tag === "Completed"
     ? outcome
     : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
-
-/** Those with an `afterRun`: the last one first, and those that commit after all the others. */
-const inOrderOfAfterRun = (started: ReadonlyArray<StartedProvider>): Array<StartedProvider> => {
-  const pending: Array<StartedProvider> = []
-  const committing: Array<StartedProvider> = []
-  for (let i = started.length - 1; i >= 0; i--) {
-    const { afterRun, commitment } = started[i].provider
-    if (afterRun !== undefined) (commitment === "committing" ? committing : pending).push(started[i])
-  }
-  return committing.length === 0 ? pending : [...pending, ...committing]
-}
 
 /**
  * Creates the stream of a run. Nothing happens until it is pulled; each time it is
