@@ -30,12 +30,12 @@
  *
  * @since 0.1.0
  */
-import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import * as ObjectRoot from "./internal/words/jsonSchema.ts"
 
 /**
  * @category type IDs
@@ -56,6 +56,8 @@ export type TypeId = "~effect-agents/AgentOutput"
  * - `codec`: what the model is shown and what its answer is decoded by: the JSON form
  *   of the schema. A schema of anything but objects is wrapped as `{ value }`,
  *   because that is all that models accept.
+ * - `schema`: what `codec` is the JSON form of. An answer is decoded as the parameters of a tool are: `null` for an
+ *   optional key that does not admit it counts as absent.
  * - `corrections`: how often an answer that is not valid goes back to the model, with
  *   the issues. Then the run fails with `AgentError` (`InvalidOutput`).
  *
@@ -68,6 +70,7 @@ export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
   readonly name: string
   readonly description: string
   readonly codec: Schema.Codec<A | { readonly value: A }, unknown, R, unknown>
+  readonly schema: Schema.Codec<A | { readonly value: A }, unknown, R, unknown>
   readonly isWrapped: boolean
   readonly corrections: number
   /** Never there: keeps the type of what the model writes. */
@@ -188,19 +191,20 @@ const make = <A, I, R>(
   options: Options = {}
 ): AgentOutput<A, I, R> => {
   const isWrapped = !isObject(schema)
+  const own: Schema.Codec<unknown, unknown, R, unknown> = isWrapped ? Schema.Struct({ value: schema }) : schema
   const { corrections = 2, description = describe(schema), name = defaultName } = options
   return Object.assign(Object.create(Proto), {
     mode,
     name,
     description,
-    codec: Schema.toCodecJson(isWrapped ? Schema.Struct({ value: schema }) : schema),
+    codec: Schema.toCodecJson(own),
+    schema: own,
     isWrapped,
     corrections
   })
 }
 
-const isObject = (schema: Schema.Constraint): boolean =>
-  Tool.getJsonSchemaFromSchema(schema, { transformer: LanguageModel.defaultCodecTransformer }).type === "object"
+const isObject = (schema: Schema.Constraint): boolean => ObjectRoot.isObjectRoot(Tool.getJsonSchemaFromSchema(schema))
 
 const describe = (schema: Schema.Constraint): string => {
   const description = SchemaAST.resolveDescription(schema.ast)

@@ -339,6 +339,25 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         assert.include(toolResults(server.requests[1])[0], "does not exist")
       }))
 
+    it.effect("whose result is no JSON fail the run, also when a middleware has made it, and nothing waits for ever", () =>
+      Effect.gen(function*() {
+        const cyclic: Record<string, unknown> = {}
+        cyclic.self = cyclic
+        const kit = Toolkit.make(Tool.make("odd", { success: Schema.Unknown }))
+        const made = Middleware.make("made", {
+          tool: (request, next) => Stream.map(next(request), (result) => ({ ...result, encodedResult: { n: 5n } }))
+        })
+        for (const [value, middleware] of [[cyclic, []], [{ n: 5n }, []], ["fine", [made]]] as const) {
+          const server = yield* Copilot.modelServer(Copilot.calls(["a", "odd", {}]), Copilot.text("never"))
+          const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), toolkit: kit, middleware })
+          const exit = yield* Effect.exit(
+            Effect.provide(Agent.run(agent, { prompt: "go" }), kit.toLayer({ odd: () => Effect.succeed(value) }))
+          )
+          assert.strictEqual(showExit(exit), "Failed Fail AiError.ToolResultEncodingError after \"\"")
+          assert.strictEqual(server.requests.length, 1)
+        }
+      }))
+
     it.effect("whose failure mode is `error` fail the run with their own error, and the model is not asked again", () =>
       Effect.gen(function*() {
         const log: Log = []

@@ -6,7 +6,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import type { JsonSchema } from "effect"
-import { Agent, AgentError, type AgentRun, ContextProvider, DirectLanguageModel } from "../src/index.ts"
+import {
+  Agent,
+  AgentError,
+  AgentOutput,
+  type AgentRun,
+  ContextProvider,
+  DirectLanguageModel,
+  Middleware
+} from "../src/index.ts"
 import * as ToolHandler from "../src/internal/tool/handler.ts"
 import * as ToolCodec from "../src/internal/model/toolCodec.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -406,6 +414,32 @@ describe("a result that is no JSON", () => {
       }
     }))
 
+  it.effect("fails the run when a middleware has made it", () =>
+    Effect.gen(function*() {
+      const tool = Tool.make("odd", { success: Schema.String })
+      const kit = Toolkit.make(tool)
+      const results = (encodedResult: unknown) =>
+        Effect.gen(function*() {
+          const changed = Middleware.make("changed", {
+            tool: (request, next) => Stream.map(next(request), (result) => ({ ...result, encodedResult }))
+          })
+          const agent = Agent.make("agent", { toolkit: kit, middleware: [changed] })
+          return yield* Effect.exit(Agent.run(agent, { prompt: "go" }))
+        }).pipe(Effect.provide(Layer.merge(
+          kit.toLayer({ odd: () => Effect.succeed("fine") }),
+          ScriptedModel.layer([toolCalls({ name: "odd", params: {} }), text("ok")])
+        )))
+      assert.strictEqual(failure(yield* results({ at: 5n })), "Fail AiError.ToolResultEncodingError")
+      assert.strictEqual(failure(yield* results(cyclic)), "Fail AiError.ToolResultEncodingError")
+      const exit = yield* results({ at })
+      assert.deepStrictEqual(
+        Exit.isSuccess(exit) &&
+          exit.value.transcript.content.flatMap(({ content, role }) => role === "tool" ? content : [])
+            .map((part) => part.type === "tool-result" && part.result),
+        [{ at: "2026-01-01T00:00:00.000Z" }]
+      )
+    }))
+
   it.effect("is what JSON.stringify makes of it where nothing is lost", () =>
     Effect.gen(function*() {
       const tool = Tool.make("odd", { success: Schema.Unknown }) as AnyTool
@@ -461,6 +495,35 @@ describe("malformed arguments", () => {
       assert.deepStrictEqual(received, [])
       assert.include(String(results[0].encodedResult), "They were: not json")
       assert.deepStrictEqual((yield* run(server, null, () => Effect.succeed(1))).received, [{}])
+    }))
+})
+
+describe("an output", () => {
+  it.effect("is offered and decoded like the parameters of a tool, in both modes", () =>
+    Effect.gen(function*() {
+      const Answer = Schema.Struct({
+        days: Schema.optionalKey(Schema.FiniteFromString),
+        place: Schema.optional(Place),
+        count: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1)))
+      })
+      const written = { days: null, place: { name: "x", at: "2026-01-01T00:00:00.000Z", size: null }, count: null }
+      for (
+        const [output, said] of [
+          [AgentOutput.tool(Answer), toolCalls({ name: "final_answer", params: written })],
+          [AgentOutput.json(Answer), text(JSON.stringify(written))]
+        ] as const
+      ) {
+        const { value } = yield* Agent.run(Agent.make("agent", { output }), { prompt: "go" }).pipe(
+          Effect.provide(ScriptedModel.layer([said]))
+        )
+        assert.deepStrictEqual(value, { place: new Place({ name: "x", at }), count: 1 })
+      }
+      assert.deepStrictEqual(
+        [Place, Tree, Schema.Struct({}), Schema.NullOr(Place)].map((schema) =>
+          AgentOutput.tool(schema as Schema.Codec<unknown>).isWrapped
+        ),
+        [false, false, false, true]
+      )
     }))
 })
 

@@ -59,7 +59,13 @@ export const wings: ReadonlyArray<string> = [
 ]
 
 /** Rooms that may import `internal` although they stand below it. */
-export const internalUsers: ReadonlyArray<string> = ["DirectLanguageModel", "AgentRun", "Approval", "SessionStore"]
+export const internalUsers: ReadonlyArray<string> = [
+  "DirectLanguageModel",
+  "AgentRun",
+  "AgentOutput",
+  "Approval",
+  "SessionStore"
+]
 
 /** Constructs that a file may use although `src` as a whole may not, each with its reason. */
 export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =

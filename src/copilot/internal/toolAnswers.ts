@@ -5,7 +5,7 @@
  */
 import type * as Sdk from "@github/copilot-sdk"
 import type * as Prompt from "effect/ai/Prompt"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -85,7 +85,12 @@ export class ToolAnswers {
         onPart(call.id, ToolHandler.notExecuted(call, "execution-interrupted", "The runtime went on"))
         return calls.stop() ?? Effect.void
       })
-      return Effect.onExit(settle, (exit) => Exit.isFailure(exit) ? cancelled : runner.ended() ?? Effect.void)
+      return Effect.onExit(settle, (exit) => {
+        if (Exit.isSuccess(exit)) return runner.ended() ?? Effect.void
+        // the runtime would wait for ever for an answer that could not be given
+        if (!Cause.hasInterruptsOnly(exit.cause)) onFailure(exit.cause)
+        return cancelled
+      })
     })
   }
 }

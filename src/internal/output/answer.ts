@@ -11,6 +11,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type * as AgentError from "../../AgentError.ts"
 import type * as AgentOutput from "../../AgentOutput.ts"
 import * as Json from "../words/json.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
 import { find } from "./find.ts"
 
 /**
@@ -67,8 +68,10 @@ export const unwrap = (output: AgentOutput.Any, decoded: unknown): Accepted => (
 })
 
 // what the decoding needs is in the type of the agent, and in the context of the run
-const decoderOf = ({ codec }: AgentOutput.Any) =>
-  Schema.decodeUnknownEffect(codec, { errors: "all" }) as (u: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+const decoderOf = ({ schema }: AgentOutput.Any) =>
+  Schema.decodeUnknownEffect(JsonCodec.make(schema), { errors: "all" }) as (
+    u: unknown
+  ) => Effect.Effect<unknown, Schema.SchemaError>
 
 /**
  * Decodes an answer.

@@ -103,7 +103,7 @@ export const prepare = (output: AgentOutput.Any): Prepared => {
       if (toolkit === undefined) {
         const tool = Tool.make(name, {
           description: output.description,
-          parameters: output.codec,
+          parameters: output.schema,
           success: Schema.String
         })
         toolkit = { tools: { [name]: tool }, handle: () => Effect.die(neverRun(name)) }

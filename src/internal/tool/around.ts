@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as AiError from "effect/ai/AiError"
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -12,6 +13,8 @@ import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../../Middleware.ts"
+import * as JsonValue from "../words/jsonValue.ts"
+import { encodingError } from "./execute.ts"
 import * as ToolHandler from "./handler.ts"
 
 /** How many results may wait in a middleware before a handler that gives preliminary ones has to wait too. */
@@ -58,7 +61,10 @@ export const throughMiddleware = (
             below.result = undefined
             running.add(fiber)
             const handler = request.name === call.name ? called.own : instead(called, find(request.name))
-            const offer = (result: Middleware.ToolResult) => Effect.asVoid(Queue.offer(queue, result))
+            const offer = (result: Middleware.ToolResult) => {
+              state.encoded.add(result.encodedResult)
+              return Effect.asVoid(Queue.offer(queue, result))
+            }
             return handler({ ...request, id: call.id }, offer, asked).pipe(
               Effect.flatMap((result) => {
                 below.result = result
@@ -80,12 +86,18 @@ export const throughMiddleware = (
   }
   return (call, preliminary, asked) =>
     Effect.suspend(() => {
-      const state: State = { final: undefined, below: { began: false, result: undefined }, running: new Set() }
+      const state: State = {
+        final: undefined,
+        below: { began: false, result: undefined },
+        encoded: new Set(),
+        running: new Set()
+      }
       return compose(call, asked, state)(call).pipe(
         Stream.runForEach((result) => {
           // what comes after the final result is for nobody
           if (state.final !== undefined) return Effect.void
-          const own = resultOf(call, result)
+          const own = encodedOf(resultOf(call, result), state)
+          if (Exit.isExit(own)) return own
           if (own.preliminary) return preliminary(own)
           state.final = ToolHandler.fromMiddleware(own, state.below)
           for (const fiber of state.running) fiber.interruptUnsafe()
@@ -101,6 +113,8 @@ export const throughMiddleware = (
 interface State {
   final: Middleware.ToolResult | undefined
   readonly below: ToolHandler.Below
+  /** What was encoded below the middleware. */
+  readonly encoded: Set<unknown>
   /** The fibers of handlers that have not ended. */
   readonly running: Set<Fiber.Fiber<unknown, unknown>>
 }
@@ -108,6 +122,18 @@ interface State {
 /** A result answers the call that it is for, whatever a middleware has made of it. */
 const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
   result.id === id && result.name === name ? result : { ...result, id, name }
+
+/** What a middleware has made itself is to be JSON as well. */
+const encodedOf = (
+  result: Middleware.ToolResult,
+  { encoded }: State
+): Middleware.ToolResult | Exit.Exit<never, AiError.AiError> => {
+  const { encodedResult, name } = result
+  if (typeof encodedResult === "string" || encoded.has(encodedResult)) return result
+  const json = JsonValue.toJson(encodedResult)
+  if (json._tag === "Failure") return Exit.fail(encodingError(name, encodedResult, json.failure))
+  return json.success === encodedResult ? result : { ...result, encodedResult: json.success }
+}
 
 /**
  * Runs another tool than the one that was called, with its own services and its own time

@@ -186,7 +186,8 @@ const requireKey = (type: SchemaAST.AST): SchemaAST.AST => {
   const own = requireKeys(type)
   if (!SchemaAST.isOptional(type)) return own
   const members = own._tag === "Union" && own.checks === undefined ? own.types : [own]
-  return new SchemaAST.Union(members.some(admitsNull) ? members : [...members, SchemaAST.null])
+  // asked of what is there already: a recursive schema is not complete yet
+  return new SchemaAST.Union(admitsNull(type) ? members : [...members, SchemaAST.null])
 }
 
 // -----------------------------------------------------------------------------
