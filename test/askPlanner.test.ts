@@ -156,6 +156,19 @@ const names = (answer: Answer) => answer.calls.map(([name]) => name)
 
 const onText = Effect.provide(Layer.merge(OfflinePlanner.layer, textualLayer()))
 
+const notes = Toolkit.make(Tool.make("write_note", {
+  description: "Writes a note into a new Markdown file in the folder. The user is asked first.",
+  parameters: Schema.Struct({
+    name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9 _-]{0,63}\.md$/)).annotate({
+      description: "Name of the new file, such as summary.md, without a folder"
+    }),
+    text: Schema.String.annotate({ description: "What the note says" })
+  }),
+  success: Schema.String
+}))
+
+const notesLayer = notes.toLayer({ write_note: ({ name }) => Effect.succeed(`${name} is written`) })
+
 describe("OfflinePlanner", () => {
   describe("questions about a folder", () => {
     it.effect("searches, reads around the best place and quotes it", () =>
@@ -355,6 +368,45 @@ describe("OfflinePlanner", () => {
         assert.strictEqual(answered.text, `To "list the files in src" I answered:\n\n${first.text}`)
       }).pipe(onText))
 
+    it.effect("quotes what it was told, and says when it was not told", () =>
+      Effect.gen(function*() {
+        const unknown = yield* ask("What is my name?", textual)
+        assert.strictEqual(unknown.text, "You have not told me your name in this conversation.")
+        const told = yield* ask("Hi, I'm Ada. My favourite colour is blue.", textual, unknown.prompt)
+        assert.include(told.text, `You told me: "Hi, I'm Ada."`)
+        const remembered = yield* ask("Remember that the keys are rotated on Mondays", textual, told.prompt)
+        const answers = yield* Effect.forEach(
+          ["what's my name?", "Who am I?", "what is my favourite colour?", "when are the keys rotated?"],
+          (question) => ask(question, textual, remembered.prompt)
+        )
+        assert.deepStrictEqual(answers.map(({ calls, text }) => [calls, text]), [
+          [[], `Your name is Ada: you told me "Hi, I'm Ada.".`],
+          [[], `Your name is Ada: you told me "Hi, I'm Ada.".`],
+          [[], `You told me: "My favourite colour is blue.".`],
+          [[], `You told me: "Remember that the keys are rotated on Mondays".`]
+        ])
+        const renamed = yield* ask("Call me Grace", textual, remembered.prompt)
+        assert.match((yield* ask("what is my name?", textual, renamed.prompt)).text, /^Your name is Grace:/)
+      }).pipe(onText))
+
+    it.effect("still searches for what the user wants, and for what was not said", () =>
+      Effect.gen(function*() {
+        const told = yield* ask("my favourite colour is blue", textual)
+        for (
+          const question of ["I want to see the tool loop", "I'm looking for the tool loop", "where is my tool loop?"]
+        ) {
+          const answer = yield* ask(question, textual, told.prompt)
+          assert.match(answer.text, /src\/ToolLoop\.ts/, question)
+        }
+      }).pipe(onText))
+
+    it.effect("does not take what a context provider says for what the user has said", () =>
+      Effect.gen(function*() {
+        const context = Prompt.make("my name is Mallory\nname of the folder: \"kiln\"")
+        const answer = yield* ask("what is my name?", textual, context)
+        assert.strictEqual(answer.text, "You have not told me your name in this conversation.")
+      }).pipe(onText))
+
     it.effect("gives calls ids that the conversation does not have yet", () =>
       Effect.gen(function*() {
         const first = yield* ask("where is the tool loop?", textual)
@@ -422,6 +474,26 @@ describe("OfflinePlanner", () => {
         assert.include(answer.text, "Each tool that I tried has failed. delete_file failed: it is locked.")
       }).pipe(provide))
 
+    it.effect("writes a note when it is told to, under a name that the tool takes, and not when it is asked about", () =>
+      Effect.gen(function*() {
+        const written = (question: string) =>
+          Effect.map(ask(question, notes), ({ calls }) => calls.map(([, params]) => params))
+        const cases: ReadonlyArray<readonly [question: string, name: string, text: string]> = [
+          ["write a note that the build is green", "build-green.md", "the build is green"],
+          ["Please take a note: release on Friday, 10:00", "release-friday-10-00.md", "release on Friday, 10:00"],
+          ["can you make a note about the kiln", "kiln.md", "the kiln"],
+          ["write \"nine pots\" into pots.md", "pots.md", "nine pots"],
+          ["save a note called todo that says buy clay", "todo.md", "buy clay"],
+          ["note down that ../../x must not be read", "x-read.md", "../../x must not be read"]
+        ]
+        for (const [question, name, text] of cases) {
+          assert.deepStrictEqual(yield* written(question), [{ name, text }], question)
+        }
+        for (const question of ["where is write_note defined?", "what does write note do?", "how are notes written?"]) {
+          assert.deepStrictEqual(yield* written(question), [], question)
+        }
+      }).pipe(Effect.provide(Layer.merge(OfflinePlanner.layer, notesLayer))))
+
     it.effect("says what it is and which tools it has", () =>
       Effect.gen(function*() {
         const answer = yield* ask("What can you do?", toolkit)
@@ -483,8 +555,24 @@ describe("OfflinePlanner", () => {
         assert.strictEqual(words.join(""), text)
         assert.deepStrictEqual(
           parts.map((part) => part.type).filter((type) => type !== "text-delta"),
-          ["text-start", "text-end", "finish"]
+          ["response-metadata", "text-start", "text-end", "finish"]
         )
+      }).pipe(Effect.provide(OfflinePlanner.layer)))
+
+    it.effect("gives every response an id, and the name of the model", () =>
+      Effect.gen(function*() {
+        const ids: Array<string | undefined> = []
+        for (const question of ["hello", "hello"]) {
+          const parts = yield* Stream.runCollect(LanguageModel.streamText({ prompt: question }))
+          const { content } = yield* LanguageModel.generateText({ prompt: question })
+          for (const part of [...parts, ...content]) {
+            if (part.type !== "response-metadata") continue
+            assert.strictEqual(part.modelId, "offline-planner")
+            ids.push(part.id)
+          }
+        }
+        assert.strictEqual(ids.length, 4)
+        assert.strictEqual(new Set(ids).size, 4)
       }).pipe(Effect.provide(OfflinePlanner.layer)))
 
     it.effect("counts four characters as a token", () =>

@@ -3,6 +3,7 @@ import { ConfigProvider, Context, Effect, Exit, Layer, Option, Stdio, Terminal, 
 import { Response } from "effect/ai"
 import * as Screen from "../scratchpad/ask/Screen.ts"
 import * as Style from "../scratchpad/ask/Style.ts"
+import * as Text from "../scratchpad/ask/Text.ts"
 import * as Waterfall from "../scratchpad/ask/Waterfall.ts"
 import type * as AgentRun from "../src/AgentRun.ts"
 
@@ -85,6 +86,38 @@ describe("Screen", () => {
       assert.strictEqual(output.replace(progress, "").replace(/\u001b\[\d*m/g, ""), plain)
     }))
 
+  it.effect("shows nothing that moves the cursor, turns text or breaks a line, wherever it comes from", () =>
+    Effect.gen(function*() {
+      const evil = "x\u001b[2J\u009b31m\u202e\u2066\u200f\u061c\u2028\u2029\u0007\r\u{e0041}\ud800y"
+      const output = yield* shown([
+        Response.makePart("tool-call", {
+          id: "1",
+          name: `${evil}\nz`,
+          params: { [evil]: evil },
+          providerExecuted: false
+        }),
+        result(evil, {}),
+        result({ [evil]: evil }, { isFailure: true }),
+        result({ path: `${evil}\n`, problem: evil, advice: evil }, { isFailure: true }),
+        result(`${evil}\n`, { preliminary: true }),
+        Response.makePart("reasoning-delta", { id: "r", delta: evil }),
+        Response.makePart("text-delta", { id: "t", delta: evil })
+      ], { isTerminal: false })
+      assert.notMatch(output.replaceAll("\n", ""), Text.unprintable)
+      assert.strictEqual(output.split("\n")[0].startsWith("→ x\ufffd[2J"), true)
+      assert.include(output.split("\n")[0], "y z {")
+    }))
+
+  it.effect("shows a character and a line break that are spread over two deltas as one", () =>
+    Effect.gen(function*() {
+      const deltas = ["a\ud83d", "\udc4db\r", "\nc\ud83d"]
+      const output = yield* shown(
+        deltas.map((delta) => Response.makePart("text-delta", { id: "t", delta })),
+        { isTerminal: false }
+      )
+      assert.strictEqual(output, "a👍b\nc")
+    }))
+
   it.effect("honours NO_COLOR", () =>
     Effect.gen(function*() {
       const output = yield* shown(parts, { isTerminal: true, env: { NO_COLOR: "1" } })
@@ -152,7 +185,30 @@ describe("Waterfall", () => {
     ])
   })
 
+  it("draws names without control characters", () => {
+    const lines = Waterfall.render([span("execute_tool x\u001b[2J\n\u202ey", 0, 1, undefined)], options)
+    assert.isTrue(lines[0].startsWith("execute_tool x\ufffd[2J \ufffdy "))
+  })
+
   it("draws nothing for no spans", () => {
     assert.deepStrictEqual(Waterfall.render([], options), [])
+  })
+})
+
+describe("Text", () => {
+  it("cuts between characters as people see them", () => {
+    const text = "a👍🏽e\u0301🏳️‍🌈z"
+    const all = Array.from({ length: text.length + 1 }, (_, length) => Text.cut(text, length))
+    assert.deepStrictEqual([...new Set(all)], ["", "a", "a👍🏽", "a👍🏽e\u0301", "a👍🏽e\u0301🏳️‍🌈", text])
+    assert.strictEqual(Text.cut(`a${"\u0301".repeat(1000)}`, 500).length, 500)
+    assert.strictEqual(Text.cut("👍".repeat(100), 99), "👍".repeat(49))
+    assert.strictEqual(Text.clip("abc", 2), "a…")
+  })
+
+  it("escapes JSON to the same value", () => {
+    const value = { "a\u202e": "\u0085\u2028\u{e0041}\n\u001b" }
+    const json = Text.escaped(JSON.stringify(value, undefined, 2))
+    assert.notMatch(json.replaceAll("\n", ""), Text.unprintable)
+    assert.deepStrictEqual(JSON.parse(json), value)
   })
 })

@@ -1,6 +1,7 @@
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Path, Stream } from "effect"
+import { Effect, FileSystem, Layer, Logger, Path, Stream } from "effect"
+import { execFileSync } from "node:child_process"
 import * as Folder from "../scratchpad/ask/Folder.ts"
 import * as FolderTools from "../scratchpad/ask/FolderTools.ts"
 
@@ -156,6 +157,188 @@ describe("the tools of the main job", () => {
         }))
     })
 
+    describe("files that are not what they seem", () => {
+      const special = Effect.fnUntraced(function*(make: string) {
+        const inside = yield* makeFolders({ "a.txt": "the needle" })
+        yield* Effect.sync(() => execFileSync("sh", ["-c", make], { cwd: inside }))
+        return inside
+      })
+      const inFolder = <A, E>(inside: string, use: (folder: Folder.Folder["Service"]) => Effect.Effect<A, E>) =>
+        Effect.flatMap(Folder.Folder, use).pipe(Effect.provide(Folder.layer(inside)))
+
+      for (
+        const [title, make] of [
+          ["a pipe", "mkfifo X"],
+          ["a link to a pipe", "mkfifo p && ln -s p X"],
+          ["a link to a device", "ln -s /dev/zero X"],
+          ["a folder", "mkdir X"],
+          [
+            "a socket",
+            "node -e 'require(\"net\").createServer().listen(\"X\", () => process.kill(process.pid, 9))'; test -S X"
+          ]
+        ] as const
+      ) {
+        it.effect(`a .gitignore, a README and a file that is ${title}: nobody waits for it`, () =>
+          Effect.gen(function*() {
+            for (const name of [".gitignore", "README.md", "x.txt"]) {
+              const inside = yield* special(make.replaceAll("X", name))
+              yield* inFolder(inside, (folder) =>
+                Effect.gen(function*() {
+                  const entries = yield* Stream.runCollect(folder.walk("."))
+                  assert.include(entries.map((entry) => entry.path), "a.txt")
+                  const error = yield* Effect.flip(folder.lines(name))
+                  assert.match(error.problem, /folder|not a regular file|symbolic link/)
+                }))
+            }
+          }))
+      }
+
+      it.effect("reads no more of a .gitignore than its limit, and says that its rules do not count", () =>
+        Effect.gen(function*() {
+          const logged: Array<unknown> = []
+          const logger = Logger.make(({ message }) => void logged.push(message))
+          const inside = yield* makeFolders({ ".gitignore": "*.txt\n".repeat(20_000), "a.txt": "a" })
+          const paths = yield* inFolder(
+            inside,
+            (folder) => Effect.andThen(Stream.runCollect(folder.walk(".")), Stream.runCollect(folder.walk(".")))
+          ).pipe(
+            Effect.provide(Logger.layer([logger]))
+          )
+          assert.deepStrictEqual(paths.map((entry) => entry.path), [".gitignore", "a.txt"])
+          assert.deepStrictEqual(logged.flat(), [
+            "The rules of .gitignore do not count: too big to read (0.11 MB, the limit is 0.06 MB)"
+          ])
+        }))
+    })
+
+    describe("what is ignored", () => {
+      const files: Files = {
+        ".gitignore": "build/\n*.log\n",
+        "build/x.txt": "needle",
+        "a.log": "needle",
+        ".git/config": "needle",
+        "sub/.git": "gitdir: needle",
+        "node_modules/m/i.js": "needle",
+        "src/.gitignore": "/gen\n",
+        "src/gen/y.ts": "needle",
+        "src/a.ts": "needle",
+        "to-build": { link: "build" },
+        "to-log.txt": { link: "a.log" }
+      }
+      const ignored = [
+        "build/x.txt",
+        "build//x.txt",
+        "build",
+        "a.log",
+        ".git/config",
+        ".git",
+        "sub/.git",
+        "src/gen/y.ts"
+      ]
+
+      it.effect("is refused by every tool, also by another name", () =>
+        Effect.gen(function*() {
+          for (const path of [...ignored, "node_modules/m/i.js", "to-build/x.txt", "to-log.txt"]) {
+            const expected = {
+              _tag: "Refused",
+              path,
+              problem: "ignored by git",
+              advice: "the user can allow it with --include-ignored"
+            }
+            assert.deepStrictEqual(yield* refusal(files, "read_file", { path }), expected)
+            assert.deepStrictEqual(yield* refusal(files, "search_text", { path, query: "needle" }), expected)
+            assert.deepStrictEqual(yield* refusal(files, "list_files", { path }), expected)
+          }
+          assert.deepStrictEqual(yield* ok(files, "search_text", { query: "needle" }), ["src/a.ts:1: needle"])
+        }))
+
+      it.effect("is there for a user who asks for it", () =>
+        Effect.gen(function*() {
+          const inside = yield* makeFolders(files)
+          const found = yield* Effect.gen(function*() {
+            const folder = yield* Folder.Folder
+            const entries = yield* Stream.runCollect(folder.walk("."))
+            return { paths: entries.map((entry) => entry.path), line: yield* folder.lines("to-build/x.txt") }
+          }).pipe(Effect.provide(Folder.layer(inside, { includeIgnored: true })))
+          for (const path of ["build/x.txt", "a.log", ".git/config", "node_modules/m/i.js"]) {
+            assert.include(found.paths, path)
+          }
+          assert.deepStrictEqual(found.line, ["needle"])
+        }))
+    })
+
+    describe("what may be secret", () => {
+      const secrets = [
+        ".env",
+        ".ENV.local",
+        "prod.env",
+        "deep/.env~",
+        "server.pem",
+        "server.key.bak",
+        "id_rsa",
+        "Id_Ed25519.old",
+        ".ssh/config",
+        ".aws/anything",
+        "credentials",
+        "google-credentials.json",
+        "client_secret_1.json",
+        "secrets.yaml",
+        ".npmrc",
+        ".netrc",
+        "a.kdbx",
+        "x.tfstate",
+        "service-account.json"
+      ]
+      const files: Files = {
+        ...Object.fromEntries(secrets.map((name) => [name, "needle"])),
+        "notes.txt": { link: ".env" },
+        "conf": { link: ".aws" },
+        ".env.example": "needle",
+        "id_rsa.pub": "needle",
+        "Secrets.ts": "needle",
+        "tokens.ts": "needle",
+        "env.ts": "needle",
+        "keyboard.md": "needle"
+      }
+
+      it.effect("is named, but not read and not searched", () =>
+        Effect.gen(function*() {
+          for (const path of [...secrets, "notes.txt", "conf/anything"]) {
+            const expected = {
+              _tag: "Refused",
+              path,
+              problem: "a file that may hold secrets",
+              advice: "the user can allow it with --include-secrets"
+            }
+            assert.deepStrictEqual(yield* refusal(files, "read_file", { path }), expected)
+            assert.deepStrictEqual(yield* refusal(files, "search_text", { path, query: "needle" }), expected)
+          }
+          assert.deepStrictEqual(yield* ok(files, "search_text", { query: "needle" }), [
+            ".env.example:1: needle",
+            "Secrets.ts:1: needle",
+            "env.ts:1: needle",
+            "id_rsa.pub:1: needle",
+            "keyboard.md:1: needle",
+            "tokens.ts:1: needle",
+            `(${secrets.length} files not searched: the name says that it may hold secrets)`
+          ])
+          assert.include(yield* ok(files, "list_files", {}), "server.pem")
+          assert.deepStrictEqual(yield* ok(files, "search_text", { query: "needle", path: "conf" }), [
+            "No line matches needle (0 files searched)",
+            "(1 file not searched: the name says that it may hold secrets)"
+          ])
+        }))
+
+      it.effect("is read for a user who asks for it", () =>
+        Effect.gen(function*() {
+          const inside = yield* makeFolders(files)
+          const lines = yield* Effect.flatMap(Folder.Folder, (folder) => folder.lines(".env")).pipe(
+            Effect.provide(Folder.layer(inside, { includeSecrets: true }))
+          )
+          assert.deepStrictEqual(lines, ["needle"])
+        }))
+    })
+
     describe("list_files", () => {
       const files = {
         "README.md": "# Title",
@@ -217,6 +400,29 @@ describe("the tools of the main job", () => {
           assert.deepStrictEqual(yield* ok(ignoring, "list_files", { path: "src", depth: 9 }), all)
         }))
 
+      it.effect("takes any glob in time that is proportional to the names, and refuses too many alternatives", () =>
+        Effect.gen(function*() {
+          const files = { [`${"a/".repeat(30)}${"a".repeat(200)}`]: "" }
+          for (const glob of ["*a".repeat(100) + "b", "**/a/".repeat(40) + "b", "**/".repeat(100) + "b"]) {
+            assert.deepStrictEqual(yield* ok(files, "list_files", { glob }), [`No file in . matches ${glob}`])
+          }
+          for (const glob of ["{a,b}".repeat(60), "{a,b}".repeat(7), "*a".repeat(500_000)]) {
+            assert.deepInclude(yield* refusal(files, "list_files", { glob }), {
+              problem: "a glob of more than 500 characters or 64 alternatives"
+            })
+          }
+        }))
+
+      it.effect("shows names in one line, without control characters", () =>
+        Effect.gen(function*() {
+          const name = "a\u001b[31m\u202e\u2028b\nc.txt"
+          const shown = "a\ufffd[31m\ufffd\ufffdb c.txt"
+          assert.deepStrictEqual(yield* ok({ [name]: "needle" }, "list_files", {}), [shown])
+          assert.deepStrictEqual(yield* ok({ [name]: "needle" }, "search_text", { query: "needle" }), [
+            `${shown}:1: needle`
+          ])
+        }))
+
       it.effect("tells of an empty folder, and refuses a file", () =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* ok({}, "list_files", {}), [". is empty"])
@@ -263,22 +469,59 @@ describe("the tools of the main job", () => {
           ])
         }))
 
-      it.effect("refuses a bad expression, and ones that would take for ever", () =>
+      it.effect("refuses what is no expression of RE2, and what repeats too much", () =>
         Effect.gen(function*() {
           const files = { "a.txt": "aaaa" }
-          const bad = yield* refusal(files, "search_text", { query: "(", regex: true })
-          assert.match(
-            JSON.stringify(bad),
-            /"path":"\(","problem":"not a regular expression \(Invalid regular expression: /
-          )
-          for (const query of ["(a+)+$", "((a+))+$", "(a|aa)*$", "a*a*a*a*b"]) {
-            assert.deepStrictEqual(yield* refusal(files, "search_text", { query, regex: true }), {
-              _tag: "Refused",
-              path: query,
-              problem:
-                "a regular expression that can take for ever: repetitions within a repetition, or more than three",
-              advice: "use a simpler regular expression or a literal text"
-            })
+          for (
+            const [query, problem] of [
+              ["(", "not a regular expression (error parsing regexp: missing closing ): `(`)"],
+              ["(a)\\1", "not a regular expression (error parsing regexp: invalid escape sequence: `\\1`)"],
+              ["(?=a)", "not a regular expression (error parsing regexp: invalid or unsupported Perl syntax: `(?=`)"],
+              ["((a{99}){10}){9}", "not a regular expression (error parsing regexp: invalid repeat count: `{9}`)"],
+              ["(a{1000})(b{1000})", "a regular expression that repeats too much"]
+            ] as const
+          ) {
+            const refused = yield* refusal(files, "search_text", { query, regex: true })
+            assert.deepInclude(refused, { _tag: "Refused", path: query, problem })
+          }
+        }))
+
+      it.effect("takes any expression in time that is proportional to the text", () =>
+        Effect.gen(function*() {
+          const files = { "a.txt": `${"a".repeat(999)}\n`.repeat(20) }
+          const cases = ["(a+)+$", "((a+))+$", "(a|aa)*$", "a*a*a*a*a"]
+          for (const query of cases) {
+            const lines = yield* ok(files, "search_text", { query, regex: true, max_results: 1 })
+            assert.strictEqual(lines[0], `a.txt:1: ${"a".repeat(199)}…`)
+          }
+          // Each of these keeps a backtracking engine busy until the end of the world
+          const never = ["(a+)+b", "(a|a)".repeat(35) + "b", "a?".repeat(60) + "a".repeat(60) + "b", "(.*)*(.*)*x"]
+          for (const query of never) {
+            assert.deepStrictEqual(yield* ok(files, "search_text", { query, regex: true }), [
+              `No line matches ${query} (1 file searched)`
+            ])
+          }
+        }))
+
+      it.effect("finds the same with and without a look at the whole text before", () =>
+        Effect.gen(function*() {
+          const text = "one two\nTWO one\n\n  end\n"
+          for (
+            const query of ["^two", "two$", "^$", "\\bone\\b", "o.t", "[^x]e", "\\s+end", "\\Aone", "one\\z", "(?i)TWO"]
+          ) {
+            const files = { "lf.txt": text, "crlf.txt": text.replaceAll("\n", "\r\n") }
+            const lines = yield* ok(files, "search_text", { query, regex: true })
+            const of = (name: string) =>
+              lines.filter((line) => line.startsWith(name)).map((line) => line.split(":").slice(1))
+            const flags = query === query.toLowerCase() ? "i" : ""
+            const native = new RegExp(
+              query.replace("\\A", "^").replace("\\z", "$").replace("(?i)", ""),
+              query.startsWith("(?i)") ? "i" : flags
+            )
+            const expected = text.split("\n").slice(0, -1).flatMap((line, index) =>
+              native.test(line) ? [[String(index + 1), ` ${line.trim()}`]] : []
+            )
+            assert.deepStrictEqual([of("lf"), of("crlf")], [expected, expected], query)
           }
         }))
 

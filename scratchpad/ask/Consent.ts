@@ -6,19 +6,20 @@ import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import * as Approval from "../../src/Approval.ts"
 import * as Screen from "./Screen.ts"
-import * as Style from "./Style.ts"
+import * as Text from "./Text.ts"
 
 /** Where standard input is no terminal there is nobody to ask: the call is denied. */
 export const ask = Effect.fnUntraced(function*(approval: Approval.Approval) {
   const screen = yield* Screen.Screen
   const stdio = yield* Stdio.Stdio
-  const { tool } = approval
+  const tool = Text.oneLine(approval.tool)
   if (!(yield* stdio.stdinIsTerminal)) {
     yield* screen.notice(`${tool} was not allowed: there is nobody to ask, standard input is not a terminal\n`)
     return Approval.deny(approval, "There is nobody to ask: standard input is not a terminal")
   }
   const terminal = yield* Terminal.Terminal
-  const params = Style.printable(JSON.stringify(approval.params, undefined, 2) ?? "")
+  // Escaped, not replaced: what is allowed is what is seen
+  const params = Text.escaped(JSON.stringify(approval.params, undefined, 2) ?? "")
   yield* screen.notice(`${tool} wants to write:\n${params}\nAllow it? y, n, or n and why: `)
   // whoever ends the program here has answered nothing
   const line = (yield* Effect.catchTag(terminal.readLine, "QuitError", () => Effect.interrupt)).trim()

@@ -2,8 +2,10 @@
  * A folder, and what may be seen of it.
  *
  * Everything is named by its path from the folder, with `/`. Nothing outside is
- * reached: no absolute path, no `..`, no symbolic link that leads out. What is
- * refused is a `Refused`, which says what was wrong and what to do instead.
+ * reached: no absolute path, no `..`, no symbolic link that leads out. What git
+ * ignores is left out, and files that may hold secrets are named but not read, unless
+ * the user has asked for them. What is refused is a `Refused`, which says what was
+ * wrong and what to do instead.
  *
  * It keeps a model from straying. It is no jail: a link that another program puts
  * in place between the check and the read is not noticed.
@@ -17,12 +19,24 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Disk from "./Disk.ts"
 import * as Ignore from "./Ignore.ts"
+import * as Secrets from "./Secrets.ts"
 
 /** A file or folder inside: `path` is relative, `.` is the folder itself. */
 export interface Entry {
   readonly path: string
   readonly type: "file" | "folder" | "link"
+  /** What a file says. */
+  readonly text: Effect.Effect<string, Refused>
+}
+
+/** What is seen although it is not meant for everybody. */
+export interface Options {
+  /** What a `.gitignore` excludes, `.git`, and the folders in `skipped`. */
+  readonly includeIgnored?: boolean | undefined
+  /** What is in files that may hold secrets, by their names. */
+  readonly includeSecrets?: boolean | undefined
 }
 
 /** Something that a tool does not do, in words for the one who asked. */
@@ -56,8 +70,7 @@ export class Folder extends Context.Service<Folder, {
   readonly find: (path: string) => Effect.Effect<Entry, Refused>
   /**
    * Everything under a folder, folders before what is in them, in the order of
-   * their names. Folders in `skipped` and what a `.gitignore` excludes are left
-   * out, links are not followed.
+   * their names. What is ignored is left out, links are not followed.
    */
   readonly walk: (from: string, depth?: number) => Stream.Stream<Entry, Refused>
   /** The lines of a text file. */
@@ -69,7 +82,10 @@ export class Folder extends Context.Service<Folder, {
 /** The largest file that is read, in bytes. */
 export const maxFileSize = 2 * 1024 * 1024
 
-/** Folders of these names are not walked into. */
+/** The largest `.gitignore` whose rules count, in bytes. */
+export const maxIgnoreSize = 64 * 1024
+
+/** Folders of these names are ignored, whatever a `.gitignore` says. */
 export const skipped: ReadonlySet<string> = new Set([".git", "node_modules", "dist"])
 
 const utf8 = (bytes: Uint8Array) => Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
@@ -93,7 +109,12 @@ export const reasonOf = (error: PlatformError.PlatformError, what: string): stri
   }
 }
 
-const make = Effect.fnUntraced(function*(directory: string) {
+/** Whether a file was left unread because it may hold secrets. */
+export const isSecret = (refused: Refused): boolean => refused.problem === mayHoldSecrets
+
+const mayHoldSecrets = "a file that may hold secrets"
+
+const make = Effect.fnUntraced(function*(directory: string, options: Options) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
 
@@ -133,51 +154,127 @@ const make = Effect.fnUntraced(function*(directory: string) {
       fs.stat(real),
       (error) => refused(name, reasonOf(error, "file or folder"), "choose another one")
     )
-    return { name: segments.length === 0 ? "." : segments.join("/"), real, info }
+    const isFolder = info.type === "Directory"
+    // A link is what it is called, and what it leads to
+    const behind = path.relative(root, real).split(path.sep).filter((segment) => segment !== "")
+    for (const way of [segments, behind]) {
+      if (yield* isIgnored(way, isFolder)) {
+        return yield* refused(name, "ignored by git", "the user can allow it with --include-ignored")
+      }
+    }
+    const isSecret = [segments, behind].some((way) => Secrets.isSecret(way.join("/")))
+    return { name: segments.length === 0 ? "." : segments.join("/"), real, behind, info, isSecret }
   })
 
   const find = Effect.fnUntraced(function*(name: string) {
-    const { info, name: clean } = yield* locate(name)
-    if (info.type === "Directory") return { path: clean, type: "folder" } satisfies Entry as Entry
-    if (info.type === "File") return { path: clean, type: "file" } satisfies Entry as Entry
+    const { info, isSecret, name: clean, real } = yield* locate(name)
+    if (info.type === "Directory") return folderAt(clean)
+    if (info.type === "File") return fileAt(clean, real, isSecret)
     return yield* refused(name, "neither a file nor a folder", "choose a regular file")
   })
 
-  const rulesIn = (directory: string, prefix: string) =>
-    fs.readFileString(path.join(directory, ".gitignore")).pipe(
-      Effect.map((text) => Ignore.parse(text, prefix)),
-      Effect.orElseSucceed(() => [])
+  const folderAt = (name: string): Entry => ({
+    path: name,
+    type: "folder",
+    text: refused(name, "this is a folder", "use list_files to see what is in it")
+  })
+
+  const fileAt = (name: string, real: string, isSecret: boolean): Entry => ({
+    path: name,
+    type: "file",
+    text: isSecret && options.includeSecrets !== true
+      ? refused(name, mayHoldSecrets, "the user can allow it with --include-secrets")
+      : textOf(name, real)
+  })
+
+  const linkAt = (name: string): Entry => ({
+    path: name,
+    type: "link",
+    text: Effect.flatMap(find(name), (entry) => entry.text)
+  })
+
+  const textOf = Effect.fnUntraced(function*(name: string, real: string) {
+    const bytes = yield* Effect.mapError(
+      Disk.readFile(real, maxFileSize),
+      ({ problem, reason }) => refused(name, problem, adviceOf[reason])
+    )
+    const binary = refused(name, "a binary file, or text that is not UTF-8", "choose a text file")
+    if (bytes.includes(0)) return yield* binary
+    return yield* Effect.mapError(utf8(bytes), () => binary)
+  })
+
+  const lines = (name: string) =>
+    Effect.map(
+      Effect.flatMap(find(name), (entry) => entry.text),
+      linesOf
     )
 
+  // ---------------------------------------------------------------------------
+  // what is ignored
+  // ---------------------------------------------------------------------------
+
+  const warned = new Set<string>()
+
+  /** The rules of a folder. Rules that cannot be read do not count: that is said once. */
+  const rulesIn = (segments: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Ignore.Rule>> => {
+    const name = [...segments, ".gitignore"].join("/")
+    return Disk.readFile(path.join(root, ...segments, ".gitignore"), maxIgnoreSize).pipe(
+      Effect.flatMap(utf8),
+      Effect.map((text) => Ignore.parse(text, segments.map((segment) => `${segment}/`).join(""))),
+      Effect.catch((error) => {
+        if (error._tag === "Unreadable" && error.reason === "missing" || warned.has(name)) return Effect.succeed([])
+        warned.add(name)
+        const problem = error._tag === "Unreadable" ? error.problem : "not a text in UTF-8"
+        return Effect.as(Effect.logWarning(`The rules of ${name} do not count: ${problem}`), [])
+      })
+    )
+  }
+
+  const isSkipped = (name: string, isFolder: boolean) => name === ".git" || isFolder && skipped.has(name)
+
+  const isIgnored = Effect.fnUntraced(function*(segments: ReadonlyArray<string>, isFolder: boolean) {
+    if (options.includeIgnored === true) return false
+    const rules: Array<Ignore.Rule> = []
+    for (const [index, name] of segments.entries()) {
+      rules.push(...yield* rulesIn(segments.slice(0, index)))
+      const isLast = index === segments.length - 1
+      if (isSkipped(name, !isLast || isFolder)) return true
+      if (Ignore.ignores(rules, segments.slice(0, index + 1).join("/"), !isLast || isFolder)) return true
+    }
+    return false
+  })
+
+  /** The rules of the folders between the root and a folder that the walk begins in. */
+  const rulesAbove = (segments: ReadonlyArray<string>) =>
+    Effect.map(
+      Effect.forEach(segments, (_, index) => rulesIn(segments.slice(0, index))),
+      (rules) => rules.flat()
+    )
+
+  // ---------------------------------------------------------------------------
+  // walking
+  // ---------------------------------------------------------------------------
+
   const entriesOf = Effect.fnUntraced(function*(directory: Pending) {
-    const found = yield* fs.readDirectoryEntries(directory.real)
-    const own = found.some((entry) => entry.name === ".gitignore")
-      ? yield* rulesIn(directory.real, directory.path === "." ? "" : `${directory.path}/`)
+    const found = yield* Disk.readFolder(path.join(root, ...directory.segments))
+    const own = options.includeIgnored !== true && found.some((entry) => entry.name === ".gitignore")
+      ? yield* rulesIn(directory.segments)
       : []
     const rules = own.length === 0 ? directory.rules : [...directory.rules, ...own]
     const entries: Array<Entry> = []
-    for (const { name, type } of found) {
-      const entry: Entry = {
-        path: directory.path === "." ? name : `${directory.path}/${name}`,
-        type: type === "Directory" ? "folder" : type === "SymbolicLink" ? "link" : "file"
+    for (const entry of found) {
+      const { name } = entry
+      const isFolder = entry.isDirectory()
+      const at = [...directory.segments, name].join("/")
+      if (options.includeIgnored !== true && (isSkipped(name, isFolder) || Ignore.ignores(rules, at, isFolder))) {
+        continue
       }
-      const isKnown = type === "Directory" || type === "SymbolicLink" || type === "File"
-      const isSkipped = entry.type === "folder" && skipped.has(name)
-      if (isKnown && !isSkipped && !Ignore.ignores(rules, entry)) entries.push(entry)
+      if (isFolder) entries.push(folderAt(at))
+      else if (entry.isSymbolicLink()) entries.push(linkAt(at))
+      else if (entry.isFile()) entries.push(fileAt(at, path.join(root, at), Secrets.isSecret(at)))
     }
     entries.sort((a, b) => a.path < b.path ? -1 : 1)
     return { entries, rules }
-  })
-
-  // The rules of the folders between the root and a folder that the walk begins in
-  const rulesAbove = Effect.fnUntraced(function*(name: string) {
-    const segments = name === "." ? [] : name.split("/")
-    const above = segments.map((_, index) => segments.slice(0, index))
-    const rules = yield* Effect.forEach(
-      above,
-      (folder) => rulesIn(path.join(root, ...folder), folder.map((segment) => `${segment}/`).join(""))
-    )
-    return rules.flat()
   })
 
   const walk = (from: string, depth = Number.POSITIVE_INFINITY): Stream.Stream<Entry, Refused> =>
@@ -186,51 +283,29 @@ const make = Effect.fnUntraced(function*(directory: string) {
       if (start.info.type !== "Directory") {
         return yield* refused(from, "not a folder", "give a folder, or use read_file")
       }
-      const first: Pending = { path: start.name, real: start.real, depth: 1, rules: yield* rulesAbove(start.name) }
-      return Stream.paginate<ReadonlyArray<Pending>, Entry, Refused>(
-        [first],
-        ([directory, ...others]) =>
-          Effect.matchEffect(entriesOf(directory), {
-            onSuccess: ({ entries, rules }) => {
-              const inner = directory.depth >= depth ? [] : entries.filter((entry) => entry.type === "folder")
-              const pending = inner.map((entry): Pending => ({
-                path: entry.path,
-                real: path.join(root, ...entry.path.split("/")),
-                depth: directory.depth + 1,
-                rules
-              }))
-              return Effect.succeed([entries, rest([...pending, ...others])])
-            },
-            // A folder within that cannot be read is no reason to see nothing at all
-            onFailure: (error) =>
-              directory === first
-                ? Effect.fail(refused(from, reasonOf(error, "folder"), "choose another folder"))
-                : Effect.succeed([[], rest(others)])
-          })
-      )
+      // Behind a link, names are those that count for what is ignored and secret
+      const segments = start.behind
+      const rules = options.includeIgnored === true ? [] : yield* rulesAbove(segments)
+      const first: Pending = { segments, depth: 1, rules }
+      const pending = [first]
+      return Stream.paginate<undefined, Entry, Refused>(undefined, () => {
+        const directory = pending.pop()
+        if (directory === undefined) return Effect.succeed([[], Option.none()])
+        return Effect.matchEffect(entriesOf(directory), {
+          onSuccess: ({ entries, rules }) => {
+            for (const { path, type } of directory.depth >= depth ? [] : entries.toReversed()) {
+              if (type === "folder") pending.push({ segments: path.split("/"), depth: directory.depth + 1, rules })
+            }
+            return Effect.succeed([entries, Option.some(undefined)])
+          },
+          // A folder within that cannot be read is no reason to see nothing at all
+          onFailure: (error) =>
+            directory === first
+              ? Effect.fail(refused(from, error.problem, "choose another folder"))
+              : Effect.succeed([[], Option.some(undefined)])
+        })
+      })
     }))
-
-  const lines = Effect.fnUntraced(function*(name: string) {
-    const { info, real } = yield* locate(name)
-    if (info.type === "Directory") {
-      return yield* refused(name, "this is a folder", "use list_files to see what is in it")
-    }
-    if (info.type !== "File") return yield* refused(name, "not a regular file", "choose a regular file")
-    if (info.size > BigInt(maxFileSize)) {
-      const megabytes = (Number(info.size) / 1024 / 1024).toFixed(1)
-      return yield* refused(name, `too big to read (${megabytes} MB, the limit is 2 MB)`, "choose a smaller file")
-    }
-    const bytes = yield* Effect.mapError(
-      fs.readFile(real),
-      (error) => refused(name, reasonOf(error, "file"), "choose another file")
-    )
-    const binary = refused(name, "a binary file, or text that is not UTF-8", "choose a text file")
-    if (bytes.includes(0)) return yield* binary
-    const text = yield* Effect.mapError(utf8(bytes), () => binary)
-    const split = text.split(/\r\n|\n|\r/)
-    if (split[split.length - 1] === "") split.pop()
-    return split
-  })
 
   // The flag neither overwrites nor follows a link
   const create = (name: string, text: string) =>
@@ -247,17 +322,30 @@ const make = Effect.fnUntraced(function*(directory: string) {
   return Folder.of({ name: path.basename(root) || root, root, find, walk, lines, create })
 })
 
-const rest = (pending: ReadonlyArray<Pending>): Option.Option<ReadonlyArray<Pending>> =>
-  pending.length === 0 ? Option.none() : Option.some(pending)
+/** Returns the lines of a text; a line break at its end begins no further one. */
+export const linesOf = (text: string): ReadonlyArray<string> => {
+  const split = text.split(/\r\n|\n|\r/)
+  if (split[split.length - 1] === "") split.pop()
+  return split
+}
+
+const adviceOf: Record<Disk.Unreadable["reason"], string> = {
+  missing: "use list_files to see what there is",
+  denied: "choose another file",
+  "not-regular": "choose a regular file",
+  "too-big": "choose a smaller file",
+  failed: "choose another file"
+}
 
 interface Pending {
-  readonly path: string
-  readonly real: string
+  readonly segments: ReadonlyArray<string>
   readonly depth: number
   readonly rules: ReadonlyArray<Ignore.Rule>
 }
 
 /** Layer that opens a folder; it fails when there is none, or when it cannot be read. */
 export const layer = (
-  directory: string
-): Layer.Layer<Folder, FolderUnusable, FileSystem.FileSystem | Path.Path> => Layer.effect(Folder)(make(directory))
+  directory: string,
+  options: Options = {}
+): Layer.Layer<Folder, FolderUnusable, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(Folder)(make(directory, options))

@@ -5,12 +5,16 @@
  */
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Glob from "effect/Glob"
 import type * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { RE2JS } from "re2js"
 import * as Folder from "./Folder.ts"
+import * as Glob from "./Glob.ts"
+import * as Text from "./Text.ts"
 
 const described = <S extends Schema.Top>(schema: S, description: string) =>
   Schema.optionalKey(schema.annotate({ description }))
@@ -40,7 +44,10 @@ export const SearchText = Tool.make("search_text", {
     query: Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(200)).annotate({
       description: "Text to search for. Upper and lower case are the same, unless the query has an upper case letter"
     }),
-    regex: described(Schema.Boolean, "Whether the query is a regular expression. Default: false, a literal text"),
+    regex: described(
+      Schema.Boolean,
+      "Whether the query is a regular expression of RE2: no lookaround, no backreferences. Default: false, a literal text"
+    ),
     path: described(Schema.String, "File or folder to search in, relative to the root folder. Default: everywhere"),
     max_results: described(between(1, 200), "Maximum number of matching lines. Default: 50")
   }),
@@ -95,7 +102,7 @@ export const layer: Layer.Layer<
   const listFiles = Effect.fnUntraced(function*(params: typeof ListFiles.parametersSchema.Type) {
     const { glob, max_entries: limit = 200, path = "." } = params
     const depth = params.depth ?? (glob === undefined ? 2 : undefined)
-    const matches = glob === undefined ? () => true : matcher(glob)
+    const matches = glob === undefined ? () => true : yield* matcher(glob)
     const found = yield* folder.walk(path, depth).pipe(
       Stream.filter((entry) => matches(entry) && (glob === undefined || entry.type !== "folder")),
       Stream.runFold(
@@ -120,45 +127,59 @@ export const layer: Layer.Layer<
     preliminary: (progress: string) => Effect.Effect<void>
   ) {
     const { max_results: limit = 50, path = "." } = params
-    const matches = yield* lineMatcher(params)
+    const matches = yield* textMatcher(params)
     const start = yield* folder.find(path)
     const files = start.type === "file"
       ? Stream.succeed(start)
       : Stream.filter(folder.walk(path), (entry) => entry.type === "file")
+    const endsAt = (yield* Clock.currentTimeMillis) + longestSearch
     const found: Array<string> = []
+    const unread = { secret: 0, other: 0 }
     let searched = 0
-    let unread = 0
+    let isLate = false
 
-    const searchFile = Effect.fnUntraced(function*(file: Folder.Entry) {
-      // The refusal of one file of many is counted; that of the file that was asked for is told
-      const lines = yield* start.type === "file"
-        ? folder.lines(file.path)
-        : Effect.orElseSucceed(folder.lines(file.path), () => undefined)
-      searched++
-      if (lines === undefined) {
-        unread++
-      } else {
-        for (let index = 0; index < lines.length && found.length <= limit; index++) {
-          if (matches(lines[index])) found.push(`${file.path}:${index + 1}: ${shorten(lines[index].trim(), 200)}`)
+    const searchLines = Effect.fnUntraced(function*(path: string, lines: ReadonlyArray<string>) {
+      for (let index = 0; index < lines.length && found.length <= limit; index++) {
+        if (matches.line(lines[index])) {
+          found.push(`${Text.oneLine(path)}:${index + 1}: ${Text.clip(lines[index].trim(), 200)}`)
         }
-      }
-      if (searched % progressEvery === 0) {
-        yield* preliminary(`searched ${searched} files, ${count(found.length, "matching line")} so far`)
+        if (index % checkEvery !== checkEvery - 1) continue
+        // Whoever interrupts the search does not wait for the end of a big file
+        yield* Effect.yieldNow
+        isLate = (yield* Clock.currentTimeMillis) >= endsAt
+        if (isLate) return
       }
     })
     yield* files.pipe(
-      Stream.takeUntil(() => found.length > limit),
-      Stream.runForEach((file) => found.length > limit ? Effect.void : searchFile(file))
+      Stream.takeWhile(() => found.length <= limit && !isLate),
+      Stream.runForEach(Effect.fnUntraced(function*(file) {
+        // The rest of the folder that was listed when the search came to its end
+        if (found.length > limit || isLate) return
+        const text = yield* Effect.result(file.text)
+        // The refusal of one file of many is counted; that of the file that was asked for is told
+        if (Result.isSuccess(text)) yield* searchLines(file.path, matches.lines(text.success))
+        else if (start.type === "file") return yield* text.failure
+        else unread[Folder.isSecret(text.failure) ? "secret" : "other"]++
+        isLate = isLate || (yield* Clock.currentTimeMillis) >= endsAt
+        if (++searched % progressEvery === 0) {
+          yield* preliminary(`searched ${searched} files, ${count(found.length, "matching line")} so far`)
+          yield* Effect.yieldNow
+        }
+      }))
     )
 
     const notes = [
       ...(found.length > limit
         ? [`only the first ${limit} matching lines are shown: narrow the query or the path`]
         : []),
-      ...(unread > 0 ? [`${count(unread, "file")} not searched: binary, too big or not readable`] : [])
+      ...(isLate ? [`the search was ended after ${longestSearch / 1000} seconds: narrow the path`] : []),
+      ...(unread.other > 0 ? [`${count(unread.other, "file")} not searched: binary, too big or not readable`] : []),
+      ...(unread.secret > 0
+        ? [`${count(unread.secret, "file")} not searched: the name says that it may hold secrets`]
+        : [])
     ]
     const shown = found.length === 0
-      ? [`No line matches ${params.query} (${count(searched - unread, "file")} searched)`]
+      ? [`No line matches ${params.query} (${count(searched - unread.other - unread.secret, "file")} searched)`]
       : found.slice(0, limit)
     return [...shown, ...notes.map((note) => `(${note})`)].join("\n")
   })
@@ -179,7 +200,7 @@ export const layer: Layer.Layer<
     const last = from - 1 + shown.length
     return [
       `${path}, lines ${from}-${last} of ${lines.length}`,
-      ...shown.map((line, index) => `${String(from + index).padStart(5)}  ${shorten(line, 500)}`)
+      ...shown.map((line, index) => `${String(from + index).padStart(5)}  ${Text.clip(line, 500)}`)
     ].join("\n")
   })
 
@@ -201,73 +222,80 @@ const progressEvery = 50
 
 const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`
 
-const show = (entry: Folder.Entry): string =>
-  entry.type === "folder" ? `${entry.path}/` : entry.type === "link" ? `${entry.path} (link, not followed)` : entry.path
-
-const shorten = (text: string, length: number): string => text.length <= length ? text : `${text.slice(0, length)}…`
-
-const matcher = (pattern: string): (entry: Folder.Entry) => boolean => {
-  const glob = Glob.make(pattern.includes("/") ? pattern.replace(/^\.?\//, "") : `**/${pattern}`)
-  return (entry) => Glob.match(glob, entry.path)
+const show = (entry: Folder.Entry): string => {
+  const name = Text.oneLine(entry.path)
+  return entry.type === "folder" ? `${name}/` : entry.type === "link" ? `${name} (link, not followed)` : name
 }
+
+const matcher = Effect.fnUntraced(function*(pattern: string) {
+  const glob = Glob.make(pattern.includes("/") ? pattern.replace(/^\.?\//, "") : `**/${pattern}`)
+  if (glob === undefined) {
+    return yield* new Folder.Refused({
+      path: Text.clip(pattern, 100),
+      problem: `a glob of more than ${Glob.maxLength} characters or ${Glob.maxAlternatives} alternatives`,
+      advice: "use a simpler glob"
+    })
+  }
+  return (entry: Folder.Entry) => Glob.match(glob, entry.path)
+})
 
 /** Only the beginning of a line is searched, so that a file of one endless line costs no more than others. */
 const searchedLength = 1000
 
-const lineMatcher = Effect.fnUntraced(function*(params: typeof SearchText.parametersSchema.Type) {
-  const isLower = params.query === params.query.toLowerCase()
-  if (params.regex !== true) {
-    const query = params.query.normalize()
-    return (line: string) => {
-      const start = line.slice(0, searchedLength).normalize()
-      return (isLower ? start.toLowerCase() : start).includes(query)
+/** After so many lines the search looks at the clock, and lets others work. */
+const checkEvery = 1000
+
+/** A search ends after this time with what it has found, in milliseconds. */
+const longestSearch = 10_000
+
+/** How a text is searched: which of its lines are worth a look, and which of these match. */
+interface TextMatcher {
+  readonly lines: (text: string) => ReadonlyArray<string>
+  readonly line: (line: string) => boolean
+}
+
+const textMatcher = Effect.fnUntraced(function*(
+  { query, regex }: typeof SearchText.parametersSchema.Type
+): Effect.fn.Return<TextMatcher, Folder.Refused> {
+  const isLower = query === query.toLowerCase()
+  if (regex !== true) {
+    const wanted = query.normalize()
+    const isIn = (text: string) => {
+      const normal = text.normalize()
+      return (isLower ? normal.toLowerCase() : normal).includes(wanted)
+    }
+    return {
+      // Most texts have it nowhere
+      lines: (text) => isIn(text) ? Folder.linesOf(text) : [],
+      line: (line) => isIn(line.slice(0, searchedLength))
     }
   }
-  if (isExpensive(params.query)) {
-    return yield* new Folder.Refused({
-      path: params.query,
-      problem: "a regular expression that can take for ever: repetitions within a repetition, or more than three",
-      advice: "use a simpler regular expression or a literal text"
-    })
-  }
+  const refused = (problem: string, advice: string) => new Folder.Refused({ path: query, problem, advice })
+  const flags = isLower ? RE2JS.CASE_INSENSITIVE : 0
   const pattern = yield* Effect.try({
-    try: () => new RegExp(params.query, isLower ? "iu" : "u"),
+    try: () => RE2JS.compile(query, flags),
     catch: (error) =>
-      new Folder.Refused({
-        path: params.query,
-        problem: `not a regular expression (${error instanceof Error ? error.message : String(error)})`,
-        advice: "correct it, or set regex to false"
-      })
+      refused(
+        `not a regular expression (${error instanceof Error ? error.message.replace("(?i)", "") : String(error)})`,
+        "correct it, without lookaround and backreferences, or set regex to false"
+      )
   })
-  return (line: string) => pattern.test(line.slice(0, searchedLength))
+  if (pattern.programSize() > longestProgram) {
+    return yield* refused("a regular expression that repeats too much", "use a simpler one or a literal text")
+  }
+  // What matches a line matches the whole text too, unless the expression is about the ends of a text
+  const whole = /\\[AzZ]|\(\?(?!:)/.test(query) ? undefined : RE2JS.compile(query, flags | RE2JS.MULTILINE)
+  return {
+    lines: (text) => {
+      const isQuick = whole !== undefined && text.length * whole.programSize() < longestLook && !text.includes("\r")
+      return isQuick && !whole.test(text) ? [] : Folder.linesOf(text)
+    },
+    line: (line) => pattern.test(line.slice(0, searchedLength))
+  }
 })
 
-/** An expression cannot be interrupted, so one that may backtrack for ever is not begun. */
-const isExpensive = (pattern: string): boolean => {
-  const groups: Array<boolean> = []
-  let within = false
-  let repetitions = 0
-  let inClass = false
-  for (let index = 0; index < pattern.length; index++) {
-    const character = pattern[index]
-    if (character === "\\") {
-      index++
-    } else if (inClass) {
-      inClass = character !== "]"
-    } else if (character === "[") {
-      inClass = true
-    } else if (character === "(") {
-      groups.push(within)
-      within = false
-    } else if (character === ")") {
-      if (within && "*+{".includes(pattern[index + 1] ?? " ")) return true
-      within = (groups.pop() ?? false) || within
-    } else if (character === "|") {
-      within = true
-    } else if (character === "*" || character === "+" || character === "{") {
-      within = true
-      repetitions++
-    }
-  }
-  return repetitions > 3
-}
+/** Searching takes time in proportion to the instructions of an expression; it cannot be interrupted within a line. */
+const longestProgram = 2000
+
+/** A text is looked at as a whole where its length times the instructions of the expression is less than this. */
+const longestLook = 10_000_000

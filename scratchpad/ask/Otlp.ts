@@ -10,6 +10,7 @@ import type * as Metric from "effect/Metric"
 import * as OtlpResource from "effect/observability/OtlpResource"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
+import * as Text from "./Text.ts"
 
 /** Returns the text of the file. Spans that have not ended are left out. */
 export const encode = (options: {
@@ -25,14 +26,14 @@ export const encode = (options: {
     startTimeUnixNano: String(times.reduce((start, { startTime }) => startTime < start ? startTime : start, endOfTime)),
     timeUnixNano: String(times.reduce((end, { endTime }) => endTime > end ? endTime : end, 0n))
   }
-  return JSON.stringify(
+  return Text.escaped(JSON.stringify(
     {
       resourceSpans: [{ resource, scopeSpans: [{ scope, spans: options.spans.flatMap(encodeSpan) }] }],
       resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics: encodeMetrics(options.metrics, window) }] }]
     },
     null,
     2
-  )
+  ))
 }
 
 const endOfTime = 2n ** 63n - 1n

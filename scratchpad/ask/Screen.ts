@@ -12,6 +12,7 @@ import * as Terminal from "effect/Terminal"
 import type * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../src/AgentRun.ts"
 import * as Style from "./Style.ts"
+import * as Text from "./Text.ts"
 import * as Waterfall from "./Waterfall.ts"
 
 /**
@@ -40,7 +41,7 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
     const printLast = (text: string) => Effect.ignore(terminal.display(text))
 
     return Screen.of({
-      heading: (lines) => print(`${lines.map(style.dim).join("\n")}\n\n`),
+      heading: (lines) => print(`${lines.map((line) => style.dim(Text.oneLine(line))).join("\n")}\n\n`),
       part: (part) =>
         Effect.flatMap(columns, (columns) => {
           const text = printer(part, isTerminal ? columns : undefined)
@@ -68,7 +69,7 @@ export const describe = (outcome: AgentRun.Outcome, style: Style.Style = Style.p
   switch (outcome._tag) {
     case "Completed": {
       const { steps, stopReason, usage } = outcome.result
-      const reason = stopReason === "stop" ? "" : ` (${stopReason})`
+      const reason = stopReason === "stop" ? "" : ` (${Text.oneLine(stopReason)})`
       return `${style.green("Completed")}${reason}: ${spent(steps, usage)}`
     }
     case "Failed":
@@ -93,7 +94,7 @@ export const messageOf = (cause: Cause.Cause<unknown>): string => {
 }
 
 const errorMessage = (error: unknown): string =>
-  Style.printable(error instanceof Error ? error.message || error.name : String(error))
+  Text.printable(error instanceof Error ? error.message || error.name : String(error))
 
 const spent = (steps: ReadonlyArray<AgentRun.Step>, { inputTokens, outputTokens }: AgentRun.Usage): string => {
   const tokens = (n: number | undefined) => (n ?? 0).toLocaleString("en-US")
@@ -107,6 +108,7 @@ const spent = (steps: ReadonlyArray<AgentRun.Step>, { inputTokens, outputTokens 
 const makePrinter = (style: Style.Style) => {
   let hasProgress = false
   let atLineStart = true
+  let held = ""
 
   const clear = (): string => {
     if (!hasProgress) return ""
@@ -114,31 +116,42 @@ const makePrinter = (style: Style.Style) => {
     return "\r\x1b[K"
   }
   const line = (text: string): string => {
-    const before = clear() + (atLineStart ? "" : "\n")
+    const before = clear() + release() + (atLineStart ? "" : "\n")
     atLineStart = true
     return `${before}${text}\n`
   }
+  /** A character or a line break that is spread over two deltas is one all the same. */
+  const spoken = (delta: string): string => {
+    const text = held + delta
+    const end = /[\r\ud800-\udbff]$/.test(text) ? text.length - 1 : text.length
+    held = text.slice(end)
+    const shown = Text.printable(text.slice(0, end))
+    if (shown !== "") atLineStart = shown.endsWith("\n")
+    return shown
+  }
+  const release = (): string => {
+    const shown = Text.printable(held)
+    held = ""
+    if (shown !== "") atLineStart = false
+    return shown
+  }
 
   return (part: AgentRun.Part | "end", columns: number | undefined): string => {
-    if (part === "end") return clear() + (atLineStart ? "" : "\n")
+    if (part === "end") return clear() + release() + (atLineStart ? "" : "\n")
     switch (part.type) {
       case "text-start":
         return line("")
-      case "text-delta": {
-        const text = clear() + Style.printable(part.delta)
-        atLineStart = part.delta.endsWith("\n") || (part.delta === "" && atLineStart)
-        return text
-      }
+      case "text-delta":
+        return clear() + spoken(part.delta)
       case "reasoning-delta":
-        atLineStart = part.delta.endsWith("\n")
-        return clear() + style.dim(Style.printable(part.delta))
+        return clear() + style.dim(spoken(part.delta))
       case "tool-call":
-        return line(`${style.yellow("→")} ${style.bold(part.name)} ${shortened(argumentsOf(part.params), 200)}`)
+        return line(`${style.yellow("→")} ${named(part.name, style)} ${shortened(argumentsOf(part.params), 200)}`)
       case "tool-result": {
         if (!part.preliminary) return line(resultOf(part, style))
         if (columns === undefined) return ""
         hasProgress = true
-        const before = atLineStart ? "" : "\n"
+        const before = release() + (atLineStart ? "" : "\n")
         atLineStart = true
         return `${before}\r\x1b[K${style.dim(shortened(`  … ${textOf(part.encodedResult)}`, columns - 1))}`
       }
@@ -158,15 +171,17 @@ const resultOf = (
   const shown = lines.slice(0, shownLines).map((line) => `  ${shortened(line, 160)}`)
   const more = lines.length > shownLines ? [`  … ${lines.length - shownLines} more lines`] : []
   const head = part.isFailure
-    ? `${style.red("✗")} ${style.bold(part.name)}`
-    : `${style.green("←")} ${style.bold(part.name)}`
+    ? `${style.red("✗")} ${named(part.name, style)}`
+    : `${style.green("←")} ${named(part.name, style)}`
   return [head, ...[...shown, ...more].map(style.dim)].join("\n")
 }
+
+const named = (name: string, style: Style.Style): string => style.bold(shortened(name, 80))
 
 const argumentsOf = (params: unknown): string => JSON.stringify(params) ?? ""
 
 const textOf = (result: unknown): string => {
-  if (typeof result === "string") return result
+  if (typeof result === "string") return Text.printable(result)
   if (isRefusal(result)) return `${result.path}: ${result.problem}; ${result.advice}`
   return JSON.stringify(result) ?? ""
 }
@@ -176,7 +191,4 @@ const isRefusal = (
 ): u is { readonly path: string; readonly problem: string; readonly advice: string } =>
   typeof u === "object" && u !== null && "path" in u && "problem" in u && "advice" in u
 
-const shortened = (text: string, width: number): string => {
-  const clean = Style.printable(text)
-  return clean.length <= width ? clean : `${clean.slice(0, Math.max(0, width - 1))}…`
-}
+const shortened = (text: string, width: number): string => Text.clip(Text.oneLine(text), width)

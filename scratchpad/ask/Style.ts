@@ -30,10 +30,3 @@ export const colours: Style = {
 
 /** For files, pipes, and whoever has set `NO_COLOR`. */
 export const plain: Style = { bold: as, dim: as, red: as, green: as, yellow: as, blue: as, cyan: as }
-
-/**
- * Text of files and models, without the control characters that would move the
- * cursor or change the colours.
- */
-// oxlint-disable-next-line no-control-regex
-export const printable = (text: string): string => text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd")

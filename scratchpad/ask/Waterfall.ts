@@ -5,6 +5,7 @@
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import type * as Style from "./Style.ts"
+import * as Text from "./Text.ts"
 
 /**
  * Returns the lines of the picture, none of them longer than `columns`: name, bar,
@@ -26,11 +27,11 @@ export const render = (spans: ReadonlyArray<Tracer.NativeSpan>, options: {
   // What is left over; a terminal too narrow for a bar loses the bar first
   const barWidth = Math.min(60, columns - labelWidth - durationWidth - notesWidth - 6)
   return rows.map((row) => {
-    const label = clip(row.label, labelWidth).padEnd(labelWidth)
+    const label = Text.clip(row.label, labelWidth).padEnd(labelWidth)
     const bar = barWidth < 6 ? [] : [style[row.colour](barOf(row, { start, end, width: barWidth }))]
     const duration = formatDuration(row.end - row.start).padStart(durationWidth)
     const used = labelWidth + durationWidth + (bar.length === 0 ? 2 : barWidth + 4)
-    const notes = clip(row.notes, Math.max(0, columns - used - 2))
+    const notes = Text.clip(row.notes, Math.max(0, columns - used - 2))
     return [label, ...bar, duration, row.failed ? style.red(notes) : style.dim(notes)].join("  ").trimEnd()
   })
 }
@@ -74,15 +75,15 @@ const rowOf = (span: Tracer.NativeSpan, depth: number, now: bigint): Row => {
   const output = span.attributes.get("gen_ai.usage.output_tokens")
   const isEnded = span.status._tag === "Ended"
   return {
-    label: `${"  ".repeat(depth)}${span.name}`,
+    label: `${"  ".repeat(depth)}${Text.oneLine(span.name)}`,
     start: span.status.startTime,
     end: span.status._tag === "Ended" ? span.status.endTime : now,
-    notes: [
+    notes: Text.oneLine([
       ...(outcome === undefined ? [] : [String(outcome)]),
       ...(input === undefined && output === undefined ? [] : [`${input ?? "?"}→${output ?? "?"}`]),
       ...(errorType === undefined || outcome === "Interrupted" ? [] : [String(errorType)]),
       ...(isEnded ? [] : ["not ended"])
-    ].join("  "),
+    ].join("  ")),
     failed: errorType !== undefined || !isEnded,
     colour: colours[String(span.attributes.get("gen_ai.operation.name"))] ?? "dim"
   }
@@ -96,6 +97,3 @@ const barOf = (row: Row, scale: { readonly start: bigint; readonly end: bigint; 
   const length = Math.max(1, Math.round((Number(row.end - row.start) / total) * scale.width))
   return `${"·".repeat(from)}${"█".repeat(Math.min(length, scale.width - from))}`.padEnd(scale.width, "·")
 }
-
-const clip = (text: string, width: number): string =>
-  text.length <= width ? text : width < 2 ? "" : `${text.slice(0, width - 1)}…`

@@ -1,34 +1,57 @@
 /**
  * Runs a program as this process: Ctrl-C and SIGTERM interrupt it, and it decides
- * the exit code.
+ * the exit code. Whoever asks a second time does not wait for the end of the run.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
+
+const signals = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** In a terminal one Ctrl-C comes twice: from the terminal, and forwarded by npm. So many milliseconds it is one. */
+const sameSignal = 100
+
+/** After so many milliseconds whoever has interrupted the program is told how to end it at once. */
+const patience = 2000
 
 /** Starts the program. */
 export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServices>): void => {
-  let first = Number.POSITIVE_INFINITY
-  let interruptedWith = 130
-  const onSignal = (code: number) => () => {
-    interruptedWith = code
-    // Whoever asks again does not want to wait for the end of the run. (In a terminal one Ctrl-C
-    // comes twice: from the terminal, and forwarded by npm.)
-    if (performance.now() - first > 500) process.exit(code)
-    first = Math.min(first, performance.now())
-  }
-  process.on("SIGINT", onSignal(130))
-  process.on("SIGTERM", onSignal(143))
+  let interruptedWith: number | undefined
+  const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+    const onSignal = (signal: keyof typeof signals) => {
+      if (interruptedWith !== undefined) return
+      interruptedWith = signals[signal]
+      setTimeout(() => {
+        // From here on the system ends this process by itself, whatever a tool or a finalizer does with it
+        process.removeListener("SIGINT", onSignal)
+        process.removeListener("SIGTERM", onSignal)
+        setTimeout(() => process.stderr.write("Still ending; Ctrl-C again ends it at once\n"), patience).unref()
+        fiber.interruptUnsafe(fiber.id)
+      }, sameSignal)
+    }
+    process.on("SIGINT", onSignal)
+    process.on("SIGTERM", onSignal)
+    fiber.addObserver((exit) => {
+      process.removeListener("SIGINT", onSignal)
+      process.removeListener("SIGTERM", onSignal)
+      teardown(exit, (code) => {
+        if (interruptedWith !== undefined || code !== 0) process.exit(code)
+      })
+    })
+  })
+  let isRead = true
   // A reader that has gone (`| head`) needs no more output, and no stack trace
   process.stdout.on("error", () => {
-    interruptedWith = 141
+    isRead = false
   })
 
-  NodeRuntime.runMain(Effect.provide(program, NodeServices.layer), {
+  runMain(Effect.provide(program, NodeServices.layer), {
     disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      onExit(Exit.isSuccess(exit) ? 0 : Cause.hasInterruptsOnly(exit.cause) ? interruptedWith : 1)
+    teardown: (exit, onExit) => {
+      if (Exit.isSuccess(exit)) return onExit(0)
+      onExit(Cause.hasInterruptsOnly(exit.cause) ? isRead ? interruptedWith ?? 130 : 141 : 1)
+    }
   })
 }

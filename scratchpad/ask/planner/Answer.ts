@@ -4,6 +4,7 @@
 import * as Predicate from "effect/Predicate"
 import type * as Conversation from "./Conversation.ts"
 import * as Evidence from "./Evidence.ts"
+import * as Memory from "./Memory.ts"
 import * as Tools from "./Tools.ts"
 import * as Words from "./Words.ts"
 
@@ -25,9 +26,10 @@ const introduction =
 
 /** Answers what needs no tools: what was said before, and what the planner can do. */
 export const aside = (
-  { calls, earlier, question }: Conversation.Conversation,
+  conversation: Conversation.Conversation,
   tools: ReadonlyArray<Tools.Shape>
 ): string | undefined => {
+  const { calls, earlier, question } = conversation
   if (question.trim() === "") return `There is no question to answer. ${introduction}`
   if (calls.length > 0) return undefined
   const asksForAnswer =
@@ -43,6 +45,8 @@ export const aside = (
       ? `Before this you asked: "${asked[0]!.question}"`
       : `Before this you asked:\n${asked.map((exchange) => `- "${exchange.question}"`).join("\n")}`
   }
+  const recalled = Memory.recall(conversation)
+  if (recalled !== undefined) return recalled
   const order = Tools.impossibleOrder(tools, Words.parse(question))
   if (order !== undefined) {
     return `I cannot do this: none of my tools can ${order}. ${introduction} ${toolsSentence(tools)}`
@@ -64,10 +68,17 @@ const toolsSentence = (tools: ReadonlyArray<Tools.Shape>): string =>
 export const compose = (state: State): string => {
   const text = answerOf(state)
   const failed = state.conversation.calls.filter((call) => call.isFailure)
-  const notes = Words.unique(failed.map((call) => `${call.name} failed: ${messageOf(call.result)}`))
+  const notes = Words.unique(failed.map((call) =>
+    isDenied(call.result)
+      ? `${call.name} was not allowed: ${call.result.reason ?? "nobody said why"}`
+      : `${call.name} failed: ${messageOf(call.result)}`
+  ))
   if (text !== undefined) return notes.length === 0 ? text : `${text}\n\n(${notes.join("; ")})`
   const told = fromSystem(state)
   if (told !== undefined) return told
+  if (failed.length > 0 && failed.every((call) => isDenied(call.result))) {
+    return `I have not done it. ${notes.join("; ")}.`
+  }
   const tried = Words.unique(
     state.conversation.calls.filter((call) => !call.isFailure).map((call) =>
       `${call.name}(${Object.values(call.params).map((value) => JSON.stringify(value)).join(", ")})`
@@ -81,7 +92,9 @@ export const compose = (state: State): string => {
       : state.conversation.calls.length === 0
       ? `None of my tools fits the question: ${state.tools.map((tool) => tool.name).join(", ")}.`
       : tried.length > 0
-      ? `I tried ${tried.join(", ")} and found nothing about ${subject(state.topic)}.`
+      ? `I tried ${tried.slice(0, 6).join(", ")}${
+        tried.length > 6 ? ` and ${counted(tried.length - 6, "other call")}` : ""
+      } and found nothing about ${subject(state.topic)}.`
       : "Each tool that I tried has failed.",
     ...(notes.length > 0 ? [`${notes.join("; ")}.`] : []),
     state.tools.length === 0 ? "" : "A name as it is written in the files, in quotes, or the path of a file would help."
@@ -280,15 +293,19 @@ const fromOther = ({ conversation }: State): string | undefined => {
   return answers.length === 0 ? undefined : answers.join("\n")
 }
 
-/** A sentence of the instructions that has all the words of the question, when there is one. */
+/** A sentence of the instructions, or of what context providers have said, that has all the words of the question, when there is one. */
 const fromSystem = ({ conversation, topic }: State): string | undefined => {
   const wanted = topic.words.map(Words.stem)
   if (wanted.length === 0) return undefined
-  const sentence = conversation.system.split(/(?<=[.!?])\s+|\n+/).find((sentence) => {
-    const present = Words.stems(sentence)
-    return wanted.every((word) => present.has(word))
-  })
-  return sentence === undefined ? undefined : `My instructions say: ${sentence.trim()}`
+  const sentenceIn = (text: string) =>
+    text.split(/(?<=[.!?])\s+|\n+/).find((sentence) => {
+      const present = Words.stems(sentence)
+      return wanted.every((word) => present.has(word))
+    })?.trim()
+  const instruction = sentenceIn(conversation.system)
+  if (instruction !== undefined) return `My instructions say: ${instruction}`
+  const fact = sentenceIn(conversation.context)
+  return fact === undefined ? undefined : `I was told: ${fact}`
 }
 
 // =============================================================================
@@ -302,6 +319,9 @@ const clip = (text: string, length: number): string => text.length > length ? `$
 
 const render = (value: unknown): string =>
   clip(typeof value === "string" ? value : JSON.stringify(value) ?? "nothing", 1000)
+
+const isDenied = (result: unknown): result is { readonly reason?: string } =>
+  Predicate.isObject(result) && (result as Record<string, unknown>).type === "execution-denied"
 
 const messageOf = (result: unknown): string => {
   if (result === undefined) return "there is no result"

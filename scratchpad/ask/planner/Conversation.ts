@@ -24,6 +24,8 @@ export interface Exchange {
 /** A conversation up to the question that is open. */
 export interface Conversation {
   readonly system: string
+  /** What context providers have put before the conversation. */
+  readonly context: string
   readonly earlier: ReadonlyArray<Exchange>
   readonly question: string
   readonly calls: ReadonlyArray<Call>
@@ -45,6 +47,7 @@ const textOf = (content: string | ReadonlyArray<{ readonly type: string }>): str
 export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   const last = prompt.content.findLastIndex((message) => message.role === "user")
   const system: Array<string> = []
+  const context: Array<string> = []
   const earlier: Array<Exchange> = []
   const calls: Array<Call> = []
   let asked: string | undefined
@@ -60,6 +63,7 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
     if (index <= last) {
       if (message.role === "user") {
         if (asked !== undefined && answer !== "") earlier.push({ question: asked, answer })
+        else if (asked !== undefined) context.push(asked)
         asked = textOf(message.content)
         answer = ""
       } else if (message.role === "assistant") {
@@ -79,7 +83,14 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
       }
     }
   }
-  return { system: system.join("\n"), earlier, question: last === -1 ? "" : asked ?? "", calls, steps }
+  return {
+    system: system.join("\n"),
+    context: context.join("\n"),
+    earlier,
+    question: last === -1 ? "" : asked ?? "",
+    calls,
+    steps
+  }
 }
 
 /** What a question is about, with what an earlier one says about it. */
@@ -91,6 +102,8 @@ export interface Topic extends Evidence.Aim {
   /** The words and names that the next question may point back at. */
   readonly about: Pick<Evidence.Aim, "words" | "exact">
 }
+
+const nothing = { system: "", context: "", calls: [], steps: 0 }
 
 const aboutTests = "test tests tested testing spec covered coverage"
 
@@ -107,12 +120,14 @@ export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
   ])
   const own = salient.filter((word) => !tests || !stems.includes(Words.stem(word)))
   const added = own.filter(Words.isTopical)
-  const points = question.words.some((word) => pronouns.has(word))
+  // "This folder" is the one that all questions are about
+  const points = !/\b(this|that)\s+(folder|directory|project|repo|repository|package|codebase)\b/i.test(text) &&
+    question.words.some((word) => pronouns.has(word))
   const asksToShow = added.length === 0 && Words.mentions(question, "show open read print display view cat more")
   const pointsBack = exact.length === 0 && question.paths.length === 0 &&
     (points && added.length <= 2 || asksToShow || added.length === 0 && question.words[0] === "and")
   const previous = pointsBack && earlier.length > 0 && !Words.mentions(question, "list")
-    ? topicOf({ system: "", earlier: earlier.slice(0, -1), question: earlier.at(-1)!.question, calls: [], steps: 0 })
+    ? topicOf({ ...nothing, earlier: earlier.slice(0, -1), question: earlier.at(-1)!.question })
     : undefined
   const place = previous === undefined ? null : /([\w@./-]+\.\w+):(\d+)/.exec(earlier.at(-1)!.answer)
   // "Show me that file" is about the file, not about what was looked for in it.

@@ -11,7 +11,7 @@
  * **Details**
  *
  * - It is a function of the prompt and the tools: it keeps nothing between calls,
- *   and draws nothing at random.
+ *   and draws nothing at random but the id of a response.
  * - It never makes the same call twice for one question, and after six steps or
  *   twelve calls it answers with what it has.
  * - Usage is counted, not invented: a token is four characters, rounded up. The
@@ -21,6 +21,7 @@
  *   has no such numbers.
  */
 import * as AiError from "effect/ai/AiError"
+import * as IdGenerator from "effect/ai/IdGenerator"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import type * as Prompt from "effect/ai/Prompt"
@@ -36,6 +37,8 @@ import * as Tools from "./Tools.ts"
 // =============================================================================
 // Constructors
 // =============================================================================
+
+const modelName = "offline-planner"
 
 /** Creates the planner. */
 export const make: Effect.Effect<LanguageModel.LanguageModel> = Effect.suspend(() => {
@@ -57,7 +60,14 @@ export const make: Effect.Effect<LanguageModel.LanguageModel> = Effect.suspend((
         }))
       }
       const tools = options.tools.map(shapeOf)
-      return Effect.succeed(toParts(options.prompt, tools, Decision.decide(options.prompt, ...allowed(options, tools))))
+      const parts = toParts(options.prompt, tools, Decision.decide(options.prompt, ...allowed(options, tools)))
+      return Effect.map(
+        IdGenerator.defaultIdGenerator.generateId(),
+        (id): ReadonlyArray<Response.StreamPartEncoded> => [
+          { type: "response-metadata", id, modelId: modelName },
+          ...parts
+        ]
+      )
     })
 
   return DirectLanguageModel.make({
@@ -76,7 +86,7 @@ export const layer: Layer.Layer<LanguageModel.LanguageModel> = Layer.effect(Lang
  */
 export const model: Model.Model<"effect-agents", LanguageModel.LanguageModel, never> = Model.make(
   "effect-agents",
-  "offline-planner",
+  modelName,
   layer
 )
 
@@ -162,6 +172,8 @@ const lengthOf = (prompt: Prompt.Prompt): number => {
 
 const toContent = (parts: ReadonlyArray<Response.StreamPartEncoded>): Array<Response.PartEncoded> => {
   const said = parts.flatMap((part) => part.type === "text-delta" ? [part.delta] : []).join("")
-  const rest = parts.flatMap((part) => part.type === "tool-call" || part.type === "finish" ? [part] : [])
+  const rest = parts.flatMap((part) =>
+    part.type === "tool-call" || part.type === "finish" || part.type === "response-metadata" ? [part] : []
+  )
   return said === "" ? rest : [{ type: "text", text: said }, ...rest]
 }

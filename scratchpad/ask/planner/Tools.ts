@@ -20,6 +20,8 @@ export type Kind =
   | "number"
   | "choice"
   | "flag"
+  | "file"
+  | "content"
   | "other"
 
 /** One parameter of a tool. */
@@ -28,6 +30,8 @@ export interface Field {
   readonly kind: Kind
   readonly required: boolean
   readonly list: boolean
+  /** What the name of a file ends with, as its description has it. */
+  readonly extension: string
   readonly choices: ReadonlyArray<string>
   readonly minimum: number | undefined
   readonly maximum: number | undefined
@@ -61,7 +65,7 @@ export const fromTool = (tool: Tool.Any): Shape => {
   const required = new Set(Array.isArray(schema.required) ? schema.required : [])
   const purpose = Words.stems(`${tool.name} ${description}`)
   const fields = properties.map(([name, property]) =>
-    toField(name, resolve(property, schema), required.has(name), purpose)
+    toField(tool.name, name, resolve(property, schema), required.has(name), purpose)
   )
   return {
     name: tool.name,
@@ -95,6 +99,7 @@ const resolve = (property: unknown, root: JsonSchema.JsonSchema): JsonSchema.Jso
 }
 
 const toField = (
+  tool: string,
   name: string,
   schema: JsonSchema.JsonSchema,
   required: boolean,
@@ -105,7 +110,8 @@ const toField = (
   const choices = Array.isArray(item.enum) ? item.enum.filter(Predicate.isString) : []
   return {
     name,
-    kind: kindOf(name, typeof schema.description === "string" ? schema.description : "", item, choices, purpose),
+    kind: kindOf(tool, name, typeof schema.description === "string" ? schema.description : "", item, choices, purpose),
+    extension: typeof schema.description === "string" ? /\.\w+\b/.exec(schema.description)?.[0] ?? "" : "",
     required,
     list,
     choices,
@@ -115,6 +121,7 @@ const toField = (
 }
 
 const kindOf = (
+  tool: string,
   name: string,
   description: string,
   schema: JsonSchema.JsonSchema,
@@ -132,6 +139,10 @@ const kindOf = (
   }
   if (schema.type !== "string") return "other"
   if (choices.length > 0) return "choice"
+  if (hasAny(Words.stems(tool), writing)) {
+    if (hasAny(words, "text content contents body note markdown")) return "content"
+    if (hasAny(words, "name file filename title") && /\.\w+\b/.test(description)) return "file"
+  }
   if (
     hasAny(words, "glob include exclude wildcard") || (hasAny(words, "pattern") && hasAny(described, "glob wildcard"))
   ) {
@@ -183,6 +194,18 @@ const roleOf = (name: string, purpose: ReadonlySet<string>, fields: ReadonlyArra
 const changing =
   "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
 
+const writing = "write create save add append"
+
+/** With these verbs people order that something is written. */
+const ordering = `${changing} make take save add append put jot note record leave keep store`
+
+/** Whether a question orders something, and does not ask about it: what its verb is. */
+const orderOf = (question: Words.Question): string | undefined => {
+  const before = "please can could would you now and also then i we want need to like id let us lets just".split(" ")
+  const first = question.words.find((word) => !before.includes(word))
+  return first !== undefined && ordering.split(" ").includes(first) ? first : undefined
+}
+
 /** Returns the verb with which a question orders a change that none of the tools makes. */
 export const impossibleOrder = (shapes: ReadonlyArray<Shape>, question: Words.Question): string | undefined => {
   const [first] = question.words.filter((word) => !["please", "can", "could", "would", "you", "now"].includes(word))
@@ -202,7 +225,14 @@ export const score = (shape: Shape, question: Words.Question): number => {
   )
   const named = Words.stems(shape.name)
   const verbs = changing.split(" ").map(Words.stem).filter((verb) => named.has(verb))
-  if (verbs.length > 0 && !verbs.some((verb) => asked.has(verb))) return 0
+  if (verbs.length > 0) {
+    const order = orderOf(question)
+    if (order === undefined) return 0
+    // To take, make or leave a note is to write one
+    const isWritten = hasAny(named, writing) && !changing.split(" ").includes(order) &&
+      Array.from(named).some((word) => asked.has(word))
+    if (!verbs.includes(Words.stem(order)) && !isWritten) return 0
+  }
   const described = Words.stems(shape.description)
   const inFields = Words.stems(shape.fields.map((field) => field.name).join(" "))
   let total = 0
@@ -269,11 +299,37 @@ const valueOf = (
         (field.required ? field.choices[0] : undefined)
     case "flag":
       return field.required ? false : undefined
+    case "content":
+      return contentOf(question)
+    case "file":
+      return fileNameOf(field, question)
     case "name":
       return field.required ? names.shift() ?? (question.salient.at(-1)) : undefined
     case "other":
       return field.required ? names.shift() : undefined
   }
+}
+
+/** What is to be written: what stands in quotes, after a colon, after "that" or after "about". */
+const contentOf = ({ quoted, text }: Words.Question): string | undefined => {
+  const said = /:\s+(\S[\s\S]*)$/.exec(text)?.[1] ?? quoted.at(-1) ??
+    /\b(?:that|saying|which says|with the text)\s+(?:says?\s+)?(\S[\s\S]*)$/i.exec(text)?.[1] ??
+    /\b(?:about|on|of|down)\s+(\S[\s\S]*)$/i.exec(text)?.[1]
+  return said?.trim()
+}
+
+/** The name of a new file: one that is named, or one made of the words of what is written. */
+const fileNameOf = ({ extension }: Field, question: Words.Question): string => {
+  const named = question.paths.map((path) => path.split("/").at(-1)!).find((name) =>
+    name.endsWith(extension) && /^\w[\w.-]*\.\w+$/.test(name)
+  )
+  if (named !== undefined) return named
+  const called = /\b(?:called|named|titled)\s+["'`]?([\w-]+)/i.exec(question.text)?.[1]
+  const words = Words.split(contentOf(question) ?? "").filter((word) =>
+    Words.isContent(word) && /^[a-z0-9]+$/.test(word)
+  )
+  const base = called ?? (words.slice(0, 4).join("-") || "note")
+  return `${base.slice(0, 40)}${extension}`
 }
 
 const clamp = (field: Field, value: number | undefined): number | undefined =>

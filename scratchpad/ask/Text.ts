@@ -1,0 +1,51 @@
+/**
+ * Foreign text, made fit for a terminal, a log and a prompt.
+ *
+ * What files, models, servers and the person at the keyboard have written may hold characters that move the cursor,
+ * change colours, end a line, or turn the direction of what follows. They are shown as U+FFFD.
+ */
+
+/**
+ * Control characters, what controls the direction of text, separators of lines and paragraphs, halves of surrogate
+ * pairs, and the invisible tags in which a text can be hidden.
+ */
+export const unprintable = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}\u{e0000}-\u{e007f}]/gu
+
+/** Returns a text of several lines without unprintable characters; line breaks and tabs stay. */
+export const printable = (text: string): string =>
+  text.replaceAll("\r\n", "\n").replace(
+    unprintable,
+    (character) => character === "\n" || character === "\t" ? character : "\ufffd"
+  )
+
+/** Returns a name, a path or a heading as one line without unprintable characters. */
+export const oneLine = (text: string): string => text.replace(/\r\n|[\n\r\t]/g, " ").replace(unprintable, "\ufffd")
+
+/** Returns JSON with the unprintable characters of its strings escaped: the same value, and nothing is hidden. */
+export const escaped = (json: string): string =>
+  json.replace(unprintable, (character) =>
+    character === "\n"
+      ? character
+      : Array.from(
+        { length: character.length },
+        (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`
+      ).join(""))
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
+
+/** Returns the beginning of a text, at most `length` long; no character is cut in two. */
+export const cut = (text: string, length: number): string => {
+  if (text.length <= length) return text
+  if (length <= 0) return ""
+  const end = graphemes.segment(text.slice(0, length + longestGrapheme)).containing(length)?.index ?? 0
+  // No character that people write is that long, but nothing keeps a file from having one
+  return end > Math.max(0, length - longestGrapheme)
+    ? text.slice(0, end)
+    : text.slice(0, length).replace(/[\ud800-\udbff]$/, "")
+}
+
+const longestGrapheme = 64
+
+/** Returns a text that is at most `length` long, with an ellipsis at its end when something is left out. */
+export const clip = (text: string, length: number): string =>
+  text.length <= length ? text : length < 2 ? "" : `${cut(text, length - 1)}…`
