@@ -47,7 +47,8 @@ export type TypeId = "~effect-agents/Agent"
 /**
  * What a run begins with. `session` is the id of the conversation it belongs to,
  * `answers` those to the approvals that the run before it waits for (see `resume`),
- * `steering` the handle by which the run is told more while it works.
+ * `steering` the handle by which the run is told more while it works. With `continues`
+ * there is no prompt (see `continue`).
  *
  * @category models
  * @since 0.1.0
@@ -57,6 +58,7 @@ export interface Input {
   readonly session?: string | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
+  readonly continues?: true | undefined
 }
 
 /**
@@ -337,6 +339,41 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   waiting: Waiting,
   answers: ReadonlyArray<Approval.Answer>
 ): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
+
+/**
+ * Continues a session whose last message asks for an answer: a prompt that no model has
+ * answered, or results of tools. A process that was killed, and a run that failed, leave
+ * such a session where `SessionHistory` keeps every step, or always.
+ *
+ * **Details**
+ *
+ * Fails with `AgentError` (`NothingToContinue`) when the last message is an answer, when
+ * the session is unknown or waits for approvals, and when the agent does not load it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const continueStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
+  input: { readonly session: string; readonly steering?: Steering.Steering | undefined }
+): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
+  self.stream({ prompt: [], session: input.session, steering: input.steering, continues: true })
+
+const continue_ = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>,
+  input: { readonly session: string; readonly steering?: Steering.Steering | undefined }
+): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
+
+export {
+  /**
+   * Continues a session whose last message asks for an answer, to its result: the fold of
+   * `continueStream`.
+   *
+   * @category running
+   * @since 0.1.0
+   */
+  continue_ as continue
+}
 
 /**
  * Returns the agent with one more middleware around it.

@@ -53,6 +53,21 @@ export class InvalidSession extends Schema.Error<InvalidSession>("effect-agents/
 }
 
 /**
+ * `Agent.continue` found no message that asks for an answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NothingToContinue extends Schema.Error<NothingToContinue>("effect-agents/AgentError/NothingToContinue")({
+  _tag: Schema.tag("NothingToContinue"),
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `There is nothing to continue: ${this.description}`
+  }
+}
+
+/**
  * A critical `afterRun` failed, died, or overran its budget. The model's work was
  * done: `result` is the whole result of the run. `cause` is the provider's own.
  *
@@ -199,6 +214,7 @@ export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-age
 export type AgentErrorReason =
   | InvalidPrompt
   | InvalidSession
+  | NothingToContinue
   | AfterRunFailed
   | LimitReached
   | DuplicateTool
@@ -214,6 +230,7 @@ export type AgentErrorReason =
 export const AgentErrorReason: Schema.Union<[
   typeof InvalidPrompt,
   typeof InvalidSession,
+  typeof NothingToContinue,
   typeof AfterRunFailed,
   typeof LimitReached,
   typeof DuplicateTool,
@@ -224,6 +241,7 @@ export const AgentErrorReason: Schema.Union<[
 ]> = Schema.Union([
   InvalidPrompt,
   InvalidSession,
+  NothingToContinue,
   AfterRunFailed,
   LimitReached,
   DuplicateTool,

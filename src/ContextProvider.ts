@@ -33,7 +33,8 @@ export type TypeId = "~effect-agents/ContextProvider"
 
 /**
  * The run that is about to begin. With `answers` it goes on where another one waits
- * for approvals.
+ * for approvals. With `continues` it has no prompt, and answers the last message of its
+ * session.
  *
  * @category models
  * @since 0.1.0
@@ -43,6 +44,7 @@ export interface Request {
   readonly session: string | undefined
   readonly prompt: Prompt.Prompt
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+  readonly continues?: true | undefined
 }
 
 /**

@@ -45,6 +45,7 @@ export interface AgentRequest {
   readonly session: string | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
+  readonly continues?: true | undefined
 }
 
 /**

@@ -167,7 +167,7 @@ interface OpenSession {
 
 const openSession = Effect.fnUntraced(function*(
   id: string,
-  { answers }: ContextProvider.Request,
+  { answers, continues }: ContextProvider.Request,
   keep: Keep,
   whenHeld: WhenHeld | undefined
 ): Effect.fn.Return<OpenSession, Session.SessionError, SessionStore.SessionStore | Scope.Scope> {
@@ -181,7 +181,7 @@ const openSession = Effect.fnUntraced(function*(
   const isResumed = answers !== undefined && !isKeptByCaller
   const loaded = yield* store.load(id)
   const history = loaded.history.content
-  const closing = closingOf(history, isResumed)
+  const closing = closingOf(history, isResumed || continues === true)
   const appender = makeAppender(store, loaded, closing)
   // how far the run has come
   let hasStarted = false

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Schema, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { Prompt } from "effect/ai"
-import { Agent, AgentError, ContextProvider, Middleware } from "../src/index.ts"
+import { Agent, AgentError, AgentRun, ContextProvider, Middleware, StopCondition } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-import { constructors, type Log, logged, showExit, showPrompt } from "./utils.ts"
+import { calls, constructors, type Log, logged, showExit, showPrompt, tools } from "./utils.ts"
 
 const { text } = ScriptedModel
 
@@ -315,4 +315,129 @@ describe("ContextProvider", () => {
       assert(back.reason._tag === "AfterRunFailed")
       assert.deepStrictEqual([back.message, back.reason.result.text], [error.message, "ok"])
     }).pipe(Effect.provide(ScriptedModel.layer([text("ok")]))))
+})
+
+describe("atStart, everyStep and stopWhen", () => {
+  class Lost extends Schema.TaggedError<Lost>()("Lost", { at: Schema.String }) {}
+  class Log_ extends Context.Service<Log_, Log>()("test/Log") {}
+
+  const toolkit = tools("work")
+  const work = toolkit.toLayer({ work: () => Effect.succeed("worked") })
+  const script = [calls("work"), text("ok")]
+  /** Writes down what it is told; `fails` says where it fails. */
+  const watching = (fails?: string) =>
+    ContextProvider.make("watching", {
+      beforeRun: Effect.fnUntraced(function*() {
+        const log = yield* Log_
+        const told = (what: string, messages: ReadonlyArray<Prompt.Message>) =>
+          Effect.suspend(() => {
+            log.push(`${what}: ${showPrompt(Prompt.fromMessages(messages)).join(" | ")}`)
+            return fails === what ? Effect.fail(new Lost({ at: what })) : Effect.void
+          })
+        yield* Effect.addFinalizer((exit) => Effect.sync(() => log.push(exit._tag)))
+        return {
+          atStart: ({ transcript }: ContextProvider.StartedRun) => told("start", transcript),
+          everyStep: ({ messages, step }: ContextProvider.FinishedStep) =>
+            Effect.andThen(Log_, told(`step ${step.index}`, messages))
+        }
+      }),
+      afterRun: () => Effect.flatMap(Log_, (log) => Effect.sync(() => log.push("afterRun")))
+    })
+  const agentOf = (fails?: string) => Agent.make("agent", { toolkit, providers: [watching(fails)] })
+  const first = "step 0: assistant: work#id-work({}) | tool: work#id-work = \"worked\""
+
+  /** Runs it, with the parts in the same log. */
+  const logOf = <E, R>(run: (log: Log) => Effect.Effect<unknown, E, R>) =>
+    Effect.suspend(() => {
+      const log: Log = []
+      return Effect.map(Effect.provideService(Effect.exit(run(log)), Log_, log), (exit) => ({ log, exit }))
+    })
+  const parts = (log: Log, agent: ReturnType<typeof agentOf>) =>
+    Stream.tap(Agent.stream(agent, { prompt: "hi" }), (part) =>
+      Effect.sync(() => {
+        if (["run-start", "step-end", "run-end"].includes(part.type)) log.push(part.type)
+      }))
+
+  it.effect("a run that completes: each is called before its part is told, the last step before afterRun", () =>
+    Effect.gen(function*() {
+      const { log } = yield* logOf((log) => Stream.runDrain(parts(log, agentOf())))
+      assert.deepStrictEqual(log, [
+        "start: user: hi",
+        "run-start",
+        first,
+        "step-end",
+        "step 1: assistant: ok",
+        "step-end",
+        "afterRun",
+        "run-end",
+        "Success"
+      ])
+    }).pipe(Effect.provide([ScriptedModel.layer(script), work])))
+
+  it.effect("a failing one fails the run with its own error, after the step's parts", () =>
+    Effect.gen(function*() {
+      const atStart = yield* logOf((log) => Stream.runDrain(parts(log, agentOf("start"))))
+      assert.deepStrictEqual(atStart.log, ["start: user: hi", "Failure"])
+      assert.deepStrictEqual(
+        Exit.isFailure(atStart.exit) ? Cause.squash(atStart.exit.cause) : undefined,
+        new Lost({ at: "start" })
+      )
+      const atStep = yield* logOf((log) => Stream.runDrain(parts(log, agentOf("step 0"))))
+      assert.deepStrictEqual(atStep.log, ["start: user: hi", "run-start", first, "step-end", "Failure"])
+      assert.deepStrictEqual(
+        Exit.isFailure(atStep.exit) ? Cause.squash(atStep.exit.cause) : undefined,
+        new Lost({ at: "step 0" })
+      )
+    }).pipe(Effect.provide([ScriptedModel.layer(script), work])))
+
+  it.effect("a run that is left in a step is told of the steps before it", () =>
+    Effect.gen(function*() {
+      const { log } = yield* logOf((log) =>
+        Stream.runDrain(Stream.takeUntil(parts(log, agentOf()), (part) => part.type === "text-delta"))
+      )
+      assert.deepStrictEqual(log, ["start: user: hi", "run-start", first, "step-end", "Failure"])
+    }).pipe(Effect.provide([ScriptedModel.layer(script), work])))
+
+  it.effect("a run that is interrupted while one works is interrupted, and calls no model", () =>
+    Effect.gen(function*() {
+      const reached = yield* Deferred.make<void>()
+      const ended: Array<AgentRun.Outcome> = []
+      const hangs = ContextProvider.make("hangs", {
+        beforeRun: () =>
+          Effect.as(
+            AgentRun.addFinalizer((exit) => Effect.sync(() => ended.push(AgentRun.outcome(exit)))),
+            { everyStep: () => Effect.andThen(Deferred.succeed(reached, undefined), Effect.never) }
+          )
+      })
+      const running = yield* Effect.forkChild(
+        Agent.run(Agent.make("agent", { toolkit, providers: [hangs] }), { prompt: "hi" })
+      )
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(running)
+      const [outcome] = ended
+      assert(outcome._tag === "Interrupted")
+      assert.deepStrictEqual(showPrompt(outcome.partial.transcript), [
+        "user: hi",
+        "assistant: work#id-work({})",
+        "tool: work#id-work = \"worked\""
+      ])
+      const { requests } = yield* ScriptedModel.ScriptedModel
+      assert.strictEqual((yield* requests).length, 1)
+    }).pipe(Effect.provide([ScriptedModel.layer(script), work])))
+
+  it.effect("a contributed condition stops the run, and a limit takes the place of the default", () =>
+    Effect.gen(function*() {
+      const stopping = (...stopWhen: ReadonlyArray<StopCondition.StopCondition>) =>
+        Agent.make("agent", {
+          toolkit,
+          providers: [ContextProvider.make("stops", { beforeRun: () => Effect.succeed({ stopWhen }) })]
+        })
+      const stopped = yield* Agent.run(stopping(StopCondition.toolCalled("work")), { prompt: "hi" })
+      assert.deepStrictEqual([stopped.stopReason, stopped.steps.length], ["tool-called", 1])
+      const many = yield* Agent.run(stopping(StopCondition.stepCount(20)), { prompt: "hi" })
+      assert.deepStrictEqual([many.stopReason, many.steps.length], ["stop", 19])
+    }).pipe(Effect.provide([
+      ScriptedModel.layer([calls("work"), ...Array.from({ length: 18 }, () => calls("work")), text("ok")]),
+      work
+    ])))
 })

@@ -2,10 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Stream } from "effect"
 import { AiError, type Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
+import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Agent, AgentRun, ContextProvider, Session, SessionHistory, SessionStore } from "../src/index.ts"
+import { fileURLToPath } from "node:url"
+import { Agent, AgentRun, Approval, ContextProvider, Session, SessionHistory, SessionStore } from "../src/index.ts"
 import { SqliteSessionStore } from "../src/sqlite/index.ts"
 import { ScriptedModel } from "../src/testing/index.ts"
 
@@ -446,5 +448,76 @@ describe("SessionHistory", () => {
         SessionStore.layerMemory,
         never
       ])))
+  })
+
+  describe("Agent.continue", () => {
+    const reasonOf = (id: string) =>
+      Effect.map(
+        Effect.flip(Agent.continue(everyStep, { session: id })),
+        (error) => error._tag === "AgentError" && error.reason._tag === "NothingToContinue" && error.reason.description
+      )
+
+    it.effect("answers the last message of a session, and keeps what came of it", () =>
+      Effect.gen(function*() {
+        yield* Effect.exit(Agent.run(everyStep, { prompt: "go", session: "s" }))
+        const result = yield* Agent.continue(everyStep, { session: "s" })
+        assert.deepStrictEqual(brief(result.transcript.content), ["assistant: done"])
+        assert.deepStrictEqual((yield* stored("s")).history, [
+          "user: go",
+          "assistant: call note",
+          "tool: noted a",
+          "assistant: done"
+        ])
+        assert.strictEqual(yield* reasonOf("s"), "the last message of the conversation is an answer")
+        assert.strictEqual(yield* reasonOf("unknown"), "the conversation has no messages")
+      }).pipe(Effect.provide([
+        script([toolCalls({ name: "note", params: { text: "a" } }), fail(overloaded), text("done")]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+
+    it.effect("does not go on where approvals are waited for, and does not end them", () =>
+      Effect.gen(function*() {
+        const careful = Toolkit.make(Tool.make("pay", { success: Schema.String, needsApproval: true }))
+        const payer = Agent.make("payer", { toolkit: careful, providers: [SessionHistory.provider] })
+        yield* Effect.gen(function*() {
+          const { approvals } = yield* Agent.run(payer, { prompt: "pay", session: "s" })
+          const error = yield* Effect.flip(Agent.continue(payer, { session: "s" }))
+          assert.strictEqual(error._tag === "AgentError" && error.reason._tag, "NothingToContinue")
+          const paid = yield* Agent.resume(payer, { session: "s" }, approvals.map((one) => Approval.approve(one)))
+          assert.strictEqual(paid.text, "done")
+        }).pipe(Effect.provide(careful.toLayer({ pay: () => Effect.succeed("paid") })))
+      }).pipe(Effect.provide([
+        script([toolCalls({ name: "pay", params: {} }), text("done")]),
+        SessionStore.layerMemory
+      ])))
+  })
+
+  describe("a process that is killed in its second step", () => {
+    const fixture = fileURLToPath(new URL("./fixtures/historyProcess.ts", import.meta.url))
+    const firstStep = ["user: go", "assistant: call note", "tool: noted"]
+    const keeps = { completed: [], "every-step": firstStep, always: firstStep }
+
+    for (const [keep, expected] of Object.entries(keeps)) {
+      it.live(`keeps the finished one on SQLite as \`${keep}\` says, and the session goes on`, () =>
+        Effect.gen(function*() {
+          const folder = mkdtempSync(join(tmpdir(), "effect-agents-"))
+          yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+          const filename = join(folder, "sessions.sqlite")
+          yield* Effect.promise(() =>
+            new Promise<void>((resolve) => {
+              const child = spawn(process.execPath, [fixture, filename, keep], { stdio: ["ignore", "pipe", "inherit"] })
+              child.stdout.once("data", () => child.kill("SIGKILL"))
+              child.once("exit", () => resolve())
+            })
+          )
+          yield* Effect.gen(function*() {
+            assert.deepStrictEqual((yield* stored("s")).history, expected)
+            if (expected.length === 0) return
+            const result = yield* Agent.continue(everyStep, { session: "s" })
+            assert.strictEqual(result.text, "done")
+          }).pipe(Effect.provide([SqliteSessionStore.layerFile({ filename }), script([text("done")]), Notes]))
+        }))
+    }
   })
 })

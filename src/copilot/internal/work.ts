@@ -70,6 +70,10 @@ export const body =
       const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
       const refusal = ToolHandler.findRefusal(toolkits)
       if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
+      if (run.continues === true) {
+        const description = "an agent that runs elsewhere goes on with a message only"
+        return Exit.fail(run.error(new AgentError.NothingToContinue({ description })))
+      }
       if (run.prompt.content.every((message) => message.role === "system" || Text.isBlank(message))) {
         return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
       }

@@ -78,7 +78,8 @@ export const aroundRun = (
     prompt: input.prompt,
     session: input.session,
     answers: input.answers,
-    steering: input.steering
+    steering: input.steering,
+    continues: input.continues
   })
   if (places.length === 0) return (input) => last(request(input))
   const around = Middleware.compose(places, last)

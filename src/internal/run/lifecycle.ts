@@ -101,6 +101,7 @@ export class Run {
   readonly session: string | undefined
   readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
+  readonly continues: true | undefined
   /** What is known of the conversation that its answers are for, and of who keeps what it waits for. */
   readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
@@ -129,6 +130,7 @@ export class Run {
     this.session = request.session
     this.answers = request.answers
     this.steering = request.steering
+    this.continues = request.continues
     this.input = request.prompt
     this.scope = scope
     this.parent = Context.getOrUndefined(context, ParentRun)
@@ -432,7 +434,8 @@ export class Run {
 
   /** What providers are told of the run. */
   request(): ContextProvider.Request {
-    return { agent: this.definition.name, session: this.session, prompt: this.prompt, answers: this.answers }
+    const { answers, continues, definition, prompt, session } = this
+    return { agent: definition.name, session, prompt, answers, continues }
   }
 
   private partial(): AgentRun.Partial {

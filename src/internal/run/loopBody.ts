@@ -11,6 +11,7 @@ import * as AgentError from "../../AgentError.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import * as Approvals from "../approval/approval.ts"
+import * as Continuing from "./continuing.ts"
 import type * as Contributions from "./contributions.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import { Loop } from "./loop.ts"
@@ -88,9 +89,12 @@ export const body = (
           onSuccess: (resumption) => new ResumedLoop(opened, resumption)
         })
       }
-      const problem = problemOf(run.prompt.content, contributions.messages)
+      const problem = run.continues === true
+        ? Continuing.problemOf(contributions.messages)
+        : problemOf(run.prompt.content)
       if (problem !== undefined) {
-        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: problem })))
+        const reason = run.continues === true ? AgentError.NothingToContinue : AgentError.InvalidPrompt
+        return Exit.fail(run.error(new reason({ description: problem })))
       }
       const loop = new Loop(opened)
       return contributions.atStart.length === 0 ? loop : Effect.as(loop.start(), loop)
@@ -105,17 +109,11 @@ export const body = (
   }
 }
 
-/**
- * Why a prompt cannot be sent. One without a message goes on from what the providers
- * remember; one whose messages say nothing does not.
- */
-const problemOf = (
-  prompt: ReadonlyArray<Prompt.Message>,
-  remembered: ReadonlyArray<Prompt.Message>
-): string | undefined => {
+/** Why a prompt cannot be sent: it has no message, or its messages say nothing. */
+const problemOf = (prompt: ReadonlyArray<Prompt.Message>): string | undefined => {
   const said = prompt.filter((message) => !isSystem(message))
-  if (said.length > 0) return said.every(Text.isBlank) ? "there is nothing but white space in its messages" : undefined
-  return remembered.length === 0 ? "there is no message to send" : undefined
+  if (said.length === 0) return "there is no message to send; `Agent.continue` goes on without one"
+  return said.every(Text.isBlank) ? "there is nothing but white space in its messages" : undefined
 }
 
 const isSystem = (message: Prompt.Message): boolean => message.role === "system"
