@@ -182,10 +182,12 @@ describe("prompts that cannot be sent", () => {
       assert.strictEqual(showExit(exit), "Failed Fail AgentError.InvalidPrompt after \"\"")
     }).pipe(Effect.provide(ScriptedModel.layer([text("ok")]))))
 
-  it.effect("an empty prompt goes on from what a provider remembers", () =>
+  it.effect("an empty prompt is refused; `Agent.continue` goes on from what a provider remembers", () =>
     Effect.gen(function*() {
       const agent = Agent.make("agent", { providers: [remembering("history", { role: "user", content: "before" })] })
-      const run = yield* Agent.run(agent, { prompt: Prompt.empty })
+      const error = yield* Effect.flip(Agent.run(agent, { prompt: Prompt.empty, session: "s" }))
+      assert.strictEqual(error._tag === "AgentError" && error.reason._tag, "InvalidPrompt")
+      const run = yield* Agent.continue(agent, { session: "s" })
       assert.deepStrictEqual(showPrompt(run.transcript), ["assistant: ok"])
     }).pipe(Effect.provide(ScriptedModel.layer([text("ok")]))))
 })

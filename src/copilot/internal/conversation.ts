@@ -9,9 +9,11 @@
  */
 import type * as Sdk from "@github/copilot-sdk"
 import * as Prompt from "effect/ai/Prompt"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as FileData from "../../internal/words/fileData.ts"
 import * as Text from "../../internal/words/text.ts"
+import type * as CopilotRuntime from "../CopilotRuntime.ts"
 
 /**
  * The key of the mark in the options of an assistant message.
@@ -64,6 +66,20 @@ export const findMark = (
   const mark = history[index].options[markKey]
   return { mark: isMark(mark) ? mark : undefined, after: next === -1 ? [] : rest.slice(next) }
 }
+
+/**
+ * Takes out of the session what came after the mark: runs that were saved by nobody.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export const rewind = Effect.fnUntraced(function*({ call, session }: CopilotRuntime.OpenSession, mark: Mark) {
+  const events = yield* call("getEvents", () => session.getEvents())
+  const prompts = events.filter((event) => event.type === "user.message" && event.agentId === undefined)
+  const index = prompts.findIndex((event) => event.type === "user.message" && event.data.messageId === mark.promptId)
+  const next = index === -1 ? undefined : prompts[index + 1]
+  if (next !== undefined) yield* call("truncate", () => session.rpc.history.truncate({ eventId: next.id }))
+})
 
 const isMark = (u: unknown): u is Mark =>
   Predicate.hasProperty(u, "sessionId") && Predicate.isString(u.sessionId) &&

@@ -28,7 +28,7 @@ import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as CopilotError from "../CopilotError.ts"
 import * as CopilotRuntime from "../CopilotRuntime.ts"
-import { findMark, type Mark, systemText, toMessage, withMark } from "./conversation.ts"
+import { findMark, type Mark, rewind, systemText, toMessage, withMark } from "./conversation.ts"
 import { callFailed, sessionFailed } from "./failures.ts"
 import { declare } from "./offeredTools.ts"
 import { Reply, toUsage } from "./reply.ts"
@@ -491,12 +491,3 @@ class Work implements Lifecycle.Body {
     return { text, usage: spent, steps, transcript }
   }
 }
-
-/** Takes out of the session what came after the mark: runs that were saved by nobody. */
-const rewind = Effect.fnUntraced(function*({ call, session }: CopilotRuntime.OpenSession, mark: Mark) {
-  const events = yield* call("getEvents", () => session.getEvents())
-  const prompts = events.filter((event) => event.type === "user.message" && event.agentId === undefined)
-  const index = prompts.findIndex((event) => event.type === "user.message" && event.data.messageId === mark.promptId)
-  const next = index === -1 ? undefined : prompts[index + 1]
-  if (next !== undefined) yield* call("truncate", () => session.rpc.history.truncate({ eventId: next.id }))
-})
