@@ -117,6 +117,24 @@ export class SessionStoreUnavailable extends Schema.Error<SessionStoreUnavailabl
 }
 
 /**
+ * What a provider keeps in the session does not decode, or what it writes does not encode. `name` is its name.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionStateInvalid extends Schema.Error<SessionStateInvalid>(
+  "effect-agents/Session/SessionStateInvalid"
+)({
+  _tag: Schema.tag("SessionStateInvalid"),
+  name: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `the state of \`${this.name}\` is not valid: ${this.description}`
+  }
+}
+
+/**
  * The session is held, and who asks for it was not to wait, or would wait for itself. Nothing was loaded.
  *
  * - `caller`: what asks for the session holds it already: it was started by a tool, a provider or a middleware of the run
@@ -143,7 +161,12 @@ export class SessionInUse extends Schema.Error<SessionInUse>("effect-agents/Sess
  * @category errors
  * @since 0.1.0
  */
-export type SessionErrorReason = SessionConflict | SessionInUse | SessionRecordInvalid | SessionStoreUnavailable
+export type SessionErrorReason =
+  | SessionConflict
+  | SessionInUse
+  | SessionRecordInvalid
+  | SessionStateInvalid
+  | SessionStoreUnavailable
 
 /**
  * Schema for what went wrong with a stored session.
@@ -155,8 +178,9 @@ export const SessionErrorReason: Schema.Union<[
   typeof SessionConflict,
   typeof SessionInUse,
   typeof SessionRecordInvalid,
+  typeof SessionStateInvalid,
   typeof SessionStoreUnavailable
-]> = Schema.Union([SessionConflict, SessionInUse, SessionRecordInvalid, SessionStoreUnavailable])
+]> = Schema.Union([SessionConflict, SessionInUse, SessionRecordInvalid, SessionStateInvalid, SessionStoreUnavailable])
 
 /**
  * A session could not be loaded, saved or removed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to

@@ -45,6 +45,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -52,6 +53,7 @@ import * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
+import { CurrentRun, type OpenState } from "./internal/words/currentRun.ts"
 import { FailsRun } from "./internal/words/failsRun.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
@@ -180,6 +182,9 @@ const openSession = Effect.fnUntraced(function*(
   const isKeptByCaller = yield* Origin.isKeptByCaller
   const isResumed = answers !== undefined && !isKeptByCaller
   const loaded = yield* store.load(id)
+  const state: OpenState = { sessionId: id, stored: loaded.state, written: new Map(), owners: new Map() }
+  const run = yield* Effect.serviceOption(CurrentRun)
+  if (Option.isSome(run)) run.value.state = state
   const history = loaded.history.content
   const closing = closingOf(history, isResumed || continues === true)
   const appender = makeAppender(store, loaded, closing)
@@ -235,7 +240,9 @@ const openSession = Effect.fnUntraced(function*(
       }
       : undefined,
     afterRun: ({ transcript }) =>
-      appender.hasSaved(transcript.content) ? Effect.void : appender.saveLast(transcript.content)
+      state.written.size === 0 && appender.hasSaved(transcript.content)
+        ? Effect.void
+        : appender.saveLast(transcript.content, state.written)
   }
 })
 
@@ -256,11 +263,11 @@ const makeAppender = (
     unknown = undefined
   }
 
-  const save = (transcript: ReadonlyArray<Prompt.Message>): Save =>
+  const save = (transcript: ReadonlyArray<Prompt.Message>, written?: ReadonlyMap<string, Schema.Json>): Save =>
     Effect.suspend(() => {
       const append = count === undefined ? [...closing, ...transcript] : transcript.slice(count)
       unknown = { append, transcript }
-      return Effect.matchEffect(store.save(session, { append }), {
+      return Effect.matchEffect(store.save(session, { append, state: written && Object.fromEntries(written) }), {
         onFailure: (error) => {
           unknown = undefined
           return Effect.fail(error)
@@ -280,12 +287,12 @@ const makeAppender = (
   })
 
   /** It may be interrupted, but not without saying whether it has saved: what a store begins it ends, or it is asked. */
-  const saveLast = (transcript: ReadonlyArray<Prompt.Message>): Save =>
-    Effect.catchCause(Effect.interruptible(save(transcript)), (cause) => {
+  const saveLast = (transcript: ReadonlyArray<Prompt.Message>, written: ReadonlyMap<string, Schema.Json>): Save =>
+    Effect.catchCause(Effect.interruptible(save(transcript, written)), (cause) => {
       if (!Cause.hasInterrupts(cause)) return Effect.failCause(cause)
       const tooLong = new Error("the save took too long and was interrupted; nothing was written")
       return Effect.flatMap(settle, () =>
-        count === transcript.length
+        unknown === undefined
           ? Effect.void
           : new Session.SessionError({
             sessionId: session.id,

@@ -57,6 +57,9 @@ export * as Session from "./Session.ts"
 export * as SessionHistory from "./SessionHistory.ts"
 
 /** @since 0.1.0 */
+export * as SessionState from "./SessionState.ts"
+
+/** @since 0.1.0 */
 export * as SessionStore from "./SessionStore.ts"
 
 /** @since 0.1.0 */

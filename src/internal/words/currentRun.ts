@@ -5,6 +5,8 @@
  */
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
+import type * as Schema from "effect/Schema"
+import type * as Session from "../../Session.ts"
 
 /**
  * A run with a session, as those who wait for it know it: `caller` is the run with a session that it is nested in, and
@@ -16,6 +18,21 @@ import type * as Fiber from "effect/Fiber"
 export interface SessionRun {
   readonly caller: SessionRun | undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** The state of the session, once it is loaded. */
+  state: OpenState | undefined
+}
+
+/**
+ * The state of a session in a run: what is stored, what the run has written, and whose each name is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenState {
+  readonly sessionId: string
+  readonly stored: Session.State
+  readonly written: Map<string, Schema.Json>
+  readonly owners: Map<string, object>
 }
 
 /**
@@ -34,5 +51,6 @@ export class CurrentRun extends Context.Service<CurrentRun, SessionRun>()("effec
  */
 export const make = (context: Context.Context<never>): SessionRun => ({
   caller: Context.getOrUndefined(context, CurrentRun),
-  fiber: undefined
+  fiber: undefined,
+  state: undefined
 })
