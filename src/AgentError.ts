@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as AgentRun from "./AgentRun.ts"

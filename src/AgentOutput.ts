@@ -30,6 +30,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Tool from "effect/ai/Tool"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"

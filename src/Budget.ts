@@ -70,6 +70,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Clock from "effect/Clock"

@@ -93,9 +93,67 @@ beforeAll(() => {
 afterAll(() => rmSync(project, { recursive: true, force: true }))
 
 describe("the tarball", () => {
-  it("holds the compiled sources with their types and maps, the documents, and nothing else", () => {
-    const compiled = sources.flatMap((path) => [".d.ts", ".js", ".js.map"].map((end) => `dist/${path}${end}`))
-    assert.deepStrictEqual(packed, ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...compiled].sort())
+  it("holds the sources, compiled and as they are, with types and maps, the documents, and nothing else", () => {
+    const compiled = sources.flatMap((path) =>
+      [".d.ts", ".d.ts.map", ".js", ".js.map"].map((end) => `dist/${path}${end}`)
+    )
+    const examples = readdirSync(join(root, "scratchpad")).filter((file) => file.endsWith(".ts"))
+    assert.deepStrictEqual(
+      packed,
+      [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "package.json",
+        "scratchpad/bench/README.md",
+        "scratchpad/bench/RESULTS.md",
+        "scratchpad/bench/results.svg",
+        ...examples.map((file) => `scratchpad/${file}`),
+        ...sources.map((path) => `src/${path}.ts`),
+        ...compiled
+      ].sort()
+    )
+  })
+
+  it("has the documentation of every module and every export in its declarations", () => {
+    const flat = (text: string) => text.replace(/^[ \t]+/gm, "")
+    const lost = sources.flatMap((path) => {
+      const source = readFileSync(join(root, `src/${path}.ts`), "utf8")
+      const declarations = flat(readFileSync(join(project, `node_modules/effect-agents/dist/${path}.d.ts`), "utf8"))
+      const docs = [...source.matchAll(/\/\*\*(?:(?!\*\/)[\s\S])*\*\/(?=\s*export\s)/g)].map(([doc]) => doc)
+      // A blank line after the comment of a module keeps it when the import below is not needed by the declarations
+      const module = /^\/\*\*[\s\S]*?\*\//.exec(source)?.[0] ?? `${path} has no comment`
+      return [module, ...docs].filter((doc) => !declarations.includes(flat(doc))).map((doc) =>
+        `${path}: ${doc.slice(0, 80)}`
+      )
+    })
+    assert.deepStrictEqual(lost, [])
+  })
+
+  it("leads from every declaration to its source", () => {
+    for (const path of sources) {
+      const file = join(project, `node_modules/effect-agents/dist/${path}.d.ts.map`)
+      const map: { readonly sources: ReadonlyArray<string> } = JSON.parse(readFileSync(file, "utf8"))
+      assert.deepStrictEqual(
+        map.sources.map((source) => join(file, "..", source)),
+        [join(project, `node_modules/effect-agents/src/${path}.ts`)]
+      )
+    }
+  })
+
+  it("holds what its README points to", () => {
+    const readme = readFileSync(join(project, "node_modules/effect-agents/README.md"), "utf8")
+    const targets = [...readme.matchAll(/\]\(([^)\s]+)\)|`((?:scratchpad|src|test)\/[\w./-]+)`/g)].map((
+      [, link, path]
+    ) => (link ?? path!).replace(/#.*$/, ""))
+    const missing = targets.filter((target) => target !== "" && !/^https?:/.test(target) && !packed.includes(target))
+    assert.deepStrictEqual(missing, [])
+    assert.isAbove(targets.length, 5)
+  })
+
+  it("says that it runs where it is tested", () => {
+    const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    assert.strictEqual(manifest.engines.node, `>=${manifest.devDependencies.node}`)
   })
 
   it("has source maps that carry the sources", () => {

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import * as Context from "effect/Context"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
 import * as Predicate from "effect/Predicate"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Sdk from "@github/copilot-sdk"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import * as OpenAi from "effect/ai/OpenAiStructuredOutput"
 import * as Tool from "effect/ai/Tool"

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 

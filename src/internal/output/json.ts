@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+
 import { maximumDepth } from "../words/json.ts"
 
 type Container = Array<unknown> | Record<string, unknown>

@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"

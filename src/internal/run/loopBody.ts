@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 

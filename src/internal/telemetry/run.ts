@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Model from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"

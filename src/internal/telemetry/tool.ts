@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Tracer from "effect/Tracer"

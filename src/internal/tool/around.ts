@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AiError from "effect/ai/AiError"
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"

@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Base64 from "effect/encoding/Base64"
 import type * as Prompt from "effect/ai/Prompt"
 
