@@ -21,6 +21,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Cut from "./internal/words/cut.ts"
+import * as Fields from "./internal/words/fields.ts"
 import * as Fold from "./internal/words/fold.ts"
 import * as Outcomes from "./internal/words/outcome.ts"
 import * as UsageSum from "./internal/words/usage.ts"
@@ -81,7 +82,7 @@ export const addUsage: (self: Usage, that: Usage) => Usage = UsageSum.add
 export const ToolCall = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
-  params: Schema.Unknown,
+  params: Fields.Value,
   executed: Schema.Boolean,
   isFailure: Schema.Boolean
 })
@@ -154,14 +155,14 @@ export type StopReason =
  */
 export const Result = Schema.Struct({
   agent: Schema.String,
-  session: Schema.optional(Schema.String),
+  session: Fields.OptionalText,
   text: Schema.String,
-  value: Schema.optional(Schema.Unknown),
+  value: Fields.OptionalValue,
   usage: Usage,
   totalUsage: Usage,
   steps: Schema.Array(Step),
   stopReason: Schema.String as Schema.Codec<StopReason, string>,
-  transcript: Prompt.Prompt,
+  transcript: Fields.Transcript,
   approvals: Schema.Array(Approval.Approval)
 })
 

@@ -52,6 +52,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import * as Fields from "./internal/words/fields.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
 
 // -----------------------------------------------------------------------------
@@ -68,7 +69,7 @@ export const Approval = Schema.Struct({
   approvalId: Schema.String,
   toolCallId: Schema.String,
   tool: Schema.String,
-  params: Schema.Unknown,
+  params: Fields.Value,
   path: Schema.Array(Schema.String)
 })
 
@@ -106,8 +107,8 @@ export const pending = (self: Prompt.Prompt): ReadonlyArray<Approval> => Waiting
  * @since 0.1.0
  */
 export const Answer = Schema.Union([
-  Schema.Struct({ _tag: Schema.tag("Approve"), approval: Approval, params: Schema.optional(Schema.Unknown) }),
-  Schema.Struct({ _tag: Schema.tag("Deny"), approval: Approval, reason: Schema.optional(Schema.String) })
+  Schema.Struct({ _tag: Schema.tag("Approve"), approval: Approval, params: Fields.OptionalValue }),
+  Schema.Struct({ _tag: Schema.tag("Deny"), approval: Approval, reason: Fields.OptionalText })
 ])
 
 /**

@@ -17,6 +17,7 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
+import * as Fields from "./internal/words/fields.ts"
 import { callModel } from "./internal/model/call.ts"
 import { Edge, promote } from "./internal/model/edge.ts"
 import { interrupted, toMessages, toStep } from "./internal/run/step.ts"
@@ -60,7 +61,7 @@ export {
  * @since 0.1.0
  */
 export const State = Schema.Struct({
-  transcript: Schema.Array(Prompt.Message),
+  transcript: Schema.Array(Fields.Message),
   steps: Schema.Array(AgentRun.Step),
   usage: AgentRun.Usage
 })

@@ -12,6 +12,8 @@ import * as Schema from "effect/Schema"
 import * as AgentError from "../../AgentError.ts"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as Fields from "../words/fields.ts"
+import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call } from "../words/stepBuilder.ts"
 import type { Origin } from "./origin.ts"
@@ -192,8 +194,7 @@ const isSame = (self: Approval.Approval, that: Approval.Approval): boolean =>
   self.tool === that.tool && self.toolCallId === that.toolCallId && Equal.equals(self.path, that.path) &&
   isSameJson(self.params, that.params)
 
-/** The parameters of a call without any are nothing, or null when they come from JSON. */
-const isSameJson = (self: unknown, that: unknown): boolean => Equal.equals(self ?? null, that ?? null)
+const isSameJson = (self: unknown, that: unknown): boolean => Json.isSame(Fields.toJson(self), Fields.toJson(that))
 
 const answeredOf = (
   { call, requests }: Waiting.WaitingCall,
@@ -277,7 +278,9 @@ const checkEdited = (
 ): Effect.Effect<unknown, AgentError.ApprovalRejected> => {
   const { approvalId, path, tool } = answer.approval
   if (!isEdited(answer)) return Effect.void
-  if (!isJson(answer.params)) return rejected(approvalId, "invalid", "the edited parameters are not JSON")
+  if (Json.isTooDeep(answer.params) || !isJson(answer.params)) {
+    return rejected(approvalId, "invalid", "the edited parameters are not JSON")
+  }
   const asked = NestedTools.find(tools, path, tool)
   // what only a nested run knows is decoded there
   if (asked === undefined) return Effect.void

@@ -10,11 +10,11 @@ import * as Schema from "effect/Schema"
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
-import * as SessionStore from "../../SessionStore.ts"
+import * as Fields from "../words/fields.ts"
 import type { Nested } from "./approval.ts"
 import * as Waiting from "./waiting.ts"
 
-const Transcript = Schema.toCodecJson(Prompt.Prompt)
+const Transcript = Schema.toCodecJson(Fields.Transcript)
 
 const invalid = (agent: string) => (error: Schema.SchemaError) =>
   AgentError.make(
@@ -33,7 +33,7 @@ export const toRequests = (
   { agent, approvals, transcript }: AgentRun.Result
 ): Effect.Effect<ReadonlyArray<Prompt.ToolApprovalRequestPart>, AgentError.AgentError> =>
   Effect.mapBoth(
-    Schema.encodeEffect(Transcript)(Prompt.fromMessages(transcript.content.map(SessionStore.toStorable))),
+    Schema.encodeEffect(Transcript)(transcript),
     {
       onFailure: invalid(agent),
       onSuccess: (encoded) =>

@@ -1,0 +1,114 @@
+/**
+ * Fields whose values are JSON on the wire, and may hold `undefined` in the process: JSON
+ * leaves out a key that holds nothing, and has `null` where something has to stand.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as Json from "./json.ts"
+
+/**
+ * Returns a value as JSON can hold it. What is nested too deeply is left as it is: it does
+ * not encode, and says so.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toJson = (u: unknown): unknown => Json.isTooDeep(u) ? u : defined(u)
+
+const defined = (u: unknown): unknown => {
+  if (u === undefined) return null
+  if (Array.isArray(u)) return Array.from(u, defined)
+  return isRecord(u)
+    ? Object.fromEntries(
+      Object.entries(u).flatMap(([key, value]) => value === undefined ? [] : [[key, defined(value)]])
+    )
+    : u
+}
+
+const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => {
+  if (typeof u !== "object" || u === null) return false
+  const prototype: unknown = Object.getPrototypeOf(u)
+  return prototype === null || prototype === Object.prototype
+}
+
+/**
+ * A value that is always there: nothing becomes `null`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Value: Schema.Codec<unknown> = Schema.Unknown.pipe(Schema.decodeTo(Schema.Unknown, {
+  decode: SchemaGetter.passthrough(),
+  encode: SchemaGetter.transform(toJson)
+}))
+
+/**
+ * A value that may be left out, which `null` is not.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const OptionalValue = Schema.optionalKey(Schema.Unknown).pipe(Schema.decodeTo(Schema.optional(Schema.Unknown), {
+  decode: SchemaGetter.passthrough(),
+  encode: SchemaGetter.transformOptional((value: Option.Option<unknown>) =>
+    Option.map(Option.filter(value, (u) => u !== undefined), toJson)
+  )
+}))
+
+/**
+ * A text that may be left out.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const OptionalText = Schema.optionalKey(Schema.String).pipe(Schema.decodeTo(Schema.optional(Schema.String), {
+  decode: SchemaGetter.passthroughSubtype(),
+  encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) =>
+    Option.filter(text, (u): u is string => u !== undefined)
+  )
+}))
+
+const isMessage = (u: unknown): u is Prompt.Message => Prompt.isMessage(u)
+
+const storable = (message: Prompt.Message): Prompt.Message => {
+  if (message.role !== "assistant" && message.role !== "tool") return message
+  const content = (message.content as ReadonlyArray<Prompt.Part>).map((part) =>
+    part.type === "tool-result"
+      ? { ...part, result: toJson(part.result) }
+      : part.type === "tool-call"
+      ? { ...part, params: toJson(part.params) }
+      : part
+  )
+  // the parts are those that the message had
+  return { ...message, content } as Prompt.Message
+}
+
+/**
+ * A message of a transcript.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Message: Schema.Codec<Prompt.Message, Prompt.MessageEncoded> = Prompt.Message.pipe(
+  Schema.decodeTo(Schema.declare(isMessage), {
+    decode: SchemaGetter.passthrough(),
+    encode: SchemaGetter.transform(storable)
+  })
+)
+
+/**
+ * A transcript.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Transcript: Schema.Codec<Prompt.Prompt, Prompt.PromptEncoded> = Prompt.Prompt.pipe(
+  Schema.decodeTo(Schema.declare((u: unknown): u is Prompt.Prompt => Prompt.isPrompt(u)), {
+    decode: SchemaGetter.passthrough(),
+    encode: SchemaGetter.transform((prompt: Prompt.Prompt) => Prompt.fromMessages(prompt.content.map(storable)))
+  })
+)
