@@ -25,6 +25,7 @@ import * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
+import * as Seal from "./internal/approval/seal.ts"
 import { aroundRun, fromBody, Proto, providersOf, remembering, toolkitOf, toolsOf } from "./internal/run/agentOf.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
@@ -300,10 +301,12 @@ export type Waiting = { readonly session: string } | { readonly result: AgentRun
  * The answers are saved to the session before any of their calls runs. When two
  * processes give one at the same time, one of them fails with `SessionConflict`.
  * A process that ends in the middle of such a call leaves it as interrupted: it runs at
- * most once. An agent needs `SessionHistory` for that; without a session the answers
- * are kept with the result itself, in this process.
+ * most once. An agent needs `SessionHistory` for that.
  *
- * The result of a run with a session may be given too: the session is then asked first.
+ * The result of a run with a session may be given too: the session alone is asked then,
+ * and what it does not have is rejected. A result without a session has to be the very one
+ * that a run of this process gave, and not a copy of it, or carry an `ApprovalSeal`. The
+ * answers to it are kept in this process.
  *
  * @category running
  * @since 0.1.0
@@ -314,7 +317,7 @@ export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>
   answers: ReadonlyArray<Approval.Answer>
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
   "result" in waiting
-    ? Stream.suspend(() => resumeResult(self, waiting.result, answers))
+    ? resumeResult(self, waiting.result, answers)
     : self.stream({ prompt: [], session: waiting.session, answers })
 
 const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
@@ -323,9 +326,11 @@ const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   answers: ReadonlyArray<Approval.Answer>
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => {
   const { session, transcript } = result
-  const origin = Origin.of(result)
   const stream = self.stream({ prompt: transcript, session, answers })
-  return origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
+  return Stream.unwrap(Effect.map(
+    Seal.originOf(self.name, result),
+    (origin) => origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
+  ))
 }
 
 /**

@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import type * as AiError from "effect/ai/AiError"
-import * as Prompt from "effect/ai/Prompt"
+import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Cause from "effect/Cause"
@@ -149,6 +149,8 @@ export type StopReason =
  *   one of the `approvals`.
  * - `approvals`: what a run that stopped with `"approval-required"` waits for. Such a
  *   run has no `value`, whatever its type says.
+ * - `seal`: what `ApprovalSeal.seal` has put there, for a result that comes back from a
+ *   client.
  *
  * @category models
  * @since 0.1.0
@@ -163,7 +165,8 @@ export const Result = Schema.Struct({
   steps: Schema.Array(Step),
   stopReason: Schema.String as Schema.Codec<StopReason, string>,
   transcript: Fields.Transcript,
-  approvals: Schema.Array(Approval.Approval)
+  approvals: Schema.Array(Approval.Approval),
+  seal: Fields.OptionalText
 })
 
 /**

@@ -30,6 +30,9 @@ export * as AgentTool from "./AgentTool.ts"
 export * as Approval from "./Approval.ts"
 
 /** @since 0.1.0 */
+export * as ApprovalSeal from "./ApprovalSeal.ts"
+
+/** @since 0.1.0 */
 export * as Budget from "./Budget.ts"
 
 /** @since 0.1.0 */

@@ -21,7 +21,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
   { name: "agent", rooms: ["Agent"] },
   {
     name: "made of the seams",
-    rooms: ["SessionHistory", "SessionState", "Guardrail", "Compaction", "AgentTool", "Budget", "ModelFallback"]
+    rooms: ["SessionHistory", "SessionState", "Guardrail", "Compaction", "AgentTool", "Budget", "ModelFallback", "ApprovalSeal"]
   }
 ]
 

@@ -124,6 +124,19 @@ export const ofCaller = (
 ): Origin["Service"] => ({ transcript, session, keeper: "caller", taken: makeTaken() })
 
 /**
+ * A result that stands for another one, as it is sealed for instance, and what is known of
+ * both from then on.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const replace = (before: AgentRun.Result, after: AgentRun.Result, origin: Origin["Service"]): void => {
+  ofResult.set(before, origin)
+  ofResult.set(after, origin)
+  ofTranscript.set(after.transcript, origin)
+}
+
+/**
  * From now on the run that called this one has what its result waits for, and nobody else
  * may answer it.
  *
