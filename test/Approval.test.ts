@@ -97,14 +97,13 @@ describe("Approval", () => {
         ids
       ])))
 
-    it.effect("has a span that is no failure", () =>
+    it.effect("is no execution, and has no span of one", () =>
       Effect.gen(function*() {
         const program = Agent.run(agent, { prompt: "go" }).pipe(
           Effect.provide([handlers([]), script([toolCalls(remove("a"))]), ids])
         )
         const [, exported] = yield* nodeSdk.run(program)
         assert.deepStrictEqual(lines(exported).slice(1), [
-          "execute_tool remove (internal) UNSET < invoke_agent agent",
           "invoke_agent agent (internal) UNSET tool_call"
         ])
       }))

@@ -21,7 +21,16 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
   { name: "agent", rooms: ["Agent"] },
   {
     name: "made of the seams",
-    rooms: ["SessionHistory", "SessionState", "Guardrail", "Compaction", "AgentTool", "Budget", "ModelFallback", "ApprovalSeal"]
+    rooms: [
+      "SessionHistory",
+      "SessionState",
+      "Guardrail",
+      "Compaction",
+      "AgentTool",
+      "Budget",
+      "ModelFallback",
+      "ApprovalSeal"
+    ]
   }
 ]
 

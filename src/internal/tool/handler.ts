@@ -316,8 +316,12 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
  * @category running
  * @since 0.1.0
  */
-export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> =>
-  ToolCodec.of(tool).decodeParams(params ?? {})
+export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
+  const { decodeParams } = ToolCodec.of(tool)
+  if (params !== null) return decodeParams(params ?? {})
+  // a schema that admits null means it, any other means an object without keys
+  return flatMapSync(decodeParams(null), Exit.succeed, () => decodeParams({}))
+}
 
 // A decoder gives an Exit when it did not have to wait: then there is nothing to run.
 const flatMapSync = <A, E, B, E2>(
