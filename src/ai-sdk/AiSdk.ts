@@ -114,6 +114,13 @@ export interface Settings {
    * Default: effect's transformer for OpenAI and for Anthropic, none for others.
    */
   readonly codecTransformer?: LanguageModel.CodecTransformer | undefined
+  /**
+   * What an answer is whose server does not say why it stopped. Such an answer was cut,
+   * and the call fails. With `accept` it is whole: for a server that never gives a
+   * finish reason. A connection that breaks fails the call all the same. Default:
+   * `fail`.
+   */
+  readonly missingFinishReason?: "fail" | "accept" | undefined
 }
 
 /**

@@ -12,7 +12,7 @@ import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
-import { tokenCount } from "./response.ts"
+import { tokenCount } from "./ending.ts"
 
 /**
  * Embeds texts, in as many requests as the provider wants.

@@ -10,7 +10,7 @@ import type * as Response from "effect/ai/Response"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
@@ -19,6 +19,7 @@ import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
 import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
+import * as Spending from "../../internal/model/spending.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
@@ -57,6 +58,8 @@ export const make = (
             const names = new Names.ToolNames(target, options.tools)
             return {
               call,
+              settings,
+              report: reportOf(call, context),
               names,
               request: Request.make(options, settings, model, names, codecTransformer, call.signal)
             }
@@ -67,22 +70,28 @@ export const make = (
 
     return DirectLanguageModel.make({
       generateText: (options) =>
-        Effect.flatMap(start(options, "generateText"), ({ call, names, request }) => {
+        Effect.flatMap(start(options, "generateText"), ({ call, names, report: beside, request, settings }) => {
           const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
             const isObject = options.responseFormat.type === "json"
             const converted = Result.try(() => Converted.fromResult(result, isObject, names))
             if (Result.isFailure(converted)) return Effect.fail(call.error(unreadable(call, converted.failure)))
-            const { parts, summary } = converted.success
+            const { failure, parts, summary, truncated } = converted.success
             call.setUrl(result.request?.url)
             Annotations.response(options.span, summary)
+            call.answering = parts.length > 0
+            if (failure !== undefined) beside.failure(failure)
+            if (truncated && settings.missingFinishReason !== "accept") {
+              beside.usage(summary.finish.usage)
+              return Effect.fail(call.truncated())
+            }
             return Effect.as(report(result.warnings, call), parts)
           })
         }),
       streamText: (options) =>
         Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
-          Effect.flatMap(start(options, "streamText"), ({ call, names, request }) => {
-            const converter = new Converted.Converter(names)
+          Effect.flatMap(start(options, "streamText"), ({ call, names, report: beside, request, settings }) => {
+            const converter = new Converted.Converter(names, settings, beside)
             const end = Effect.sync(() => Annotations.response(options.span, converter))
             const parts = new Parts(call, converter, report, () => model.doStream(request))
             return Effect.as(
@@ -95,9 +104,16 @@ export const make = (
     })
   })
 
+const reportOf = (call: Call.Call, context: Context.Context<never>): Converted.Report => {
+  const report = Context.get(context, Spending.Report)
+  return { usage: report.usage, failure: (reason) => report.failure(call.error(reason)) }
+}
+
 interface Started {
   readonly call: Call.Call
   readonly names: Names.ToolNames
+  readonly settings: AiSdk.Settings
+  readonly report: Converted.Report
   readonly request: Sdk.LanguageModelV4CallOptions
 }
 
@@ -168,6 +184,8 @@ class Parts {
 
   private end(pump: Pump<Sdk.LanguageModelV4StreamPart>): PartsPull {
     if (pump.failure !== undefined) return Effect.fail(this.call.error(pump.failure.error))
+    const end = this.converter.end()
+    if (end !== undefined) return Effect.succeed([end])
     return this.converter.truncated ? Effect.fail(this.call.truncated()) : Cause.done()
   }
 }

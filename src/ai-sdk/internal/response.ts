@@ -7,12 +7,16 @@
  * @since 0.1.0
  */
 import type * as Sdk from "@ai-sdk/provider"
+import type * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"
 import * as Tool from "effect/ai/Tool"
 import * as Base64 from "effect/encoding/Base64"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as AiSdk from "../AiSdk.ts"
+import * as Ending from "./ending.ts"
 import * as Extension from "./extension.ts"
 import type { ToolNames } from "./names.ts"
 
@@ -32,6 +36,18 @@ export interface Summary {
 }
 
 /**
+ * What is said of a response beside its parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report {
+  readonly usage: (usage: AgentRun.Usage) => void
+  /** Why it finishes with the reason `error`. */
+  readonly failure: (reason: AiError.AiErrorReason) => void
+}
+
+/**
  * Converts the parts of one streamed response.
  *
  * @category models
@@ -47,15 +63,35 @@ export class Converter implements Summary {
   failure: { readonly error: unknown } | undefined = undefined
   warnings: ReadonlyArray<Sdk.SharedV4Warning> = []
   private readonly tools: ToolNames
+  private readonly acceptsMissingReason: boolean
+  private hasNoReason = false
+  private readonly report: Report
 
-  constructor(tools: ToolNames) {
+  constructor(
+    tools: ToolNames,
+    { missingFinishReason }: AiSdk.Settings,
+    report: Report
+  ) {
     this.tools = tools
+    this.acceptsMissingReason = missingFinishReason === "accept"
+    this.report = report
+  }
+
+  /** What is left to give when the model has ended: its finish, when it gave none and needs none. */
+  end(): Response.FinishPartEncoded | undefined {
+    if (this.finish !== undefined || !this.acceptsMissingReason) return undefined
+    this.truncated = false
+    return this.finish = finish(undefined, undefined, undefined)
   }
 
   /** Converts parts until one is an error. */
   convert(parts: ReadonlyArray<Sdk.LanguageModelV4StreamPart>): Array<Response.StreamPartEncoded> {
     const out: Array<Response.StreamPartEncoded> = []
-    for (let i = 0; i < parts.length && this.failure === undefined; i++) this.add(parts[i], out)
+    for (const part of parts) {
+      if (this.failure === undefined) this.add(part, out)
+      // what a broken answer has cost
+      else if (part.type === "finish") this.report.usage(Ending.toUsage(part.usage))
+    }
     return out
   }
 
@@ -111,30 +147,48 @@ export class Converter implements Summary {
         return
       }
       case "finish": {
-        this.truncated = isTruncated(part.finishReason)
+        if (this.hasNoReason) {
+          this.truncated = false
+          return void out.push(this.finish = finish(undefined, part.usage, part.providerMetadata))
+        }
+        this.truncated = Ending.isTruncated(part.finishReason) && !this.acceptsMissingReason
         this.finish = finish(part.finishReason, part.usage, part.providerMetadata)
+        const error = Ending.finishError(part.finishReason)
+        if (error !== undefined) {
+          this.report.failure(error)
+          this.finish = { ...this.finish, reason: "error" }
+        }
         // The stream is going to fail: what a cut answer has cost is known only here.
         if (!this.truncated) out.push(this.finish)
-        else if (hasUsage(this.finish.usage)) out.push(this.finish = { ...this.finish, reason: "error" })
+        else if (Ending.hasUsage(this.finish.usage)) out.push(this.finish = { ...this.finish, reason: "error" })
         return
       }
       case "error": {
-        this.failure = { error: part.error }
+        if (this.acceptsMissingReason && Ending.isMissingReason(part.error)) this.hasNoReason = true
+        else this.failure = { error: part.error }
         break
       }
       case "ping":
       case "raw":
         return
-      default: {
-        const converted = content(part, this.tools)
-        if (converted === undefined) return
-        if (converted.type !== "carried") return void out.push(converted)
-        out.push(
-          { type: "reasoning-start", id: converted.id, metadata: converted.metadata },
-          { type: "reasoning-end", id: converted.id }
-        )
+      case "custom": {
+        // the first that Anthropic says: if the response is cut, it is all that is known of its cost
+        if (part.kind.endsWith(Ending.messageStart)) this.report.usage(Ending.startUsage(part))
+        return this.other(part, out)
       }
+      default:
+        return this.other(part, out)
     }
+  }
+
+  private other(part: Parameters<typeof content>[0], out: Array<Response.StreamPartEncoded>): void {
+    const converted = content(part, this.tools)
+    if (converted === undefined) return
+    if (converted.type !== "carried") return void out.push(converted)
+    out.push(
+      { type: "reasoning-start", id: converted.id, metadata: converted.metadata },
+      { type: "reasoning-end", id: converted.id }
+    )
   }
 }
 
@@ -148,7 +202,14 @@ export const fromResult = (
   result: Sdk.LanguageModelV4GenerateResult,
   isObject: boolean,
   tools: ToolNames
-): { readonly summary: Summary; readonly parts: Array<Response.PartEncoded> } => {
+): {
+  readonly summary: Summary & { readonly finish: Response.FinishPartEncoded }
+  readonly parts: Array<Response.PartEncoded>
+  /** The model ended without saying why. */
+  readonly truncated: boolean
+  /** Why it finished with the reason `error`. */
+  readonly failure: AiError.AiErrorReason | undefined
+} => {
   const parts: Array<Response.PartEncoded> = []
   const response = responseMetadata(result.response ?? {})
   if (result.response !== undefined) parts.push(response)
@@ -173,9 +234,16 @@ export const fromResult = (
       converted.type === "carried" ? { type: "reasoning", text: "", metadata: converted.metadata } : converted
     )
   }
-  const finished = finish(result.finishReason, result.usage, result.providerMetadata)
+  const failure = Ending.finishError(result.finishReason)
+  const given = finish(result.finishReason, result.usage, result.providerMetadata)
+  const finished: typeof given = failure === undefined ? given : { ...given, reason: "error" }
   parts.push(finished)
-  return { summary: { id: response.id, modelId: response.modelId, finish: finished }, parts }
+  return {
+    summary: { id: response.id, modelId: response.modelId, finish: finished },
+    parts,
+    truncated: Ending.isTruncated(result.finishReason),
+    failure
+  }
 }
 
 // =============================================================================
@@ -271,7 +339,7 @@ const content = (
       return file(part)
     case "custom":
       // a progress report: what it says is in the response's metadata as well
-      return part.kind.endsWith(".message_start")
+      return part.kind.endsWith(Ending.messageStart)
         ? undefined
         : carry(`custom:${part.kind}`, { custom: part.kind }, part.providerMetadata)
     default:
@@ -354,86 +422,16 @@ const responseMetadata = (part: Sdk.LanguageModelV4ResponseMetadata): Response.R
 const citationsOf = (citations: unknown): Schema.MutableJson | undefined =>
   Array.isArray(citations) && citations.length > 0 ? toJson(citations) : undefined
 
-// =============================================================================
-// The end of a response
-// =============================================================================
-
-const reasons: Readonly<Record<string, Response.FinishReason>> = {
-  stop: "stop",
-  length: "length",
-  "content-filter": "content-filter",
-  "tool-calls": "tool-calls",
-  error: "error",
-  other: "other"
-}
-
-/** A provider that never heard why its model stopped says "other" and gives no reason of its own. */
-const isTruncated = (reason: unknown): boolean => {
-  if (!Predicate.hasProperty(reason, "unified")) return false
-  const raw = Predicate.hasProperty(reason, "raw") ? reason.raw : undefined
-  return reason.unified === "interrupted" || (reason.unified === "other" && raw == null)
-}
-
-const finishReason = (reason: unknown): Response.FinishReason => {
-  const unified = Predicate.hasProperty(reason, "unified") ? reason.unified : reason
-  const raw = Predicate.hasProperty(reason, "raw") ? reason.raw : undefined
-  // the provider wants to be called again, to go on with its own tools
-  if (raw === "pause_turn") return "pause"
-  return typeof unified === "string" && Object.hasOwn(reasons, unified) ? reasons[unified] : "unknown"
-}
-
 const finish = (
   reason: unknown,
   usage: unknown,
   providerMetadata: Sdk.SharedV4ProviderMetadata | undefined
 ): Response.FinishPartEncoded => ({
   type: "finish",
-  reason: finishReason(reason),
-  usage: toUsage(usage),
+  reason: Ending.finishReason(reason),
+  usage: Ending.toUsage(usage),
   ...metadata(providerMetadata)
 })
-
-const toUsage = (usage: unknown): Response.FinishPartEncoded["usage"] => {
-  const input = property(usage, "inputTokens")
-  const output = property(usage, "outputTokens")
-  const uncached = count(input, "noCache")
-  const cacheRead = count(input, "cacheRead")
-  const cacheWrite = count(input, "cacheWrite")
-  const text = count(output, "text")
-  const reasoning = count(output, "reasoning")
-  return {
-    inputTokens: {
-      uncached,
-      cacheRead,
-      cacheWrite,
-      total: count(input, "total") ?? sum(uncached, cacheRead, cacheWrite)
-    },
-    outputTokens: { text, reasoning, total: count(output, "total") ?? sum(text, reasoning) }
-  }
-}
-
-const hasUsage = ({ inputTokens, outputTokens }: Response.FinishPartEncoded["usage"]): boolean =>
-  inputTokens.total !== undefined || outputTokens.total !== undefined
-
-const property = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
-
-const count = (tokens: unknown, key: string): number | undefined => {
-  const value = property(tokens, key)
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined
-}
-
-const sum = (...counts: ReadonlyArray<number | undefined>): number | undefined => {
-  const known = counts.filter((count) => count !== undefined)
-  return known.length === 0 ? undefined : known.reduce((total, count) => total + count, 0)
-}
-
-/**
- * Returns the number of tokens that were used, or undefined when it is not known.
- *
- * @category getters
- * @since 0.1.0
- */
-export const tokenCount = count
 
 // =============================================================================
 // Metadata

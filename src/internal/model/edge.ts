@@ -21,7 +21,7 @@ import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Usage from "../words/usage.ts"
 import { CallIds, TakenIds } from "./callIds.ts"
-import { Accountants, type Cost, ReportUsage } from "./spending.ts"
+import { Accountants, type CallReport, type Cost, Report } from "./spending.ts"
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
@@ -99,7 +99,7 @@ export class Edge {
  * @category models
  * @since 0.1.0
  */
-export class EdgeCall {
+export class EdgeCall implements CallReport {
   private readonly edge: Edge
   private readonly context: Context.Context<never>
   private readonly accountants: ReadonlyArray<(cost: Cost) => void>
@@ -111,6 +111,8 @@ export class EdgeCall {
   private told: AgentRun.Usage = AgentRun.emptyUsage
   private modelTold: string | undefined = undefined
   private modelId: string | undefined = undefined
+  /** Why it finished with the reason `error`, when the provider has said it. */
+  private error: AiError.AiError | undefined = undefined
 
   constructor(edge: Edge, context: Context.Context<never>) {
     this.edge = edge
@@ -119,8 +121,15 @@ export class EdgeCall {
   }
 
   /** The context that the provider is called in. */
-  readonly provide = <R>(context: Context.Context<R>): Context.Context<R> =>
-    Context.add(context, ReportUsage, this.report)
+  readonly provide = <R>(context: Context.Context<R>): Context.Context<R> => Context.add(context, Report, this)
+
+  readonly usage = (usage: AgentRun.Usage): void => {
+    if (this.finishReason === undefined) this.tell(Usage.clean(usage))
+  }
+
+  readonly failure = (error: AiError.AiError): void => {
+    this.error = error
+  }
 
   /** Returns the parts as everything behind the edge sees them: the same array, most often. */
   onParts(parts: StreamParts): StreamParts {
@@ -139,7 +148,8 @@ export class EdgeCall {
 
   /** The failure of a response that has ended, when it was not whole. */
   onDone(): AiError.AiError | undefined {
-    return this.finishReason === undefined ? cut() : this.finishReason === "error" ? finishedWithError() : undefined
+    if (this.finishReason === undefined) return cut()
+    return this.finishReason === "error" ? this.error ?? finishedWithError() : undefined
   }
 
   /** The pull of the parts as everything behind the edge sees them. It fails where the model reports an error. */
@@ -187,11 +197,6 @@ export class EdgeCall {
     }
   }
 
-  /** What a call has cost that has not finished. */
-  private readonly report = (usage: AgentRun.Usage): void => {
-    if (this.finishReason === undefined) this.tell(Usage.clean(usage))
-  }
-
   private tell(after: AgentRun.Usage): void {
     const { accountants, modelTold: modelBefore, told: before } = this
     this.told = after
@@ -215,7 +220,7 @@ const cut = () =>
     new AiError.InternalProviderError({ description: "The response ended before the model said why it stopped" })
   )
 
-/** Whether the next response may be another one is not known: a provider that knows it fails its call itself. */
+/** Whether the next response may be another one is not known. */
 const finishedWithError = () =>
   failure(new AiError.UnknownError({ description: "The model finished with reason `error`" }))
 

@@ -1,8 +1,9 @@
 /**
- * Who is told what model calls cost.
+ * Who is told what model calls cost, and by whom.
  *
  * @since 0.1.0
  */
+import type * as AiError from "effect/ai/AiError"
 import * as Context from "effect/Context"
 import type * as AgentRun from "../../AgentRun.ts"
 
@@ -32,12 +33,27 @@ export const Accountants = Context.Reference<ReadonlyArray<(cost: Cost) => void>
 )
 
 /**
- * How a provider says within a call what it has cost so far. The `finish` part of the call takes the place of it; when
- * there comes none, because the call is cut, this is what is known. Default: nobody listens.
+ * What a provider says of a call beside its parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallReport {
+  /**
+   * What the call has cost so far. The `finish` part takes the place of it; when there comes none, because the call is
+   * cut, this is what is known.
+   */
+  readonly usage: (usage: AgentRun.Usage) => void
+  /** Why the call finishes with the reason `error`. */
+  readonly failure: (error: AiError.AiError) => void
+}
+
+/**
+ * Who listens to the provider in a call. Default: nobody.
  *
  * @category references
  * @since 0.1.0
  */
-export const ReportUsage = Context.Reference<(usage: AgentRun.Usage) => void>("effect-agents/internal/ReportUsage", {
-  defaultValue: () => () => {}
+export const Report = Context.Reference<CallReport>("effect-agents/internal/CallReport", {
+  defaultValue: () => ({ usage: () => {}, failure: () => {} })
 })
