@@ -6,6 +6,37 @@
  * providers; its expected failures are in `E`, what it needs is in `R`. `stream`
  * runs it, `run` folds the stream to its result.
  *
+ * **Example** (An agent with a tool)
+ *
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Tool, Toolkit } from "effect/ai"
+ * import { Agent } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const Weather = Tool.make("get_weather", {
+ *   parameters: Schema.Struct({ city: Schema.String }),
+ *   success: Schema.String
+ * })
+ * const toolkit = Toolkit.make(Weather)
+ * const tools = toolkit.toLayer({ get_weather: ({ city }) => Effect.succeed(`rain in ${city}`) })
+ *
+ * const assistant = Agent.make("assistant", { instructions: "You are terse.", toolkit })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { steps, text } = yield* Agent.run(assistant, { prompt: "Will it rain in Oslo?" })
+ *   yield* Console.log(`${text} (${steps.length} steps)`)
+ * })
+ *
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.toolCalls({ name: "get_weather", params: { city: "Oslo" } }),
+ *   ScriptedModel.text("Yes, take a coat.")
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, [model, tools]))
+ * // => Yes, take a coat. (2 steps)
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as AiError from "effect/ai/AiError"

@@ -4,6 +4,21 @@
  * `AgentError` is the envelope, its `reason` the detail. The failures of models,
  * tools and providers keep their own types and stand beside it in `E`.
  *
+ * **Example** (Catching one reason)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const program = Agent.run(Agent.make("assistant"), { prompt: "" }).pipe(
+ *   Effect.catchReason("AgentError", "InvalidPrompt", (reason) => Console.log(`not sent: ${reason.message}`))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([])))
+ * // => not sent: Invalid prompt: there is nothing but white space in its messages
+ * ```
+ *
  * @since 0.1.0
  */
 

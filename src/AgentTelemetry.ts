@@ -19,6 +19,35 @@
  * calls it was in. A tool that fails is an ERROR of its own span only, when the run
  * goes on. No message, no stack and no cause is ever exported.
  *
+ * **Example** (The spans of a run)
+ *
+ * ```ts
+ * import { Console, Effect, Layer, Tracer } from "effect"
+ * import { Agent, AgentTelemetry } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const program = Agent.run(Agent.make("assistant"), { prompt: "Hello" })
+ *
+ * // stands for the layer of an exporter
+ * const names: Array<string> = []
+ * const exporter = Layer.succeed(Tracer.Tracer, Tracer.make({
+ *   span: (options) => {
+ *     names.push(options.name)
+ *     return new Tracer.NativeSpan(options)
+ *   }
+ * }))
+ *
+ * const model = ScriptedModel.model([ScriptedModel.text("Hello.")])
+ *
+ * Effect.runPromise(
+ *   program.pipe(
+ *     Effect.andThen(Effect.suspend(() => Console.log(names.join(", ")))),
+ *     Effect.provide([model, AgentTelemetry.layer(), exporter])
+ *   )
+ * )
+ * // => invoke_agent assistant, chat script
+ * ```
+ *
  * @since 0.1.0
  */
 

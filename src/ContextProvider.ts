@@ -6,6 +6,27 @@
  * has completed every step. What must happen on every path is a finalizer that
  * `beforeRun` adds to its `Scope`: it receives the run's `Exit`.
  *
+ * **Example** (Context before a run, and work after it)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent, ContextProvider } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const clock = ContextProvider.make("clock", {
+ *   beforeRun: ({ agent }) => Effect.as(Console.log(`before ${agent}`), { instructions: "It is Monday." }),
+ *   afterRun: ({ result }) => Console.log(`after: ${result.text}`)
+ * })
+ *
+ * const assistant = Agent.make("assistant", { providers: [clock] })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Monday.")])
+ *
+ * Effect.runPromise(Effect.provide(Agent.run(assistant, { prompt: "What day is it?" }), model))
+ * // => before assistant
+ * // => after: Monday.
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"

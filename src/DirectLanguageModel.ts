@@ -10,6 +10,39 @@
  * nothing is accepted or refused differently. A run is lenient in one thing: a count
  * of tokens that is none (endless, a fraction, a text) does not cost it the answer.
  *
+ * **Example** (A model of one's own)
+ *
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { LanguageModel, type Response } from "effect/ai"
+ * import { Agent, DirectLanguageModel } from "effect-agents"
+ *
+ * const finish: Response.FinishPartEncoded = {
+ *   type: "finish",
+ *   reason: "stop",
+ *   usage: { inputTokens: { total: 1 }, outputTokens: { total: 2 } }
+ * }
+ *
+ * const echo = DirectLanguageModel.make({
+ *   generateText: () => Effect.succeed([{ type: "text", text: "echo" }, finish]),
+ *   streamText: () =>
+ *     Stream.fromArray<Response.StreamPartEncoded>([
+ *       { type: "text-start", id: "1" },
+ *       { type: "text-delta", id: "1", delta: "echo" },
+ *       { type: "text-end", id: "1" },
+ *       finish
+ *     ])
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text, usage } = yield* Agent.run(Agent.make("assistant"), { prompt: "Hello" })
+ *   yield* Console.log(text, usage.outputTokens.total)
+ * })
+ *
+ * Effect.runPromise(Effect.provideServiceEffect(program, LanguageModel.LanguageModel, echo))
+ * // => echo 2
+ * ```
+ *
  * @since 0.1.0
  */
 import * as AiError from "effect/ai/AiError"

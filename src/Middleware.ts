@@ -6,6 +6,42 @@
  * call (`tool`). It may change the request, change the parts, call `next` not at
  * all or several times. The first middleware of a list is the outermost.
  *
+ * **Example** (Around every tool call)
+ *
+ * ```ts
+ * import { Console, Effect, Schema, Stream } from "effect"
+ * import { Tool, Toolkit } from "effect/ai"
+ * import { Agent, Middleware } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const Add = Tool.make("add", {
+ *   parameters: Schema.Struct({ a: Schema.Finite, b: Schema.Finite }),
+ *   success: Schema.Finite
+ * })
+ * const toolkit = Toolkit.make(Add)
+ * const tools = toolkit.toLayer({ add: ({ a, b }) => Effect.succeed(a + b) })
+ *
+ * const logged = Middleware.make("logged", {
+ *   tool: (request, next) =>
+ *     Stream.onStart(next(request), Console.log(`${request.name} ${JSON.stringify(request.params)}`))
+ * })
+ *
+ * const program = Agent.make("adder", { toolkit }).pipe(
+ *   Agent.withMiddleware(logged),
+ *   (adder) => Agent.run(adder, { prompt: "How much is 1 + 2?" }),
+ *   Effect.andThen(({ text }) => Console.log(text))
+ * )
+ *
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.toolCalls({ name: "add", params: { a: 1, b: 2 } }),
+ *   ScriptedModel.text("Three.")
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, [model, tools]))
+ * // => add {"a":1,"b":2}
+ * // => Three.
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as AiError from "effect/ai/AiError"

@@ -5,6 +5,23 @@
  * both around a run. `close` is the rule that every stored conversation obeys: each tool call has a result, so that the
  * conversation can always go on.
  *
+ * **Example** (Closing a conversation that was cut)
+ *
+ * ```ts
+ * import { Prompt } from "effect/ai"
+ * import { Session } from "effect-agents"
+ *
+ * const call = Prompt.toolCallPart({ id: "1", name: "search", params: {}, providerExecuted: false })
+ * const cut = [
+ *   ...Prompt.make("Look it up").content,
+ *   Prompt.assistantMessage({ content: [call] })
+ * ]
+ *
+ * const closed = Session.close(cut)
+ * console.log(closed.map((message) => message.role).join(" "))
+ * // => user assistant tool
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"

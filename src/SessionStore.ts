@@ -5,6 +5,29 @@
  * keeps sessions in the process, `layerFileSystem` in a folder, `effect-agents/sqlite` in a database file; many processes
  * may share the folder and the database. `make` builds a store from three functions.
  *
+ * **Example** (A conversation that goes on)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent, SessionHistory, SessionStore } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const assistant = Agent.make("assistant", { providers: [SessionHistory.provider] })
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Agent.run(assistant, { prompt: "I am Ada.", session: "user-7" })
+ *   yield* Agent.run(assistant, { prompt: "Who am I?", session: "user-7" })
+ *   const store = yield* SessionStore.SessionStore
+ *   const { history, version } = yield* store.load("user-7")
+ *   yield* Console.log(`version ${version}: ${history.content.length} messages`)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Hello, Ada."), ScriptedModel.text("Ada.")])
+ *
+ * Effect.runPromise(Effect.provide(program, [model, SessionStore.layerMemory]))
+ * // => version 2: 4 messages
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"

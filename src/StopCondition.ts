@@ -6,6 +6,32 @@
  * without tools (visible as a step, and counted), `orFail` makes it a typed
  * failure, and `toolCalled` and `when` simply stop.
  *
+ * **Example** (A limit, and the final answer it leaves)
+ *
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Tool, Toolkit } from "effect/ai"
+ * import { Agent, StopCondition } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const Search = Tool.make("search", { success: Schema.String })
+ * const toolkit = Toolkit.make(Search)
+ * const tools = toolkit.toLayer({ search: () => Effect.succeed("nothing yet") })
+ *
+ * const researcher = Agent.make("researcher", { toolkit, stopWhen: [StopCondition.stepCount(2)] })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { steps, stopReason, text } = yield* Agent.run(researcher, { prompt: "Find it" })
+ *   yield* Console.log(`${stopReason} after ${steps.length} steps: ${text}`)
+ * })
+ *
+ * const search = ScriptedModel.toolCalls({ name: "search", params: {} })
+ * const model = ScriptedModel.layer([search, search, ScriptedModel.text("I did not find it.")])
+ *
+ * Effect.runPromise(Effect.provide(program, [model, tools]))
+ * // => step-limit after 3 steps: I did not find it.
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

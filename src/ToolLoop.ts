@@ -6,6 +6,33 @@
  * operator between the model and the consumer: an array of parts that the model
  * gives is the array that the consumer gets. Another engine may drive them itself.
  *
+ * **Example** (A model call by hand, and the state after it)
+ *
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { Prompt } from "effect/ai"
+ * import { ToolLoop } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const before = ToolLoop.initialState("What time is it?")
+ *   const parts = yield* Stream.runCollect(ToolLoop.ask({
+ *     agent: "by-hand",
+ *     session: undefined,
+ *     steps: before.steps,
+ *     transcript: before.transcript,
+ *     prompt: Prompt.fromMessages(before.transcript),
+ *     toolkit: undefined,
+ *     toolChoice: "auto"
+ *   }))
+ *   const after = ToolLoop.advance(before, parts)
+ *   yield* Console.log(after.steps[0].text, after.transcript.length)
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([ScriptedModel.text("It is noon.")])))
+ * // => It is noon. 2
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as AiError from "effect/ai/AiError"

@@ -58,6 +58,16 @@ describe("the examples in the documentation", () => {
     complaints = await typeCheck()
   }, 120_000)
 
+  it("begin the documentation of every public module", () => {
+    const without = documents.filter((file) => {
+      if (!file.startsWith("src/") || /\/internal\/|\/index\.ts$/.test(file)) return false
+      const text = readFileSync(join(root, file), "utf8")
+      return examplesOf(file, text.slice(0, text.indexOf("*/") + 2)).length === 0
+    })
+    // AgentRun is as long as a module may be
+    assert.deepStrictEqual(without, ["src/AgentRun.ts"])
+  })
+
   it("are type-checked", () => {
     assert.lengthOf(complaints.filter((_) => _.includes("planted.ts") && _.includes("TS2322")), 1)
   })

@@ -4,6 +4,20 @@
  * `CopilotError` is the envelope, its `reason` the detail: the runtime could not be started, it ended, it refused a
  * request, it does not know a session, its model failed, or somebody else stopped its work.
  *
+ * **Example** (Catching one reason)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { CopilotError } from "effect-agents/copilot"
+ *
+ * const program = Effect.fail(CopilotError.make(new CopilotError.RuntimeExited({ exitCode: 1 }))).pipe(
+ *   Effect.catchReason("CopilotError", "RuntimeExited", (reason) => Console.log(reason.message))
+ * )
+ *
+ * Effect.runPromise(program)
+ * // => the Copilot runtime exited with code 1
+ * ```
+ *
  * @since 0.1.0
  */
 

@@ -4,6 +4,22 @@
  * The layer starts the process and ends it; one process serves many runs, and its sessions are opened in the scopes of
  * the runs. When the process dies, what waited for it fails with `RuntimeExited`; the next session starts another one.
  *
+ * **Example** (One process for many runs)
+ *
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { CopilotAgent, CopilotRuntime } from "effect-agents/copilot"
+ *
+ * const helper = CopilotAgent.make("helper", { model: "gpt-5" })
+ *
+ * export const program = Effect.forEach(
+ *   ["What is in src?", "What is in test?"],
+ *   (prompt) => Agent.run(helper, { prompt }),
+ *   { concurrency: 2 }
+ * ).pipe(Effect.provide(CopilotRuntime.layer({ workingDirectory: "/srv/project" })))
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Sdk from "@github/copilot-sdk"

@@ -5,6 +5,25 @@
  * readers do not wait. Calls into SQLite are synchronous, so a slow query blocks its process; waiting for another
  * process's lock does not.
  *
+ * **Example** (A table in memory)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { SqlClient } from "effect/sql"
+ * import { SqliteClient } from "effect-agents/sqlite"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`CREATE TABLE pots (name TEXT NOT NULL, glaze TEXT)`
+ *   yield* sql`INSERT INTO pots ${sql.insert([{ name: "jug", glaze: "celadon" }, { name: "cup", glaze: null }])}`
+ *   const glazed = yield* sql<{ readonly name: string }>`SELECT name FROM pots WHERE glaze IS NOT NULL`
+ *   yield* Console.log(glazed.map(({ name }) => name).join(", "))
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, SqliteClient.layer({ filename: ":memory:" })))
+ * // => jug
+ * ```
+ *
  * @since 0.1.0
  */
 
