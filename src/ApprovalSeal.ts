@@ -39,6 +39,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as CryptoError from "effect/crypto/CryptoError"
 import * as Mac from "effect/crypto/Mac"
 import * as SecureRandom from "effect/crypto/SecureRandom"
