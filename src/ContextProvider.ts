@@ -77,7 +77,9 @@ export interface Request {
  * - `middleware`: around the model and tool calls of this run.
  * - `stopWhen`: asked after the agent's own conditions. A limit in it takes the place of
  *   the default one.
- * - `atStart`: called once, when all providers have contributed, before `run-start`.
+ * - `atStart`: called once, when all providers have contributed, before `run-start`. Where
+ *   guardrails check the input, it is called when they have let it through, and not at all
+ *   if they have not.
  * - `everyStep`: called when a step has ended, before its `step-end` is told and before
  *   the model is called again. It is called for the last step too, before any `afterRun`,
  *   but not for a step that did not end.

@@ -57,16 +57,14 @@ import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
+import { beside } from "./internal/guardrail/beside.ts"
 import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
+import * as Admission from "./internal/words/admission.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as Replacements from "./internal/words/replacements.ts"
 import * as Parts from "./internal/words/responseParts.ts"
@@ -213,9 +211,9 @@ export const input = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atModel(name, (request, next) =>
+  atInput(name, (request, next) =>
     isFirst(request)
-      ? beside(next(request), Effect.flatMap(Effect.suspend(() => check(toInput(request))), orTrip(name, "input")))
+      ? beside(next(request), Admission.during(checkInput(name, check, request)))
       : next(request))
 
 /**
@@ -238,17 +236,13 @@ export const inputBefore = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atModel(name, (request, next) =>
+  atInput(name, (request, next) =>
     isFirst(request)
       ? Stream.unwrap(
-        Effect.suspend(() => check(toInput(request))).pipe(
-          Effect.flatMap(orTrip(name, "input")),
-          Effect.flatMap((verdict) =>
-            verdict._tag === "Replace"
-              ? Effect.as(Replacements.tell({ input: name }), answer(verdict.value))
-              : Effect.succeed(next(request))
-          )
-        )
+        Effect.flatMap(checkInput(name, check, request), (verdict) =>
+          verdict._tag === "Replace"
+            ? Effect.as(Replacements.tell({ refused: name, isAnswered: true }), answer(verdict.value))
+            : Effect.succeed(next(request)))
       )
       : next(request))
 
@@ -258,6 +252,21 @@ const atModel = <E, R>(
 ): Middleware.Middleware<E, R> =>
   // an `Exclude` of a type parameter is not simplified
   Middleware.make(name, { model: place }) as Middleware.Middleware<E, R>
+
+const atInput = <E, R>(
+  name: string,
+  place: Middleware.ModelPlace<E | Middleware.InnerError, R | Middleware.InnerServices>
+): Middleware.Middleware<E, R> => atModel(name, Admission.checksInput(place))
+
+const checkInput = <V extends { readonly _tag: string }, E, R>(
+  name: string,
+  check: (input: Input) => Effect.Effect<V, E, R>,
+  request: Middleware.ModelRequest
+): Effect.Effect<Exclude<V, Trip>, E | GuardrailTripped, R> =>
+  Effect.flatMap(Effect.suspend(() => check(toInput(request))), (verdict) => {
+    const checked = orTrip(name, "input")(verdict)
+    return isTrip(verdict) ? Effect.andThen(Replacements.tell({ refused: name }), checked) : checked
+  })
 
 const isFirst = (request: Middleware.ModelRequest): boolean => request.steps.length === 0
 
@@ -279,32 +288,6 @@ const orTrip =
       : Effect.succeed(verdict as Exclude<V, Trip>)
 
 const isTrip = (verdict: { readonly _tag: string }): verdict is Trip => verdict._tag === "Trip"
-
-/** The stream, failed as soon as `check` fails; its end waits for the check. Once that has passed, a pull costs nothing more. */
-const beside = <A, E, R, EC, RC>(
-  stream: Stream.Stream<A, E, R>,
-  check: Effect.Effect<unknown, EC, RC>
-): Stream.Stream<A, E | EC, R | RC> =>
-  Stream.fromChannel(
-    Channel.fromTransform((_upstream, scope) =>
-      Effect.map(Effect.forkIn(check, scope, { startImmediately: true }), (checking) => {
-        const failed = Effect.andThen(Fiber.join(checking), Effect.never)
-        let opened: Pull.Pull<readonly [A, ...Array<A>], E, void, R> | undefined
-        const pull = Effect.suspend(() =>
-          opened ?? Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => opened = pull)
-        )
-        const guarded: Pull.Pull<readonly [A, ...Array<A>], E | EC, void, R> = Pull.catchDone(
-          Effect.raceFirst(pull, failed),
-          () => Effect.andThen(Fiber.join(checking), Cause.done())
-        )
-        return Effect.suspend(() => {
-          const exit = checking.pollUnsafe()
-          if (exit === undefined) return guarded
-          return exit._tag === "Success" ? pull : Effect.failCause(exit.cause)
-        })
-      })
-    )
-  )
 
 /** What a model would stream that says this text. */
 const answer = (text: string): Stream.Stream<StreamPart> =>
@@ -340,9 +323,10 @@ export interface Output {
  * Text is held back until its sentence is complete: at a Unicode sentence end, the
  * end of a paragraph, of an item of a list, or of a block of code, which is one
  * piece. The pieces together are the text, and do not depend on how it was cut into
- * deltas. A piece is of one block of text, and a block is checked after those that began
- * before it, so that what a check sees is the text that `Result.text` will have. A check
- * that looks for something which may be in two pieces looks at the end of `before` too.
+ * deltas. A block of text is checked after those that began before it, and a sentence
+ * that a block does not end goes on in the next one, so that what a check sees is the
+ * text that `Result.text` will have. A check that looks for something which may be in
+ * two pieces looks at the end of `before` too.
  *
  * `replace` puts a text in the place of the piece, in the transcript too. An answer in
  * JSON of which something was replaced is not corrected: it is a valid value, or the run

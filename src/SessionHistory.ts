@@ -69,6 +69,7 @@ import * as SessionStore from "./SessionStore.ts"
  * - `always`: the prompt too, when the run starts. A run that fails, is interrupted or is
  *   abandoned also keeps the step that it was in: the text that was shown, and the calls
  *   with the results that they had. These messages are marked, see `AgentRun.isCut`.
+ *   Where guardrails check the input, nothing is kept before they have let it through.
  *
  * What is kept is closed: a call without a result gets an interrupted one.
  *
@@ -190,7 +191,6 @@ const openSession = Effect.fnUntraced(function*(
   const closing = closingOf(history, isResumed || continues === true)
   const appender = makeAppender(store, loaded, closing)
   // how far the run has come
-  let hasStarted = false
   let steps = 0
   let waits = false
   const save = (transcript: ReadonlyArray<Prompt.Message>) => appender.save(transcript)
@@ -220,19 +220,14 @@ const openSession = Effect.fnUntraced(function*(
     const outcome = AgentRun.outcome(exit)
     // answers that were kept are followed by what came of them
     const isKept = keep === "always" || (isResumed && steps === 0)
-    return outcome._tag === "Completed" || !hasStarted || !isKept || waits
+    return outcome._tag === "Completed" || !appender.hasBegun() || !isKept || waits
       ? Effect.void
       : appender.saveRest(outcome.partial.transcript.content)
   }
 
   return {
     messages: [...history, ...closing],
-    atStart: keep === "always" || isResumed
-      ? ({ transcript }) =>
-        Effect.map(save(transcript), () => {
-          hasStarted = true
-        })
-      : undefined,
+    atStart: keep === "always" || isResumed ? ({ transcript }) => save(transcript) : undefined,
     everyStep: keep !== "completed" || isResumed
       ? ({ transcript }) => {
         // a step that waits for approvals waits on, however its run ends
@@ -304,6 +299,8 @@ const makeAppender = (
   return {
     save,
     saveLast,
+    /** Whether something of the run is saved. */
+    hasBegun: (): boolean => count !== undefined,
     hasSaved: (transcript: ReadonlyArray<Prompt.Message>): boolean => count === transcript.length,
     /** Saves what is left of a run that did not complete. */
     saveRest: (transcript: ReadonlyArray<Prompt.Message>): Save =>

@@ -25,6 +25,8 @@ const streamed = (json: string): ScriptedModel.Piece =>
     { type: "tool-call", id: "answer", name: "final_answer", params: JSON.parse(json) }
   ])
 
+const wide = Array.from({ length: 2_000 }, () => ({ city: 1 }))
+
 const notes = Toolkit.make(
   Tool.make("note", { parameters: Schema.Struct({ text: Schema.String }), success: Schema.String })
 )
@@ -32,6 +34,22 @@ const notes = Toolkit.make(
 for (const [name, via] of constructors) {
   describe(`AgentOutput, with a model of ${name}`, () => {
     const model = (...steps: ReadonlyArray<ScriptedModel.Step>) => ScriptedModel.layer(steps, { via })
+
+    for (const [mode, make] of [["tool", AgentOutput.tool], ["json", AgentOutput.json]] as const) {
+      it.effect(`what is told of an answer that is wrong in very many places is cut, with ${mode}`, () =>
+        Effect.gen(function*() {
+          const agent = Agent.make("agent", { output: make(Schema.Array(City)) })
+          const { value } = yield* Agent.run(agent, input)
+          assert.deepStrictEqual(value, [{ city: "Oslo", degrees: 4 }])
+          const { requests } = yield* ScriptedModel.ScriptedModel
+          const told = showPrompt((yield* requests)[1]!.prompt).at(-1)!
+          assert.include(told, "city")
+          assert.isBelow(told.length, 5_000)
+        }).pipe(Effect.provide(model(
+          mode === "tool" ? answer({ value: wide }) : text(JSON.stringify({ value: wide })),
+          mode === "tool" ? answer({ value: [JSON.parse(right)] }) : text(`{"value":[${right}]}`)
+        ))))
+    }
 
     const right = "{\"city\":\"Oslo\",\"degrees\":4}"
     const around = [

@@ -476,16 +476,16 @@ describe("Guardrail", () => {
         assert.strictEqual(yield* savedVersion, 0)
       }).pipe(Effect.provide(model(text(["One. ", "Two. ", "C"]), text(["One. ", "Two. ", "C"])))))
 
-    it.effect("a piece is of one block, however blocks interleave", () =>
+    it.effect("sees the text as the result will have it, however blocks interleave", () =>
       Effect.gen(function*() {
         const log: Log = []
         const { parts: all } = yield* collectAll(
           Agent.stream(agentWith([], seen(log, (text) => replace(text.toUpperCase()))), input)
         )
-        assert.deepStrictEqual(log, [`0: "" + "ac"`, `0: "AC" + "b"`])
+        assert.deepStrictEqual(log, [`0: "" + "acb"`])
         assert.deepStrictEqual(
           all.flatMap((part) => part.type === "text-delta" ? [[part.id, part.delta]] : []),
-          [["t", "AC"], ["u", "B"]]
+          [["t", "ACB"]]
         )
       }).pipe(Effect.provide(model(parts([
         { type: "text-start", id: "t" },
@@ -607,7 +607,7 @@ describe("Guardrail", () => {
       Effect.gen(function*() {
         const log: Log = []
         const { text } = yield* Agent.run(agentWith([], seen(log, () => pass)), input)
-        assert.deepStrictEqual([text, log], ["abc", [`0: "" + "a"`, `0: "a" + "bc"`]])
+        assert.deepStrictEqual([text, log], ["abc", [`0: "" + "abc"`]])
       }).pipe(Effect.provide(model(parts([
         { type: "text-start", id: "t" },
         { type: "text-delta", id: "t", delta: "a" },
@@ -616,6 +616,52 @@ describe("Guardrail", () => {
         { type: "text-delta", id: "t", delta: "c" },
         { type: "finish", reason: "stop", usage: usage(1, 1) }
       ])))))
+
+    const between: Record<string, ReadonlyArray<Response.StreamPartEncoded>> = {
+      "nothing": [],
+      "reasoning": [{ type: "reasoning-start", id: "r" }, { type: "reasoning-end", id: "r" }],
+      "arguments of a call": [
+        { type: "tool-params-start", id: "p", name: "note", providerExecuted: false },
+        { type: "tool-params-delta", id: "p", delta: "{}" },
+        { type: "tool-params-end", id: "p" }
+      ],
+      "an empty block": [
+        { type: "text-start", id: "e" },
+        { type: "text-delta", id: "e", delta: "" },
+        { type: "text-end", id: "e" }
+      ]
+    }
+    for (const [name, encoded] of Object.entries(between)) {
+      for (const id of ["t", "u"]) {
+        it.effect(`a sentence goes on in the block after ${name}, with the id ${id}`, () =>
+          Effect.gen(function*() {
+            const log: Log = []
+            const { parts: all } = yield* collectAll(
+              Agent.stream(
+                agentWith([], seen(log, (text) => text.includes("sk-1") ? replace("***") : pass)),
+                input
+              )
+            )
+            assert.deepStrictEqual(log, [`0: "" + "Look: "`, `0: "Look: " + "a sk-1"`])
+            assert.strictEqual(
+              all.flatMap((part) => part.type === "text-delta" ? part.delta : []).join("|"),
+              name === "an empty block" ? "Look: |***|" : "Look: |***"
+            )
+          }).pipe(Effect.provide(model(parts([
+            { type: "text-start", id: "s" },
+            { type: "text-delta", id: "s", delta: "Look: " },
+            { type: "text-end", id: "s" },
+            { type: "text-start", id: "t" },
+            { type: "text-delta", id: "t", delta: "a s" },
+            { type: "text-end", id: "t" },
+            ...encoded,
+            { type: "text-start", id },
+            { type: "text-delta", id, delta: "k-1" },
+            { type: "text-end", id },
+            { type: "finish", reason: "stop", usage: usage(1, 1) }
+          ])))))
+      }
+    }
 
     it.effect("holds any number of parts", () =>
       Effect.gen(function*() {

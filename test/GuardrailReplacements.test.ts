@@ -2,15 +2,21 @@
  * What a guardrail has refused reaches no model: with every kind of output, in sessions, nested and compacted.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Schema, Stream, Tracer } from "effect"
 import { LanguageModel, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
 import {
   Agent,
   AgentOutput,
+  AgentRun,
+  AgentTelemetry,
   AgentTool,
   Budget,
   Compaction,
+  ContextProvider,
   Guardrail,
+  Middleware,
+  Session,
   SessionHistory,
   SessionStore
 } from "../src/index.ts"
@@ -141,6 +147,157 @@ describe("Guardrail", () => {
           ...(place === "inputBefore" ? [] : [text("A BOMB is made so.")]),
           text("done")
         ]))))
+    }
+  })
+
+  describe("refused input", () => {
+    const slowly = (verdict: Guardrail.Trip | Guardrail.Replace<string>) => ({ text }: Guardrail.Input) =>
+      Effect.as(Effect.sleep("1 second"), text.includes("BOMB") ? verdict : Guardrail.pass)
+    const refusals = {
+      "input trips": Guardrail.input("g", slowly(Guardrail.trip()) as never),
+      "inputBefore trips": Guardrail.inputBefore("g", slowly(Guardrail.trip())),
+      "inputBefore answers": Guardrail.inputBefore("g", slowly(Guardrail.replace("no")))
+    }
+    const refused = "user: [refused by the guardrail `g`]"
+    for (const keep of ["completed", "every-step", "always"] as const) {
+      for (const [how, guard] of Object.entries(refusals)) {
+        it.effect(`is in no session and on no span: ${how}, keep ${keep}`, () =>
+          Effect.gen(function*() {
+            const spans: Array<Tracer.NativeSpan> = []
+            const tracer = Tracer.make({
+              span: (options) => {
+                const span = new Tracer.NativeSpan(options)
+                spans.push(span)
+                return span
+              }
+            })
+            const outcomes: Array<AgentRun.Outcome> = []
+            const agent = Agent.make("agent", {
+              middleware: [guard as never],
+              providers: [
+                SessionHistory.make({ keep }),
+                ContextProvider.make("outcome", {
+                  beforeRun: () =>
+                    AgentRun.addFinalizer((exit) => Effect.sync(() => void outcomes.push(AgentRun.outcome(exit))))
+                })
+              ]
+            })
+            const fiber = yield* Agent.run(agent, { prompt: "A BOMB?", session: "s" }).pipe(
+              Effect.exit,
+              Effect.provideService(Tracer.Tracer, tracer),
+              Effect.forkChild
+            )
+            yield* TestClock.adjust("1 second")
+            yield* Fiber.join(fiber)
+            const store = yield* SessionStore.SessionStore
+            const answers = how === "inputBefore answers"
+            assert.deepStrictEqual(
+              showPrompt((yield* store.load("s")).history),
+              answers ? [refused, "assistant: no"] : []
+            )
+            const [outcome] = outcomes
+            const { transcript } = outcome!._tag === "Completed" ? outcome.result : outcome!.partial
+            assert.strictEqual(showPrompt(transcript)[0], refused)
+            assert.deepStrictEqual(spans.map(({ name }) => name), ["invoke_agent agent", "chat"])
+            assert.notInclude(JSON.stringify(spans.map(({ attributes }) => [...attributes])), "BOMB")
+          }).pipe(Effect.provide([
+            ScriptedModel.layer([ScriptedModel.step(ScriptedModel.delay("2 seconds"), text("Well."))]),
+            SessionStore.layerMemory,
+            AgentTelemetry.layer({ captureContent: true })
+          ])))
+      }
+    }
+
+    for (const [how, guard] of Object.entries(refusals)) {
+      it.effect(`keep always keeps what was not refused when it is let through, and not before: ${how}`, () =>
+        Effect.gen(function*() {
+          const agent = Agent.make("agent", {
+            middleware: [guard as never],
+            providers: [SessionHistory.make({ keep: "always" })]
+          })
+          const fiber = yield* Effect.forkChild(Agent.run(agent, { prompt: "fine", session: "s" }))
+          const store = yield* SessionStore.SessionStore
+          const stored = Effect.map(store.load("s"), ({ history }) => showPrompt(history))
+          yield* TestClock.adjust("999 millis")
+          assert.deepStrictEqual(yield* stored, [])
+          yield* TestClock.adjust("1 millis")
+          assert.deepStrictEqual(yield* stored, ["user: fine"])
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(yield* stored, ["user: fine"])
+        }).pipe(Effect.provide([ScriptedModel.layer([ScriptedModel.hang]), SessionStore.layerMemory])))
+    }
+
+    it.effect("a save of the prompt that fails ends the run with its error, whatever a middleware makes of it", () =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        const error = new Session.SessionError({
+          sessionId: "s",
+          reason: new Session.SessionConflict({ expectedVersion: 0, actualVersion: 1 })
+        })
+        const again = Middleware.make("again", {
+          model: (request, next) => Stream.catchCause(next(request), () => next(request))
+        })
+        const agent = Agent.make("agent", {
+          middleware: [again, refusals["inputBefore trips"]],
+          providers: [SessionHistory.make({ keep: "always" })]
+        })
+        const run = Agent.run(agent, { prompt: "fine", session: "s" }).pipe(
+          Effect.provideService(SessionStore.SessionStore, { ...store, save: () => Effect.fail(error) }),
+          Effect.exit
+        )
+        const fiber = yield* Effect.forkChild(run)
+        yield* TestClock.adjust("2 seconds")
+        const exit = yield* Fiber.join(fiber)
+        assert.strictEqual(Exit.isFailure(exit) && Cause.squash(exit.cause), error)
+        assert.deepStrictEqual(yield* asked, [])
+      }).pipe(Effect.provide([ScriptedModel.layer([text("done")]), SessionStore.layerMemory])))
+  })
+
+  describe("a run whose text is replaced", () => {
+    for (const place of ["inputBefore", "outputWhole", "output"] as const) {
+      for (const how of ["is interrupted", "is left"] as const) {
+        it.effect(`keeps nothing that was refused when it ${how}: ${place}`, () =>
+          Effect.gen(function*() {
+            const outcomes: Array<AgentRun.Outcome> = []
+            const agent = Agent.make("agent", {
+              middleware: [guards("no").inputBefore, guards("no")[place]],
+              providers: [
+                SessionHistory.make({ keep: "always" }),
+                ContextProvider.make("outcome", {
+                  beforeRun: () =>
+                    AgentRun.addFinalizer((exit) => Effect.sync(() => void outcomes.push(AgentRun.outcome(exit))))
+                })
+              ]
+            })
+            const shown = yield* Deferred.make<void>()
+            const stream = Agent.stream(agent, { prompt: place === "inputBefore" ? "A BOMB?" : "How?", session: "s" })
+            const isShown = (part: AgentRun.Part) => part.type === "text-delta" && part.delta === "no"
+            if (how === "is left") {
+              yield* Stream.runDrain(Stream.takeUntil(stream, (part) => isShown(part)))
+            } else {
+              const fiber = yield* Effect.forkChild(Stream.runForEach(stream, (part) =>
+                isShown(part)
+                  ? Effect.andThen(Deferred.succeed(shown, undefined), Effect.never)
+                  : Effect.void))
+              yield* Deferred.await(shown)
+              yield* Fiber.interrupt(fiber)
+            }
+            const [outcome] = outcomes
+            assert.strictEqual(outcome!._tag, how === "is left" ? "Abandoned" : "Interrupted")
+            const { text, transcript } = (outcome as Extract<AgentRun.Outcome, { partial: unknown }>).partial
+            assert.strictEqual(text, "no")
+            assert.notInclude(showPrompt(transcript).join(), "BOMB")
+            const store = yield* SessionStore.SessionStore
+            const { history } = yield* store.load("s")
+            assert.deepStrictEqual(
+              showPrompt(history),
+              place === "inputBefore" ? [] : ["user: How?", "assistant: no"]
+            )
+          }).pipe(Effect.provide([
+            ScriptedModel.layer(place === "inputBefore" ? [] : [text(["A BOMB is so. "])]),
+            SessionStore.layerMemory
+          ])))
+      }
     }
   })
 

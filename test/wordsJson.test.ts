@@ -105,6 +105,8 @@ describe("json", () => {
     assert.isFalse(Json.isSame(new Date(5), new Date(6)))
     assert.isFalse(Json.isSame(new URL("https://a.b/c"), new URL("https://a.b/d")))
     assert.isFalse(Json.isSame([], {}))
+    assert.isTrue(Json.isSame({ a: -0, b: undefined }, { a: 0 }))
+    assert.isFalse(Json.isSame([undefined], []))
     assert.isFalse(Json.isSame(list(1e6), list(1e6)))
   })
 })

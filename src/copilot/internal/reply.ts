@@ -10,6 +10,7 @@ import type * as Sdk from "@github/copilot-sdk"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import * as AgentRun from "../../AgentRun.ts"
+import * as Json from "../../internal/words/json.ts"
 import * as Parts from "../../internal/words/responseParts.ts"
 import * as Cut from "../../internal/run/cut.ts"
 import { interrupted, toMessages, toStep } from "../../internal/run/step.ts"
@@ -233,7 +234,7 @@ export class Reply {
 
   private call(id: string, name: string, params: unknown): void {
     if (this.openParams.delete(id)) this.push(Parts.toolParamsEnd(id))
-    const call = Parts.toolCall(id, name, params, !this.isOwn(name))
+    const call = Parts.toolCall(id, name, Json.shallow(params), !this.isOwn(name))
     this.calls.set(id, call)
     this.push(call)
   }

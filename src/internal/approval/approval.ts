@@ -6,7 +6,6 @@
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as AgentError from "../../AgentError.ts"
@@ -191,7 +190,7 @@ const assistantIn = (
 
 /** What was asked and what is answered are the same; one of them may come from JSON. */
 const isSame = (self: Approval.Approval, that: Approval.Approval): boolean =>
-  self.tool === that.tool && self.toolCallId === that.toolCallId && Equal.equals(self.path, that.path) &&
+  self.tool === that.tool && self.toolCallId === that.toolCallId && Json.isSame(self.path, that.path) &&
   isSameJson(self.params, that.params)
 
 const isSameJson = (self: unknown, that: unknown): boolean => Json.isSame(Fields.toJson(self), Fields.toJson(that))

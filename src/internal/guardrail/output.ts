@@ -87,7 +87,8 @@ const isNonEmpty = <A>(as: ReadonlyArray<A>): as is NonEmpty<A> => as.length > 0
 
 /** A block of text, in the order in which they begin: that is their order in the text of the step. */
 interface Block {
-  readonly sentences: Sentences
+  /** What it says, as far as that has not been cut into pieces yet. */
+  text: Array<string>
   ended: boolean
   /** What was checked of its text and is not shown yet. */
   readonly verdicts: Fifo<Verdict>
@@ -191,7 +192,7 @@ export abstract class Held<E, R> {
   protected abstract onEnd(): Effect.Effect<void, E, R>
 
   private begin(id: string): Block {
-    const block: Block = { sentences: new Sentences(), ended: false, verdicts: new Fifo() }
+    const block: Block = { text: [], ended: false, verdicts: new Fifo() }
     this.open.set(id, block)
     this.onBegin(block)
     return block
@@ -241,15 +242,19 @@ export abstract class Held<E, R> {
 }
 
 /**
- * Checks each block sentence by sentence: all of a block before the one that began after it, as if a model wrote one
- * after the other. So what a check is given does not depend on how they come.
+ * Checks the text of the step sentence by sentence: all of a block before the one that began after it, as if a model wrote
+ * one after the other. So what a check is given does not depend on how they come. A sentence that a block does not end
+ * goes on in the next one.
  *
  * @category models
  * @since 0.1.0
  */
 export class HeldSentences<E, R> extends Held<E, R> {
-  /** The block that is being checked, and those that began after it. */
+  private readonly sentences = new Sentences()
+  /** The block that is being cut into pieces, and those that began after it. */
   private readonly blocks = new Fifo<Block>()
+  /** Whose text is in the pieces to come, in order, and how much of it. */
+  private readonly sources = new Fifo<{ readonly block: Block; length: number }>()
   private before = ""
 
   protected onBegin(block: Block): void {
@@ -257,9 +262,12 @@ export class HeldSentences<E, R> extends Held<E, R> {
   }
 
   protected onText(block: Block, delta: string): Effect.Effect<void, E, R> | undefined {
-    block.sentences.push(delta)
-    if (block !== this.blocks.peek()) return undefined
-    const piece = block.sentences.next(false)
+    if (block !== this.blocks.peek()) {
+      block.text.push(delta)
+      return undefined
+    }
+    this.read(block, delta)
+    const piece = this.sentences.next(false)
     return piece === undefined ? undefined : this.checkFrom(piece)
   }
 
@@ -268,25 +276,50 @@ export class HeldSentences<E, R> extends Held<E, R> {
   }
 
   protected onEnd(): Effect.Effect<void, E, R> {
-    return this.checkFrom(undefined)
+    return Effect.andThen(this.checkFrom(undefined), this.checkPieces(undefined, true))
+  }
+
+  private read(block: Block, text: string): void {
+    if (text === "") return
+    this.sentences.push(text)
+    this.sources.push({ block, length: text.length })
   }
 
   private readonly checkFrom = Effect.fnUntraced(function*(this: HeldSentences<E, R>, first: string | undefined) {
     let piece = first
     for (let block = this.blocks.peek(); block !== undefined; block = this.blocks.peek()) {
-      for (
-        piece ??= block.sentences.next(block.ended);
-        piece !== undefined;
-        piece = block.sentences.next(block.ended)
-      ) {
-        const text = piece.trim() === "" ? undefined : yield* this.check(piece, this.before)
-        this.before += text ?? piece
-        block.verdicts.push({ length: piece.length, text })
-      }
+      for (const text of block.text.splice(0)) this.read(block, text)
+      yield* this.checkPieces(piece, block.ended && this.sentences.isAtEnd)
+      piece = undefined
       if (!block.ended) return
       this.blocks.shift()
     }
   })
+
+  private readonly checkPieces = Effect.fnUntraced(
+    function*(this: HeldSentences<E, R>, first: string | undefined, ended: boolean) {
+      const { sentences } = this
+      for (let piece = first ?? sentences.next(ended); piece !== undefined; piece = sentences.next(ended)) {
+        const text = piece.trim() === "" ? undefined : yield* this.check(piece, this.before)
+        this.before += text ?? piece
+        this.settle(piece.length, text)
+      }
+    }
+  )
+
+  /** A text that takes the place of a piece of several blocks stands in the first one. */
+  private settle(length: number, replacement: string | undefined): void {
+    let text = replacement
+    for (let left = length; left > 0;) {
+      const source = this.sources.peek()!
+      const taken = Math.min(left, source.length)
+      source.block.verdicts.push({ length: taken, text })
+      if (text !== undefined) text = ""
+      left -= taken
+      source.length -= taken
+      if (source.length === 0) this.sources.shift()
+    }
+  }
 }
 
 /**
@@ -296,28 +329,24 @@ export class HeldSentences<E, R> extends Held<E, R> {
  * @since 0.1.0
  */
 export class HeldWhole<E, R> extends Held<E, R> {
-  private blocks: Array<{ readonly block: Block; text: string }> = []
-  private readonly texts = new Map<Block, { text: string }>()
+  private blocks: Array<Block> = []
 
   protected onBegin(block: Block): void {
-    const text = { block, text: "" }
-    this.blocks.push(text)
-    this.texts.set(block, text)
+    this.blocks.push(block)
   }
 
   protected onText(block: Block, delta: string): undefined {
-    this.texts.get(block)!.text += delta
+    block.text.push(delta)
   }
 
   protected onBlockEnd(): undefined {}
 
   protected readonly onEnd = Effect.fnUntraced(function*(this: HeldWhole<E, R>) {
-    const blocks = this.blocks.filter(({ text }) => text !== "")
+    const texts = this.blocks.map((block) => ({ block, text: block.text.join("") })).filter(({ text }) => text !== "")
     this.blocks = []
-    this.texts.clear()
-    const whole = blocks.map(({ text }) => text).join("")
+    const whole = texts.map(({ text }) => text).join("")
     const replacement = whole.trim() === "" ? undefined : yield* this.check(whole, "")
-    for (const [index, { block, text }] of blocks.entries()) {
+    for (const [index, { block, text }] of texts.entries()) {
       block.verdicts.push({ length: text.length, text: index === 0 ? replacement : replacement && "" })
     }
   })

@@ -65,6 +65,12 @@ export class Sentences {
     this.text += delta
   }
 
+  /** Whether what is left is blank, or ends as a sentence does, or as what introduces something. */
+  get isAtEnd(): boolean {
+    const end = this.text.slice(-100).trimEnd()
+    return end === "" || /[\p{Sentence_Terminal}…:][\p{Pe}\p{Pf}"'*_`]*$/u.test(end)
+  }
+
   /**
    * Takes the next whole piece: undefined while more text could still move its end. When the text has `ended` no more can,
    * and what is left is the last one.

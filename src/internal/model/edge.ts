@@ -3,8 +3,8 @@
  * middleware, whatever the model was made with.
  *
  * Here a response that was cut or that ended in an error becomes a failure of its call, the ids of tool calls become
- * different from one another, counts of tokens become counts, and what a call costs is told, also when nobody reads it
- * to its end.
+ * different from one another, JSON that is nested too deeply ends where everybody can hold it, counts of tokens become
+ * counts, and what a call costs is told, also when nobody reads it to its end.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as AgentRun from "../../AgentRun.ts"
+import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Usage from "../words/usage.ts"
@@ -137,10 +138,11 @@ export class EdgeCall implements CallReport {
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]
       // most parts are these
-      if (part.type === "text-delta" || part.type === "reasoning-delta") continue
+      const isDelta = part.type === "text-delta" || part.type === "reasoning-delta"
+      if (isDelta && part.metadata === Parts.empty) continue
       // nothing counts that comes after it
       if (part.type === "error") break
-      const seen = this.onPart(part)
+      const seen = shallow(isDelta ? part : this.onPart(part))
       if (seen !== part) (out ??= parts.slice() as [StreamPart, ...Array<StreamPart>])[i] = seen
     }
     return out ?? parts
@@ -206,6 +208,17 @@ export class EdgeCall implements CallReport {
     for (const account of accountants) account({ before, after, model, modelBefore })
   }
 }
+
+/** The part with JSON that the run, its consumer and the wire can hold. */
+const shallow = (part: StreamPart): StreamPart => {
+  // parts of some types have some of the keys, each with JSON of any shape
+  const changed = jsonKeys.filter((key) => Json.shallow(Reflect.get(part, key)) !== Reflect.get(part, key))
+  return changed.length === 0
+    ? part
+    : { ...part, ...Object.fromEntries(changed.map((key) => [key, Json.shallow(Reflect.get(part, key))])) }
+}
+
+const jsonKeys = ["params", "result", "encodedResult", "metadata"]
 
 // =============================================================================
 // Failures

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as AgentError from "../../AgentError.ts"
 import type * as AgentOutput from "../../AgentOutput.ts"
+import * as Mistakes from "../tool/mistakes.ts"
 import * as Json from "../words/json.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import { find } from "./find.ts"
@@ -145,7 +146,7 @@ const notValid = (description: string): string =>
  * @since 0.1.0
  */
 export const invalid = (description: string, text: string): Rejected =>
-  rejected(description, text, { message: notValid(description) })
+  rejected(description, text, { message: notValid(Mistakes.shorten(description)) })
 
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Middleware from "../../Middleware.ts"
@@ -34,6 +35,7 @@ import * as Output from "../output/output.ts"
 import { isIncomplete, userMessage } from "./step.ts"
 import { type Parts, Steps } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
+import * as Admission from "../words/admission.ts"
 import * as Replacements from "../words/replacements.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -68,6 +70,9 @@ export class Loop extends Steps implements Lifecycle.Body {
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
   private replacements: Replacements.Replacements | undefined = undefined
+  /** The prompt, where its checks come before it is kept. */
+  private admission: Admission.Admission | undefined = undefined
+  private startFailure: Cause.Cause<unknown> | undefined = undefined
 
   constructor(
     opened: Opened,
@@ -137,8 +142,9 @@ export class Loop extends Steps implements Lifecycle.Body {
   /** Guardrails tell what they replace. */
   private listening(context: Context.Context<never>): Context.Context<never> {
     if (this.modelPlaces.length === 0) return context
-    this.replacements = { input: undefined, text: undefined }
-    return Context.add(context, Replacements.Current, this.replacements)
+    this.replacements = { refused: undefined, isAnswered: false, text: undefined }
+    const listening = Context.add(context, Replacements.Current, this.replacements)
+    return this.admission === undefined ? listening : Context.add(listening, Admission.Current, this.admission)
   }
 
   /** What the caller has sent since the last call is part of the transcript. */
@@ -152,9 +158,24 @@ export class Loop extends Steps implements Lifecycle.Body {
   /** After all middleware, which may have made it the last one. */
   private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
-    return this.output === undefined
+    const parts = this.output === undefined
       ? ModelCall.streamText(model, request, this.plainPrompt)
       : this.output.call(model, request)
+    if (this.startFailure !== undefined) return Stream.die(this.startFailure)
+    return this.admission === undefined ? parts : Stream.unwrap(Effect.as(this.admission.ask, parts))
+  }
+
+  /** Tells the providers that the run begins: at once, or when what checks its prompt has let it through. */
+  begin(): Effect.Effect<void, unknown> {
+    if (!this.modelPlaces.some(Admission.isCheck)) return this.start()
+    const start = Effect.suspend(() => this.replacements?.refused === undefined ? this.start() : Effect.void)
+    const onFailure = (cause: Cause.Cause<unknown>) =>
+      Effect.sync(() => {
+        if (!Cause.hasInterruptsOnly(cause)) this.startFailure = cause
+      })
+    // the run fails with it, whatever a middleware does about it
+    this.admission = new Admission.Admission(Effect.orDie(Effect.tapCause(start, onFailure)))
+    return Effect.void
   }
 
   private request(): Middleware.ModelRequest {
@@ -211,8 +232,9 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   private modelFailed(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
+    this.refuseInput()
     if (!Cause.hasInterruptsOnly(cause)) this.endModelSpan({ _tag: "Failed", cause, usage: this.stepUsage() })
-    return this.run.fail(cause)
+    return this.run.fail(this.startFailure ?? cause)
   }
 
   private endModelSpan(end: ModelEnd): void {
@@ -235,14 +257,9 @@ export class Loop extends Steps implements Lifecycle.Body {
     const { calls, finishReason = "unknown" } = this.builder!
     this.modelScope = undefined
     this.pulling = false
+    if (this.startFailure !== undefined) return this.modelFailed(this.startFailure)
+    this.refuseInput()
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
-    const { input } = this.replacements ?? {}
-    if (input !== undefined) {
-      // what was refused comes back to no model
-      for (let i = this.transcriptFrom; i < this.messages.length; i++) {
-        this.messages[i] = Replacements.refuse(this.messages[i], input)
-      }
-    }
     if (this.output !== undefined) return this.readOutput(this.output)
     if (calls === undefined) {
       const parts: Parts = [this.endStep([], [])]
@@ -257,6 +274,18 @@ export class Loop extends Steps implements Lifecycle.Body {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
     }
     return this.runTools(calls)
+  }
+
+  /** What a guardrail has refused comes back to no model, and stays on no span. */
+  private refuseInput(): void {
+    const { refused } = this.replacements ?? {}
+    if (refused === undefined) return
+    for (let i = this.transcriptFrom; i < this.messages.length; i++) {
+      this.messages[i] = Replacements.refuse(this.messages[i], refused)
+    }
+    this.replacements!.refused = undefined
+    this.run.span?.onRefused(this.messages)
+    this.modelSpan?.onRefused(this.messages)
   }
 
   /** With an output the calls that are the answer are not run, and the run ends with a value or fails. */
@@ -398,6 +427,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   partial(): Omit<AgentRun.Partial, "totalUsage"> {
+    this.refuseInput()
     const { builder, steps } = this
     return {
       transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),

@@ -98,7 +98,7 @@ export const body = (
         return Exit.fail(run.error(new reason({ description: problem })))
       }
       const loop = new Loop(opened)
-      return contributions.atStart.length === 0 ? loop : Effect.as(loop.start(), loop)
+      return contributions.atStart.length === 0 ? loop : Effect.as(loop.begin(), loop)
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)

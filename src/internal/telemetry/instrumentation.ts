@@ -55,6 +55,8 @@ export class Instrumentation extends Context.Service<Instrumentation, {
 export interface RunSpan {
   readonly context: Context.Context<never>
   readonly onInput: (instructions: string, messages: ReadonlyArray<Prompt.Message>) => void
+  /** A guardrail has refused the input: these messages take its place. */
+  readonly onRefused: (messages: ReadonlyArray<Prompt.Message>) => void
   readonly startModel: (request: Middleware.ModelRequest) => ModelSpan
   readonly startTool: (request: Middleware.ToolRequest) => ToolSpan
   /** A finalizer or a best-effort `afterRun` failed (or overran its budget: no cause). Nothing else changes. */
@@ -95,6 +97,8 @@ export interface ModelSpan {
   /** A model is called, in this context: that of the run, or another one that a middleware has provided. */
   readonly onCall: (context: Context.Context<never>) => void
   readonly onParts: (parts: ReadonlyArray<Response.StreamPart<any, "deferred">>) => void
+  /** A guardrail has refused the input: these messages take its place. */
+  readonly onRefused: (messages: ReadonlyArray<Prompt.Message>) => void
   readonly end: (end: ModelEnd) => void
 }
 

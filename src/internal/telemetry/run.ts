@@ -113,6 +113,15 @@ export class TracedRun implements RunSpan {
     this.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
   }
 
+  onRefused(messages: ReadonlyArray<Prompt.Message>): void {
+    if (this.span !== undefined) this.refused(this.span, messages)
+  }
+
+  /** Writes the messages over those that a guardrail has refused. */
+  refused(span: Tracer.Span, messages: ReadonlyArray<Prompt.Message>): void {
+    this.content(span, Attribute.inputMessages, () => Content.inputMessages(Content.split(messages)[1]))
+  }
+
   startModel(request: Middleware.ModelRequest): ModelSpan {
     this.inferenceCalls++
     return new TracedModelCall(this, request)
@@ -335,6 +344,10 @@ class TracedModelCall implements ModelSpan {
       if (part.type === "response-metadata") this.metadata = part
       else if (part.type === "finish") this.finish = part
     }
+  }
+
+  onRefused(messages: ReadonlyArray<Prompt.Message>): void {
+    if (this.span !== undefined) this.run.refused(this.span, messages)
   }
 
   private onChunk(now: bigint): void {

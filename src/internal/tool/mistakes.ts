@@ -43,11 +43,19 @@ export const invalidParameters = (
   call: { readonly id: string; readonly name: string },
   description: string
 ): Middleware.ToolResult =>
-  mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description }))
+  mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description: shorten(description) }))
 
 /** How much of what a model wrote it is shown again, and of what is wrong with it. */
 const maximumExcerpt = 1000
 const maximumIssues = 4000
+
+/**
+ * Returns what is told to a model of what is wrong, no longer than it has to read.
+ *
+ * @category mistakes
+ * @since 0.1.0
+ */
+export const shorten = (issues: string): string => Text.shorten(issues, maximumIssues)
 
 /**
  * Returns what is wrong with the arguments of a call before a schema is asked: that they are no JSON object. An absent
@@ -76,7 +84,5 @@ export const notAnObject = (params: unknown): string | undefined => {
  * @category mistakes
  * @since 0.1.0
  */
-export const issuesOf = (params: unknown, error: Schema.SchemaError): string => {
-  const issues = Text.shorten(error.message, maximumIssues)
-  return params === null ? `The arguments have to be a JSON object. They were: null\n${issues}` : issues
-}
+export const issuesOf = (params: unknown, error: Schema.SchemaError): string =>
+  params === null ? `The arguments have to be a JSON object. They were: null\n${error.message}` : error.message

@@ -38,7 +38,7 @@ export const tooDeep = `The JSON is nested deeper than ${maximumDepth} levels`
 export const isTooDeep = (value: unknown): boolean => isDeeper(value, maximumDepth)
 
 const isDeeper = (value: unknown, depth: number): boolean => {
-  if (typeof value !== "object" || value === null) return false
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false
   if (depth === 0) return true
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) if (isDeeper(value[i], depth - 1)) return true
@@ -75,7 +75,7 @@ export const shallow = <A>(value: A): A =>
 const omitted = "[nested too deeply]"
 
 const copy = (value: unknown, depth: number, around: Set<unknown>): unknown => {
-  if (typeof value !== "object" || value === null) return value
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value
   if (depth < 0 || around.has(value)) return omitted
   around.add(value)
   const copied = Array.isArray(value)
@@ -112,20 +112,27 @@ export const toText = (value: unknown): string => {
 export const isSame = (self: unknown, that: unknown): boolean => isSameWithin(self, that, maximumDepth)
 
 const isSameWithin = (self: unknown, that: unknown, depth: number): boolean => {
-  if (Object.is(self, that)) return true
+  // JSON has one zero
+  if (self === that || Object.is(self, that)) return true
   if (typeof self !== "object" || typeof that !== "object" || self === null || that === null || depth < 0) return false
   if (self instanceof Uint8Array || that instanceof Uint8Array) return isSameBytes(self, that)
   if (self instanceof URL || that instanceof URL || self instanceof Date || that instanceof Date) {
     return self.constructor === that.constructor && JSON.stringify(self) === JSON.stringify(that)
   }
   if (Array.isArray(self) !== Array.isArray(that)) return false
-  const keys = Object.keys(self)
-  return keys.length === Object.keys(that).length &&
+  const keys = keysOf(self)
+  return keys.length === keysOf(that).length &&
     keys.every((key) =>
       Object.hasOwn(that, key) &&
       isSameWithin((self as Record<string, unknown>)[key], (that as Record<string, unknown>)[key], depth - 1)
     )
 }
+
+/** JSON has no key without a value. */
+const keysOf = (value: object): ReadonlyArray<string> =>
+  Array.isArray(value)
+    ? Object.keys(value)
+    : Object.keys(value).filter((key) => (value as Record<string, unknown>)[key] !== undefined)
 
 const isSameBytes = (self: object, that: object): boolean =>
   self instanceof Uint8Array && that instanceof Uint8Array && self.length === that.length &&

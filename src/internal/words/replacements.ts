@@ -1,5 +1,5 @@
 /**
- * What guardrails have put in the place of something, told to the run beside the parts.
+ * What guardrails have refused or put in the place of something, told to the run beside the parts.
  *
  * @since 0.1.0
  */
@@ -10,14 +10,16 @@ import * as Effect from "effect/Effect"
 /**
  * The replacements of one model call.
  *
- * - `input`: the guardrail that has answered in the place of the model.
+ * - `refused`: the guardrail that has refused the input.
+ * - `isAnswered`: whether it has answered in the place of the model.
  * - `text`: whether what the model said was replaced in part, or all of it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Replacements {
-  input: string | undefined
+  refused: string | undefined
+  isAnswered: boolean
   text: "part" | "whole" | undefined
 }
 
@@ -32,7 +34,7 @@ export const Current = Context.Reference<Replacements | undefined>("effect-agent
 })
 
 /**
- * Tells the run what a guardrail has put in the place of something.
+ * Tells the run what a guardrail has refused or put in the place of something.
  *
  * @category accessors
  * @since 0.1.0
@@ -49,7 +51,7 @@ export const tell = (replacement: Partial<Replacements>): Effect.Effect<void> =>
  * @since 0.1.0
  */
 export const isFinal = (replacements: Replacements | undefined): boolean =>
-  replacements !== undefined && (replacements.input !== undefined || replacements.text === "whole")
+  replacements !== undefined && (replacements.isAnswered || replacements.text === "whole")
 
 /**
  * Returns the message without what a user has said in it, which a guardrail has refused.

@@ -11,7 +11,6 @@ import type * as Response from "effect/ai/Response"
 import * as Base64 from "effect/encoding/Base64"
 import * as Predicate from "effect/Predicate"
 import * as AgentRun from "../../AgentRun.ts"
-import * as Json from "./json.ts"
 import * as Parts from "./responseParts.ts"
 
 /**
@@ -87,7 +86,7 @@ export class StepBuilder {
         return this.toolCall(part)
       case "tool-result": {
         if (part.providerExecuted && !part.preliminary) {
-          this.slots.push(Parts.promptToolResult({ ...part, result: Json.shallow(part.encodedResult) }, part.metadata))
+          this.slots.push(Parts.promptToolResult({ ...part, result: part.encodedResult }, part.metadata))
           const call = this.providerCalls?.find((call) => call.id === part.id)
           if (call !== undefined && part.isFailure) {
             this.providerCalls = this.providerCalls!.map((other) =>
@@ -170,9 +169,7 @@ export class StepBuilder {
     }
   }
 
-  private toolCall(said: Call): void {
-    const params = Json.shallow(said.params)
-    const part = params === said.params ? said : { ...said, params }
+  private toolCall(part: Call): void {
     this.slots.push(Parts.promptToolCall(part, part.metadata))
     if (!part.providerExecuted) {
       const calls = this.calls ??= []

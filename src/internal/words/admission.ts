@@ -1,0 +1,86 @@
+/**
+ * The prompt of a run, until the guardrails of the input have let it through: nothing of it is kept before.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+
+/**
+ * The prompt of a run whose input is checked. It is admitted once, when the model is asked and no check is running.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Admission {
+  private isAsked = false
+  private checks = 0
+  private onAdmitted: Effect.Effect<void> | undefined
+
+  /** `onAdmitted` runs when the prompt is admitted, and the check or the model that admits it waits for that. */
+  constructor(onAdmitted: Effect.Effect<void>) {
+    this.onAdmitted = onAdmitted
+  }
+
+  /** The model is asked: every check that stands before it has passed. */
+  readonly ask: Effect.Effect<void> = Effect.suspend(() => {
+    this.isAsked = true
+    return this.admit()
+  })
+
+  /** Runs a check that stands beside the model call. */
+  during<A, E, R>(check: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.checks++
+      const ended = Effect.onExit(check, () => Effect.sync(() => void this.checks--))
+      return Effect.tap(ended, () => this.admit())
+    })
+  }
+
+  private admit(): Effect.Effect<void> {
+    const { onAdmitted } = this
+    if (onAdmitted === undefined || !this.isAsked || this.checks > 0) return Effect.void
+    this.onAdmitted = undefined
+    return onAdmitted
+  }
+}
+
+/**
+ * The admission that the model call in progress waits for. Default: none.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current = Context.Reference<Admission | undefined>("effect-agents/internal/Admission", {
+  defaultValue: () => undefined
+})
+
+/**
+ * Runs a check of the input beside the model call.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const during = <A, E, R>(check: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Current, (admission) => admission === undefined ? check : admission.during(check))
+
+const checks = new WeakSet<object>()
+
+/**
+ * Says of a place of a middleware that it checks the input, and returns it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const checksInput = <Place extends object>(place: Place): Place => {
+  checks.add(place)
+  return place
+}
+
+/**
+ * Returns whether a place of a middleware checks the input.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCheck = (place: object): boolean => checks.has(place)
