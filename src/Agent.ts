@@ -379,7 +379,9 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 /**
  * Continues a session whose last message asks for an answer: a prompt that no model has
  * answered, or results of tools. A process that was killed, and a run that failed, leave
- * such a session where `SessionHistory` keeps every step, or always.
+ * such a session where `SessionHistory` keeps every step, or always. A text at its end
+ * that was cut (`AgentRun.isCut`) is not sent: the model answers again, and the session
+ * keeps both.
  *
  * **Details**
  *

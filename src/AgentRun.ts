@@ -467,7 +467,7 @@ export const addFinalizer = <R>(
 
 /**
  * The time that each of these may take before it is interrupted and recorded: an
- * `afterRun`, the finalizers of a provider, the end of a model stream, the end of
+ * `afterRun`, each finalizer of a provider, the end of a model stream, the end of
  * the running tools. Default: 10 seconds.
  *
  * @category references

@@ -198,8 +198,9 @@ export interface ModelPlace<out E, out R> {
  * called, with its own services, standing rules and time limit; with other `params` they
  * are decoded as the model's would be. The transcript, the parts and the spans keep the
  * call as the model made it, and the result answers that call: its `id` and its `name`
- * stay. An approval is for the call that the model made. A call under another name whose
- * tool needs one is denied.
+ * stay. An approval is for the tool and the parameters that run: one is asked for what is
+ * called under another name too, and when it is given the middleware runs again and has to
+ * call the same.
  *
  * @category models
  * @since 0.1.0

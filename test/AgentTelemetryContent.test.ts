@@ -318,14 +318,13 @@ describe("AgentTelemetry, content", () => {
               id: "1",
               server_tool_call_response: { type: "web", response: ["y"] }
             },
-            { type: "tool_call", id: "2", name: "echo", arguments: { text: "x" } },
-            { type: "tool_approval_request", id: "a", tool_call_id: "2" }
+            // a prompt asks for no approval and answers none
+            { type: "tool_call", id: "2", name: "echo", arguments: { text: "x" } }
           ]
         },
         {
           role: "tool",
           parts: [
-            { type: "tool_approval_response", id: "a", approved: true },
             // a prompt is closed before it is sent
             {
               type: "tool_call_response",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
-import { Prompt } from "effect/ai"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Logger, Schema, Stream } from "effect"
+import { AiError, Prompt } from "effect/ai"
+import { TestClock } from "effect/testing"
 import { Agent, AgentError, AgentRun, ContextProvider, Middleware, StopCondition } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { calls, constructors, type Log, logged, showExit, showPrompt, tools } from "./utils.ts"
@@ -442,4 +443,55 @@ describe("atStart, everyStep and stopWhen", () => {
       ScriptedModel.layer([calls("work"), ...Array.from({ length: 18 }, () => calls("work")), text("ok")]),
       work
     ])))
+
+  describe("the finalizers of one provider", () => {
+    /** Three of them; the second hangs in the way that is given. */
+    const hanging = (log: Log, hang: Effect.Effect<never>) =>
+      ContextProvider.make("three", {
+        beforeRun: () =>
+          Effect.gen(function*() {
+            yield* Effect.addFinalizer(() => Effect.sync(() => log.push("first")))
+            yield* Effect.addFinalizer(() => Effect.onInterrupt(hang, () => Effect.sync(() => log.push("interrupted"))))
+            yield* Effect.addFinalizer(() => Effect.die("bug"))
+            yield* Effect.addFinalizer(() => Effect.sync(() => log.push("last")))
+            return {}
+          })
+      })
+
+    const ends = [
+      ["completes", Effect.exit],
+      ["fails", Effect.exit],
+      ["is interrupted", <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.exit(Effect.timeout(run, "1 second"))],
+      ["is left early", undefined]
+    ] as const
+    for (const [how, through] of ends) {
+      for (
+        const [what, hang] of [["hangs", Effect.never], [
+          "cannot be interrupted",
+          Effect.uninterruptible(Effect.never)
+        ]] as const
+      ) {
+        it.effect(`all run when a run ${how} and one of them ${what}`, () =>
+          Effect.gen(function*() {
+            const log: Log = []
+            const agent = Agent.make("agent", { providers: [logged("before", log), hanging(log, hang)] })
+            const run = through === undefined
+              ? Stream.runDrain(Stream.take(Agent.stream(agent, { prompt: "hi" }), 1))
+              : through(Agent.run(agent, { prompt: "hi" }))
+            const fiber = yield* Effect.forkChild(Effect.provide(run, Logger.layer([])))
+            yield* TestClock.adjust("11 seconds")
+            yield* Fiber.join(fiber)
+            const ended = log.filter((line) => !/before before|before after|end:/.test(line))
+            assert.deepStrictEqual(ended, what === "hangs" ? ["last", "interrupted", "first"] : ["last", "first"])
+            assert.lengthOf(log.filter((line) => line.startsWith("before end:")), 1)
+          }).pipe(Effect.provide(ScriptedModel.layer([
+            how === "fails"
+              ? ScriptedModel.fail(new AiError.RateLimitError({}))
+              : how === "completes"
+              ? text("ok")
+              : ScriptedModel.step(text("a"), ScriptedModel.hang)
+          ]))))
+      }
+    }
+  })
 })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Stream } from "effect"
-import { AiError, type Prompt, Tool, Toolkit } from "effect/ai"
+import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -451,6 +451,11 @@ describe("SessionHistory", () => {
   })
 
   describe("Agent.continue", () => {
+    const reminding = ContextProvider.make("reminding", {
+      beforeRun: () =>
+        Effect.succeed({ messages: [Prompt.userMessage({ content: [Prompt.textPart({ text: "be brief" })] })] })
+    })
+
     const reasonOf = (id: string) =>
       Effect.map(
         Effect.flip(Agent.continue(everyStep, { session: id })),
@@ -472,6 +477,40 @@ describe("SessionHistory", () => {
         assert.strictEqual(yield* reasonOf("unknown"), "the conversation has no messages")
       }).pipe(Effect.provide([
         script([toolCalls({ name: "note", params: { text: "a" } }), fail(overloaded), text("done")]),
+        SessionStore.layerMemory,
+        Notes
+      ])))
+
+    it.effect("answers again what was cut, and does not send what there was of it", () =>
+      Effect.gen(function*() {
+        const always = Agent.make("scribe", {
+          toolkit,
+          providers: [SessionHistory.make({ keep: "always" }), reminding]
+        })
+        yield* Effect.exit(Agent.run(always, { prompt: "go", session: "s" }))
+        // cut once more
+        yield* Effect.exit(Agent.continue(always, { session: "s" }))
+        const result = yield* Agent.continue(always, { session: "s" })
+        assert.strictEqual(result.text, "whole")
+        const { requests } = yield* ScriptedModel.ScriptedModel
+        const step = ["user: be brief", "user: go", "assistant: call note", "tool: noted a"]
+        assert.deepStrictEqual((yield* requests).slice(-2).map(({ prompt }) => brief(prompt.content)), [step, step])
+        assert.deepStrictEqual((yield* stored("s")).history, [
+          ...step.slice(1),
+          "assistant: ha",
+          "assistant: hal",
+          "assistant: whole"
+        ])
+        const error = yield* Effect.flip(Agent.continue(always, { session: "s" }))
+        // what another provider contributes behind the session is none of its messages
+        assert.include(String(error), "the last message of the conversation is an answer")
+      }).pipe(Effect.provide([
+        script([
+          toolCalls({ name: "note", params: { text: "a" } }),
+          step(text("ha"), fail(overloaded)),
+          step(text("hal"), fail(overloaded)),
+          text("whole")
+        ]),
         SessionStore.layerMemory,
         Notes
       ])))

@@ -27,7 +27,13 @@ import * as ToolHandler from "../tool/handler.ts"
  * @since 0.1.0
  */
 export type Answered =
-  | { readonly _tag: "Run"; readonly call: Call; readonly nested: Nested | undefined }
+  | {
+    readonly _tag: "Run"
+    readonly call: Call
+    readonly nested?: Nested
+    /** What was approved, when a middleware runs the call as another tool. */
+    readonly approvedAs?: ToolHandler.ApprovedAs
+  }
   | { readonly _tag: "Denied"; readonly call: Call; readonly reason: string }
 
 /**
@@ -151,12 +157,15 @@ const placeOf = (
 }
 
 /**
- * What comes after the messages of the session is put where it stood when the call was
- * made: before the prompt of that run. The results follow their calls.
+ * Puts what comes after the messages of the session where it stood when the run before this one was: before
+ * the prompt of that run. The results follow their calls.
+ *
+ * @category combinators
+ * @since 0.1.0
  */
-const aroundSession = (
+export const aroundSession = (
   contributed: ReadonlyArray<Prompt.Message>,
-  { from, to }: NonNullable<Found["kept"]>
+  { from, to }: { readonly from: number; readonly to: number }
 ): ReadonlyArray<Prompt.Message> => {
   if (to === contributed.length) return contributed
   const asking = contributed.slice(from, to).findLastIndex(({ role }) => role === "user")
@@ -200,8 +209,9 @@ const answeredOf = (
   given: ReadonlyMap<string, Approval.Answer>
 ): Answered => {
   const answers = requests.flatMap(({ approvalId }) => given.get(approvalId) ?? [])
-  const nested = requests.map(({ options }) => options[Waiting.optionsKey]).find(isObject)
-  if (nested !== undefined) {
+  const answer = answers[0]
+  const asked = requests.map(({ options }) => options[Waiting.optionsKey]).find(isObject)
+  if (asked !== undefined && answer.approval.path.length > 0) {
     // the run below it knows them as its own
     const below = answers.map((answer) => ({
       ...answer,
@@ -210,13 +220,16 @@ const answeredOf = (
     return {
       _tag: "Run",
       call: toCall(call, call.params),
-      nested: { answers: below, transcript: nested["transcript"] }
+      nested: { answers: below, transcript: asked["transcript"] }
     }
   }
-  const answer = answers[0]
-  return answer._tag === "Deny"
-    ? { _tag: "Denied", call: toCall(call, call.params), reason: answer.reason ?? "The call was denied" }
-    : { _tag: "Run", call: toCall(call, isEdited(answer) ? answer.params : call.params), nested: undefined }
+  if (answer._tag === "Deny") {
+    return { _tag: "Denied", call: toCall(call, call.params), reason: answer.reason ?? "The call was denied" }
+  }
+  if (asked === undefined) return { _tag: "Run", call: toCall(call, isEdited(answer) ? answer.params : call.params) }
+  const { params, tool } = answer.approval
+  const approvedAs = { tool, asked: asked["params"], params: isEdited(answer) ? answer.params : params }
+  return { _tag: "Run", call: toCall(call, call.params), approvedAs }
 }
 
 const toCall = ({ id, name }: Prompt.ToolCallPart, params: unknown): Call => Parts.toolCall(id, name, params, false)

@@ -15,7 +15,7 @@ import * as Parts from "../words/responseParts.ts"
 
 /**
  * Where the parts of an approval keep what effect/ai's have no place for: the edited
- * parameters of an answer, the asking agent of a request.
+ * parameters of an answer, what a request asks for when that is not the call it stands beside.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +116,7 @@ export const approvalsOf = (messages: ReadonlyArray<Prompt.Message>): ReadonlyAr
     []
 
 /**
- * What a request asks for. That of a nested run says itself what it is about.
+ * What a request asks for. That of a nested run, and of a call that runs as another tool, says itself what it is about.
  *
  * @category conversions
  * @since 0.1.0
@@ -126,12 +126,12 @@ export const toApproval = (
   call: { readonly id: string; readonly name: string; readonly params: unknown }
 ): Approval.Approval => {
   const asked = options[optionsKey]
-  return isNested(asked)
+  return isDescribed(asked)
     ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path }
     : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [] }
 }
 
-const isNested = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
+const isDescribed = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
   Predicate.hasProperty(u, "path") && Array.isArray(u.path) && Predicate.hasProperty(u, "toolCallId") &&
   Predicate.isString(u.toolCallId) && Predicate.hasProperty(u, "tool") && Predicate.isString(u.tool) &&
   Predicate.hasProperty(u, "params")
@@ -195,8 +195,8 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
     if (message.role === "assistant") {
       const content = message.content.filter((part) => {
         if (part.type !== "tool-approval-request") return true
-        // what a nested run asks for changes nothing in the call that runs it
-        if (isNested(part.options[optionsKey])) callOf.delete(part.approvalId)
+        // what is asked for is another call than the one that the model has made
+        if (isDescribed(part.options[optionsKey])) callOf.delete(part.approvalId)
         else callOf.set(part.approvalId, part.toolCallId)
         return false
       })

@@ -1,21 +1,46 @@
 /**
- * Whether a conversation asks for an answer.
+ * How a run goes on with a conversation that has no new message.
  *
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
+import * as Result from "effect/Result"
+import { aroundSession } from "../approval/approval.ts"
 import * as Waiting from "../approval/waiting.ts"
+import * as Cut from "../words/cut.ts"
+import type { Contributions } from "./contributions.ts"
 
 /**
- * Why a run cannot continue a conversation without another message; undefined when it can.
+ * Returns the messages that the model is asked with, or says why the conversation does not ask for an answer.
+ *
+ * **Details**
+ *
+ * The conversation is the session that a provider has loaded; without one it is all that the providers contribute. A
+ * text at its end that was cut is left out: the model answers again.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const problemOf = (messages: ReadonlyArray<Prompt.Message>): string | undefined => {
-  const waiting = Waiting.lastStepOf(messages)?.waiting ?? []
+export const messagesOf = (
+  { kept, messages }: Pick<Contributions, "kept" | "messages">
+): Result.Result<Array<Prompt.Message>, string> => {
+  const { from, to } = kept ?? { from: 0, to: messages.length }
+  const conversation = withoutCutText(messages.slice(from, to))
+  const problem = problemOf(conversation)
+  if (problem !== undefined) return Result.fail(problem)
+  const contributed = [...messages.slice(0, from), ...conversation, ...messages.slice(to)]
+  return Result.succeed([...aroundSession(contributed, { from, to: from + conversation.length })])
+}
+
+const withoutCutText = (conversation: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  const last = conversation.findLastIndex((message) => message.role !== "assistant" || !Cut.isCut(message))
+  return conversation.slice(0, last + 1)
+}
+
+const problemOf = (conversation: ReadonlyArray<Prompt.Message>): string | undefined => {
+  const waiting = Waiting.lastStepOf(conversation)?.waiting ?? []
   if (waiting.length > 0) return "the conversation waits for approvals, which `Agent.resume` answers"
-  switch (messages[messages.length - 1]?.role) {
+  switch (conversation[conversation.length - 1]?.role) {
     case "user":
     case "tool":
       return undefined

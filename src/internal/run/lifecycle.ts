@@ -41,6 +41,7 @@ import * as OwnSession from "../words/ownSession.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
+import * as Finalizers from "./finalizers.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -389,8 +390,7 @@ export class Run {
     const exit = AgentRun.toExit(outcome)
     for (let index = from; index >= 0; index--) {
       const { provider, scope } = this.started[index]
-      const close = Scope.closeUnsafe(scope, exit)
-      const rest = close === undefined ? undefined : this.closing(provider.name, close)
+      const rest = Finalizers.closeEach(scope, exit, (finalizer) => this.closing(provider.name, finalizer))
       if (rest !== undefined) return Effect.flatMap(rest, () => this.closeProviders(index - 1))
     }
     this.ended(outcome)

@@ -8,6 +8,7 @@
 import type * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as AgentError from "../../AgentError.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
@@ -90,15 +91,16 @@ export const body = (
           onSuccess: (resumption) => new ResumedLoop(opened, resumption)
         })
       }
-      const problem = run.continues === true
-        ? Continuing.problemOf(contributions.messages)
-        : problemOf(run.prompt.content)
-      if (problem !== undefined) {
-        const reason = run.continues === true ? AgentError.NothingToContinue : AgentError.InvalidPrompt
-        return Exit.fail(run.error(new reason({ description: problem })))
+      if (run.continues === true) {
+        const messages = Continuing.messagesOf(contributions)
+        return Result.isFailure(messages)
+          ? Exit.fail(run.error(new AgentError.NothingToContinue({ description: messages.failure })))
+          : begin({ ...opened, contributions: { ...contributions, messages: messages.success } })
       }
-      const loop = new Loop(opened)
-      return contributions.atStart.length === 0 ? loop : Effect.as(loop.begin(), loop)
+      const description = problemOf(run.prompt.content)
+      return description === undefined
+        ? begin(opened)
+        : Exit.fail(run.error(new AgentError.InvalidPrompt({ description })))
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)
@@ -108,6 +110,11 @@ export const body = (
       })
       : open(toolkit)
   }
+}
+
+const begin = (opened: Opened): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
+  const loop = new Loop(opened)
+  return opened.contributions.atStart.length === 0 ? loop : Effect.as(loop.begin(), loop)
 }
 
 /** Why a prompt cannot be sent: it has no message, or its messages say nothing. */

@@ -72,7 +72,12 @@ export class ResumedLoop extends Loop {
       messages: this.asked,
       allowance: this.stopping.toolCallLimit,
       isApproved: true,
-      resumed: new Map(approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const]))
+      resumed: new Map(
+        approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const])
+      ),
+      approvedAs: new Map(
+        approved.flatMap(({ approvedAs, call }) => approvedAs === undefined ? [] : [[call.id, approvedAs] as const])
+      )
     })
     const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)
     return Arr.isArrayNonEmpty(denied) ? Exit.succeed(denied) : this.drain()

@@ -14,6 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../../Middleware.ts"
+import * as Json from "../words/json.ts"
 import * as JsonValue from "../words/jsonValue.ts"
 import { encodingError } from "./execute.ts"
 import * as ToolHandler from "./handler.ts"
@@ -61,7 +62,7 @@ export const throughMiddleware = (
             below.began = true
             below.result = undefined
             running.add(fiber)
-            const handler = request.name === call.name ? called.own : instead(called, find(request.name))
+            const handler = request.name === call.name ? called.own : instead(call, called, find(request.name))
             const offer = (result: Middleware.ToolResult) => {
               state.encoded.add(result.encodedResult)
               return Effect.asVoid(Queue.offer(queue, result))
@@ -138,28 +139,37 @@ const encodedOf = (
 
 /**
  * Runs another tool than the one that was called, with its own services and its own time
- * limit. What was approved is the call that the model has made, so this one is not.
+ * limit. An approval of the call that the model has made is none of this one.
  */
-const instead = (called: Target, target: Target): ToolHandler.Handler => (request, preliminary, asked) => {
-  if (called.tool === undefined && target.tool !== undefined && asked.isExhausted) {
+const instead = (
+  call: Middleware.ToolRequest,
+  called: Target,
+  target: Target
+): ToolHandler.Handler =>
+(request, preliminary, { approvedAs, isExhausted, messages }) => {
+  if (called.tool === undefined && target.tool !== undefined && isExhausted) {
     return Exit.succeed(ToolHandler.exhausted(request))
   }
   const { timeout } = target
-  const run = target.own(request, preliminary, { messages: asked.messages, isApproved: false, isExhausted: false })
+  const isApproved = approvedAs !== undefined && approvedAs.tool === request.name &&
+    isSameJson(approvedAs.asked, request.params)
+  const approved = isApproved ? { ...request, params: approvedAs.params } : request
+  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false })
   const inTime = timeout === undefined ? run : Effect.timeoutOrElse(run, {
     duration: timeout,
     orElse: () => Exit.succeed(ToolHandler.tooSlow(request, timeout))
   })
-  const handled = Effect.map(
-    inTime,
-    (result) =>
-      ToolHandler.requestsOf(result) === undefined ? result : ToolHandler.notExecuted(
-        request,
-        "execution-denied",
-        `The call needs an approval as \`${request.name}\`, and was made under another name`
-      )
-  )
+  const handled = Effect.map(inTime, (result) => {
+    const requests = ToolHandler.requestsOf(result)
+    return requests === undefined ? result : ToolHandler.waitingAs(call, request, requests)
+  })
   return Effect.updateContext(handled, (context) => exchange(context, called.context, target.context))
+}
+
+/** What was asked is JSON. */
+const isSameJson = (asked: unknown, params: unknown): boolean => {
+  const json = JsonValue.toJson(params ?? {})
+  return json._tag === "Success" && Json.isSame(asked, json.success)
 }
 
 /** The services of the other tool, and what the middleware has provided. */

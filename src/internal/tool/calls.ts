@@ -167,6 +167,8 @@ export interface Asked {
   readonly isApproved?: boolean | undefined
   /** What the runs nested in them go on with, by the id of the call. */
   readonly resumed?: ReadonlyMap<string, Approvals.Nested> | undefined
+  /** Those that are approved only as what a middleware runs in their place, by their id. */
+  readonly approvedAs?: ReadonlyMap<string, ToolHandler.ApprovedAs> | undefined
 }
 
 /**
@@ -199,6 +201,7 @@ export class ToolCalls {
   /** The calls that end because a run nested in them waits for approvals. */
   readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
   private readonly allowance: number
+  private readonly renamed: Asked["approvedAs"]
   private readonly running = new Map<number, Running>()
   private out: Array<Answered> = []
   private next = 0
@@ -206,13 +209,14 @@ export class ToolCalls {
   private wake: (() => void) | undefined = undefined
   private drained: Array<() => void> = []
 
-  constructor(runner: Runner, { allowance, calls, isApproved = false, messages, resumed }: Asked) {
+  constructor(runner: Runner, { allowance, approvedAs, calls, isApproved = false, messages, resumed }: Asked) {
     this.runner = runner
     this.calls = calls
     this.messages = messages
     this.isApproved = isApproved
     this.resumed = resumed
     this.allowance = allowance
+    this.renamed = approvedAs
     this.pending = calls.length
     this.results = calls.map(() => undefined)
     runner.current = this
@@ -313,7 +317,9 @@ export class ToolCalls {
     }
     this.executed++
     const span = startSpan?.(request)
-    const handler = Effect.suspend(() => prepared.handler(request, (result) => this.preliminary(index, result), this))
+    const handler = Effect.suspend(() =>
+      prepared.handler(request, (result) => this.preliminary(index, result), this.askedOf(call))
+    )
     const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
     const fiber = span === undefined
       ? prepared.fork(handling)
@@ -338,6 +344,12 @@ export class ToolCalls {
       this.launch(Effect.yieldNow)
       this.signal()
     })
+  }
+
+  private askedOf({ id }: Call): ToolHandler.Asked {
+    const approvedAs = this.renamed?.get(id)
+    if (approvedAs === undefined) return this
+    return { messages: this.messages, isApproved: false, isExhausted: this.isExhausted, approvedAs }
   }
 
   /** A tool that does not end in time is interrupted and answered for; the run does not wait for it until its end. */

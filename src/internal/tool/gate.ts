@@ -16,6 +16,8 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+import type * as Waiting from "../approval/waiting.ts"
+import * as JsonValue from "../words/jsonValue.ts"
 import * as Parts from "../words/responseParts.ts"
 
 /**
@@ -230,6 +232,31 @@ export const fromMiddleware = (result: Middleware.ToolResult, below: Below): Mid
   const ran = below.began && (below.result === undefined || wasExecuted(below.result))
   if (ran === wasExecuted(result)) return result
   return ran ? { ...result } : marked({ ...result }, "execution-denied")
+}
+
+/** Where a request keeps what effect/ai's has no place for. */
+const optionsKey = "effect-agents/Approval" satisfies typeof Waiting.optionsKey
+
+/**
+ * The result of a call that a middleware runs as another tool, when that tool waits for an approval: it is asked for
+ * what would run. Parameters that are no JSON cannot be asked for, and the call is denied.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const waitingAs = (
+  call: { readonly id: string; readonly name: string },
+  { name: tool, params }: { readonly name: string; readonly params: unknown },
+  requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
+): Middleware.ToolResult => {
+  const json = JsonValue.toJson(params ?? {})
+  if (Result.isFailure(json)) {
+    const reason =
+      `The call needs an approval as \`${tool}\`, and nobody can be asked: its parameters have ${json.failure}`
+    return notExecuted(call, "execution-denied", reason)
+  }
+  const options = { [optionsKey]: { path: [], toolCallId: call.id, tool, params: json.success } }
+  return waiting(call, requests.map((request) => Prompt.toolApprovalRequestPart({ ...request, options })))
 }
 
 /**

@@ -49,7 +49,8 @@ export type Handler = (
 
 /**
  * How calls came about: what the model was asked with, whether somebody has approved
- * them, and whether more were let through than may run.
+ * them, and whether more were let through than may run. With `approvedAs` the call is
+ * approved when a middleware runs it as that.
  *
  * @category models
  * @since 0.1.0
@@ -58,6 +59,20 @@ export interface Asked {
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly isApproved: boolean
   readonly isExhausted: boolean
+  readonly approvedAs?: ApprovedAs | undefined
+}
+
+/**
+ * What somebody has approved of a call that a middleware runs as another tool: with the parameters that were `asked`
+ * for, `params` are those that it runs with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ApprovedAs {
+  readonly tool: string
+  readonly asked: unknown
+  readonly params: unknown
 }
 
 /**
@@ -139,6 +154,13 @@ export {
    * @since 0.1.0
    */
   waiting,
+  /**
+   * The result of a call that waits for the approval of another tool.
+   *
+   * @category results
+   * @since 0.1.0
+   */
+  waitingAs,
   /**
    * Whether the call that this is the result of was let through to its tool.
    *

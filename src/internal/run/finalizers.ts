@@ -1,0 +1,49 @@
+/**
+ * Closes a scope finalizer by finalizer.
+ *
+ * `Scope.close` runs all of them as one effect: when that is interrupted because one hangs, those that have not begun
+ * are lost. Here each is an effect of its own.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+
+type Finalizer = Effect.Effect<unknown>
+
+/**
+ * Closes the scope and gives each of its finalizers to `run`, the last added one first, each when the one before it has
+ * ended. `run` returns what is left to wait for, or undefined; so does this function.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const closeEach = (
+  scope: Scope.Closeable,
+  exit: Exit.Exit<unknown, unknown>,
+  run: (finalizer: Finalizer) => Effect.Effect<void> | undefined
+): Effect.Effect<void> | undefined => runFrom(take(scope, exit), 0, run)
+
+const take = (scope: Scope.Closeable, exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Finalizer> => {
+  const { state } = scope
+  if (state._tag === "Closed") return []
+  scope.state = { _tag: "Closed", exit }
+  if (state._tag === "Empty") return []
+  const { finalizer, finalizers } = state
+  const all = finalizer === undefined ? [...finalizers?.values() ?? []].reverse() : [finalizer]
+  // a function that throws is a finalizer that dies
+  return all.map((finalizer) => Effect.suspend(() => finalizer(exit)))
+}
+
+const runFrom = (
+  finalizers: ReadonlyArray<Finalizer>,
+  from: number,
+  run: (finalizer: Finalizer) => Effect.Effect<void> | undefined
+): Effect.Effect<void> | undefined => {
+  for (let index = from; index < finalizers.length; index++) {
+    const rest = run(finalizers[index])
+    if (rest !== undefined) return Effect.flatMap(rest, () => runFrom(finalizers, index + 1, run) ?? Effect.void)
+  }
+  return undefined
+}
