@@ -292,7 +292,10 @@ const toCarried = (
 const toToolPart = (conversation: Conversation, part: Prompt.ToolMessagePart): ReadonlyArray<ToolPart> => {
   const options = toOptions(part.options, conversation.target)
   if (part.type === "tool-result") return [toToolResult(conversation, part, options)]
-  return conversation.handledApprovals.has(part.approvalId) ? [] : [{
+  // another provider has not asked for it
+  const isKnown = !conversation.handledApprovals.has(part.approvalId) &&
+    !conversation.isForeign(part.approvalId, "", part.options)
+  return !isKnown ? [] : [{
     type: "tool-approval-response",
     approvalId: part.approvalId,
     approved: part.approved,

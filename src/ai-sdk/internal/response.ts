@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as AiSdk from "../AiSdk.ts"
+import { AskedCalls } from "./askedCalls.ts"
 import * as Ending from "./ending.ts"
 import * as Extension from "./extension.ts"
 import type { ToolNames } from "./names.ts"
@@ -63,6 +64,7 @@ export class Converter implements Summary {
   failure: { readonly error: unknown } | undefined = undefined
   warnings: ReadonlyArray<Sdk.SharedV4Warning> = []
   private readonly tools: ToolNames
+  private readonly asked = new AskedCalls()
   private readonly acceptsMissingReason: boolean
   private hasNoReason = false
   private readonly report: Report
@@ -182,7 +184,7 @@ export class Converter implements Summary {
   }
 
   private other(part: Parameters<typeof content>[0], out: Array<Response.StreamPartEncoded>): void {
-    const converted = content(part, this.tools)
+    const converted = content(part, this.tools, this.asked)
     if (converted === undefined) return
     if (converted.type !== "carried") return void out.push(converted)
     out.push(
@@ -211,6 +213,7 @@ export const fromResult = (
   readonly failure: AiError.AiErrorReason | undefined
 } => {
   const parts: Array<Response.PartEncoded> = []
+  const asked = new AskedCalls()
   const response = responseMetadata(result.response ?? {})
   if (result.response !== undefined) parts.push(response)
   const { structuredOutputText } = result
@@ -228,7 +231,7 @@ export const fromResult = (
       })
       continue
     }
-    const converted = content(part, tools)
+    const converted = content(part, tools, asked)
     if (converted === undefined) continue
     parts.push(
       converted.type === "carried" ? { type: "reasoning", text: "", metadata: converted.metadata } : converted
@@ -289,7 +292,8 @@ const carry = (id: string, mark: Metadata, providerMetadata: unknown): Carried =
 /** What is the same in a stream and as a whole. */
 const content = (
   part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>,
-  tools: ToolNames
+  tools: ToolNames,
+  asked: AskedCalls
 ): ContentPart | undefined => {
   switch (part.type) {
     case "tool-call": {
@@ -297,6 +301,7 @@ const content = (
       const name = tools.ours(part.toolName)
       const params = parseInput(part.input)
       const providerExecuted = part.providerExecuted === true
+      if (providerExecuted) asked.add(id, name, toJson(params) ?? {})
       if (providerExecuted && !tools.has(name)) {
         return carry(`call:${id}`, { call: { id, name, input: toJson(params) ?? {} } }, part.providerMetadata)
       }
@@ -330,7 +335,7 @@ const content = (
         type: "tool-approval-request",
         approvalId: part.approvalId,
         toolCallId: part.toolCallId,
-        ...metadata(part.providerMetadata)
+        ...metadata(part.providerMetadata, asked.markOf(part.toolCallId))
       }
     case "source":
       return source(part)

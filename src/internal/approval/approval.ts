@@ -119,6 +119,9 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
     if (stored === undefined) return rejected(approvalId, Waiting.statusOf(conversation, approvalId))
     if (other !== undefined) return rejected(approvalId, "ambiguous")
     if (!isSame(answer.approval, stored)) return rejected(approvalId, "changed")
+    if (isEdited(answer) && isHosted(approvalId, step)) {
+      return rejected(approvalId, "invalid", "the provider runs this call with the parameters that it has asked for")
+    }
     given.set(approvalId, answer)
   }
   const waited = step!.waiting
@@ -129,12 +132,17 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
     ...rest,
     assistant,
     waited,
-    answered: waited.filter(isAnswered).map((call) => answeredOf(call, given)),
+    // the provider runs its own
+    answered: waited.filter(({ call }) => !call.providerExecuted).filter(isAnswered)
+      .map((call) => answeredOf(call, given)),
     responses: answers.map(toResponse),
     approvalIds: [...given.keys()],
     waiting: waited.filter((call) => !isAnswered(call))
   })
 }
+
+const isHosted = (approvalId: string, step: Waiting.LastStep | undefined): boolean =>
+  step?.waiting.some(({ call, requests }) => call.providerExecuted && requests[0].approvalId === approvalId) === true
 
 interface Place extends Pick<Resumption, "history" | "own" | "origin"> {
   readonly conversation: ReadonlyArray<Prompt.Message>
@@ -192,8 +200,11 @@ const assistantIn = (
   waited: ReadonlyArray<Waiting.WaitingCall>
 ): Prompt.AssistantMessage | undefined => {
   const step = Waiting.lastStepOf(messages)
+  const hosted = step?.waiting.flatMap(({ call }) => call.providerExecuted ? call : []) ?? []
   const hasCall = ({ call: { id, name, params } }: Waiting.WaitingCall) =>
-    step?.open.some((call) => call.id === id && call.name === name && isSameJson(call.params, params))
+    [...step?.open ?? [], ...hosted].some((call) =>
+      call.id === id && call.name === name && isSameJson(call.params, params)
+    )
   return waited.every(hasCall) ? step?.assistant : undefined
 }
 

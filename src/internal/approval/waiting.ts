@@ -6,11 +6,14 @@
  * has nothing but requests. An answer stands in a tool message, before the result of
  * the call. The model sees neither.
  *
+ * A provider asks too, before it runs a tool of its own. There the answer is the provider's: it is sent.
+ *
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
 import type * as Approval from "../../Approval.ts"
+import * as HostedApproval from "../words/hostedApproval.ts"
 import * as Parts from "../words/responseParts.ts"
 
 /**
@@ -63,6 +66,7 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
     string,
     { readonly call: Prompt.ToolCallPart; requests: Array<Prompt.ToolApprovalRequestPart> }
   >()
+  const hosted: Array<WaitingCall> = []
   const callOf = new Map<string, string>()
   const doubled = new Set<string>()
   for (let index = start; index < messages.length; index++) {
@@ -81,11 +85,18 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
           break
         }
         case "tool-approval-request": {
-          callOf.set(part.approvalId, part.toolCallId)
-          open.get(part.toolCallId)?.requests.push(part)
+          const call = hostedCallOf(part)
+          if (call !== undefined) hosted.push({ call, requests: [part] })
+          else {
+            callOf.set(part.approvalId, part.toolCallId)
+            open.get(part.toolCallId)?.requests.push(part)
+          }
           break
         }
         case "tool-approval-response": {
+          for (let i = hosted.length - 1; i >= 0; i--) {
+            if (hosted[i].requests[0].approvalId === part.approvalId) hosted.splice(i, 1)
+          }
           // the call goes on with it: what else it waits for, it asks for again
           const waiting = open.get(callOf.get(part.approvalId) ?? "")
           if (waiting !== undefined) waiting.requests = []
@@ -97,13 +108,20 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
   return {
     assistant,
     open: calls.map(({ call }) => call),
-    waiting: calls.filter(({ call, requests }) => requests.length > 0 && !doubled.has(call.id))
+    waiting: [...calls.filter(({ call, requests }) => requests.length > 0 && !doubled.has(call.id)), ...hosted]
   }
+}
+
+/** The call that a provider asks about, as one of the provider. */
+const hostedCallOf = (part: Prompt.ToolApprovalRequestPart): Prompt.ToolCallPart | undefined => {
+  const call = HostedApproval.callOf(part.options)
+  return call &&
+    Prompt.toolCallPart({ id: part.toolCallId, name: call.tool, params: call.params, providerExecuted: true })
 }
 
 const isRequestsOnly = (message: Prompt.Message): boolean =>
   message.role === "assistant" && message.content.length > 0 &&
-  message.content.every((part) => part.type === "tool-approval-request")
+  message.content.every((part) => part.type === "tool-approval-request" && hostedCallOf(part) === undefined)
 
 /**
  * The approvals that a conversation waits for.
@@ -129,6 +147,18 @@ export const toApproval = (
   return isDescribed(asked)
     ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path }
     : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [] }
+}
+
+/**
+ * What a provider asks for.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toHostedApproval = (request: Prompt.ToolApprovalRequestPart): Approval.Approval => {
+  const { approvalId, options, toolCallId } = request
+  const { params = null, tool = "unknown" } = HostedApproval.callOf(options) ?? {}
+  return { approvalId, toolCallId, tool, params, path: [] }
 }
 
 const isDescribed = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
@@ -180,7 +210,7 @@ export const isAboutApproval = (message: Prompt.Message): boolean =>
     : isApprovalAnswer(message)
 
 /**
- * The conversation as the model sees it: without what was asked and answered, every
+ * The conversation as the model sees it: without what was asked and answered, but for answers to the provider; every
  * call as it ran, the results of a step in one message. The same array when there
  * was nothing of it.
  *
@@ -191,10 +221,13 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
   if (!messages.some(isAboutApproval)) return messages
   const seen: Array<Prompt.Message> = []
   const callOf = new Map<string, string>()
+  const hosted = new Set<string>()
   for (const message of messages) {
     if (message.role === "assistant") {
       const content = message.content.filter((part) => {
         if (part.type !== "tool-approval-request") return true
+        // with its request beside it, effect would take the answer away: it is sent alone
+        if (hostedCallOf(part) !== undefined) hosted.add(part.approvalId)
         // what is asked for is another call than the one that the model has made
         if (isDescribed(part.options[optionsKey])) callOf.delete(part.approvalId)
         else callOf.set(part.approvalId, part.toolCallId)
@@ -204,7 +237,7 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
       else if (content.length > 0) seen.push(Prompt.assistantMessage({ content, options: message.options }))
     } else if (message.role === "tool") {
       const content = message.content.filter((part) => {
-        if (part.type !== "tool-approval-response") return true
+        if (part.type !== "tool-approval-response" || hosted.has(part.approvalId)) return true
         const answer = part.options[optionsKey]
         const toolCallId = callOf.get(part.approvalId)
         if (toolCallId !== undefined && Predicate.hasProperty(answer, "params")) edit(seen, toolCallId, answer.params)

@@ -45,6 +45,8 @@ const plain = (part: Prompt.AssistantMessagePart): ReadonlyArray<Prompt.Assistan
       // a provider may refuse a text without a word
       return part.text.trim() === "" ? [] : [Parts.promptText(part.text, Parts.empty)]
     case "reasoning":
+    // the provider waits for no answer any more
+    case "tool-approval-request":
       return []
     case "tool-call":
       return [part.providerExecuted ? part : Parts.promptToolCall(part, Parts.empty)]

@@ -122,6 +122,7 @@ export abstract class Steps {
       const requests = ToolHandler.requestsOf(results[i]) ?? []
       for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
     }
+    for (const request of builder.hostedApprovals ?? []) this.approvals.push(Waiting.toHostedApproval(request))
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     if (this.contributions.everyStep.length > 0) this.ended = { step, to: this.messages.length }
@@ -132,7 +133,8 @@ export abstract class Steps {
   /** The model has nothing more to do: the run stops, unless messages wait for it. */
   protected finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
     const inbox = this.run.steering?.inbox
-    const goesOn = inbox !== undefined && inbox.messages.length > 0 && !inbox.isStopping && !isIncomplete(reason)
+    const goesOn = this.approvals.length === 0 && inbox !== undefined && inbox.messages.length > 0 &&
+      !inbox.isStopping && !isIncomplete(reason)
     if (!goesOn) return this.stopNext(reason, parts)
     this.output?.again()
     return this.afterStep(parts)
@@ -175,7 +177,7 @@ export abstract class Steps {
   }
 
   protected stopNext(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    this.stopReason = reason
+    this.stopReason = this.approvals.length > 0 ? "approval-required" : reason
     this.phase = "stopping"
     return this.tell(parts)
   }

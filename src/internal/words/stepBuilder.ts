@@ -11,6 +11,7 @@ import type * as Response from "effect/ai/Response"
 import * as Base64 from "effect/encoding/Base64"
 import * as Predicate from "effect/Predicate"
 import * as AgentRun from "../../AgentRun.ts"
+import * as HostedApproval from "./hostedApproval.ts"
 import * as Parts from "./responseParts.ts"
 
 /**
@@ -50,6 +51,8 @@ export class StepBuilder {
   finishReason: Response.FinishReason | undefined = undefined
   calls: Array<Call> | undefined = undefined
   providerCalls: Array<AgentRun.ToolCall> | undefined = undefined
+  /** What the provider asks for, before it runs calls of its own. */
+  hostedApprovals: Array<Prompt.ToolApprovalRequestPart> | undefined = undefined
   error: Response.ErrorPart | undefined = undefined
   private readonly slots: Array<Prompt.AssistantMessagePart | undefined> = []
   private readonly blocks: Array<Block> = []
@@ -96,6 +99,8 @@ export class StepBuilder {
         }
         return
       }
+      case "tool-approval-request":
+        return this.approvalRequest(part)
       case "file": {
         this.slots.push(
           Parts.promptFile({ mediaType: part.mediaType, data: Base64.encode(part.data) }, part.metadata)
@@ -167,6 +172,17 @@ export class StepBuilder {
       block.ended = true
       this.others?.delete(`${type} ${id}`)
     }
+  }
+
+  private approvalRequest(part: Response.ToolApprovalRequestPart): void {
+    // a call of the run is asked about by its own tool
+    if (this.calls?.some((call) => call.id === part.toolCallId)) return
+    const said = this.providerCalls?.find((call) => call.id === part.toolCallId)
+    const call = said === undefined ? HostedApproval.callOf(part.metadata) : { tool: said.name, params: said.params }
+    const request = HostedApproval.toPrompt(part, call ?? { tool: "unknown", params: null })
+    this.slots.push(request)
+    const requests = this.hostedApprovals ??= []
+    requests.push(request)
   }
 
   private toolCall(part: Call): void {

@@ -1,0 +1,277 @@
+/**
+ * Approvals that a provider asks for, before it runs a tool of its own.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import type * as Sdk from "@ai-sdk/provider"
+import { Cause, Effect, Exit, Layer, Schema } from "effect"
+import { type AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { AiSdk } from "../src/ai-sdk/index.ts"
+import { Agent, AgentError, AgentRun, AgentTool, Approval, SessionHistory, SessionStore } from "../src/index.ts"
+import { providers, rawServer, recording, sdkModel, type Sent, streamOf } from "./fixtures/ai-sdk.ts"
+
+const Shop = Tool.providerDefined({
+  id: "openai.mcp",
+  customName: "mcp",
+  providerName: "mcp",
+  args: Schema.Struct({ serverLabel: Schema.String, serverUrl: Schema.String, requireApproval: Schema.String }),
+  parameters: Schema.Unknown,
+  success: Schema.Unknown
+})({ serverLabel: "shop", serverUrl: "https://mcp.example.test/", requireApproval: "always" })
+
+const Note = Tool.make("note", { parameters: Schema.Struct({ text: Schema.String }), success: Schema.String })
+const Delete = Tool.make("delete", {
+  parameters: Schema.Struct({ file: Schema.String }),
+  success: Schema.String,
+  needsApproval: true
+})
+const toolkit = Toolkit.make(Shop, Note, Delete)
+const handlers = toolkit.toLayer({
+  note: ({ text }) => Effect.succeed(`noted ${text}`),
+  delete: ({ file }) => Effect.succeed(`${file} is gone`)
+})
+const agent = Agent.make("clerk", { toolkit })
+
+const usage = { inputTokens: { total: 9 }, outputTokens: { total: 4 } }
+const finish = (unified = "stop") => ({ type: "finish", usage, finishReason: { unified, raw: unified } })
+const says = (text: string) => [
+  { type: "text-start", id: "t" },
+  { type: "text-delta", id: "t", delta: text },
+  { type: "text-end", id: "t" },
+  finish()
+]
+const asks = (n: number, toolName = "mcp.refund") => [
+  {
+    type: "tool-call",
+    toolCallId: `c${n}`,
+    toolName,
+    input: JSON.stringify({ order: n }),
+    providerExecuted: true,
+    dynamic: true
+  },
+  { type: "tool-approval-request", approvalId: `mcpr_${n}`, toolCallId: `c${n}` }
+]
+const calls = (toolName: string, input: unknown) => ({
+  type: "tool-call",
+  toolCallId: toolName,
+  toolName,
+  input: JSON.stringify(input)
+})
+
+/** A model that gives these responses one after the other, and what it was asked. */
+const modelOf = (responses: ReadonlyArray<ReadonlyArray<unknown>>, provider = "openai.responses") => {
+  const asked: Array<Sdk.LanguageModelV4CallOptions> = []
+  const model: Sdk.LanguageModelV4 = {
+    ...sdkModel([], { provider }),
+    doStream: (call) => Promise.resolve({ stream: streamOf(responses[asked.push(call) - 1]) })
+  }
+  return { asked, layer: Layer.merge(AiSdk.layer(model), handlers) }
+}
+
+const approvalOf = (n: number, path: ReadonlyArray<string> = [], tool = "mcp.refund"): Approval.Approval => ({
+  approvalId: `mcpr_${n}`,
+  toolCallId: `c${n}`,
+  tool,
+  params: { order: n },
+  path
+})
+
+const responsesIn = (call: Sdk.LanguageModelV4CallOptions) =>
+  call.prompt.flatMap((message) =>
+    message.role === "tool"
+      ? message.content.flatMap((part) =>
+        part.type === "tool-approval-response" ? [[part.approvalId, part.approved] as const] : [part.toolName]
+      )
+      : []
+  )
+
+describe("approvals that a provider asks for", () => {
+  it.effect("end the run, and the answers go to the provider, over HTTP", () =>
+    Effect.gen(function*() {
+      const created = { id: "r", object: "response", created_at: 1, model: "gpt-5" }
+      const item = {
+        id: "mcpr_7",
+        type: "mcp_approval_request",
+        server_label: "shop",
+        name: "refund",
+        arguments: "{\"order\":42}"
+      }
+      const message = { type: "message", id: "m", role: "assistant" }
+      const completed = {
+        type: "response.completed",
+        response: { ...created, usage: { input_tokens: 9, output_tokens: 4 } }
+      }
+      const first = [
+        { type: "response.created", response: created },
+        { type: "response.output_item.added", output_index: 0, item },
+        { type: "response.output_item.done", output_index: 0, item },
+        completed
+      ]
+      const second = [
+        { type: "response.created", response: created },
+        { type: "response.output_item.added", output_index: 0, item: message },
+        { type: "response.output_text.delta", item_id: "m", output_index: 0, content_index: 0, delta: "Refunded" },
+        { type: "response.output_item.done", output_index: 0, item: message },
+        completed
+      ]
+      for (const approved of [true, false]) {
+        const sent: Array<Sent> = []
+        const url = yield* rawServer((request, response) => {
+          const events = sent.length === 1 ? first : second
+          request.resume().on("end", () => {
+            response.writeHead(200, { "content-type": "text/event-stream" })
+            response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""))
+          })
+        })
+        const kept = Agent.make("clerk", { toolkit: Toolkit.make(Shop), providers: [SessionHistory.provider] })
+        const done = yield* Effect.gen(function*() {
+          const asked = yield* Agent.run(kept, { prompt: "refund 42", session: "s" })
+          assert.strictEqual(asked.stopReason, "approval-required")
+          const [approval] = asked.approvals
+          assert.deepStrictEqual(asked.approvals, [{
+            approvalId: "mcpr_7",
+            toolCallId: approval.toolCallId,
+            tool: "mcp.refund",
+            params: { order: 42 },
+            path: []
+          }])
+          const { history } = yield* (yield* SessionStore.SessionStore).load("s")
+          assert.deepStrictEqual(Approval.pending(history), asked.approvals)
+          const answer = approved ? Approval.approve(approval) : Approval.deny(approval, "no")
+          return yield* Agent.resume(kept, { session: "s" }, [answer])
+        }).pipe(
+          Effect.provide([AiSdk.layer(providers(url, recording(sent))["openai responses"]), SessionStore.layerMemory])
+        )
+        assert.strictEqual(done.text, "Refunded")
+        assert.deepStrictEqual(sent[1].body.input, [
+          { role: "user", content: [{ type: "input_text", text: "refund 42" }] },
+          { type: "item_reference", id: "mcpr_7" },
+          { type: "mcp_approval_response", approval_request_id: "mcpr_7", approve: approved }
+        ])
+      }
+    }).pipe(Effect.scoped))
+
+  it.effect("wait beside calls of the run, each for its own answer", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = modelOf([
+        [
+          ...asks(1),
+          calls("delete", { file: "a" }),
+          calls("note", { text: "x" }),
+          ...asks(2, "mcp"),
+          finish("tool-calls")
+        ],
+        says("done")
+      ])
+      yield* Effect.gen(function*() {
+        const first = yield* Agent.run(agent, { prompt: "go" })
+        const own = first.approvals.find(({ tool }) => tool === "delete")!
+        assert.strictEqual(first.stopReason, "approval-required")
+        assert.deepStrictEqual(first.approvals, [own, approvalOf(1), approvalOf(2, [], "mcp")])
+        // through JSON, as from a client
+        const json = Schema.toCodecJson(Schema.Array(Approval.Answer))
+        const answers = yield* Schema.decodeEffect(json)(
+          yield* Schema.encodeEffect(json)([Approval.approve(approvalOf(1)), Approval.approve(own)])
+        )
+        const second = yield* Agent.resume(agent, { result: first }, answers)
+        assert.deepStrictEqual(
+          [second.stopReason, second.approvals],
+          ["approval-required", [approvalOf(2, [], "mcp")]]
+        )
+        assert.strictEqual(asked.length, 1)
+        const third = yield* Agent.resume(agent, { result: second }, [Approval.deny(approvalOf(2, [], "mcp"))])
+        assert.strictEqual(third.text, "done")
+        assert.deepStrictEqual(responsesIn(asked[1]), ["note", ["mcpr_1", true], "delete", ["mcpr_2", false]])
+        const twice = yield* Effect.flip(
+          Agent.resume(agent, { result: second }, [Approval.approve(approvalOf(2, [], "mcp"))])
+        )
+        assert.strictEqual(problemOf(twice), "answered")
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("are not answered with other parameters, nor when they are not the ones that were asked for", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = modelOf([[...asks(1), finish()]])
+      yield* Effect.gen(function*() {
+        const first = yield* Agent.run(agent, { prompt: "go" })
+        const problems = yield* Effect.forEach(
+          [
+            Approval.approve(approvalOf(1), { params: { order: 2 } }),
+            Approval.approve({ ...approvalOf(1), params: { order: 2 } }),
+            Approval.approve({ ...approvalOf(1), tool: "note" }),
+            Approval.approve(approvalOf(2))
+          ],
+          (answer) => Effect.map(Effect.flip(Agent.resume(agent, { result: first }, [answer])), problemOf)
+        )
+        assert.deepStrictEqual(problems, ["invalid", "changed", "changed", "unknown"])
+        assert.strictEqual(asked.length, 1)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("of a nested run are asked for by its callers", () =>
+    Effect.gen(function*() {
+      const Inner = AgentTool.make(agent, { name: "clerk", description: "Refunds" })
+      const tools = AgentTool.toolkit(Inner)
+      const outer = Agent.make("outer", { toolkit: tools })
+      const { asked, layer } = modelOf([
+        [calls("clerk", { prompt: "refund 1" }), finish("tool-calls")],
+        [...asks(1), finish()],
+        says("inner done"),
+        says("outer done")
+      ])
+      yield* Effect.gen(function*() {
+        const first = yield* Agent.run(outer, { prompt: "go" })
+        assert.deepStrictEqual([first.stopReason, first.approvals.map(({ approvalId: _, ...rest }) => rest)], [
+          "approval-required",
+          [{ toolCallId: "c1", tool: "mcp.refund", params: { order: 1 }, path: ["clerk"] }]
+        ])
+        const done = yield* Agent.resume(outer, { result: first }, [Approval.approve(first.approvals[0])])
+        assert.strictEqual(done.text, "outer done")
+        assert.deepStrictEqual(responsesIn(asked[2]), [["mcpr_1", true]])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("come before a missing output and before a limit", () =>
+    Effect.gen(function*() {
+      const Answer = Schema.Struct({ ok: Schema.Boolean })
+      const withOutput = Agent.make("clerk", { toolkit, output: Answer, maxSteps: 1 })
+      const { layer } = modelOf([[...asks(1), finish()]])
+      const result = yield* Effect.provide(Agent.run(withOutput, { prompt: "go" }), layer)
+      assert.deepStrictEqual([result.stopReason, result.approvals], ["approval-required", [approvalOf(1)]])
+    }))
+
+  it.effect("are not kept of a response that was cut", () =>
+    Effect.gen(function*() {
+      const { layer } = modelOf([asks(1)])
+      const keeps = Agent.make("clerk", { toolkit, providers: [SessionHistory.make({ keep: "always" })] })
+      yield* Effect.gen(function*() {
+        const exit = yield* Effect.exit(Agent.run(keeps, { prompt: "go", session: "s" }))
+        assert.isTrue(Exit.isFailure(exit))
+        const { history } = yield* (yield* SessionStore.SessionStore).load("s")
+        assert.deepStrictEqual(Approval.pending(history), [])
+        assert.deepStrictEqual(
+          history.content.flatMap(({ content }) => content).filter((part) =>
+            typeof part === "object" && part.type === "tool-approval-request"
+          ),
+          []
+        )
+      }).pipe(Effect.provide([layer, SessionStore.layerMemory]))
+    }))
+
+  it.effect("are not answered to another provider", () =>
+    Effect.gen(function*() {
+      const { layer } = modelOf([[...asks(1), finish()], says("done")])
+      const history = yield* Effect.gen(function*() {
+        const first = yield* Agent.run(agent, { prompt: "go" })
+        return (yield* Agent.resume(agent, { result: first }, [Approval.approve(approvalOf(1))])).transcript
+      }).pipe(Effect.provide(layer))
+      const other = modelOf([says("hello")], "anthropic.messages")
+      yield* Effect.provide(
+        Agent.run(Agent.make("other"), { prompt: [...history.content, { role: "user", content: "and now?" }] }),
+        other.layer
+      )
+      assert.deepStrictEqual(responsesIn(other.asked[0]), [])
+    }))
+})
+
+const problemOf = (error: unknown) =>
+  AgentError.isAgentError(error) && error.reason._tag === "ApprovalRejected" ? error.reason.problem : error
