@@ -7,6 +7,10 @@
  * with the answers: from the session, in another process and days later, or from
  * the result.
  *
+ * A provider may ask too, before it runs a tool of its own (OpenAI's hosted MCP). The
+ * answer is then sent to the provider. It cannot have other parameters, and no standing
+ * rule decides it.
+ *
  * **Example** (Asking before a tool is run)
  *
  * ```ts
