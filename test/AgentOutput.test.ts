@@ -666,7 +666,7 @@ describe("AgentOutput", () => {
           ["invoke_agent weather", undefined, undefined],
           ["chat", undefined, true],
           ["invoke_agent weather", undefined, undefined],
-          ["chat", "json", false]
+          ["chat", "json", undefined]
         ]
       )
     }))
