@@ -3,9 +3,9 @@ import { Effect, Exit, Stream } from "effect"
 import { Prompt } from "effect/ai"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
-import { Agent, type ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
+import { Agent, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
 import * as Copilot from "./fixtures/copilot.ts"
-import { type Boom, type Log, logged, showCause, showExit, showPrompt } from "./utils.ts"
+import { Boom, type Log, logged, showCause, showExit, showPrompt } from "./utils.ts"
 
 layer(Copilot.runtime)("CopilotAgent", (it) => {
   describe("sessions", () => {
@@ -202,6 +202,56 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           "assistant: one",
           "user: second"
         ])
+      }))
+  })
+
+  describe("what providers are told", () => {
+    /** Writes down what it is told, and fails at the step of this index. */
+    const telling = (log: Log, failsAt?: number) =>
+      ContextProvider.make("telling", {
+        beforeRun: () =>
+          Effect.succeed({
+            atStart: ({ transcript }: ContextProvider.StartedRun) =>
+              Effect.sync(() => log.push(`start ${transcript.map(({ role }) => role)}`)),
+            everyStep: ({ messages, step, transcript }: ContextProvider.FinishedStep) =>
+              Effect.suspend(() => {
+                log.push(`step ${step.index}: ${messages.map(({ role }) => role)} of ${transcript.length}`)
+                return step.index === failsAt ? new Boom({ of: "telling" }) : Effect.void
+              })
+          })
+      })
+
+    // the runtime answers for a tool that the run does not have, in its own message
+    const replies = [Copilot.calls(["a", "nope", {}]), Copilot.text("Sorry")] as const
+
+    it.effect("is the start, then each step before its part, in order", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(...replies)
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), providers: [telling(log)] })
+        yield* Stream.runForEach(Agent.stream(agent, { prompt: "hi" }), (part) =>
+          Effect.sync(() => {
+            if (part.type === "run-start" || part.type === "step-end" || part.type === "run-end") log.push(part.type)
+          }))
+        assert.deepStrictEqual(log, [
+          "start user",
+          "run-start",
+          "step 0: assistant of 2",
+          "step-end",
+          "step 1: assistant of 3",
+          "step-end",
+          "run-end"
+        ])
+      }))
+
+    it.effect("fails the run when it fails", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const server = yield* Copilot.modelServer(...replies)
+        const agent = CopilotAgent.make("copilot", { ...Copilot.base(server), providers: [telling(log, 0)] })
+        const exit = yield* Effect.exit(Agent.run(agent, { prompt: "hi" }))
+        assert.match(showExit(exit), /^Failed Fail Boom/)
+        assert.deepStrictEqual(log, ["start user", "step 0: assistant of 2"])
       }))
   })
 })
