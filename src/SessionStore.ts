@@ -131,7 +131,8 @@ export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(SessionStore)
       Effect.suspend(() => {
         const stored = load(session.id)
         if (stored.version !== session.version) return Effect.fail(conflict(session, stored.version))
-        const saved = extend(session, change)
+        // what the caller holds may be of a session that was removed since
+        const saved = extend(stored, change)
         sessions.set(session.id, saved)
         return Effect.succeed(saved)
       }),

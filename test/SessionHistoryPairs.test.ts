@@ -89,7 +89,8 @@ const agentOf = ({ compacts, extra, keep, nested, output }: Features, onEnd: (ou
 }
 
 /** The messages as they are stored. */
-const encode = Schema.encodeSync(Schema.toCodecJson(Schema.Array(Prompt.Message)))
+const encode = (messages: ReadonlyArray<Prompt.Message>) =>
+  messages.map((message) => Schema.encodeSync(Schema.toCodecJson(Prompt.Message))(message))
 
 const before = Prompt.make([{ role: "user", content: "old" }, { role: "assistant", content: "answer" }]).content
 

@@ -11,6 +11,17 @@ import { inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
 const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
 describe("SessionStore", () => {
+  it.effect("in memory, a save from before a removal takes nothing from the session that came after it", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.SessionStore
+      const old = yield* store.save(yield* store.load("s"), { append: Prompt.make("old").content })
+      yield* store.remove("s")
+      yield* store.save(yield* store.load("s"), { append: Prompt.make("new").content })
+      yield* Effect.exit(store.save(old, { append: Prompt.make("late").content }))
+      const { history } = yield* store.load("s")
+      assert.include(JSON.stringify(history.content[0]), "\"new\"")
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
+
   describe("layerMemory", () => {
     for (const { effect, name } of SessionStoreSuite.cases) {
       it.effect(name, () => Effect.provide(effect, SessionStore.layerMemory))

@@ -224,7 +224,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
     // the runtime answers for a tool that the run does not have, in its own message
     const replies = [Copilot.calls(["a", "nope", {}]), Copilot.text("Sorry")] as const
 
-    it.effect("is the start, then each step before its part, in order", () =>
+    it.effect("is the start, then each step before its part, the last one before the end", () =>
       Effect.gen(function*() {
         const log: Log = []
         const server = yield* Copilot.modelServer(...replies)
@@ -238,8 +238,9 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           "run-start",
           "step 0: assistant of 2",
           "step-end",
-          "step 1: assistant of 3",
+          // the last step is told with its mark, which the runtime gives when the run is done
           "step-end",
+          "step 1: assistant of 3",
           "run-end"
         ])
       }))
