@@ -449,6 +449,8 @@ const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => 
   let some = false
   if (Predicate.isObject(value)) {
     for (const provider of Object.keys(value)) {
+      // what stands under our names is ours to say
+      if (provider.startsWith("effect-agents/")) continue
       const cleaned = toJson((value as Record<string, unknown>)[provider])
       if (cleaned === undefined || (Predicate.isObject(cleaned) && Object.keys(cleaned).length === 0)) continue
       out[provider] = cleaned
