@@ -117,8 +117,9 @@ export type Step = typeof Step.Type
  * Why a completed run stopped: the model's own finish reason (`"stop"`,
  * `"length"`, `"content-filter"`, ...) when it asked for no tools, otherwise the
  * name of the `StopCondition` that held, `"output"` when it gave its final answer,
- * `"stopped"` when the caller asked it to stop, or `"approval-required"` when tool
- * calls of its last step wait for an approval.
+ * `"stopped"` when the caller asked it to stop, `"approval-required"` when tool calls
+ * of its last step wait for an approval, or `"steered"` when another run on its session
+ * has taken its prompt (`whenHeld` of `SessionHistory`): then it has no steps.
  *
  * @category models
  * @since 0.1.0
@@ -134,12 +135,13 @@ export type StopReason =
   | "output"
   | "stopped"
   | "approval-required"
+  | "steered"
   | (string & {})
 
 /**
  * What a completed run gives.
  *
- * - `text`: the text of the last step.
+ * - `text`: the text of the last step; empty when there was none.
  * - `value`: the decoded answer of an agent with an `output`; otherwise undefined.
  * - `usage`: the sum of this run's own model calls.
  * - `totalUsage`: `usage` and that of the runs nested in this one.
@@ -148,7 +150,7 @@ export type StopReason =
  *   and without the system message. Every tool call in it has a result, or waits for
  *   one of the `approvals`.
  * - `approvals`: what a run that stopped with `"approval-required"` waits for. Such a
- *   run has no `value`, whatever its type says.
+ *   run has no `value`, whatever its type says, and neither has one that was `"steered"`.
  * - `seal`: what `ApprovalSeal.seal` has put there, for a result that comes back from a
  *   client.
  *

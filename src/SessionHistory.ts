@@ -43,6 +43,7 @@
 
 import * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
@@ -54,8 +55,10 @@ import * as AgentRun from "./AgentRun.ts"
 import * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Waiting from "./internal/approval/waiting.ts"
+import * as InLine from "./internal/session/inLine.ts"
 import { CurrentRun, type OpenState } from "./internal/words/currentRun.ts"
 import { FailsRun } from "./internal/words/failsRun.ts"
+import * as Text from "./internal/words/text.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
 
@@ -83,11 +86,39 @@ export type Keep = "completed" | "every-step" | "always"
  *
  * - `wait`: it waits in line, until the runs before it are finalized.
  * - `reject`: it fails with `SessionError` (`SessionInUse`).
+ * - `steer`: it waits in line, and offers its prompt meanwhile to the run that holds the
+ *   session, if that one steers too. That run takes the prompt before its next model
+ *   call; where it would stop because its model has finished, it goes on.
+ *
+ * **Details**
+ *
+ * A run whose prompt was taken completes when the run that took it has ended, without a
+ * model call: its stop reason is `"steered"`, it has no text, no steps, no usage, no
+ * transcript, and no `value`. The answer is in the other run, and both prompts are in the
+ * session, each once. When the other run has not saved the prompt, as a failed one does
+ * not that keeps `completed` runs only, nothing is lost: the run that waited takes its turn
+ * and runs.
+ *
+ * Prompts are taken in the order of the line, and none before that of a run that is ahead
+ * of it. A run offers its prompt if it consists of user messages, which may have files.
+ * With other messages, or blank, it waits in line. So does a run that goes on with answers
+ * or without a prompt (`Agent.resume`, `Agent.continue`), and one in a tool's own session.
+ * Interrupted while it waits, a run offers its prompt no longer; what was taken before
+ * stays taken.
+ *
+ * **Gotchas**
+ *
+ * The prompt is checked and answered as the agent of the other run does it: with its
+ * instructions, its tools and its guardrails. An agent that runs elsewhere
+ * (`effect-agents/copilot`) takes no prompts, and only runs of this process are steered.
+ * What `Steering` has sent to the run that waited stays `unread`. A provider behind this
+ * one is begun, and its `afterRun` called, also in a run that is `"steered"`; its `atStart`
+ * and its `everyStep` are not.
  *
  * @category models
  * @since 0.1.0
  */
-export type WhenHeld = "wait" | "reject"
+export type WhenHeld = "wait" | "reject" | "steer"
 
 /**
  * Creates the provider, which keeps `completed` runs if nothing else is chosen. A run
@@ -96,7 +127,7 @@ export type WhenHeld = "wait" | "reject"
  * **Details**
  *
  * Runs on one session follow each other: a run waits in its `beforeRun` until the
- * one before it is finalized, or is rejected (`whenHeld`). One that was started by the run
+ * one before it is finalized, is rejected, or steers that one (`whenHeld`). One that was started by the run
  * before it (by a tool, a provider, a middleware, or between two of its parts) would wait
  * for itself: it fails with `SessionError` (`SessionInUse`) at once.
  *
@@ -125,7 +156,7 @@ export const make = (options?: {
   return ContextProvider.committing(ContextProvider.make("session-history", {
     beforeRun: Effect.fnUntraced(function*(request) {
       if (request.session === undefined) return undefined
-      const open = yield* openSession(request.session, request, keep, options?.whenHeld)
+      const open = yield* openSession(request.session, request, keep, options?.whenHeld ?? "wait")
       return {
         messages: open.messages,
         atStart: open.atStart,
@@ -171,25 +202,43 @@ interface OpenSession {
 
 const openSession = Effect.fnUntraced(function*(
   id: string,
-  { answers, continues }: ContextProvider.Request,
+  { answers, continues, prompt }: ContextProvider.Request,
   keep: Keep,
-  whenHeld: WhenHeld | undefined
+  whenHeld: WhenHeld
 ): Effect.fn.Return<OpenSession, Session.SessionError, SessionStore.SessionStore | Scope.Scope> {
   const store = yield* SessionStore.SessionStore
   let onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => Save = () => Effect.void
   // one finalizer: a save that hangs does not keep the session
   const turn = Scope.makeUnsafe()
   yield* AgentRun.addFinalizer((exit) => Effect.ensuring(Effect.orDie(onEnd(exit)), Scope.close(turn, exit)))
-  yield* Effect.provideService(store.serialize(id, { whenHeld }), Scope.Scope, turn)
+  const run = yield* Effect.serviceOption(CurrentRun)
   const isKeptByCaller = yield* Origin.isKeptByCaller
+  const inLine = whenHeld === "steer" && !isKeptByCaller
+    ? new InLine.InLine(answers === undefined && continues !== true ? offerOf(prompt.content) : [])
+    : undefined
+  if (Option.isSome(run)) run.value.inLine = inLine
+  const serialize = store.serialize(id, { whenHeld: whenHeld === "reject" ? "reject" : "wait" })
+  yield* Effect.updateContext(serialize, (context: Context.Context<never>) => {
+    const scoped = Context.add(context, Scope.Scope, turn)
+    return inLine === undefined ? scoped : Context.add(scoped, InLine.Current, inLine)
+  })
   const isResumed = answers !== undefined && !isKeptByCaller
   const loaded = yield* store.load(id)
   const state: OpenState = { sessionId: id, stored: loaded.state, written: new Map(), owners: new Map() }
-  const run = yield* Effect.serviceOption(CurrentRun)
   if (Option.isSome(run)) run.value.state = state
   const history = loaded.history.content
+  if (inLine?.offer === "kept") {
+    // its prompt is in the history, and what waits there waits on
+    const { saveLast } = makeAppender(store, loaded, [], undefined)
+    return {
+      messages: history,
+      atStart: undefined,
+      everyStep: undefined,
+      afterRun: () => state.written.size === 0 ? Effect.void : saveLast([], state.written)
+    }
+  }
   const closing = closingOf(history, isResumed || continues === true)
-  const appender = makeAppender(store, loaded, closing)
+  const appender = makeAppender(store, loaded, closing, inLine)
   // how far the run has come
   let steps = 0
   let waits = false
@@ -242,11 +291,18 @@ const openSession = Effect.fnUntraced(function*(
   }
 })
 
+/** The prompt as another run can take it: what `Steering` takes, and something that is said. */
+const offerOf = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.UserMessage> => {
+  const messages = prompt.filter((message) => message.role === "user")
+  return messages.length === prompt.length && !messages.every(Text.isBlank) ? messages : []
+}
+
 /** Saves a transcript as far as it goes: what it has more than the time before. */
 const makeAppender = (
   store: SessionStore.SessionStore["Service"],
   loaded: Session.Session,
-  closing: ReadonlyArray<Prompt.Message>
+  closing: ReadonlyArray<Prompt.Message>,
+  inLine: InLine.InLine | undefined
 ) => {
   let session = loaded
   let count: number | undefined
@@ -257,6 +313,8 @@ const makeAppender = (
     session = next
     count = transcript.length
     unknown = undefined
+    // a transcript that is saved has all that was taken
+    inLine?.keep()
   }
 
   const save = (transcript: ReadonlyArray<Prompt.Message>, written?: ReadonlyMap<string, Schema.Json>): Save =>

@@ -42,6 +42,7 @@ import { ParentRun } from "../words/parentRun.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
 import * as Finalizers from "./finalizers.ts"
+import * as Steered from "./steered.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -103,6 +104,7 @@ export class Run {
   readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
   readonly continues: true | undefined
+  readonly sessionRun: CurrentRun.SessionRun | undefined
   /** What is known of the conversation that its answers are for, and of who keeps what it waits for. */
   readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
@@ -138,7 +140,7 @@ export class Run {
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
-    const known = this.session === undefined ? undefined : CurrentRun.make(this.context)
+    const known = this.sessionRun = this.session === undefined ? undefined : CurrentRun.make(this.context)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
     this.pull = Effect.withFiber((fiber) => {
@@ -235,6 +237,7 @@ export class Run {
   }
 
   private openBody(): PartPull {
+    if (Steered.isSteered(this)) return this.enterBody(Steered.body(this))
     const made = Result.try(() => this.definition.body(this, this.contributions))
     if (Result.isFailure(made)) return this.fail(Cause.die(made.failure))
     if (!Effect.isEffect(made.success)) return this.enterBody(made.success)

@@ -27,6 +27,7 @@ import * as Session from "../../Session.ts"
 import * as Waiting from "../approval/waiting.ts"
 import type { ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
 import * as Cut from "./cut.ts"
+import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { Opened } from "./loopBody.ts"
 import * as ModelCall from "../model/call.ts"
@@ -123,7 +124,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.phase = "asking"
     this.pulling = true
     this.builder = new StepBuilder()
-    this.takeMessages()
+    Inbox.takeInto(this.run, this.messages)
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
@@ -145,14 +146,6 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.replacements = { refused: undefined, isAnswered: false, text: undefined }
     const listening = Context.add(context, Replacements.Current, this.replacements)
     return this.admission === undefined ? listening : Context.add(listening, Admission.Current, this.admission)
-  }
-
-  /** What the caller has sent since the last call is part of the transcript. */
-  private takeMessages(): void {
-    const inbox = this.run.steering?.inbox
-    if (inbox === undefined || inbox.messages.length === 0) return
-    for (const message of inbox.messages) this.messages.push(message)
-    inbox.messages = []
   }
 
   /** After all middleware, which may have made it the last one. */

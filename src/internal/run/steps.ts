@@ -21,6 +21,7 @@ import type * as Output from "../output/output.ts"
 import * as ToolHandler from "../tool/handler.ts"
 import type { Call, StepBuilder } from "../words/stepBuilder.ts"
 import * as Contributions from "./contributions.ts"
+import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { Opened } from "./loopBody.ts"
 import { compose, isIncomplete, progressOf, toMessages, toStep } from "./step.ts"
@@ -132,10 +133,8 @@ export abstract class Steps {
 
   /** The model has nothing more to do: the run stops, unless messages wait for it. */
   protected finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    const inbox = this.run.steering?.inbox
-    const goesOn = this.approvals.length === 0 && inbox !== undefined && inbox.messages.length > 0 &&
-      !inbox.isStopping && !isIncomplete(reason)
-    if (!goesOn) return this.stopNext(reason, parts)
+    const mayGoOn = this.approvals.length === 0 && this.run.steering?.inbox.isStopping !== true && !isIncomplete(reason)
+    if (!mayGoOn || !Inbox.goesOn(this.run)) return this.stopNext(reason, parts)
     this.output?.again()
     return this.afterStep(parts)
   }

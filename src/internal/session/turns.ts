@@ -14,12 +14,14 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Session from "../../Session.ts"
 import { CurrentRun, type SessionRun } from "../words/currentRun.ts"
+import * as InLine from "./inLine.ts"
 
 /** Who holds a session, or waits for it. */
 interface Holder {
   readonly run: SessionRun | undefined
   /** Who waits outside of a run is known by its fiber. */
   readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly inLine: InLine.InLine | undefined
 }
 
 interface Waiter extends Holder {
@@ -53,13 +55,21 @@ export const make = (): (
 ) => Effect.Effect<void, Session.SessionError, Scope.Scope> => {
   const turns = new Map<string, Turn>()
 
+  const hold = (turn: Turn, self: Holder): void => {
+    turn.holder = self
+    if (self.inLine === undefined) return
+    self.inLine.behind = () => turn.holder === self ? turn.line.map(({ inLine }) => inLine) : []
+  }
+
   const leave = (id: string, turn: Turn): void => {
+    // what it has taken and not saved is offered again, or asked by who offered it
+    for (const { inLine } of turn.line) if (inLine?.offer === "taken") inLine.offer = "open"
     const next = turn.line.shift()
     if (next === undefined) {
       turns.delete(id)
       return
     }
-    turn.holder = next
+    hold(turn, next)
     next.enter(Exit.void)
   }
 
@@ -96,11 +106,12 @@ export const make = (): (
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber) => {
         const run = Context.getOrUndefined(fiber.context, CurrentRun)
-        const self: Holder = { run, fiber }
+        const self: Holder = { run, fiber, inLine: Context.getOrUndefined(fiber.context, InLine.Current) }
         const turn = turns.get(id)
         if (turn === undefined) {
           const taken: Turn = { holder: self, line: [] }
           turns.set(id, taken)
+          hold(taken, self)
           return Effect.addFinalizer(() => Effect.sync(() => leave(id, taken)))
         }
         const { holder } = turn

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import type * as Session from "../../Session.ts"
+import type * as InLine from "../session/inLine.ts"
 
 /**
  * A run with a session, as those who wait for it know it: `caller` is the run with a session that it is nested in, and
@@ -20,6 +21,8 @@ export interface SessionRun {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The state of the session, once it is loaded. */
   state: OpenState | undefined
+  /** Its place in the line for the session, when it offers its prompt there and takes those of others. */
+  inLine: InLine.InLine | undefined
 }
 
 /**
@@ -52,5 +55,6 @@ export class CurrentRun extends Context.Service<CurrentRun, SessionRun>()("effec
 export const make = (context: Context.Context<never>): SessionRun => ({
   caller: Context.getOrUndefined(context, CurrentRun),
   fiber: undefined,
-  state: undefined
+  state: undefined,
+  inLine: undefined
 })
