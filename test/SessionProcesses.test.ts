@@ -101,7 +101,7 @@ describe("sessions and processes", () => {
   ] as const
 
   for (const { kind, layer, path } of shared) {
-    const rounds = 250
+    const rounds = 500
 
     it.live(
       `${kind}: of two processes that save one version exactly one succeeds, ${rounds} times`,

@@ -340,7 +340,9 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
  */
 export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
   const { decodeParams } = ToolCodec.of(tool)
-  if (params !== null) return decodeParams(params ?? {})
+  // a JSON schema is not looked at here; what it describes is an object
+  const isJsonSchema = Tool.isDynamic(tool) && tool.jsonSchema !== undefined
+  if (params !== null || isJsonSchema) return decodeParams(params ?? {})
   // a schema that admits null means it, any other means an object without keys
   return flatMapSync(decodeParams(null), Exit.succeed, () => decodeParams({}))
 }
