@@ -79,9 +79,11 @@ import {
   type EncodedParts,
   openDirect,
   type PromptCall,
+  ReportTo,
   WithoutApprovals
 } from "./internal/model/direct.ts"
 import * as Pump from "./internal/model/pump.ts"
+import type { CallReport } from "./internal/model/spending.ts"
 import * as Parts from "./internal/words/responseParts.ts"
 import * as Usage from "./internal/words/usage.ts"
 
@@ -140,10 +142,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Context.getOrUndefined(context, ResponseIdTracker.ResponseIdTracker) === undefined &&
     Context.getOrUndefined(context, Telemetry.CurrentSpanTransformer) === undefined
 
-  const start = (call: PromptCall, scope: Scope.Scope, span: Tracer.Span | undefined): DirectCall => {
+  const start = (
+    call: PromptCall,
+    scope: Scope.Scope,
+    span: Tracer.Span | undefined,
+    report?: CallReport
+  ): DirectCall => {
     // a tracer that throws does not change the call
     if (span !== undefined) Result.try(() => annotate(span, call))
-    const provided = providerOptions(call, span ?? noopSpan)
+    const own = providerOptions(call, span ?? noopSpan)
+    const provided = report === undefined ? own : { ...own, [ReportTo]: report }
     return {
       open: Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope)),
       decode: makeDecoder(options, call, provided),
@@ -179,7 +187,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
   directModels.set(self, {
     streamText: self.streamText,
-    begin: (call, { context, scope, span }) => isShort(call, context) ? start(call, scope, span) : undefined
+    begin: (call, { context, report, scope, span }) =>
+      isShort(call, context) ? start(call, scope, span, report) : undefined
   })
   return self
 })

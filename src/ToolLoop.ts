@@ -46,7 +46,7 @@ import * as Stream from "effect/Stream"
 import * as AgentRun from "./AgentRun.ts"
 import * as Fields from "./internal/words/fields.ts"
 import { callModel } from "./internal/model/call.ts"
-import { Edge, promote } from "./internal/model/edge.ts"
+import { Edge, promote, Tally } from "./internal/model/edge.ts"
 import { interrupted, toMessages, toStep } from "./internal/run/step.ts"
 import { StepBuilder, type StreamPart } from "./internal/words/stepBuilder.ts"
 import * as ToolCalls from "./internal/tool/calls.ts"
@@ -156,9 +156,13 @@ export const ask = <E = never, R = never>(
   middleware: ReadonlyArray<Middleware.Middleware<E, R>> = []
 ): Stream.Stream<StreamPart, AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Stream.mapArrayEffect(
-    Stream.suspend(() => callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge())),
+    Stream.unwrap(Effect.contextWith((context: Context.Context<never>) =>
+      Effect.succeed(callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge(new Tally(context))))
+    )),
     (parts) => {
-      const error = parts.find((part) => part.type === "error")
+      const error = parts.find((part) =>
+        part.type === "error"
+      )
       return error === undefined ? Exit.succeed(parts) : Exit.fail(promote(error))
     }
   )

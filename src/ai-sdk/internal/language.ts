@@ -10,7 +10,7 @@ import type * as Response from "effect/ai/Response"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
@@ -19,7 +19,8 @@ import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
 import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
-import * as Spending from "../../internal/model/spending.ts"
+import * as Direct from "../../internal/model/direct.ts"
+import type { CallReport } from "../../internal/model/spending.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
@@ -59,7 +60,7 @@ export const make = (
             return {
               call,
               settings,
-              report: reportOf(call, context),
+              report: reportOf(call, Direct.reportOf(options, context)),
               names,
               request: Request.make(options, settings, model, names, codecTransformer, call.signal)
             }
@@ -104,10 +105,10 @@ export const make = (
     })
   })
 
-const reportOf = (call: Call.Call, context: Context.Context<never>): Converted.Report => {
-  const report = Context.get(context, Spending.Report)
-  return { usage: report.usage, failure: (reason) => report.failure(call.error(reason)) }
-}
+const reportOf = (call: Call.Call, { failure, usage }: CallReport): Converted.Report => ({
+  usage,
+  failure: (reason) => failure(call.error(reason))
+})
 
 interface Started {
   readonly call: Call.Call

@@ -52,7 +52,7 @@ export const callModel = (
     Stream.fromChannel(
       Channel.fromTransform((_upstream: unknown, scope) =>
         Effect.contextWith((context: Context.Context<LanguageModel.LanguageModel>) => {
-          const called = edge.begin(context)
+          const called = edge.begin(edge.prepare(context))
           const open = Effect.suspend(() =>
             Channel.toPullScoped(call(Context.get(context, LanguageModel.LanguageModel), request).channel, scope)
           )
@@ -110,7 +110,7 @@ export const open = (
   if (middleware.length > 0) {
     return openStream(() => callModel(request, middleware, edge, call), scope, withModel, handlers)
   }
-  const called = edge.begin(withModel)
+  const called = edge.begin(edge.prepare(withModel))
   return openStream(() => call(model, request), scope, called.provide(withModel), handledAtEdge(called, handlers))
 }
 
@@ -194,9 +194,15 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
   return (request, withoutApprovals, scope, span, edge, handlers) => {
     if (span === undefined && traces) return undefined
     const callContext = span?.context ?? context
-    const call = direct.begin(callOf(request, withoutApprovals), { context: callContext, scope, span: span?.current })
+    const called = edge.prepare(callContext)
+    const call = direct.begin(callOf(request, withoutApprovals), {
+      context: callContext,
+      scope,
+      span: span?.current,
+      report: called
+    })
     if (call === undefined) return undefined
-    const called = edge.begin(callContext)
+    edge.begin(called)
     const atEdge = handledAtEdge(called, handlers)
     const { onFailure } = atEdge
     const onSuccess = (encoded: EncodedParts) => {
@@ -207,7 +213,7 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
       return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, atEdge) : atEdge.onSuccess(parts)
     }
     return Effect.map(
-      openDirect(call, called.provide(callContext)),
+      openDirect(call, span?.context),
       (pull) => Effect.matchCauseEffect(pull, { onSuccess, onFailure })
     )
   }

@@ -9,12 +9,13 @@ import type * as IdGenerator from "effect/ai/IdGenerator"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { constant } from "effect/Function"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
+import { type CallReport, Report } from "./spending.ts"
 
 /**
  * The option of a call that names its prompt when the run knows that there is no
@@ -33,6 +34,14 @@ export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/Wi
  * @since 0.1.0
  */
 export const CleanUsage: unique symbol = Symbol("effect-agents/internal/CleanUsage")
+
+/**
+ * The option of a call of a provider that names who listens to what it says beside its parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ReportTo: unique symbol = Symbol("effect-agents/internal/ReportTo")
 
 /**
  * The options of one call with its types erased: what is left inside the service.
@@ -117,6 +126,7 @@ export type Begin = (
     readonly context: Context.Context<never>
     readonly scope: Scope.Scope
     readonly span: Tracer.Span | undefined
+    readonly report: CallReport
   }
 ) => DirectCall | undefined
 
@@ -131,3 +141,14 @@ export const directModels = new WeakMap<
   LanguageModel.LanguageModel,
   { readonly begin: Begin; readonly streamText: LanguageModel.LanguageModel["streamText"] }
 >()
+
+/**
+ * Who listens to the provider in a call with these options.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const reportOf = (
+  options: LanguageModel.ProviderOptions & { readonly [ReportTo]?: CallReport },
+  context: Context.Context<never>
+): CallReport => options[ReportTo] ?? Context.get(context, Report)

@@ -37,14 +37,20 @@ type PartsPull<E> = Pull.Pull<StreamParts, E>
 export class Tally {
   /** Of all steps. */
   usage: AgentRun.Usage = AgentRun.emptyUsage
+  /** Those who keep an account of it. */
+  readonly accountants: ReadonlyArray<(cost: Cost) => void>
   private step: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
 
-  readonly begin = (): void => {
+  constructor(context: Context.Context<never>) {
+    this.accountants = Context.get(context, Accountants)
+  }
+
+  begin(): void {
     this.calls++
   }
 
-  readonly change = (before: AgentRun.Usage, after: AgentRun.Usage): void => {
+  change(before: AgentRun.Usage, after: AgentRun.Usage): void {
     this.usage = Usage.change(this.usage, before, after)
     this.step = Usage.change(this.step, before, after)
   }
@@ -76,21 +82,31 @@ export class Tally {
  * @since 0.1.0
  */
 export class Edge {
-  readonly ids = new TakenIds()
-  readonly tally: Tally | undefined
+  readonly tally: Tally
+  private taken: TakenIds | undefined = undefined
   private readonly onCall: ((context: Context.Context<never>) => void) | undefined
 
   /** `onCall` is told of the context of each call. */
-  constructor(tally?: Tally, onCall?: (context: Context.Context<never>) => void) {
+  constructor(tally: Tally, onCall?: (context: Context.Context<never>) => void) {
     this.tally = tally
     this.onCall = onCall
   }
 
-  /** Begins a call in a context. */
-  begin(context: Context.Context<never>): EdgeCall {
-    this.tally?.begin()
-    this.onCall?.(context)
+  /** Creates a call in a context, which may not be made. */
+  prepare(context: Context.Context<never>): EdgeCall {
     return new EdgeCall(this, context)
+  }
+
+  /** The call is made. */
+  begin(call: EdgeCall): EdgeCall {
+    this.tally.begin()
+    this.onCall?.(call.context)
+    return call
+  }
+
+  /** The ids of the step. Most calls of a model call no tool. */
+  get ids(): TakenIds {
+    return this.taken ??= new TakenIds()
   }
 }
 
@@ -101,9 +117,8 @@ export class Edge {
  * @since 0.1.0
  */
 export class EdgeCall implements CallReport {
+  readonly context: Context.Context<never>
   private readonly edge: Edge
-  private readonly context: Context.Context<never>
-  private readonly accountants: ReadonlyArray<(cost: Cost) => void>
   private ids: CallIds | undefined = undefined
   private finishReason: Response.FinishReason | undefined = undefined
   /** What its `finish` parts say. */
@@ -118,7 +133,6 @@ export class EdgeCall implements CallReport {
   constructor(edge: Edge, context: Context.Context<never>) {
     this.edge = edge
     this.context = context
-    this.accountants = Context.get(context, Accountants)
   }
 
   /** The context that the provider is called in. */
@@ -200,9 +214,10 @@ export class EdgeCall implements CallReport {
   }
 
   private tell(after: AgentRun.Usage): void {
-    const { accountants, modelTold: modelBefore, told: before } = this
+    const { edge: { tally }, modelTold: modelBefore, told: before } = this
+    const { accountants } = tally
     this.told = after
-    this.edge.tally?.change(before, after)
+    tally.change(before, after)
     if (accountants.length === 0) return
     const model = this.modelTold = this.modelId ?? Context.getOrUndefined(this.context, Model.ModelName)
     for (const account of accountants) account({ before, after, model, modelBefore })

@@ -52,7 +52,7 @@ export abstract class Steps {
   readonly clock: Clock.Clock
   readonly startedAt: number
   readonly steps: Array<AgentRun.Step> = []
-  protected readonly tally = new Tally()
+  protected readonly tally: Tally
   executedToolCalls = 0
   failedToolCalls = 0
   /** The step in progress. */
@@ -80,6 +80,7 @@ export abstract class Steps {
     this.output = output
     this.stopping = stopping
     this.contributions = contributions
+    this.tally = new Tally(context)
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     const instructions = contributions.instructions.length === 0
