@@ -22,9 +22,11 @@
  * @since 0.1.0
  */
 
+import type * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as AgentRun from "./AgentRun.ts"
+import * as Describe from "./internal/words/describe.ts"
 
 /**
  * @category type IDs
@@ -307,3 +309,67 @@ export const isAgentError = (u: unknown): u is AgentError => Predicate.isError(u
  * @since 0.1.0
  */
 export const make = (agent: string, reason: AgentErrorReason): AgentError => new AgentError({ agent, reason })
+
+/**
+ * Schema for what a failure may tell a stranger.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Description = Schema.Struct({
+  code: Schema.String,
+  message: Schema.String,
+  retryable: Schema.Boolean,
+  status: Schema.Int
+})
+
+/**
+ * What a failure may tell a stranger: somebody who uses a server, and may know nothing of its inside.
+ *
+ * - `code`: what went wrong, for a program: `"rate-limited"`, `"session-conflict"`, ...
+ * - `message`: a sentence for a person.
+ * - `retryable`: whether the same request may succeed later.
+ * - `status`: the HTTP status to answer with. 499 is that of a request whose client went away.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Description extends Schema.Schema.Type<typeof Description> {}
+
+/**
+ * Returns what a failure may tell a stranger. It knows the failures of this package, those of `effect/ai`, and
+ * `TimeoutError`.
+ *
+ * Every code and message is a fixed text: nothing of the failure is in them, neither its own message nor a tool, an
+ * argument, a key or a path.
+ *
+ * **Details**
+ *
+ * - A defect is `"internal"`, also when there is an expected failure beside it.
+ * - Your own failure, of a tool or of a provider, is `"failed"`: its tag may say too much. Look at it first where a client
+ *   should know more.
+ * - Interruption without a failure is `"interrupted"`.
+ * - Otherwise the first failure of the cause decides.
+ *
+ * **Example** (What a server answers)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent, AgentError } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const program = Agent.run(Agent.make("assistant"), { prompt: " " }).pipe(
+ *   Effect.catchCause((cause) => {
+ *     const { code, message, status } = AgentError.describe(cause)
+ *     return Console.log(status, code, message)
+ *   })
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([])))
+ * // => 400 invalid-prompt The prompt could not be read, or there is nothing in it.
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const describe: (cause: Cause.Cause<unknown>) => Description = Describe.describe

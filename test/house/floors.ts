@@ -70,6 +70,7 @@ export const wings: ReadonlyArray<string> = [
 /** Rooms that may import `internal` although they stand below it. */
 export const internalUsers: ReadonlyArray<string> = [
   "DirectLanguageModel",
+  "AgentError",
   "AgentRun",
   "AgentOutput",
   "Approval",

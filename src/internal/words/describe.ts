@@ -1,0 +1,169 @@
+/**
+ * What a failure may tell a stranger.
+ *
+ * Every text stands in this file. Nothing is copied from an error: its tags choose an entry, and that is all they do.
+ *
+ * @since 0.1.0
+ */
+import type * as AiError from "effect/ai/AiError"
+import * as Cause from "effect/Cause"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type * as AgentError from "../../AgentError.ts"
+import type * as Budget from "../../Budget.ts"
+import type * as Compaction from "../../Compaction.ts"
+import type * as Guardrail from "../../Guardrail.ts"
+import type * as Session from "../../Session.ts"
+
+const known = (code: string, status: number, retryable: boolean, message: string): AgentError.Description => ({
+  code,
+  message,
+  retryable,
+  status
+})
+
+const internal = known("internal", 500, false, "Something went wrong.")
+const failed = known("failed", 500, false, "The run failed.")
+const interrupted = known("interrupted", 499, true, "The run was stopped before it ended.")
+
+const invalidPrompt = known("invalid-prompt", 400, false, "The prompt could not be read, or there is nothing in it.")
+const invalidOutput = known("invalid-output", 502, true, "The model gave no valid answer.")
+const invalidCall = known("invalid-tool-call", 502, true, "The model called a tool wrongly.")
+const misconfigured = known("misconfigured", 500, false, "The agent is not set up correctly.")
+const modelFailed = known("model-failed", 502, false, "The model failed.")
+const modelUnavailable = known("model-unavailable", 503, false, "The model is not available.")
+const sessionUnreadable = known("session-unreadable", 500, false, "The stored conversation cannot be read.")
+const toolFailed = known("tool-failed", 500, false, "A tool of the agent failed.")
+const unavailable = known("unavailable", 503, true, "The agent is not available now.")
+
+const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "ApprovalRejected">, AgentError.Description> = {
+  InvalidPrompt: invalidPrompt,
+  InvalidSession: known("invalid-session", 400, false, "The session cannot be used for this run."),
+  NothingToContinue: known(
+    "nothing-to-continue",
+    409,
+    false,
+    "The conversation has no message that asks for an answer."
+  ),
+  AfterRunFailed: known("after-run-failed", 500, false, "The answer was made, but what follows it failed."),
+  LimitReached: known("limit-reached", 422, false, "The run reached a limit before it had an answer."),
+  DuplicateTool: misconfigured,
+  InvalidTool: misconfigured,
+  DepthExceeded: known("depth-exceeded", 500, false, "Agents called agents too deeply."),
+  InvalidOutput: invalidOutput
+}
+
+const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentError.Description> = {
+  unknown: known("approval-unknown", 404, false, "Nobody asked for this approval."),
+  changed: known("approval-changed", 409, false, "The approval was asked for another call."),
+  answered: known("approval-answered", 409, false, "The approval was answered before."),
+  expired: known("approval-expired", 409, false, "The conversation went on without this approval."),
+  ambiguous: known("approval-ambiguous", 409, false, "More than one call waits for this approval."),
+  invalid: known("approval-invalid", 422, false, "The tool does not accept the edited parameters."),
+  unsupported: known("approval-unsupported", 400, false, "The agent asks for no approvals.")
+}
+
+/** `retryable` is what the error itself says. */
+const modelReasons: Record<AiError.AiErrorReason["_tag"], AgentError.Description> = {
+  RateLimitError: known("rate-limited", 429, true, "The model is asked too often. Try again later."),
+  QuotaExhaustedError: modelUnavailable,
+  AuthenticationError: modelUnavailable,
+  ContentPolicyError: known("content-refused", 422, false, "The model refused the content of the request."),
+  InvalidRequestError: known("model-refused", 502, false, "The model did not accept the request."),
+  InvalidResponseError: modelFailed,
+  InternalProviderError: modelFailed,
+  NetworkError: modelUnavailable,
+  InvalidOutputError: invalidOutput,
+  StructuredOutputError: invalidOutput,
+  UnsupportedSchemaError: misconfigured,
+  UnknownError: modelFailed,
+  ToolNotFoundError: invalidCall,
+  ToolParameterValidationError: invalidCall,
+  InvalidToolResultError: toolFailed,
+  ToolResultEncodingError: toolFailed,
+  ToolConfigurationError: misconfigured,
+  ToolkitRequiredError: misconfigured,
+  InvalidUserInputError: invalidPrompt
+}
+
+const sessionReasons: Record<Session.SessionErrorReason["_tag"], AgentError.Description> = {
+  SessionConflict: known("session-conflict", 409, true, "The conversation went on elsewhere meanwhile."),
+  SessionInUse: known("session-in-use", 409, true, "Another run works on the conversation."),
+  SessionRecordInvalid: sessionUnreadable,
+  SessionStateInvalid: sessionUnreadable,
+  SessionStoreUnavailable: unavailable
+}
+
+/** A subpath cannot be named here, not even as a type. Its tests compare the tags. */
+const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
+  RuntimeUnavailable: unavailable,
+  RuntimeExited: unavailable,
+  SessionNotFound: known("session-not-found", 404, false, "The conversation is not known."),
+  RequestRejected: known("model-refused", 502, false, "The model did not accept the request."),
+  ModelFailed: modelFailed,
+  WorkStopped: known("work-stopped", 503, true, "The work was stopped from outside.")
+}
+
+const others = {
+  BudgetExceeded: known("budget-exceeded", 429, false, "The run may not spend more."),
+  GuardrailTripped: known("content-blocked", 422, false, "The content is not allowed here."),
+  PromptTooLong: known("prompt-too-long", 413, false, "The conversation is too long for the model."),
+  TimeoutError: known("timeout", 504, true, "The run did not end in time.")
+} satisfies Record<
+  | Budget.BudgetExceeded["_tag"]
+  | Guardrail.GuardrailTripped["_tag"]
+  | Compaction.PromptTooLong["_tag"]
+  | Cause.TimeoutError["_tag"],
+  AgentError.Description
+>
+
+/**
+ * What a cause may tell a stranger.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const describe = (cause: Cause.Cause<unknown>): AgentError.Description => {
+  // a defect may have left anything behind: that counts more than an expected failure beside it
+  if (cause.reasons.some(Cause.isDieReason)) return internal
+  const reason = cause.reasons.find(Cause.isFailReason)
+  if (reason === undefined) return cause.reasons.length === 0 ? internal : interrupted
+  // a failure is a user's value: to read it may throw
+  return Result.getOrElse(Result.try(() => ofError(reason.error)), () => failed)
+}
+
+const ofError = (error: unknown): AgentError.Description => {
+  const tag = tagOf(error)
+  const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  switch (tag) {
+    case "AiError": {
+      const found = lookUp(modelReasons, tagOf(reason)) ?? modelFailed
+      return { ...found, retryable: Predicate.hasProperty(error, "isRetryable") && error.isRetryable === true }
+    }
+    case "AgentError": {
+      const problem = Predicate.hasProperty(reason, "problem") ? reason.problem : undefined
+      return tagOf(reason) === "ApprovalRejected"
+        ? lookUp(approvalProblems, problem) ?? failed
+        : lookUp(agentReasons, tagOf(reason)) ?? failed
+    }
+    case "SessionError": {
+      const found = lookUp(sessionReasons, tagOf(reason)) ?? failed
+      // who holds the session itself would hold it the next time too
+      return found === sessionReasons.SessionInUse && Predicate.hasProperty(reason, "holder") &&
+          reason.holder === "caller"
+        ? { ...found, retryable: false }
+        : found
+    }
+    case "CopilotError":
+      return lookUp(copilotReasons, tagOf(reason)) ?? failed
+    default:
+      return lookUp(others, tag) ?? failed
+  }
+}
+
+const tagOf = (u: unknown): unknown => Predicate.hasProperty(u, "_tag") ? u._tag : undefined
+
+const lookUp = (
+  table: Readonly<Record<string, AgentError.Description>>,
+  key: unknown
+): AgentError.Description | undefined => Predicate.isString(key) && Object.hasOwn(table, key) ? table[key] : undefined
