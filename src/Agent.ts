@@ -57,7 +57,16 @@ import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Seal from "./internal/approval/seal.ts"
-import { aroundRun, fromBody, Proto, providersOf, remembering, toolkitOf, toolsOf } from "./internal/run/agentOf.ts"
+import {
+  aroundRun,
+  fromBody,
+  identified,
+  Proto,
+  providersOf,
+  remembering,
+  toolkitOf,
+  toolsOf
+} from "./internal/run/agentOf.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
@@ -78,6 +87,7 @@ export type TypeId = "~effect-agents/Agent"
 
 /**
  * What a run begins with. `session` is the id of the conversation it belongs to,
+ * `runId` that of the run, which otherwise makes one with the `IdGenerator` of `effect/ai` in its context or at random,
  * `answers` those to the approvals that the run before it waits for (see `resume`),
  * `steering` the handle by which the run is told more while it works. With `continues`
  * there is no prompt (see `continue`).
@@ -88,6 +98,7 @@ export type TypeId = "~effect-agents/Agent"
 export interface Input {
   readonly prompt: Prompt.RawInput
   readonly session?: string | undefined
+  readonly runId?: string | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
   readonly continues?: true | undefined
@@ -258,7 +269,8 @@ export const make = <
 
 /**
  * Creates an agent from a function to a stream of parts: an orchestration of other
- * agents, or a test double. The stream ends with `run-end`.
+ * agents, or a test double. The stream ends with `run-end`. Its input has the id of the run, for its `run-start` and
+ * its result.
  *
  * Of a middleware, only the function around a run applies.
  *
@@ -275,13 +287,13 @@ export const fromStream = <
   name: string,
   options: {
     readonly description?: string | undefined
-    readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
+    readonly stream: (input: Input & { readonly runId: string }) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> => {
   const self: Agent<Tools, E, R, A, P> = Object.assign(Object.create(Proto), {
     name,
     description: options.description,
-    stream: (input: Input) => remembering(Stream.suspend(() => options.stream(input))),
+    stream: (input: Input) => remembering(identified(options.stream, input)),
     withMiddleware: (middleware: Middleware.Any) =>
       fromStream(name, { ...options, stream: aroundRun(name, [middleware], (request) => self.stream(request)) })
   })
@@ -311,12 +323,15 @@ export const run = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 ): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
 
 /**
- * Where a run goes on that waits for approvals: in a session, or after a result.
+ * Where a run goes on that waits for approvals: in a session, or after a result. It is a
+ * new run, which may be given its id.
  *
  * @category models
  * @since 0.1.0
  */
-export type Waiting = { readonly session: string } | { readonly result: AgentRun.Result<any> }
+export type Waiting =
+  & ({ readonly session: string } | { readonly result: AgentRun.Result<any> })
+  & { readonly runId?: string | undefined }
 
 /**
  * Goes on where a run waits for approvals: runs and denies the calls as the answers
@@ -348,16 +363,17 @@ export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>
   answers: ReadonlyArray<Approval.Answer>
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
   "result" in waiting
-    ? resumeResult(self, waiting.result, answers)
-    : self.stream({ prompt: [], session: waiting.session, answers })
+    ? resumeResult(self, waiting.result, answers, waiting.runId)
+    : self.stream({ prompt: [], session: waiting.session, runId: waiting.runId, answers })
 
 const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   self: Agent<Tools, E, R, A, P>,
   result: AgentRun.Result<any>,
-  answers: ReadonlyArray<Approval.Answer>
+  answers: ReadonlyArray<Approval.Answer>,
+  runId: string | undefined
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => {
   const { session, transcript } = result
-  const stream = self.stream({ prompt: transcript, session, answers })
+  const stream = self.stream({ prompt: transcript, session, runId, answers })
   return Stream.unwrap(Effect.map(
     Seal.originOf(self.name, result),
     (origin) => origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
@@ -377,6 +393,16 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 ): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
 
 /**
+ * Which session goes on, by which run (see `Input`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Continued extends Pick<Input, "runId" | "steering"> {
+  readonly session: string
+}
+
+/**
  * Continues a session whose last message asks for an answer: a prompt that no model has
  * answered, or results of tools. A process that was killed, and a run that failed, leave
  * such a session where `SessionHistory` keeps every step, or always. A text at its end
@@ -393,13 +419,13 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  */
 export const continueStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   self: Agent<Tools, E, R, A, P>,
-  input: { readonly session: string; readonly steering?: Steering.Steering | undefined }
+  input: Continued
 ): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
-  self.stream({ prompt: [], session: input.session, steering: input.steering, continues: true })
+  self.stream({ prompt: [], session: input.session, runId: input.runId, steering: input.steering, continues: true })
 
 const continue_ = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   self: Agent<Tools, E, R, A, P>,
-  input: { readonly session: string; readonly steering?: Steering.Steering | undefined }
+  input: Continued
 ): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
 
 export {

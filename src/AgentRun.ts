@@ -141,6 +141,7 @@ export type StopReason =
 /**
  * What a completed run gives.
  *
+ * - `runId`: the id of the run.
  * - `text`: the text of the last step; empty when there was none.
  * - `value`: the decoded answer of an agent with an `output`; otherwise undefined.
  * - `usage`: the sum of this run's own model calls.
@@ -159,6 +160,7 @@ export type StopReason =
  */
 export const Result = Schema.Struct({
   agent: Schema.String,
+  runId: Schema.String,
   session: Fields.OptionalText,
   text: Schema.String,
   value: Fields.OptionalValue,
@@ -188,12 +190,16 @@ export interface Result<out A = unknown> extends Schema.Schema.Type<typeof Resul
 /**
  * The first part: every `beforeRun` has succeeded, no model was called yet.
  *
+ * `parentRunId` is the id of the run that has called this one in a tool, if one has.
+ *
  * @category parts
  * @since 0.1.0
  */
 export interface RunStart {
   readonly type: "run-start"
   readonly agent: string
+  readonly runId: string
+  readonly parentRunId?: string | undefined
   readonly session: string | undefined
 }
 
@@ -263,7 +269,8 @@ export type SynthesizedToolResult = Response.ToolResultFailure<
  *
  * `path` are the names of the agents from the one that this run has called to the
  * one whose part it is. `toolCallId` is the call that runs the last of them: its
- * `tool-call` came before, in this run or in the run of the agent before it.
+ * `tool-call` came before, in this run or in the run of the agent before it. `runId` is
+ * the run whose part it is, `parentRunId` the run that has called it.
  *
  * @category parts
  * @since 0.1.0
@@ -272,6 +279,8 @@ export interface AgentPart {
   readonly type: "agent-part"
   readonly path: readonly [string, ...Array<string>]
   readonly toolCallId: string
+  readonly runId: string
+  readonly parentRunId: string
   readonly part: Exclude<Part, AgentPart>
 }
 
@@ -282,6 +291,12 @@ export interface AgentPart {
  * The order is `run-start`, then for each step `step-start`, the model's parts,
  * its `tool-result`s and `agent-part`s as they come, `step-end`; at last `run-end`.
  * `A` is the type of the result's `value`, `P` that of its partial values.
+ *
+ * **Details**
+ *
+ * The id of a tool call is unique in its step, and the id of a text or of a reasoning from its start to its end. Across
+ * steps, and across runs nested in one another, they are told apart by the `runId` of the run (that of its `run-start`,
+ * or of the `agent-part`), the `index` of the step (that of the last `step-start` of this run), and the id.
  *
  * @category parts
  * @since 0.1.0
@@ -312,6 +327,8 @@ export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = 
  * @since 0.1.0
  */
 export interface Partial {
+  /** The id of the run; undefined when it had not begun. */
+  readonly runId: string | undefined
   readonly text: string
   readonly usage: Usage
   readonly totalUsage: Usage
@@ -428,19 +445,7 @@ export const matchOutcome: {
     readonly onInterrupted: (partial: Partial) => C
     readonly onAbandoned: (partial: Partial) => D
   }): (exit: Exit.Exit<Result, E>) => A | B | C | D
-} = (cases) => (exit) => {
-  const self = outcome(exit)
-  switch (self._tag) {
-    case "Completed":
-      return cases.onCompleted(self.result)
-    case "Failed":
-      return cases.onFailed(self.cause, self.partial)
-    case "Interrupted":
-      return cases.onInterrupted(self.partial)
-    case "Abandoned":
-      return cases.onAbandoned(self.partial)
-  }
-}
+} = Outcomes.matchOutcome
 
 /**
  * Adds a finalizer to the scope that a provider's `beforeRun` runs in. It is called

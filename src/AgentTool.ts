@@ -64,6 +64,7 @@ import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
+import * as RunId from "./internal/words/runId.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
 // -----------------------------------------------------------------------------
@@ -372,16 +373,15 @@ const run = Effect.fnUntraced(function*(
   const input = resumed === undefined
     ? { prompt: session === "parent" ? afterConversation(parent, prompt(params)) : prompt(params), session: id }
     : yield* Nested.toInput(agent.name, resumed, id)
-  const whole = Agent.stream(agent, input)
+  const runId = yield* RunId.next
+  const whole = Agent.stream(agent, { ...input, runId })
   const isKept = parent !== undefined && (resumed !== undefined || id !== undefined)
   const known = resumed === undefined ? undefined : input.prompt as Prompt.Prompt
   const stream = isKept ? Stream.provideService(whole, Origin.Origin, Origin.ofCaller(known, id)) : whole
-  const seen = parent === undefined || parts === "none"
-    ? stream
-    : Stream.mapArrayEffect(
-      stream,
-      (parts) => Effect.as(parent.emit(toolCallId, wrap(agent.name, toolCallId, parts)), parts)
-    )
+  const seen = parent === undefined || parts === "none" ? stream : Stream.suspend(() => {
+    const toParts = NestedTools.toAgentParts({ agent: agent.name, toolCallId, runId, parentRunId: parent.runId })
+    return Stream.mapArrayEffect(stream, (parts) => Effect.as(parent.emit(toolCallId, toParts(parts)), parts))
+  })
   const own = id === undefined ? seen : Stream.provideService(seen, OwnSession.OwnSession, id)
   const ended = yield* Effect.provideService(AgentRun.fold(own), Depth, depth)
   if (ended.approvals.length > 0 && parent !== undefined) {
@@ -412,17 +412,6 @@ const afterConversation = (parent: ParentRun["Service"] | undefined, prompt: Pro
 
 const withoutSystem = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> =>
   messages.filter((message) => message.role !== "system")
-
-const wrap = (
-  agent: string,
-  toolCallId: string,
-  parts: ReadonlyArray<AgentRun.Part>
-): ReadonlyArray<AgentRun.AgentPart> =>
-  parts.map((part) =>
-    part.type === "agent-part"
-      ? { ...part, path: [agent, ...part.path] }
-      : { type: "agent-part", path: [agent], toolCallId, part }
-  )
 
 /**
  * Returns the toolkit of these agents: `Agent.make` takes it as it is. To have other

@@ -79,6 +79,7 @@ export interface AgentRequest {
   readonly agent: string
   readonly prompt: Prompt.RawInput
   readonly session: string | undefined
+  readonly runId?: string | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
   readonly continues?: true | undefined

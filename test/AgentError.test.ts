@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Layer, Schema, Stream } from "effect"
-import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
+import { Cause, Duration, Effect, Exit, type Layer, Schema, Stream } from "effect"
+import { AiError, type LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { Agent, AgentError, AgentRun, Budget, Compaction, ContextProvider, Guardrail, Session } from "../src/index.ts"
 import * as CopilotError from "../src/copilot/CopilotError.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -12,6 +12,7 @@ const leak = Object.assign(new Error(canary), { path: `/${canary}`, [canary]: ca
 
 const result: AgentRun.Result = {
   agent: canary,
+  runId: canary,
   session: canary,
   text: canary,
   value: canary,

@@ -26,6 +26,7 @@ const spent = (outcome: AgentRun.Outcome) => {
 
 const result: AgentRun.Result = {
   agent: "agent",
+  runId: "run-1",
   session: "s1",
   text: "hello",
   value: undefined,
@@ -37,6 +38,7 @@ const result: AgentRun.Result = {
   transcript: Prompt.empty
 }
 const partial: AgentRun.Partial = {
+  runId: "run-1",
   text: "hel",
   usage: AgentRun.emptyUsage,
   totalUsage: AgentRun.emptyUsage,

@@ -65,6 +65,7 @@ const model = (...steps: ReadonlyArray<ScriptedModel.Step>) =>
   Layer.merge(ScriptedModel.model(steps, { name: "small" }), handlers)
 
 const noPartial: AgentRun.Partial = {
+  runId: undefined,
   text: "",
   steps: [],
   usage: emptyUsage,
@@ -512,7 +513,7 @@ describe("AgentTelemetry", () => {
         const [, exported] = yield* exporter.run(Effect.gen(function*() {
           const context = yield* Effect.context<never>()
           const { startRun } = Context.getUnsafe(context, Instrumentation)
-          const info = { agent: "far", description: undefined, session: "s-1", remote: true }
+          const info = { agent: "far", runId: "r", description: undefined, session: "s-1", remote: true }
           const span = startRun(info, Context.add(context, Model.ProviderName, "amazon-bedrock"))
           yield* TestClock.adjust("2 seconds")
           span.end({ _tag: "Failed", cause: Cause.fail(new Boom({ of: "far" })), partial: noPartial })

@@ -61,7 +61,7 @@ describe("Approval", () => {
         const asked = yield* run(Agent.run(top, { prompt: "go", session: "s" }))
         assert.strictEqual(asked.stopReason, "approval-required")
         assert.deepStrictEqual(asked.approvals, [{
-          approvalId: "approval-1",
+          approvalId: "approval-3",
           toolCallId: "r-a",
           tool: "remove",
           params: { file: "a" },

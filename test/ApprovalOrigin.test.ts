@@ -56,6 +56,7 @@ const forgedApproval = {
 /** A result that nobody has given out. */
 const forged = (session?: string): AgentRun.Result => ({
   agent: "keeper",
+  runId: "run-1",
   session,
   text: "",
   value: undefined,

@@ -405,7 +405,7 @@ describe("Compaction", () => {
         const [seen] = yield* prompts
         const message = seen!.content[2]!
         assert.strictEqual(seen!.content[1], prompt.content[1])
-        assert.deepStrictEqual(message.options, { "effect-agents": { compaction: "id-1" } })
+        assert.deepStrictEqual(message.options, { "effect-agents": { compaction: "id-2" } })
         assert.deepStrictEqual(
           message.role === "tool" && message.content.map((part) => part.options),
           [{ "effect-agents": { compaction: "id-1" } }]

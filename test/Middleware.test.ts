@@ -555,6 +555,7 @@ for (const [name, via] of constructors) {
 describe("Agent.fromStream", () => {
   const result: AgentRun.Result = {
     agent: "double",
+    runId: "run-1",
     session: undefined,
     text: "hello",
     value: undefined,
@@ -570,12 +571,12 @@ describe("Agent.fromStream", () => {
     Effect.gen(function*() {
       const log: Log = []
       const double = Agent.fromStream("double", {
-        stream: ({ prompt }) => {
+        stream: ({ prompt, runId }) => {
           log.push(String(prompt))
-          return Stream.make<ReadonlyArray<AgentRun.Part>>({ type: "run-start", agent: "double", session: undefined }, {
-            type: "run-end",
-            result
-          })
+          return Stream.make<ReadonlyArray<AgentRun.Part>>(
+            { type: "run-start", agent: "double", runId, session: undefined },
+            { type: "run-end", result: { ...result, runId } }
+          )
         }
       }).pipe(Agent.withMiddleware(Middleware.make("m", {
         agent: (request, next) => next({ ...request, prompt: `${request.prompt}!` })

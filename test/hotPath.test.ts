@@ -134,6 +134,15 @@ describe("hot path", () => {
         assert.deepStrictEqual(spans, [])
       }).pipe(Effect.provide(model(() => textArrays(1, 1)))))
 
+    it.effect("makes the id of the run in no operation more than one that is given takes", () =>
+      Effect.gen(function*() {
+        const made = yield* counted(Agent.run(plain, input))
+        const given = yield* counted(Agent.run(plain, { ...input, runId: "given" }))
+        assert.strictEqual(given.value.runId, "given")
+        assert.strictEqual(made.operations, given.operations)
+        assert.strictEqual(made.fibers, given.fibers)
+      }).pipe(Effect.provide(model(() => textArrays(1, 1)))))
+
     it.effect("makes no span of its own without telemetry", () =>
       Effect.gen(function*() {
         const { spans } = yield* counted(Agent.run(plain, input), { tracing: true })

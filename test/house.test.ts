@@ -110,9 +110,9 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
       `Session.ts:3: imports upward: Session (floor 0) -> Agent (floor 3)`
     ],
     [
-      "AgentError.ts",
+      "Session.ts",
       `import * as I from "./internal/run/state.ts"`,
-      `AgentError.ts:3: imports upward: AgentError (floor 0) -> internal/run/state (wing run)`
+      `Session.ts:3: imports upward: Session (floor 0) -> internal/run/state (wing run)`
     ],
     [
       "internal/run/state.ts",

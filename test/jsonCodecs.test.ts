@@ -73,6 +73,7 @@ describe("what has a schema survives its JSON codec", () => {
         ])
         const result: AgentRun.Result = {
           agent: "a",
+          runId: "r",
           session: undefined,
           text: "",
           value: edited,

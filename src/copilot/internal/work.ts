@@ -485,7 +485,7 @@ class Work implements Lifecycle.Body {
     )
   }
 
-  partial(): Omit<AgentRun.Partial, "totalUsage"> {
+  partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {
     const { cut, spent, steps, text } = this.reply
     const transcript = Prompt.fromMessages(Session.close([...this.transcript(), ...cut]))
     return { text, usage: spent, steps, transcript }

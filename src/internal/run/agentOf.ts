@@ -5,7 +5,7 @@
  */
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
@@ -18,6 +18,7 @@ import * as Lifecycle from "./lifecycle.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as ToolHandler from "../tool/handler.ts"
+import * as RunId from "../words/runId.ts"
 
 /**
  * The prototype of every agent.
@@ -77,6 +78,7 @@ export const aroundRun = (
     agent,
     prompt: input.prompt,
     session: input.session,
+    runId: input.runId,
     answers: input.answers,
     steering: input.steering,
     continues: input.continues
@@ -101,6 +103,21 @@ export const remembering = <Part extends AgentRun.Part, E, R>(
     if (last.type === "run-end") Origin.rememberRebuilt(last.result)
     return parts
   })
+
+/**
+ * The stream of a program, which knows the id of its run.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const identified = <Part, E, R>(
+  stream: (input: Agent.Input & { readonly runId: string }) => Stream.Stream<Part, E, R>,
+  input: Agent.Input
+): Stream.Stream<Part, E, R> =>
+  Stream.unwrap(Effect.map(
+    input.runId === undefined || input.runId === "" ? RunId.next : Effect.succeed(input.runId),
+    (runId) => stream({ ...input, runId })
+  ))
 
 /**
  * The tools of an agent as its runs use them: a `Toolkit` is resolved once, other

@@ -18,7 +18,6 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -28,21 +27,21 @@ import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Middleware from "../../Middleware.ts"
-import * as Session from "../../Session.ts"
 import type * as Steering from "../../Steering.ts"
 import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as GenAi from "../telemetry/genAi.ts"
-import * as Parts from "../words/responseParts.ts"
 import * as CurrentRun from "../words/currentRun.ts"
-import * as OwnSession from "../words/ownSession.ts"
 import { ParentRun } from "../words/parentRun.ts"
+import * as RunId from "../words/runId.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
 import * as Finalizers from "./finalizers.ts"
 import * as Steered from "./steered.ts"
+import * as Input from "./input.ts"
+import * as Partial from "./partial.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -65,7 +64,7 @@ export interface Body {
   readonly opening: ReadonlyArray<AgentRun.Part>
   readonly advance: () => PartPull
   readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
-  readonly partial: () => Omit<AgentRun.Partial, "totalUsage">
+  readonly partial: () => Omit<AgentRun.Partial, "runId" | "totalUsage">
 }
 
 /**
@@ -100,6 +99,8 @@ interface StartedProvider {
  */
 export class Run {
   readonly definition: Definition
+  /** Its id; empty until it begins, when it was given none. */
+  id: string
   readonly session: string | undefined
   readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
@@ -130,6 +131,7 @@ export class Run {
     context: Context.Context<never>
   ) {
     this.definition = definition
+    this.id = request.runId ?? ""
     this.session = request.session
     this.answers = request.answers
     this.steering = request.steering
@@ -169,34 +171,28 @@ export class Run {
 
   private begin(): PartPull {
     this.phase = "before-run"
+    const id = this.id === "" ? RunId.make(this.context) : this.id
+    if (typeof id === "string") return this.beginAs(id)
+    return Effect.matchCauseEffect(id, {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (id) => this.beginAs(id)
+    })
+  }
+
+  private beginAs(id: string): PartPull {
+    this.id = id
     const instrumentation = Context.getOrUndefined(this.context, Instrumentation)
     if (instrumentation !== undefined) {
       const { description, model, name, provider, remote } = this.definition
       this.span = instrumentation.startRun(
-        { agent: name, description, session: this.session, remote, provider, model },
+        { agent: name, runId: id, description, session: this.session, remote, provider, model },
         this.context
       )
       this.context = this.span.context
     }
-    const { answers, input } = this
-    if (answers !== undefined && this.definition.remote) {
-      const approvalId = answers[0]?.approval.approvalId ?? ""
-      return this.fail(Cause.fail(this.error(new AgentError.ApprovalRejected({ approvalId, problem: "unsupported" }))))
-    }
-    if (this.session !== undefined && OwnSession.isForeign(this.session, this.context)) {
-      return this.fail(Cause.fail(this.error(new AgentError.InvalidSession({ session: this.session }))))
-    }
-    if (typeof input === "string" || Parts.isPrompt(input)) {
-      return this.startWith(Prompt.make(input))
-    }
-    const invalid = (error: unknown) => this.error(new AgentError.InvalidPrompt({ description: String(error) }))
-    const read = Predicate.isIterable(input)
-      ? Effect.try({ try: () => Prompt.make(input), catch: invalid })
-      : Exit.fail(invalid("it is neither a text, nor messages, nor a Prompt"))
-    return Effect.matchEffect(read, {
-      onFailure: (error) => this.fail(Cause.fail(error)),
-      onSuccess: (prompt) => this.startWith(prompt)
-    })
+    const { answers, session } = this
+    const read = Input.read({ prompt: this.input, session, answers, remote: this.definition.remote }, this.context)
+    return Result.isFailure(read) ? this.fail(Cause.fail(this.error(read.failure))) : this.startWith(read.success)
   }
 
   /** A prompt asks for no approval and answers none: that is said with `answers`, and known from elsewhere. */
@@ -252,7 +248,13 @@ export class Run {
     this.phase = "body"
     this.turns.end()
     return Exit.succeed([
-      { type: "run-start", agent: this.definition.name, session: this.session },
+      {
+        type: "run-start",
+        agent: this.definition.name,
+        runId: this.id,
+        ...this.parent !== undefined && { parentRunId: this.parent.runId },
+        session: this.session
+      },
       ...body.opening
     ])
   }
@@ -261,7 +263,7 @@ export class Run {
 
   /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
   complete(
-    result: Omit<AgentRun.Result, "agent" | "session" | "totalUsage" | "value" | "approvals"> & {
+    result: Omit<AgentRun.Result, "agent" | "runId" | "session" | "totalUsage" | "value" | "approvals"> & {
       readonly value?: unknown
       readonly approvals?: ReadonlyArray<Approval.Approval>
     }
@@ -270,6 +272,7 @@ export class Run {
     const { approvals = [], steps, stopReason, text, transcript, usage, value } = result
     const whole: AgentRun.Result = {
       agent: this.definition.name,
+      runId: this.id,
       session: this.session,
       text,
       value,
@@ -383,7 +386,7 @@ export class Run {
 
   /** What was stopped may have been a run that had something to add. */
   private closeStopped(): Effect.Effect<void> {
-    this.outcome = withTotal(this.outcome!, this.nestedUsage)
+    this.outcome = Partial.withTotal(this.outcome!, this.nestedUsage)
     return this.closeProviders()
   }
 
@@ -443,11 +446,10 @@ export class Run {
 
   private partial(): AgentRun.Partial {
     const partial = this.body?.partial()
-    if (partial === undefined) {
-      const transcript = Prompt.fromMessages(Session.close(withoutSystem(this.prompt.content)))
-      return { text: "", usage: AgentRun.emptyUsage, totalUsage: this.nestedUsage, steps: [], transcript }
-    }
-    return { ...partial, totalUsage: AgentRun.addUsage(partial.usage, this.nestedUsage) }
+    const runId = this.id === "" ? undefined : this.id
+    return partial === undefined
+      ? Partial.beforeBody(runId, this.prompt, this.nestedUsage)
+      : { runId, ...partial, totalUsage: AgentRun.addUsage(partial.usage, this.nestedUsage) }
   }
 
   private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
@@ -463,17 +465,6 @@ export class Run {
     return Effect.ignoreCause(Effect.provideContext(log, this.context))
   }
 }
-
-/** The prompt as a transcript begins with it. */
-const withoutSystem = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
-  const first = prompt.findIndex((message) => message.role !== "system")
-  return first === -1 ? [] : prompt.slice(first)
-}
-
-const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>
-  outcome._tag === "Completed"
-    ? outcome
-    : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
 
 /**
  * Creates the stream of a run. Nothing happens until it is pulled; each time it is

@@ -419,7 +419,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     return own ?? this.toolCalls?.resultOf(call)
   }
 
-  partial(): Omit<AgentRun.Partial, "totalUsage"> {
+  partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {
     this.refuseInput()
     const { builder, steps } = this
     return {

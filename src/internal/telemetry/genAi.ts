@@ -59,6 +59,7 @@ export const Attribute = {
   cacheCreationInputTokens: "gen_ai.usage.cache_creation.input_tokens",
   tokenType: "gen_ai.token.type",
   // our own: `gen_ai.*` is reserved
+  runId: "effect_agents.run_id",
   outcome: "effect_agents.outcome",
   stopReason: "effect_agents.stop_reason",
   finalizer: "effect_agents.finalizer"

@@ -24,6 +24,7 @@ import type * as Middleware from "../../Middleware.ts"
  */
 export interface RunInfo {
   readonly agent: string
+  readonly runId: string
   readonly description: string | undefined
   readonly session: string | undefined
   /** Whether the agent runs outside this process. */

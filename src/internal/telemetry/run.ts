@@ -92,7 +92,8 @@ export class TracedRun implements RunSpan {
       {
         ...this.operation,
         [Attribute.agentDescription]: info.description,
-        [Attribute.conversationId]: info.session
+        [Attribute.conversationId]: info.session,
+        [Attribute.runId]: info.runId
       },
       this.startedAt
     )

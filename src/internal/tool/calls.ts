@@ -62,7 +62,7 @@ export interface Tools {
   readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
   /** The run that they belong to, which counts what runs nested in them spend. */
-  readonly parent: { readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
+  readonly parent: { readonly id: string; readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
   /** Whether a call that needs an approval asks for it; otherwise it is denied. */
   readonly asks: boolean
@@ -92,6 +92,7 @@ export class Runner {
     this.concurrency = concurrency >= 1 ? concurrency : 1
     const { parent, session } = tools
     this.parentRun = parent === undefined ? undefined : {
+      runId: parent.id,
       session,
       addNestedUsage: (usage) => parent.addNestedUsage(usage),
       messages: () => this.current?.messages ?? [],

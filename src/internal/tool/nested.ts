@@ -8,6 +8,7 @@ import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import type * as Agent from "../../Agent.ts"
+import type * as AgentRun from "../../AgentRun.ts"
 
 type Tools = Readonly<Record<string, Tool.Any>>
 
@@ -59,4 +60,24 @@ export const find = (tools: Tools, path: ReadonlyArray<string>, name: string): T
     if (Option.isSome(called) && called.value.name === next) return find(of(called.value) ?? {}, rest, name)
   }
   return undefined
+}
+
+/**
+ * Creates what makes the parts of a nested run those of the run that has called it. `called` is the call, with the id
+ * that the nested run was given; its `run-start` says the one that it has.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export const toAgentParts = (
+  called: Pick<AgentRun.AgentPart, "toolCallId" | "runId" | "parentRunId"> & { readonly agent: string }
+): (parts: ReadonlyArray<AgentRun.Part>) => ReadonlyArray<AgentRun.AgentPart> => {
+  const { agent, parentRunId, toolCallId } = called
+  let { runId } = called
+  return (parts) =>
+    parts.map((part) => {
+      if (part.type === "agent-part") return { ...part, path: [agent, ...part.path] }
+      if (part.type === "run-start") runId = part.runId
+      return { type: "agent-part", path: [agent], toolCallId, runId, parentRunId, part }
+    })
 }

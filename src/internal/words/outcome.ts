@@ -37,6 +37,7 @@ export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-
  * @since 0.1.0
  */
 export const emptyPartial: AgentRun.Partial = {
+  runId: undefined,
   text: "",
   usage: Usage.empty,
   totalUsage: Usage.empty,
@@ -85,5 +86,31 @@ export const toExit = <E>(self: AgentRun.Outcome<E>): Exit.Exit<AgentRun.Result,
         Cause.interrupt(),
         Context.add(Context.make(PartialResult, self.partial), AbandonedRun, true)
       ))
+  }
+}
+
+/**
+ * Folds the four outcomes of a run into one value.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const matchOutcome = <E, A, B = A, C = A, D = A>(cases: {
+  readonly onCompleted: (result: AgentRun.Result) => A
+  readonly onFailed: (cause: Cause.Cause<E>, partial: AgentRun.Partial) => B
+  readonly onInterrupted: (partial: AgentRun.Partial) => C
+  readonly onAbandoned: (partial: AgentRun.Partial) => D
+}) =>
+(exit: Exit.Exit<AgentRun.Result, E>): A | B | C | D => {
+  const self = outcome(exit)
+  switch (self._tag) {
+    case "Completed":
+      return cases.onCompleted(self.result)
+    case "Failed":
+      return cases.onFailed(self.cause, self.partial)
+    case "Interrupted":
+      return cases.onInterrupted(self.partial)
+    case "Abandoned":
+      return cases.onAbandoned(self.partial)
   }
 }

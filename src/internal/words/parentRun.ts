@@ -23,6 +23,7 @@ import type { Nested } from "../approval/approval.ts"
  * @since 0.1.0
  */
 export class ParentRun extends Context.Service<ParentRun, {
+  readonly runId: string
   readonly session: string | undefined
   readonly addNestedUsage: (usage: AgentRun.Usage) => void
   readonly messages: () => ReadonlyArray<Prompt.Message>

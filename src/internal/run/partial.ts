@@ -1,0 +1,44 @@
+/**
+ * What there is of a run that did not complete.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as AgentRun from "../../AgentRun.ts"
+import * as Session from "../../Session.ts"
+
+/**
+ * What there is of a run when its body has not begun: its prompt, and what its providers have spent in runs of their own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const beforeBody = (
+  runId: string | undefined,
+  prompt: Prompt.Prompt,
+  nested: AgentRun.Usage
+): AgentRun.Partial => ({
+  runId,
+  text: "",
+  usage: AgentRun.emptyUsage,
+  totalUsage: nested,
+  steps: [],
+  transcript: Prompt.fromMessages(Session.close(withoutSystem(prompt.content)))
+})
+
+/** The prompt as a transcript begins with it. */
+const withoutSystem = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  const first = prompt.findIndex((message) => message.role !== "system")
+  return first === -1 ? [] : prompt.slice(first)
+}
+
+/**
+ * Returns an outcome with what the runs nested in this one have spent.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>
+  outcome._tag === "Completed"
+    ? outcome
+    : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }

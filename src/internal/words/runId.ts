@@ -1,0 +1,40 @@
+/**
+ * The ids of runs.
+ *
+ * @since 0.1.0
+ */
+import * as IdGenerator from "effect/ai/IdGenerator"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+
+/**
+ * Creates the id of a run that is begun in this context: by the `IdGenerator` there, otherwise at once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (context: Context.Context<never>): string | Effect.Effect<string> => {
+  const generator = Context.getOrUndefined(context, IdGenerator.IdGenerator)
+  return generator === undefined ? random(Context.get(context, Random.Random)) : generator.generateId()
+}
+
+/**
+ * Creates the id of a run that is begun in the context of this effect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const next: Effect.Effect<string> = Effect.contextWith((context: Context.Context<never>) => {
+  const id = make(context)
+  return typeof id === "string" ? Effect.succeed(id) : id
+})
+
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+/** As long as the ids of effect's default generator, which takes an operation for each character. */
+const random = (source: Context.Service.Shape<typeof Random.Random>): string => {
+  let id = "run_"
+  for (let i = 0; i < 16; i++) id += alphabet[(source.nextDoubleUnsafe() * alphabet.length) | 0]
+  return id
+}
