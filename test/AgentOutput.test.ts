@@ -64,7 +64,7 @@ for (const [name, via] of constructors) {
             afterRun: ({ result }) => Effect.sync(() => seen.push(result.value))
           })
           const agent = Agent.make("weather", { output: City, providers: [keep] })
-          const { exit, parts } = yield* collectAll(Agent.stream(agent, input))
+          const { exit, parts } = yield* collectAll(Agent.stream(agent, { ...input, runId: "run" }))
           assert.deepStrictEqual(exit, Exit.void)
           assert.deepStrictEqual(types(parts), [
             "run-start",
@@ -85,7 +85,7 @@ for (const [name, via] of constructors) {
             "tool: final_answer#answer = \"Accepted\""
           ])
           assert.deepStrictEqual(seen, [{ city: "Oslo", degrees: 4 }])
-          const ran = yield* Agent.run(agent, input)
+          const ran = yield* Agent.run(agent, { ...input, runId: "run" })
           assert.deepStrictEqual(ran, end.result)
           const [first] = yield* asked
           assert.deepStrictEqual([first.tools, first.toolChoice], [["final_answer"], { tool: "final_answer" }])

@@ -93,7 +93,7 @@ describe("AgentTelemetry", () => {
       it.effect("is invoke_agent with a chat per model call and an execute_tool per tool call, attributes and all", () =>
         Effect.gen(function*() {
           const [exit, exported] = yield* exporter.run(
-            runs(Agent.run(calculator, { prompt: "1 + 1?", session: "s-1" })).pipe(
+            runs(Agent.run(calculator, { prompt: "1 + 1?", session: "s-1", runId: "r-1" })).pipe(
               Effect.provide(model(addOne, answered))
             )
           )
@@ -116,6 +116,7 @@ describe("AgentTelemetry", () => {
             "gen_ai.usage.input_tokens": 40,
             "gen_ai.usage.output_tokens": 12,
             "effect_agents.outcome": "Completed",
+            "effect_agents.run_id": "r-1",
             "effect_agents.stop_reason": "stop"
           })
           assert.deepStrictEqual(chat.attributes, {
@@ -626,7 +627,7 @@ describe("AgentTelemetry", () => {
           [step(text("a"), finish("error", usage(1, 1)))]
         ]
         for (const script of steps) {
-          const run = collectAll(Agent.stream(calculator, { prompt: "go", session: "s" })).pipe(
+          const run = collectAll(Agent.stream(calculator, { prompt: "go", session: "s", runId: "r-1" })).pipe(
             Effect.provide(model(...script), { local: true })
           )
           const expected = yield* run

@@ -265,7 +265,9 @@ describe("AgentTool", () => {
         const run = (agent: typeof parent) =>
           Effect.map(
             Effect.all([
-              Stream.runCollect(Agent.stream(agent, { prompt: "go" })).pipe(Effect.map((parts) => Array.from(parts))),
+              Stream.runCollect(Agent.stream(agent, { prompt: "go", runId: "run" })).pipe(
+                Effect.map((parts) => Array.from(parts))
+              ),
               ScriptedModel.assertDone
             ]),
             ([parts]) => parts

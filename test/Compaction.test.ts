@@ -408,7 +408,7 @@ describe("Compaction", () => {
         assert.deepStrictEqual(message.options, { "effect-agents": { compaction: "id-2" } })
         assert.deepStrictEqual(
           message.role === "tool" && message.content.map((part) => part.options),
-          [{ "effect-agents": { compaction: "id-1" } }]
+          [{ "effect-agents": { compaction: "id-2" } }]
         )
       }).pipe(Effect.provide(model(text("ok")))))
 

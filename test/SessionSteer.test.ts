@@ -41,8 +41,9 @@ const slow = (answer: string) => step(delay("1 second"), text(answer))
 const second = TestClock.adjust("1 second")
 const seconds = (count: number) => Effect.repeat(second, { times: count - 1 })
 
-const steered = (name = "agent"): AgentRun.Result => ({
+const steered = ({ runId }: Pick<AgentRun.Result, "runId">, name = "agent"): AgentRun.Result => ({
   agent: name,
+  runId,
   session: "s",
   text: "",
   value: undefined,
@@ -65,7 +66,8 @@ describe("SessionHistory", () => {
         const [first, ...others] = yield* Effect.forEach(fibers, Fiber.join)
         const all = ["user: a", "assistant: one", "user: b", "user: c", "user: d", "assistant: two"]
         assert.deepStrictEqual(showPrompt(first.transcript), all)
-        assert.deepStrictEqual(others, [steered(), steered()])
+        assert.deepStrictEqual(others, others.map((other) => steered(other)))
+        assert.strictEqual(others.length, 2)
         assert.deepStrictEqual(yield* history, all)
         assert.strictEqual((yield* stored).version, 1)
         const { requests } = yield* ScriptedModel.ScriptedModel
@@ -98,14 +100,14 @@ describe("SessionHistory", () => {
         })
         const [first] = yield* inLine([run("a")])
         const parts = yield* Effect.forkChild(
-          Stream.runCollect(Agent.stream(typed, { prompt: "b", session: "s" })),
+          Stream.runCollect(Agent.stream(typed, { prompt: "b", session: "s", runId: "r" })),
           { startImmediately: true }
         )
         yield* second
         yield* Fiber.join(first)
         assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* Fiber.join(parts), [
-          { type: "run-start", agent: "typed", session: "s" },
-          { type: "run-end", result: steered("typed") }
+          { type: "run-start", agent: "typed", runId: "r", session: "s" },
+          { type: "run-end", result: steered({ runId: "r" }, "typed") }
         ])
       }).pipe(Effect.provide([script([slow("one"), text("two")]), SessionStore.layerMemory])))
 
@@ -498,7 +500,7 @@ describe("SessionHistory", () => {
           assert.isAtMost(times, 1)
           if (Exit.isSuccess(exit)) assert.strictEqual(times, 1)
           if (Exit.isSuccess(exit) && exit.value.stopReason === "steered") {
-            assert.deepStrictEqual(exit.value, steered("a"))
+            assert.deepStrictEqual(exit.value, steered(exit.value, "a"))
             assert.strictEqual(given.runs[index].whenHeld, "steer")
           }
         })

@@ -94,8 +94,8 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
       Effect.gen(function*() {
         const server = yield* Copilot.modelServer(Copilot.text("same"), Copilot.text("same"))
         const agent = CopilotAgent.make("copilot", Copilot.base(server))
-        const run = yield* Agent.run(agent, { prompt: "hi" })
-        const folded = yield* AgentRun.fold(Agent.stream(agent, { prompt: "hi" }))
+        const run = yield* Agent.run(agent, { prompt: "hi", runId: "run" })
+        const folded = yield* AgentRun.fold(Agent.stream(agent, { prompt: "hi", runId: "run" }))
         assert.deepStrictEqual(run, folded)
       }))
 

@@ -129,7 +129,10 @@ layer(Copilot.runtime)("the outcome of a Copilot agent", (it) => {
           const server = yield* Copilot.modelServer(broken)
           const context = yield* Effect.context<CopilotRuntime.CopilotRuntime>()
           const [exit, exported] = yield* exporter.run(
-            Effect.provideContext(Agent.run(agentAt(server, log), { prompt: "hi", session: "traced" }), context)
+            Effect.provideContext(
+              Agent.run(agentAt(server, log), { prompt: "hi", session: "traced", runId: "r-1" }),
+              context
+            )
           )
           assert.strictEqual(showExit(exit), "Failed Fail CopilotError.ModelFailed after \"one two three\"")
           assert.deepStrictEqual(log, brokenLog)
@@ -143,6 +146,7 @@ layer(Copilot.runtime)("the outcome of a Copilot agent", (it) => {
             "gen_ai.conversation.id": "traced",
             "gen_ai.response.finish_reasons": ["error"],
             "effect_agents.outcome": "Failed",
+            "effect_agents.run_id": "r-1",
             "error.type": "ModelFailed"
           })
           assert.notInclude(exported.text, "one two three")

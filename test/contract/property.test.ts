@@ -247,7 +247,7 @@ const play = Effect.fnUntraced(function*(script: typeof Script.Type, cancel: typ
       ? [StopCondition.orFail(StopCondition.toolErrors(2))]
       : []
   })
-  const stream = Agent.stream(agent, { prompt: "hi" })
+  const stream = Agent.stream(agent, { prompt: "hi", runId: "run" })
   const parts: Array<AgentRun.Part> = []
   const consume = Stream.runForEach(
     cancel.how === "take" ? Stream.take(stream, cancel.at) : stream,
@@ -265,7 +265,7 @@ const play = Effect.fnUntraced(function*(script: typeof Script.Type, cancel: typ
   })).pipe(Pull.catchDone(() => Effect.void))
   const running: Effect.Effect<AgentRun.Result | void, unknown, Agent.Services<typeof agent>> =
     cancel.how === "never-run"
-      ? Agent.run(agent, { prompt: "hi" })
+      ? Agent.run(agent, { prompt: "hi", runId: "run" })
       : cancel.how === "forked-pulls"
       ? forkedPulls
       : consume
