@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Session from "../../Session.ts"

@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AiError from "effect/ai/AiError"
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
