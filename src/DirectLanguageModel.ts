@@ -150,8 +150,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   ): DirectCall => {
     // a tracer that throws does not change the call
     if (span !== undefined) Result.try(() => annotate(span, call))
-    const own = providerOptions(call, span ?? noopSpan)
-    const provided = report === undefined ? own : { ...own, [ReportTo]: report }
+    const provided = providerOptions(call, span ?? noopSpan, report)
     return {
       open: Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(options.streamText(provided)), scope)),
       decode: makeDecoder(options, call, provided),
@@ -320,7 +319,11 @@ const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, Ai
 }
 
 // The same keys as in effect: a provider may spread them.
-const providerOptions = (call: PromptCall, span: Tracer.Span): LanguageModel.ProviderOptions => {
+const providerOptions = (
+  call: PromptCall,
+  span: Tracer.Span,
+  report: CallReport | undefined
+): LanguageModel.ProviderOptions => {
   const { prompt, toolChoice = "auto" } = call
   const tools = Object.values(toolsOf(call))
   return {
@@ -333,7 +336,8 @@ const providerOptions = (call: PromptCall, span: Tracer.Span): LanguageModel.Pro
     span,
     previousResponseId: undefined,
     incrementalPrompt: undefined,
-    ...(isDeferred(call) ? { toolCallValidation: "deferred" } : undefined)
+    ...(isDeferred(call) ? { toolCallValidation: "deferred" } : undefined),
+    ...(report === undefined ? undefined : { [ReportTo]: report })
   }
 }
 

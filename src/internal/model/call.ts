@@ -30,7 +30,6 @@ import { offer } from "./toolCodec.ts"
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
 import type * as Lifecycle from "../run/lifecycle.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
-import * as Text from "../words/text.ts"
 
 /**
  * Creates the stream of a model call, with the edge before all middleware. Nothing is
@@ -53,12 +52,13 @@ export const callModel = (
       Channel.fromTransform((_upstream: unknown, scope) =>
         Effect.contextWith((context: Context.Context<LanguageModel.LanguageModel>) => {
           const called = edge.begin(edge.prepare(context))
+          const provide = <R>(context: Context.Context<R>) => called.provide(context)
           const open = Effect.suspend(() =>
-            Channel.toPullScoped(call(Context.get(context, LanguageModel.LanguageModel), request).channel, scope)
+            Channel.toPullScoped(call(Context.get(context, LanguageModel.LanguageModel), edge.outgoing(request)).channel, scope)
           )
           return Effect.map(
-            Effect.updateContext(open, called.provide),
-            (pull) => called.pull(Effect.updateContext(pull, called.provide))
+            Effect.updateContext(open, provide),
+            (pull) => called.pull(Effect.updateContext(pull, provide))
           )
         })
       )
@@ -111,7 +111,7 @@ export const open = (
     return openStream(() => callModel(request, middleware, edge, call), scope, withModel, handlers)
   }
   const called = edge.begin(edge.prepare(withModel))
-  return openStream(() => call(model, request), scope, called.provide(withModel), handledAtEdge(called, handlers))
+  return openStream(() => call(model, edge.outgoing(request)), scope, called.provide(withModel), handledAtEdge(called, handlers))
 }
 
 const openStream = (
@@ -155,9 +155,7 @@ export const streamText = (
     .streamText(callOf(request, withoutApprovals))
 
 const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Prompt | undefined): PromptCall => {
-  // half of a surrogate pair is refused by servers, and lost by those who write UTF-8
-  const prompt = Text.wellFormedPrompt(request.prompt)
-  const { toolkit } = request
+  const { prompt, toolkit } = request
   return toolkit === undefined
     ? {
       prompt,
@@ -195,7 +193,7 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
     if (span === undefined && traces) return undefined
     const callContext = span?.context ?? context
     const called = edge.prepare(callContext)
-    const call = direct.begin(callOf(request, withoutApprovals), {
+    const call = direct.begin(callOf(edge.outgoing(request), withoutApprovals), {
       context: callContext,
       scope,
       span: span?.current,

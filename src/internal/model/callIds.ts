@@ -19,15 +19,20 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 export class TakenIds {
   private readonly taken = new Set<string>()
   /** The number that the next call gets, by the id that it comes with. */
-  private readonly numbers = new Map<string, number>()
+  private numbers: Map<string, number> | undefined = undefined
 
   /** Takes the id, or the next one like it that is free. */
   take(id: string): string {
     const base = id.trim() === "" ? "call" : id
-    let free = base
-    let n = this.numbers.get(base) ?? 2
-    for (; this.taken.has(free); n++) free = `${base}_${n}`
-    if (free !== base) this.numbers.set(base, n)
+    if (!this.taken.has(base)) {
+      this.taken.add(base)
+      return base
+    }
+    const numbers = this.numbers ??= new Map()
+    let n = numbers.get(base) ?? 2
+    while (this.taken.has(`${base}_${n}`)) n++
+    const free = `${base}_${n}`
+    numbers.set(base, n + 1)
     this.taken.add(free)
     return free
   }
@@ -57,7 +62,7 @@ interface SameId {
  */
 export class CallIds {
   private readonly ids: TakenIds
-  private readonly known = new Map<string, SameId>()
+  private known: Map<string, SameId> | undefined = undefined
 
   constructor(ids: TakenIds) {
     this.ids = ids
@@ -78,10 +83,11 @@ export class CallIds {
         return renamed(part, call)
       }
       case "tool-call": {
-        const { executed, written } = this.of(part.id)
+        // most calls come whole
+        const written = this.known?.get(part.id)?.written ?? []
         const call = takeFirst(written, ({ hasEnded, name }) => hasEnded && name === part.name) ??
           takeFirst(written, ({ name }) => name === part.name) ?? this.begin(part)
-        if (part.providerExecuted) executed.push(call)
+        if (part.providerExecuted) this.of(part.id).executed.push(call)
         return renamed(part, call)
       }
       case "tool-result": {
@@ -103,8 +109,9 @@ export class CallIds {
   }
 
   private of(id: string): SameId {
-    const same = this.known.get(id) ?? { written: [], executed: [] }
-    this.known.set(id, same)
+    const known = this.known ??= new Map()
+    const same = known.get(id) ?? { written: [], executed: [] }
+    known.set(id, same)
     return same
   }
 

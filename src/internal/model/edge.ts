@@ -17,9 +17,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as AgentRun from "../../AgentRun.ts"
+import type * as Middleware from "../../Middleware.ts"
 import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
+import * as Text from "../words/text.ts"
 import * as Usage from "../words/usage.ts"
 import { CallIds, TakenIds } from "./callIds.ts"
 import { Accountants, type CallReport, type Cost, Report } from "./spending.ts"
@@ -83,13 +85,25 @@ export class Tally {
  */
 export class Edge {
   readonly tally: Tally
+  private readonly prompts: Text.WellFormedPrompts
   private taken: TakenIds | undefined = undefined
   private readonly onCall: ((context: Context.Context<never>) => void) | undefined
 
-  /** `onCall` is told of the context of each call. */
-  constructor(tally: Tally, onCall?: (context: Context.Context<never>) => void) {
+  /** `prompts` are those of the run; `onCall` is told of the context of each call. */
+  constructor(
+    tally: Tally,
+    prompts = new Text.WellFormedPrompts(),
+    onCall?: (context: Context.Context<never>) => void
+  ) {
     this.tally = tally
+    this.prompts = prompts
     this.onCall = onCall
+  }
+
+  /** The request as it leaves: half of a surrogate pair is refused by servers, and lost by those who write UTF-8. */
+  outgoing(request: Middleware.ModelRequest): Middleware.ModelRequest {
+    const prompt = this.prompts.of(request.prompt)
+    return prompt === request.prompt ? request : { ...request, prompt }
   }
 
   /** Creates a call in a context, which may not be made. */
@@ -136,13 +150,15 @@ export class EdgeCall implements CallReport {
   }
 
   /** The context that the provider is called in. */
-  readonly provide = <R>(context: Context.Context<R>): Context.Context<R> => Context.add(context, Report, this)
+  provide<R>(context: Context.Context<R>): Context.Context<R> {
+    return Context.add(context, Report, this)
+  }
 
-  readonly usage = (usage: AgentRun.Usage): void => {
+  usage(usage: AgentRun.Usage): void {
     if (this.finishReason === undefined) this.tell(Usage.clean(usage))
   }
 
-  readonly failure = (error: AiError.AiError): void => {
+  failure(error: AiError.AiError): void {
     this.error = error
   }
 
@@ -226,14 +242,22 @@ export class EdgeCall implements CallReport {
 
 /** The part with JSON that the run, its consumer and the wire can hold. */
 const shallow = (part: StreamPart): StreamPart => {
-  // parts of some types have some of the keys, each with JSON of any shape
-  const changed = jsonKeys.filter((key) => Json.shallow(Reflect.get(part, key)) !== Reflect.get(part, key))
-  return changed.length === 0
-    ? part
-    : { ...part, ...Object.fromEntries(changed.map((key) => [key, Json.shallow(Reflect.get(part, key))])) }
+  if (part.type === "error") return part
+  const metadata = part.metadata === Parts.empty ? part.metadata : Json.shallow(part.metadata)
+  switch (part.type) {
+    case "tool-call": {
+      const params = Json.shallow(part.params)
+      return params === part.params && metadata === part.metadata ? part : { ...part, params, metadata }
+    }
+    case "tool-result": {
+      const [result, encodedResult] = [Json.shallow(part.result), Json.shallow(part.encodedResult)]
+      const isSame = result === part.result && encodedResult === part.encodedResult && metadata === part.metadata
+      return isSame ? part : { ...part, result, encodedResult, metadata }
+    }
+    default:
+      return metadata === part.metadata ? part : { ...part, metadata }
+  }
 }
-
-const jsonKeys = ["params", "result", "encodedResult", "metadata"]
 
 // =============================================================================
 // Failures

@@ -43,9 +43,9 @@ export interface CallReport {
    * What the call has cost so far. The `finish` part takes the place of it; when there comes none, because the call is
    * cut, this is what is known.
    */
-  readonly usage: (usage: AgentRun.Usage) => void
+  usage(usage: AgentRun.Usage): void
   /** Why the call finishes with the reason `error`. */
-  readonly failure: (error: AiError.AiError) => void
+  failure(error: AiError.AiError): void
 }
 
 /**

@@ -111,14 +111,26 @@ const bounded = Json.bounded<unknown, never>(Effect.succeed)
 
 /** A model that was shown the strict form may use the plain one: another provider may not know of strict tools. */
 const decoderOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
-  const decode = Schema.decodeUnknownEffect(JsonCodec.make(schema), { errors: "all" }) as Coder
+  const decode = tellingAll(JsonCodec.make(schema))
   if (strict === undefined) return decode
-  const toPlain = Schema.decodeUnknownEffect(strict as Schema.Top, { errors: "all" }) as Coder
+  const toPlain = tellingAll(strict as Schema.Top)
   return (params) =>
     Effect.matchEffect(toPlain(params), {
       onSuccess: decode,
       onFailure: (error) => Effect.mapError(decode(params), () => error)
     })
+}
+
+/** The decoder whose failure has all issues. It looks for all of them once there is one: that takes effect three times as long. */
+const tellingAll = (schema: Schema.Top): Coder => {
+  const decode = Schema.decodeUnknownEffect(schema) as Coder
+  const findIssues = Schema.decodeUnknownEffect(schema, { errors: "all" }) as Coder
+  return (value) => {
+    const decoded = decode(value)
+    return Exit.isExit(decoded) && Exit.isSuccess(decoded)
+      ? decoded
+      : Effect.matchEffect(decoded, { onSuccess: Exit.succeed, onFailure: () => findIssues(value) })
+  }
 }
 
 // -----------------------------------------------------------------------------

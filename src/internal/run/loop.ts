@@ -38,6 +38,7 @@ import { type Parts, Steps } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
 import * as Admission from "../words/admission.ts"
 import * as Replacements from "../words/replacements.ts"
+import * as Text from "../words/text.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
@@ -61,6 +62,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   private readonly hasApprovals: boolean
   // the step in progress
   private modelPull: Lifecycle.PartPull = Effect.never
+  private readonly prompts = new Text.WellFormedPrompts()
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
   private modelSpan: ModelSpan | undefined = undefined
@@ -128,7 +130,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
-    const edge = new Edge(this.tally, span?.onCall)
+    const edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,

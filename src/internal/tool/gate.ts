@@ -35,6 +35,9 @@ type ExecutionFailure = "execution-denied" | "execution-interrupted"
 
 const marks = new WeakMap<Middleware.ToolResult, Mark>()
 
+/** Only failures are marked. */
+const markOf = (result: Middleware.ToolResult): Mark | undefined => result.isFailure ? marks.get(result) : undefined
+
 const marked = (result: Middleware.ToolResult, type: Mark["type"], requests: Mark["requests"] = []) => {
   marks.set(result, { type, requests })
   return result
@@ -104,7 +107,7 @@ export const asMistake = (result: Middleware.ToolResult): Middleware.ToolResult 
  * @since 0.1.0
  */
 export const wasExecuted = (result: Middleware.ToolResult): boolean => {
-  const type = marks.get(result)?.type
+  const type = markOf(result)?.type
   return type === undefined || type === "execution-interrupted"
 }
 
@@ -115,7 +118,7 @@ export const wasExecuted = (result: Middleware.ToolResult): boolean => {
  * @since 0.1.0
  */
 export const executionFailureOf = (result: Middleware.ToolResult): ExecutionFailure | undefined => {
-  const type = marks.get(result)?.type
+  const type = markOf(result)?.type
   return type === "mistake" ? undefined : type
 }
 
@@ -194,7 +197,7 @@ export const waiting = (
 export const requestsOf = (
   result: Middleware.ToolResult
 ): ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined => {
-  const requests = marks.get(result)?.requests
+  const requests = markOf(result)?.requests
   return requests === undefined || requests.length === 0 ? undefined : requests
 }
 

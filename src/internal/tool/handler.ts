@@ -312,9 +312,10 @@ const isHandler = (
 const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>): Handler => {
   const { needsApproval } = tool
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
+  const isProviderDefined = Tool.isProviderDefined(tool)
   const isFree = needsApproval === undefined || needsApproval === false
   return (request, preliminary, asked) => {
-    const problem = Tool.isProviderDefined(tool) ? undefined : notAnObject(request.params)
+    const problem = isProviderDefined ? undefined : notAnObject(request.params)
     if (problem !== undefined) return Exit.succeed(invalidParameters(request, problem))
     return flatMapSync(
       decodeParams(tool, request.params),
@@ -340,9 +341,9 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
  */
 export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
   const { decodeParams } = ToolCodec.of(tool)
+  if (params !== null) return decodeParams(params ?? {})
   // a JSON schema is not looked at here; what it describes is an object
-  const isJsonSchema = Tool.isDynamic(tool) && tool.jsonSchema !== undefined
-  if (params !== null || isJsonSchema) return decodeParams(params ?? {})
+  if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) return decodeParams({})
   // a schema that admits null means it, any other means an object without keys
   return flatMapSync(decodeParams(null), Exit.succeed, () => decodeParams({}))
 }

@@ -34,8 +34,16 @@ export const next: Effect.Effect<string> = Effect.contextWith((context: Context.
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 /** As long as the ids of effect's default generator, which takes an operation for each character. */
-const random = (source: Context.Service.Shape<typeof Random.Random>): string => {
-  let id = "run_"
-  for (let i = 0; i < 16; i++) id += alphabet[(source.nextDoubleUnsafe() * alphabet.length) | 0]
-  return id
+const random = (source: Context.Service.Shape<typeof Random.Random>): string =>
+  `run_${half(source.nextDoubleUnsafe())}${half(source.nextDoubleUnsafe())}`
+
+/** Eight characters: a number between 0 and 1 is good for no more. */
+const half = (number: number): string => {
+  let rest = Math.floor(number * alphabet.length ** 8)
+  let out = ""
+  for (let i = 0; i < 8; i++) {
+    out += alphabet[rest % alphabet.length]
+    rest = Math.floor(rest / alphabet.length)
+  }
+  return out
 }

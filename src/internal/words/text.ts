@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
+import { empty } from "./responseParts.ts"
 
 /**
  * Returns a text with U+FFFD in the place of each lone surrogate.
@@ -25,7 +26,27 @@ export const wellFormed = (text: string): string => text.toWellFormed()
  * @category converting
  * @since 0.1.0
  */
-export const wellFormedValue = <A>(value: A): A => walk(value, new Map()) as A
+export const wellFormedValue = <A>(value: A): A => glance(value, 1000) < 0 ? walk(value, new Map()) as A : value
+
+/**
+ * Looks at `left` objects at most, without memory of them: a value that contains itself has no end. Returns how many are
+ * left, and a negative number when a text is not well formed or nothing was left.
+ */
+const glance = (value: unknown, left: number): number => {
+  if (typeof value === "string") return value.isWellFormed() ? left : -1
+  if (typeof value !== "object" || value === null) return left
+  let rest = left - 1
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length && rest >= 0; i++) rest = glance(value[i], rest)
+    return rest
+  }
+  if (isOpaque(value)) return rest
+  for (const key in value) {
+    rest = key.isWellFormed() ? glance((value as Record<string, unknown>)[key], rest) : -1
+    if (rest < 0) return rest
+  }
+  return rest
+}
 
 // Deeper than any JSON that a run takes from others.
 const maximumDepth = 1000
@@ -55,23 +76,56 @@ const walk = (value: unknown, seen: Map<object, unknown>, depth = 0): unknown =>
 const isOpaque = (value: object): boolean =>
   ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof URL || value instanceof Date
 
-// A message is never changed: it is looked through once.
-const looked = new WeakSet<Prompt.Message>()
-
 /**
- * Returns a prompt whose messages are well formed: the prompt itself when they are.
+ * The prompts of one run on their way to a model: each begins with the messages of the one before, which are not looked
+ * at again.
  *
  * @category converting
  * @since 0.1.0
  */
-export const wellFormedPrompt = <P extends Prompt.Prompt>(prompt: P): P => {
-  const { content } = prompt
-  for (let i = 0; i < content.length; i++) {
-    if (looked.has(content[i])) continue
-    if (wellFormedValue(content[i]) !== content[i]) return wellFormedValue(prompt)
-    looked.add(content[i])
+export class WellFormedPrompts {
+  private readonly seen: Array<Prompt.Message> = []
+
+  /** Returns the prompt with its messages well formed: the prompt itself when they are. */
+  of<P extends Prompt.Prompt>(prompt: P): P {
+    const { content } = prompt
+    for (let i = 0; i < content.length; i++) {
+      const message = content[i]
+      if (message === this.seen[i]) continue
+      if (!isPlain(message) && wellFormedValue(message) !== message) return wellFormedValue(prompt)
+      this.seen[i] = message
+    }
+    return prompt
   }
-  return prompt
+}
+
+/** Whether a message is one of those that a run makes, and well formed. */
+const isPlain = ({ content, options }: Prompt.Message): boolean => {
+  if (!isEmpty(options)) return false
+  if (typeof content === "string") return content.isWellFormed()
+  for (let i = 0; i < content.length; i++) if (!isPlainPart(content[i])) return false
+  return true
+}
+
+const isEmpty = (options: Prompt.ProviderOptions): boolean => {
+  if (options === empty) return true
+  for (const _ in options) return false
+  return true
+}
+
+const isPlainPart = (part: Prompt.Part): boolean => {
+  if (!isEmpty(part.options)) return false
+  switch (part.type) {
+    case "text":
+      return part.text.isWellFormed()
+    case "tool-call":
+      return part.id.isWellFormed() && part.name.isWellFormed() && glance(part.params, 100) >= 0
+    case "tool-result":
+      return part.modelOutput === undefined && part.id.isWellFormed() && part.name.isWellFormed() &&
+        glance(part.result, 100) >= 0
+    default:
+      return false
+  }
 }
 
 /**
@@ -106,7 +160,7 @@ export const shorten = (text: string, maximum: number, mark = "…"): string =>
 /** The nearest places before and after an index where no character is split. */
 const boundary = (text: string, index: number): readonly [before: number, after: number] => {
   if (!(index > 0)) return [0, 0]
-  if (isPlain(text.charCodeAt(index - 1)) && isPlain(text.charCodeAt(index))) return [index, index]
+  if (isSingle(text.charCodeAt(index - 1)) && isSingle(text.charCodeAt(index))) return [index, index]
   const found = (segmenter ??= new Intl.Segmenter(undefined, { granularity: "grapheme" })).segment(text).containing(
     index
   )
@@ -116,7 +170,7 @@ const boundary = (text: string, index: number): readonly [before: number, after:
 }
 
 // Below the first combining mark each unit is a character, but for a line end of two.
-const isPlain = (unit: number): boolean => unit < 0x300 && unit !== 0x0d && unit !== 0x0a
+const isSingle = (unit: number): boolean => unit < 0x300 && unit !== 0x0d && unit !== 0x0a
 
 let segmenter: Intl.Segmenter | undefined
 

@@ -35,7 +35,11 @@ export const add = (self: AgentRun.Usage, that: AgentRun.Usage): AgentRun.Usage 
  * @since 0.1.0
  */
 export const change = (self: AgentRun.Usage, before: AgentRun.Usage, after: AgentRun.Usage): AgentRun.Usage =>
-  before === empty ? add(self, after) : add(self, combine(after, before, differenceOfTokens))
+  before !== empty
+    ? add(self, combine(after, before, differenceOfTokens))
+    : self === empty
+    ? after
+    : add(self, after)
 
 const differenceOfTokens = (after: number | undefined, before: number | undefined): number | undefined =>
   before === undefined ? after : (after ?? 0) - before
