@@ -105,9 +105,9 @@ export const make = (
     })
   })
 
-const reportOf = (call: Call.Call, { failure, usage }: CallReport): Converted.Report => ({
-  usage,
-  failure: (reason) => failure(call.error(reason))
+const reportOf = (call: Call.Call, beside: CallReport): Converted.Report => ({
+  usage: (usage) => beside.usage(usage),
+  failure: (reason) => beside.failure(call.error(reason))
 })
 
 interface Started {

@@ -89,19 +89,15 @@ export const fitName = (name: string, anyStart = false): string => {
  */
 export class CallNames {
   private readonly ids: CallIds
-  /** What is taken, and what stays as it is. */
+  private readonly messages: ReadonlyArray<Prompt.Message>
+  /** What is taken, and what stays as it is: most ids do. */
   private readonly used = new Set<string>()
-  private readonly kept = new Set<string>()
+  private kept: ReadonlySet<string> | undefined = undefined
   private readonly calls = new Map<string, Array<{ readonly wire: string; answered: boolean }>>()
 
   constructor({ callId }: Pick<Target, "callId">, messages: ReadonlyArray<Prompt.Message>) {
     this.ids = callId
-    for (const message of messages) {
-      if (message.role !== "assistant") continue
-      for (const part of message.content) {
-        if (part.type === "tool-call" && callId.accepted.test(part.id)) this.kept.add(part.id)
-      }
-    }
+    this.messages = messages
   }
 
   /** The id of the next call. */
@@ -125,14 +121,26 @@ export class CallNames {
 
   private make(id: string): string {
     const { maximum } = this.ids
+    const kept = this.kept ??= this.findKept()
     const length = Math.min(9, maximum)
     const prefix = maximum - length < 2
       ? ""
       : `${id.replace(/[^a-zA-Z0-9_-]+/g, "_").slice(0, maximum - length - 1) || "call"}_`
     for (let salt = 0;; salt++) {
       const wire = `${prefix}${digest(`${salt}:${id}`, length)}`
-      if (!this.used.has(wire) && !this.kept.has(wire)) return wire
+      if (!this.used.has(wire) && !kept.has(wire)) return wire
     }
+  }
+
+  private findKept(): ReadonlySet<string> {
+    const kept = new Set<string>()
+    for (const message of this.messages) {
+      if (message.role !== "assistant") continue
+      for (const part of message.content) {
+        if (part.type === "tool-call" && this.ids.accepted.test(part.id)) kept.add(part.id)
+      }
+    }
+    return kept
   }
 }
 

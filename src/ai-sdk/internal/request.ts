@@ -41,8 +41,10 @@ export const make = (
   codecTransformer: LanguageModel.CodecTransformer | undefined,
   abortSignal: AbortSignal
 ): Sdk.LanguageModelV4CallOptions => {
-  const call: Sdk.LanguageModelV4CallOptions = { ...request(settings), prompt: [] }
-  const messages = toMessages(new Conversation(model, options, names))
+  // A server refuses half of a surrogate pair, wherever it came from.
+  const call: Sdk.LanguageModelV4CallOptions = { ...Text.wellFormedValue(request(settings)), prompt: [], abortSignal }
+  const prompt = Text.wellFormedPrompt(options.prompt)
+  const messages = toMessages(new Conversation(model, { prompt, tools: options.tools }, names))
   const { specificationVersion: version } = model as { readonly specificationVersion: string }
   call.prompt = version === "v3" ? messages.map(toV3) : messages
   if (options.tools.length > 0) {
@@ -56,11 +58,12 @@ export const make = (
     call.responseFormat = {
       type: "json",
       name: Names.fitName(objectName).slice(0, 64),
-      schema: asJsonSchema(Result.getOrElse(ObjectRoot.toObjectRoot(jsonSchema), () => jsonSchema))
+      schema: asJsonSchema(
+        Text.wellFormedValue(Result.getOrElse(ObjectRoot.toObjectRoot(jsonSchema), () => jsonSchema))
+      )
     }
   }
-  // A server refuses half of a surrogate pair, wherever it came from.
-  return { ...Text.wellFormedValue(call), abortSignal }
+  return call
 }
 
 /** What is known of a conversation while its messages are converted one after the other. */
@@ -80,7 +83,7 @@ class Conversation {
 
   constructor(
     model: Pick<Sdk.LanguageModelV4, "provider" | "modelId">,
-    { prompt, tools }: LanguageModel.ProviderOptions,
+    { prompt, tools }: Pick<LanguageModel.ProviderOptions, "prompt" | "tools">,
     names: Names.ToolNames
   ) {
     this.target = Target.of(model)
@@ -138,7 +141,7 @@ const toTool = (
       type: "provider",
       id: tool.id,
       name: names.wire(tool.name),
-      args: Predicate.isObject(tool.args) ? { ...tool.args } : {}
+      args: Predicate.isObject(tool.args) ? Text.wellFormedValue({ ...tool.args }) : {}
     }
   }
   const description = Tool.getDescription(tool)
@@ -147,7 +150,7 @@ const toTool = (
     type: "function",
     name: names.wire(tool.name),
     inputSchema: asJsonSchema(ToolCodec.of(tool).jsonSchema),
-    ...(description === undefined ? undefined : { description }),
+    ...(description === undefined ? undefined : { description: Text.wellFormed(description) }),
     ...(strict === undefined ? undefined : { strict })
   }
 }

@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import * as Json from "../words/json.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import * as ObjectRoot from "../words/jsonSchema.ts"
+import * as Text from "../words/text.ts"
 
 /**
  * How one tool is offered and called.
@@ -143,7 +144,7 @@ const offerOf = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constraint }
   if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) {
     const root = ObjectRoot.toForeignObjectRoot(tool.jsonSchema)
     if (Result.isFailure(root)) return refused(tool, root.failure)
-    const jsonSchema = root.success
+    const jsonSchema = Text.wellFormedValue(root.success)
     return { jsonSchema, offered: withJsonSchema(tool, tool.parametersSchema, jsonSchema), refusal: undefined }
   }
   const { parametersSchema } = tool
@@ -153,7 +154,7 @@ const offerOf = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constraint }
 const offerPlain = (tool: Tool.Any, schema: Schema.Top): Offer => {
   const root = ObjectRoot.toObjectRoot(Tool.getJsonSchemaFromSchema(schema))
   if (Result.isFailure(root)) return refused(tool, root.failure)
-  const jsonSchema = root.success
+  const jsonSchema = Text.wellFormedValue(root.success)
   const encoded = isEmptyStruct(schema) ? Tool.EmptyParams : Schema.toEncoded(Schema.toCodecJson(schema))
   return { jsonSchema, offered: withParameters(tool, encoded, jsonSchema), refusal: undefined }
 }
@@ -168,7 +169,8 @@ const offerStrict = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constrai
   if (Result.isFailure(made)) {
     return refused(tool, `they cannot be written as a strict schema: ${messageOf(made.failure)}`)
   }
-  const { codec, jsonSchema } = made.success
+  const { codec } = made.success
+  const jsonSchema = Text.wellFormedValue(made.success.jsonSchema)
   const offered = withParameters(tool, Schema.toEncoded(Schema.make<Schema.Top>(codec.ast)), jsonSchema)
   return { jsonSchema, offered, refusal: undefined, codec }
 }

@@ -99,6 +99,14 @@ export class WellFormedPrompts {
   }
 }
 
+/**
+ * Returns a prompt with its messages well formed: the prompt itself when they are.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const wellFormedPrompt = <P extends Prompt.Prompt>(prompt: P): P => new WellFormedPrompts().of(prompt)
+
 /** Whether a message is one of those that a run makes, and well formed. */
 const isPlain = ({ content, options }: Prompt.Message): boolean => {
   if (!isEmpty(options)) return false
