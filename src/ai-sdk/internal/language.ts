@@ -62,7 +62,15 @@ export const make = (
               settings,
               report: reportOf(call, Direct.reportOf(options, context)),
               names,
-              request: Request.make(options, settings, model, names, codecTransformer, call.signal)
+              request: Request.make(options, {
+                settings,
+                target,
+                version: specificationVersion,
+                names,
+                codecTransformer,
+                isWellFormed: Direct.isOfRun(options),
+                abortSignal: call.signal
+              })
             }
           },
           catch: (error) => call.error(unsupported(call, error))

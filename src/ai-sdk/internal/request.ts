@@ -28,6 +28,23 @@ type UserPart = Extract<Sdk.LanguageModelV4Message, { role: "user" }>["content"]
 type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
 
 /**
+ * What a call is made with, beside what effect asks for. `version` is that of the specification that the model was
+ * written to; `isWellFormed` says that somebody has looked for lone surrogates in the prompt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface With {
+  readonly settings: AiSdk.Settings
+  readonly target: Target.Target
+  readonly version: string
+  readonly names: Names.ToolNames
+  readonly codecTransformer: LanguageModel.CodecTransformer | undefined
+  readonly isWellFormed: boolean
+  readonly abortSignal: AbortSignal
+}
+
+/**
  * Creates the options of a call. Throws what the transformer of an output throws.
  *
  * @category constructors
@@ -35,17 +52,12 @@ type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
  */
 export const make = (
   options: LanguageModel.ProviderOptions,
-  settings: AiSdk.Settings,
-  model: Pick<Sdk.LanguageModelV4, "provider" | "modelId" | "specificationVersion">,
-  names: Names.ToolNames,
-  codecTransformer: LanguageModel.CodecTransformer | undefined,
-  abortSignal: AbortSignal
+  { abortSignal, codecTransformer, isWellFormed, names, settings, target, version }: With
 ): Sdk.LanguageModelV4CallOptions => {
   // A server refuses half of a surrogate pair, wherever it came from.
   const call: Sdk.LanguageModelV4CallOptions = { ...Text.wellFormedValue(request(settings)), prompt: [], abortSignal }
-  const prompt = Text.wellFormedPrompt(options.prompt)
-  const messages = toMessages(new Conversation(model, { prompt, tools: options.tools }, names))
-  const { specificationVersion: version } = model as { readonly specificationVersion: string }
+  const prompt = isWellFormed ? options.prompt : Text.wellFormedPrompt(options.prompt)
+  const messages = toMessages(new Conversation(target, prompt, options.tools, names))
   call.prompt = version === "v3" ? messages.map(toV3) : messages
   if (options.tools.length > 0) {
     call.tools = options.tools.map((tool) => toTool(tool, names))
@@ -81,16 +93,12 @@ class Conversation {
   /** The files of tool results that wait for a message of their own. */
   files: Array<UserPart> = []
 
-  constructor(
-    model: Pick<Sdk.LanguageModelV4, "provider" | "modelId">,
-    { prompt, tools }: Pick<LanguageModel.ProviderOptions, "prompt" | "tools">,
-    names: Names.ToolNames
-  ) {
-    this.target = Target.of(model)
+  constructor(target: Target.Target, prompt: Prompt.Prompt, tools: ReadonlyArray<Tool.Any>, names: Names.ToolNames) {
+    this.target = target
     this.prompt = prompt
     this.tools = tools
     this.names = names
-    this.calls = new Names.CallNames(this.target, prompt.content)
+    this.calls = new Names.CallNames(target, prompt.content)
   }
 
   /** Whether another provider than the target ran this call. */

@@ -54,7 +54,10 @@ export const callModel = (
           const called = edge.begin(edge.prepare(context))
           const provide = <R>(context: Context.Context<R>) => called.provide(context)
           const open = Effect.suspend(() =>
-            Channel.toPullScoped(call(Context.get(context, LanguageModel.LanguageModel), edge.outgoing(request)).channel, scope)
+            Channel.toPullScoped(
+              call(Context.get(context, LanguageModel.LanguageModel), edge.outgoing(request)).channel,
+              scope
+            )
           )
           return Effect.map(
             Effect.updateContext(open, provide),
@@ -111,7 +114,12 @@ export const open = (
     return openStream(() => callModel(request, middleware, edge, call), scope, withModel, handlers)
   }
   const called = edge.begin(edge.prepare(withModel))
-  return openStream(() => call(model, edge.outgoing(request)), scope, called.provide(withModel), handledAtEdge(called, handlers))
+  return openStream(
+    () => call(model, edge.outgoing(request)),
+    scope,
+    called.provide(withModel),
+    handledAtEdge(called, handlers)
+  )
 }
 
 const openStream = (

@@ -152,3 +152,12 @@ export const reportOf = (
   options: LanguageModel.ProviderOptions & { readonly [ReportTo]?: CallReport },
   context: Context.Context<never>
 ): CallReport => options[ReportTo] ?? Context.get(context, Report)
+
+/**
+ * Whether a run makes the call by itself, without a stream in between: then its prompt is well formed.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOfRun = (options: LanguageModel.ProviderOptions & { readonly [ReportTo]?: CallReport }): boolean =>
+  options[ReportTo] !== undefined
