@@ -187,23 +187,33 @@ const toMessage = (conversation: Conversation, message: Prompt.Message): Sdk.Lan
         : { role: "system", content: message.content, ...options }
     }
     case "user": {
-      const content = message.content.flatMap((part) => toUserPart(conversation.target, part))
+      const content = partsOf(message.content, (part) => toUserPart(conversation.target, part))
       return content.length === 0 ? undefined : { role: "user", content, ...toOptions(message.options) }
     }
     case "assistant": {
-      const parts = message.content.flatMap((part) => toAssistantPart(conversation, part))
+      const parts = partsOf(message.content, (part) => toAssistantPart(conversation, part))
       const content = conversation.target.isChat ? parts.filter((part) => isSaid(conversation.target, part)) : parts
       return content.length === 0
         ? undefined
         : { role: "assistant", content, ...toOptions(message.options, conversation.target) }
     }
     case "tool": {
-      const content = message.content.flatMap((part) => toToolPart(conversation, part))
+      const content = partsOf(message.content, (part) => toToolPart(conversation, part))
       return content.length === 0
         ? undefined
         : { role: "tool", content, ...toOptions(message.options, conversation.target) }
     }
   }
+}
+
+/** `flatMap` takes several times as long, and a conversation is converted anew at each step. */
+const partsOf = <A, B>(parts: ReadonlyArray<A>, convert: (part: A) => ReadonlyArray<B>): Array<B> => {
+  const out: Array<B> = []
+  for (let i = 0; i < parts.length; i++) {
+    const converted = convert(parts[i])
+    for (let j = 0; j < converted.length; j++) out.push(converted[j])
+  }
+  return out
 }
 
 /** Whether a chat API has a word for what a model said: a message without one would be empty. */
