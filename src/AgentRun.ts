@@ -95,6 +95,7 @@ export type ToolCall = typeof ToolCall.Type
 
 /**
  * One finished model call and the tool calls it asked for. `index` counts from 0.
+ * `provider` and `model` are who answered, as far as that is known.
  *
  * @category models
  * @since 0.1.0
@@ -104,7 +105,9 @@ export const Step = Schema.Struct({
   text: Schema.String,
   finishReason: Response.FinishReason,
   toolCalls: Schema.Array(ToolCall),
-  usage: Usage
+  usage: Usage,
+  provider: Schema.optionalKey(Schema.String),
+  model: Schema.optionalKey(Schema.String)
 })
 
 /**
@@ -238,6 +241,31 @@ export interface RunEnd<out A = unknown> {
 }
 
 /**
+ * A message that came while the run worked is now part of its transcript, and the next model call reads it. It was sent
+ * with `Steering`, or it is the prompt of a run that waited for the session (`whenHeld` of `SessionHistory`).
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface SteeringMessage {
+  readonly type: "steering"
+  readonly message: Prompt.UserMessage
+}
+
+/**
+ * A call waits for an approval: one of the run, of a run nested in it, or of the provider. What is asked for is in
+ * `approval`, as in the result. A request without one waits for nothing: a model has said it about a call of the run.
+ *
+ * The request of a nested run comes twice: as an `agent-part`, and from the run that called it, which is to be answered.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
+export interface ApprovalRequest extends Response.ToolApprovalRequestPart {
+  readonly approval?: Approval.Approval | undefined
+}
+
+/**
  * What there is of the final answer of an agent with an `output` while the model
  * writes it: parsed from the JSON that has come so far, neither decoded nor checked.
  *
@@ -288,7 +316,7 @@ export interface AgentPart {
  * One element of a run's stream, told apart by `type`: effect/ai's stream parts,
  * those of a run, and the parts of the runs nested in it.
  *
- * The order is `run-start`, then for each step `step-start`, the model's parts,
+ * The order is `run-start`, then for each step `step-start`, its `steering` messages, the model's parts,
  * its `tool-result`s and `agent-part`s as they come, `step-end`; at last `run-end`.
  * `A` is the type of the result's `value`, `P` that of its partial values.
  *
@@ -302,10 +330,12 @@ export interface AgentPart {
  * @since 0.1.0
  */
 export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = unknown> =
-  | Response.StreamPart<Tools, "deferred">
+  | Exclude<Response.StreamPart<Tools, "deferred">, Response.ToolApprovalRequestPart>
+  | ApprovalRequest
   | SynthesizedToolResult
   | RunStart
   | StepStart
+  | SteeringMessage
   | StepEnd
   | RunEnd<A>
   | OutputPartial<P>
@@ -315,77 +345,50 @@ export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = 
 // Outcomes
 // -----------------------------------------------------------------------------
 
-/**
- * What there is of a run that did not complete: the text of the step it was in,
- * what it spent, the steps it finished, and its messages.
- *
- * `transcript` begins as that of a `Result` does. Then come the messages of the step that
- * did not end: its text, and its calls. They are marked (`isCut`). Every call has a
- * result: its own one, or an interrupted one if it had not ended.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export interface Partial {
-  /** The id of the run; undefined when it had not begun. */
-  readonly runId: string | undefined
-  readonly text: string
-  readonly usage: Usage
-  readonly totalUsage: Usage
-  readonly steps: ReadonlyArray<Step>
-  readonly transcript: Prompt.Prompt
-}
-
-/**
- * How a run ended.
- *
- * - `Completed`: every step and every critical `afterRun` succeeded.
- * - `Failed`: the run failed or died with `cause`.
- * - `Interrupted`: the fiber that ran it was interrupted.
- * - `Abandoned`: the consumer stopped pulling, also when its own code failed.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export type Outcome<E = unknown> = Completed | Failed<E> | Interrupted | Abandoned
-
-/**
- * @category outcomes
- * @since 0.1.0
- */
-export interface Completed {
-  readonly _tag: "Completed"
-  readonly result: Result
-}
-
-/**
- * @category outcomes
- * @since 0.1.0
- */
-export interface Failed<out E> {
-  readonly _tag: "Failed"
-  readonly cause: Cause.Cause<E>
-  readonly partial: Partial
-}
-
-/**
- * @category outcomes
- * @since 0.1.0
- */
-export interface Interrupted {
-  readonly _tag: "Interrupted"
-  readonly cause: Cause.Cause<never>
-  readonly partial: Partial
-}
-
-/**
- * @category outcomes
- * @since 0.1.0
- */
-export interface Abandoned {
-  readonly _tag: "Abandoned"
-  readonly partial: Partial
-}
+export type {
+  /**
+   * The consumer stopped pulling.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Abandoned,
+  /**
+   * Every step and every critical `afterRun` succeeded.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Completed,
+  /**
+   * The run failed or died.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Failed,
+  /**
+   * The fiber that ran it was interrupted.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Interrupted,
+  /**
+   * How a run ended.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Outcome,
+  /**
+   * What there is of a run that did not complete.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  Partial
+} from "./internal/words/outcome.ts"
 
 export {
   /**
@@ -411,7 +414,7 @@ export {
  * @category outcomes
  * @since 0.1.0
  */
-export const outcome: <E>(exit: Exit.Exit<Result, E>) => Outcome<E> = Outcomes.outcome
+export const outcome: <E>(exit: Exit.Exit<Result, E>) => Outcomes.Outcome<E> = Outcomes.outcome
 
 /**
  * Returns the `Exit` that stands for an outcome; the inverse of `outcome`.
@@ -419,7 +422,7 @@ export const outcome: <E>(exit: Exit.Exit<Result, E>) => Outcome<E> = Outcomes.o
  * @category outcomes
  * @since 0.1.0
  */
-export const toExit: <E>(self: Outcome<E>) => Exit.Exit<Result, E> = Outcomes.toExit
+export const toExit: <E>(self: Outcomes.Outcome<E>) => Exit.Exit<Result, E> = Outcomes.toExit
 
 /**
  * Returns whether a message belongs to a step that did not end: its run failed, was
@@ -441,9 +444,9 @@ export const isCut: (message: Prompt.Message) => boolean = Cut.isCut
 export const matchOutcome: {
   <E, A, B = A, C = A, D = A>(cases: {
     readonly onCompleted: (result: Result) => A
-    readonly onFailed: (cause: Cause.Cause<E>, partial: Partial) => B
-    readonly onInterrupted: (partial: Partial) => C
-    readonly onAbandoned: (partial: Partial) => D
+    readonly onFailed: (cause: Cause.Cause<E>, partial: Outcomes.Partial) => B
+    readonly onInterrupted: (partial: Outcomes.Partial) => C
+    readonly onAbandoned: (partial: Outcomes.Partial) => D
   }): (exit: Exit.Exit<Result, E>) => A | B | C | D
 } = Outcomes.matchOutcome
 

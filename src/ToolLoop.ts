@@ -121,8 +121,10 @@ export const initialState = (prompt: Prompt.RawInput): State => ({
 export const advance = (state: State, parts: Iterable<StreamPart | Middleware.ToolResult>): State => {
   const builder = new StepBuilder()
   const finals: Array<Middleware.ToolResult> = []
+  let model: string | undefined
   for (const part of parts) {
     builder.add(part)
+    if (part.type === "response-metadata") model = part.modelId ?? model
     if (part.type === "tool-result" && !part.preliminary && !part.providerExecuted) finals.push(part)
   }
   const calls = builder.calls ?? []
@@ -131,7 +133,13 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
     const index = finals.findIndex(({ id }) => id === call.id)
     return index === -1 ? undefined : finals.splice(index, 1)[0]
   })
-  const step = toStep(state.steps.length, builder, builder.usage, calls, results)
+  const step = toStep(
+    state.steps.length,
+    builder,
+    { usage: builder.usage, ...model !== undefined && { model } },
+    calls,
+    results
+  )
   const closed = results.map((result, index) => result ?? interrupted(calls[index]))
   return {
     transcript: [...state.transcript, ...toMessages(builder, closed)],
@@ -197,7 +205,7 @@ export const answer = (
       context,
       parent: undefined,
       startSpan: undefined,
-      asks: false
+      ask: undefined
     })
     return Effect.map(
       Effect.acquireRelease(

@@ -3,10 +3,19 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Sdk from "@ai-sdk/provider"
-import { Effect, Exit, Layer, Schema } from "effect"
+import { Effect, Exit, Layer, Schema, Stream } from "effect"
 import { Tool, Toolkit } from "effect/ai"
 import { AiSdk } from "../src/ai-sdk/index.ts"
-import { Agent, AgentError, AgentTool, Approval, SessionHistory, SessionStore, StopCondition } from "../src/index.ts"
+import {
+  Agent,
+  AgentError,
+  AgentRun,
+  AgentTool,
+  Approval,
+  SessionHistory,
+  SessionStore,
+  StopCondition
+} from "../src/index.ts"
 import { providers, rawServer, recording, sdkModel, type Sent, streamOf } from "./fixtures/ai-sdk.ts"
 
 const Shop = Tool.providerDefined({
@@ -150,6 +159,31 @@ describe("approvals that a provider asks for", () => {
         ])
       }
     }).pipe(Effect.scoped))
+
+  it.effect("are parts that say what is asked for, also from the run that goes on without their answers", () =>
+    Effect.gen(function*() {
+      const { layer } = modelOf([
+        [...asks(1), calls("delete", { file: "a" }), ...asks(2, "mcp"), finish("tool-calls")],
+        says("done")
+      ])
+      const asked = (parts: ReadonlyArray<AgentRun.Part>) =>
+        parts.flatMap((part) => part.type === "tool-approval-request" ? [part.approval] : [])
+      const resultOf = (parts: ReadonlyArray<AgentRun.Part>) => AgentRun.fold(Stream.fromIterable(parts))
+      yield* Effect.gen(function*() {
+        const parts = yield* Stream.runCollect(Agent.stream(agent, { prompt: "go" }))
+        const first = yield* resultOf(parts)
+        const own = first.approvals.find(({ tool }) => tool === "delete")!
+        assert.deepStrictEqual(asked(parts), [approvalOf(1), approvalOf(2, [], "mcp"), own])
+        const resumed = yield* Stream.runCollect(
+          Agent.resumeStream(agent, { result: first }, [
+            Approval.approve(own),
+            Approval.approve(approvalOf(2, [], "mcp"))
+          ])
+        )
+        assert.deepStrictEqual(asked(resumed), [approvalOf(1)])
+        assert.deepStrictEqual((yield* resultOf(resumed)).approvals, [approvalOf(1)])
+      }).pipe(Effect.provide(layer))
+    }))
 
   it.effect("wait beside calls of the run, each for its own answer", () =>
     Effect.gen(function*() {

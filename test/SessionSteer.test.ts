@@ -74,6 +74,27 @@ describe("SessionHistory", () => {
         assert.deepStrictEqual((yield* requests).map(({ prompt }) => prompt.content.length), [1, 5])
       }).pipe(Effect.provide([script([slow("one"), text("two")]), SessionStore.layerMemory])))
 
+    it.effect("the prompts that it goes on with are parts", () =>
+      Effect.gen(function*() {
+        const parts: Array<AgentRun.Part> = []
+        const works = Agent.stream(agent, { prompt: "a", session: "s" }).pipe(
+          Stream.runForEach((part) => Effect.sync(() => parts.push(part)))
+        )
+        const fibers = yield* inLine([works, run([said("b"), said("c")])])
+        yield* second
+        yield* Effect.forEach(fibers, (fiber) => Fiber.join<unknown, unknown>(fiber))
+        const inOrder = parts.flatMap((part) =>
+          part.type === "steering" ? showPrompt(Prompt.fromMessages([part.message])) : [part.type]
+        )
+        assert.deepStrictEqual(inOrder.slice(inOrder.indexOf("step-end"), inOrder.indexOf("step-end") + 5), [
+          "step-end",
+          "step-start",
+          "user: b",
+          "user: c",
+          "text-start"
+        ])
+      }).pipe(Effect.provide([script([slow("one"), text("two")]), SessionStore.layerMemory])))
+
     it.effect("the run that works takes them between two steps", () =>
       Effect.gen(function*() {
         const toolkit = Toolkit.make(Tool.make("work"))

@@ -47,7 +47,14 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
         assert.isTrue(end.type === "run-end")
         const { agent: name, session, steps, stopReason, text, totalUsage, transcript, usage } =
           (end as AgentRun.RunEnd).result
-        const step = { index: 0, text: "Hello world", finishReason: "stop", toolCalls: [], usage: answerUsage } as const
+        const step = {
+          index: 0,
+          text: "Hello world",
+          finishReason: "stop",
+          toolCalls: [],
+          usage: answerUsage,
+          model: "test-model"
+        } as const
         assert.deepStrictEqual({ agent: name, session, text, usage, totalUsage, steps, stopReason }, {
           agent: "copilot",
           session: undefined,
@@ -308,6 +315,7 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           text: "",
           finishReason: "tool-calls",
           usage: callsUsage,
+          model: "test-model",
           toolCalls: [
             { id: "a", name: "get_weather", params: { city: "Oslo" }, executed: true, isFailure: false },
             { id: "b", name: "get_weather", params: { city: 7 }, executed: false, isFailure: true },

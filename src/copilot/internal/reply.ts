@@ -44,6 +44,7 @@ export class Reply {
   private usage: AgentRun.Usage = AgentRun.emptyUsage
   private pending: AgentRun.Usage = AgentRun.emptyUsage
   private finishReason: Response.FinishReason | undefined = undefined
+  private answeredBy: Pick<AgentRun.Step, "model"> = {}
   private openText: string | undefined = undefined
   private openReasoning: string | undefined = undefined
   private readonly streamed = new Set<string>()
@@ -98,8 +99,18 @@ export class Reply {
 
   /** Adds messages that the runtime was told: they follow the step in progress. */
   addMessages(messages: ReadonlyArray<Prompt.Message>): void {
-    const to = this.builder !== undefined && this.begun ? this.following : this.messages
-    for (const message of messages) to.push(message)
+    if (this.builder !== undefined && this.begun) {
+      for (const message of messages) this.following.push(message)
+    } else this.follow(messages)
+  }
+
+  /** From here on the model reads them. */
+  private follow(messages: ReadonlyArray<Prompt.Message>): void {
+    for (const message of messages) {
+      this.messages.push(message)
+      if (message.role === "user") this.out.push({ type: "steering", message })
+    }
+    this.wake()
   }
 
   /** What is spent, also by the call in progress. */
@@ -137,19 +148,19 @@ export class Reply {
     this.pending = AgentRun.emptyUsage
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
-    const step = toStep(this.steps.length, builder, builder.usage, calls, results)
+    const step = toStep(this.steps.length, builder, { usage: builder.usage, ...this.answeredBy }, calls, results)
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.ends.push(this.messages.length)
-    for (const message of this.following) this.messages.push(message)
-    this.following = []
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)
     this.builder = undefined
     this.finishReason = undefined
+    this.answeredBy = {}
     this.calls.clear()
     this.results.clear()
     this.out.push({ type: "step-end", step })
-    this.wake()
+    this.follow(this.following)
+    this.following = []
   }
 
   private push(part: StreamPart): void {
@@ -262,6 +273,7 @@ export class Reply {
 
   private addUsage(data: Event<"assistant.usage">): void {
     this.pending = AgentRun.addUsage(this.pending, toUsage(data))
+    if (data.model !== undefined) this.answeredBy = { model: data.model }
     this.finishReason = data.finishReason === undefined ? this.finishReason : toFinishReason(data.finishReason)
   }
 }

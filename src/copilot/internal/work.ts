@@ -149,7 +149,7 @@ class Work implements Lifecycle.Body {
       context,
       parent: run,
       // the runtime waits for each result, it cannot wait for an approval
-      asks: false,
+      ask: undefined,
       startSpan: span === undefined ? undefined : (request) => span.startTool(request)
     }, {
       fork: (effect) => this.fork(effect),

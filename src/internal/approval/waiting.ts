@@ -11,10 +11,14 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import * as Arr from "effect/Array"
 import * as Predicate from "effect/Predicate"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import * as HostedApproval from "../words/hostedApproval.ts"
 import * as Parts from "../words/responseParts.ts"
+import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
  * Where the parts of an approval keep what effect/ai's have no place for: the edited
@@ -160,6 +164,39 @@ export const toHostedApproval = (request: Prompt.ToolApprovalRequestPart): Appro
   const { params = null, tool = "unknown" } = HostedApproval.callOf(options) ?? {}
   return { approvalId, toolCallId, tool, params, path: [] }
 }
+
+/**
+ * The part that tells of a request.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toPart = (
+  request: Prompt.ToolApprovalRequestPart,
+  call: { readonly id: string; readonly name: string; readonly params: unknown }
+): AgentRun.ApprovalRequest & { readonly approval: Approval.Approval } => ({
+  ...Response.makePart("tool-approval-request", { approvalId: request.approvalId, toolCallId: request.toolCallId }),
+  approval: toApproval(request, call)
+})
+
+/**
+ * Parts as they came from the model, those that are requests of the provider with what they ask for. The same array
+ * when none of them is.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const describeHosted = (
+  parts: Arr.NonEmptyReadonlyArray<StreamPart>,
+  requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
+): Arr.NonEmptyReadonlyArray<AgentRun.Part> =>
+  parts.some((part) => part.type === "tool-approval-request")
+    ? Arr.map(parts, (part): AgentRun.Part => {
+      if (part.type !== "tool-approval-request") return part
+      const request = requests.find(({ approvalId }) => approvalId === part.approvalId)
+      return request === undefined ? part : { ...part, approval: toHostedApproval(request) }
+    })
+    : parts
 
 const isDescribed = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
   Predicate.hasProperty(u, "path") && Array.isArray(u.path) && Predicate.hasProperty(u, "toolCallId") &&

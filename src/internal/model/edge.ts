@@ -87,6 +87,8 @@ export class Edge {
   readonly tally: Tally
   private readonly prompts: Text.WellFormedPrompts
   private taken: TakenIds | undefined = undefined
+  /** The last call that has finished: a middleware may make many, or none. */
+  answered: EdgeCall | undefined = undefined
   private readonly onCall: ((context: Context.Context<never>) => void) | undefined
 
   /** `prompts` are those of the run; `onCall` is told of the context of each call. */
@@ -212,6 +214,7 @@ export class EdgeCall implements CallReport {
       }
       case "finish": {
         this.finishReason = part.reason
+        this.edge.answered = this
         const usage = Usage.clean(part.usage)
         this.finished = Usage.add(this.finished, usage)
         this.tell(this.finished)
@@ -227,6 +230,13 @@ export class EdgeCall implements CallReport {
       default:
         return part
     }
+  }
+
+  /** Who answers: the provider that the context names, and the model that says so itself or that the context names. */
+  names(): { readonly provider?: string; readonly model?: string } {
+    const provider = Context.getOrUndefined(this.context, Model.ProviderName)
+    const model = this.modelId ?? Context.getOrUndefined(this.context, Model.ModelName)
+    return { ...provider !== undefined && { provider }, ...model !== undefined && { model } }
   }
 
   private tell(after: AgentRun.Usage): void {

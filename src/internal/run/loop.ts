@@ -108,8 +108,10 @@ export class Loop extends Steps implements Lifecycle.Body {
       case "answering":
         // the pull before this one was interrupted when the calls had been answered
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
-      case "ask":
-        return this.openModel()
+      case "ask": {
+        const taken = Inbox.takeInto(this.run, this.messages)
+        return taken === undefined ? this.openModel() : this.give(taken)
+      }
       case "telling":
         // the pull before this one was interrupted while the providers were told of a step
         return this.run.fail(Cause.interrupt())
@@ -126,11 +128,10 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.phase = "asking"
     this.pulling = true
     this.builder = new StepBuilder()
-    Inbox.takeInto(this.run, this.messages)
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     const span = this.modelSpan = this.run.span?.startModel(request)
-    const edge = new Edge(this.tally, this.prompts, span?.onCall)
+    const edge = this.edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,
@@ -199,18 +200,20 @@ export class Loop extends Steps implements Lifecycle.Body {
     onFailure: (cause) => this.onModelEnd(cause)
   }
 
-  /** The same array goes on to the consumer. */
+  /** The same array goes on to the consumer, unless the provider asks for an approval in it. */
   private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
     const builder = this.builder!
     this.pulling = false
     for (let i = 0; i < parts.length && builder.error === undefined; i++) builder.add(parts[i])
     this.modelSpan?.onParts(parts)
-    if (builder.error === undefined) {
+    const { error, hostedApprovals } = builder
+    const told = hostedApprovals === undefined ? parts : Waiting.describeHosted(parts, hostedApprovals)
+    if (error === undefined) {
       const partial = this.output?.onParts(parts)
-      return this.give(partial === undefined ? parts : [...parts, partial])
+      return this.give(partial === undefined ? told : [...told, partial])
     }
-    const before = parts.slice(0, parts.indexOf(builder.error))
-    const cause = Cause.fail(promote(builder.error))
+    const before = told.slice(0, parts.indexOf(error))
+    const cause = Cause.fail(promote(error))
     return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
   }
 
@@ -328,7 +331,7 @@ export class Loop extends Steps implements Lifecycle.Body {
       context: run.context,
       parent: run,
       startSpan: span === undefined ? undefined : (request) => span.startTool(request),
-      asks: true
+      ask: Waiting.toPart
     })
   }
 

@@ -93,10 +93,9 @@ export class ResumedLoop extends Loop {
     const results = answered.map((one) => one._tag === "Denied" ? Approvals.denied(one) : next.next().value!)
     this.resumption = undefined
     const end = this.endStep(answered.map(({ call }) => call), results)
-    for (const { call, requests } of waiting) {
-      for (const request of requests) this.approvals.push(Waiting.toApproval(request, call))
-    }
-    const out: Parts = [...parts as [AgentRun.Part], end]
+    const asked = waiting.flatMap(({ call, requests }) => requests.map((request) => Waiting.toPart(request, call)))
+    for (const { approval } of asked) this.approvals.push(approval)
+    const out: Parts = [...parts as [AgentRun.Part], ...asked, end]
     return this.afterStep(out)
   }
 

@@ -31,7 +31,7 @@ export const interrupted = (call: Call): Middleware.ToolResult =>
 export const toStep = (
   index: number,
   builder: StepBuilder,
-  usage: AgentRun.Usage,
+  call: Pick<AgentRun.Step, "usage" | "provider" | "model">,
   calls: ReadonlyArray<Call>,
   results: ReadonlyArray<Middleware.ToolResult | undefined>
 ): AgentRun.Step => {
@@ -48,7 +48,7 @@ export const toStep = (
     text: builder.text(),
     finishReason: builder.finishReason ?? "unknown",
     toolCalls,
-    usage
+    ...call
   }
 }
 

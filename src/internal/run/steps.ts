@@ -16,7 +16,7 @@ import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import * as Waiting from "../approval/waiting.ts"
-import { Tally } from "../model/edge.ts"
+import { type Edge, Tally } from "../model/edge.ts"
 import type * as Output from "../output/output.ts"
 import * as ToolHandler from "../tool/handler.ts"
 import type { Call, StepBuilder } from "../words/stepBuilder.ts"
@@ -57,6 +57,8 @@ export abstract class Steps {
   failedToolCalls = 0
   /** The step in progress. */
   protected builder: StepBuilder | undefined = undefined
+  /** What its model calls go through; undefined when the step began in another run. */
+  protected edge: Edge | undefined = undefined
   protected approvals: Array<Approval.Approval> = []
   // the end
   protected finalAnswer: AgentRun.StopReason | undefined = undefined
@@ -115,7 +117,8 @@ export abstract class Steps {
     results: ReadonlyArray<Middleware.ToolResult>
   ): AgentRun.StepEnd {
     const builder = this.builder!
-    const step = toStep(this.steps.length, builder, this.tally.endStep(builder.usage), calls, results)
+    const usage = this.tally.endStep(builder.usage)
+    const step = toStep(this.steps.length, builder, { usage, ...this.edge?.answered?.names() }, calls, results)
     for (const { executed, isFailure } of step.toolCalls) {
       if (executed) this.executedToolCalls++
       if (isFailure) this.failedToolCalls++

@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
-import * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -64,8 +63,8 @@ export interface Tools {
   /** The run that they belong to, which counts what runs nested in them spend. */
   readonly parent: { readonly id: string; readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
-  /** Whether a call that needs an approval asks for it; otherwise it is denied. */
-  readonly asks: boolean
+  /** How a call asks for the approval that it needs; otherwise it is denied. */
+  readonly ask: ((request: Prompt.ToolApprovalRequestPart, call: Call) => AgentRun.ApprovalRequest) | undefined
 }
 
 /**
@@ -178,7 +177,7 @@ export interface Asked {
  * @category models
  * @since 0.1.0
  */
-export type Answered = Middleware.ToolResult | Response.ToolApprovalRequestPart | AgentRun.AgentPart
+export type Answered = Middleware.ToolResult | AgentRun.ApprovalRequest | AgentRun.AgentPart
 
 /**
  * The calls of one step while they are answered.
@@ -405,10 +404,9 @@ export class ToolCalls {
     this.results[index] = result
     const requests = ToolHandler.requestsOf(result)
     if (requests === undefined) return void this.out.push(result)
-    if (!this.runner.tools.asks) return void this.out.push(this.results[index] = ToolHandler.unanswerable(result))
-    for (const { approvalId, toolCallId } of requests) {
-      this.out.push(Response.makePart("tool-approval-request", { approvalId, toolCallId }))
-    }
+    const { ask } = this.runner.tools
+    if (ask === undefined) return void this.out.push(this.results[index] = ToolHandler.unanswerable(result))
+    for (const request of requests) this.out.push(ask(request, this.calls[index]))
   }
 
   /** Of a call that has its final result, or of a step that has failed, nothing more is told. */

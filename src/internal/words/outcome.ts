@@ -13,14 +13,84 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Usage from "./usage.ts"
 
 /**
+ * What there is of a run that did not complete: the text of the step it was in,
+ * what it spent, the steps it finished, and its messages.
+ *
+ * `transcript` begins as that of a `Result` does. Then come the messages of the step that
+ * did not end: its text, and its calls. They are marked (`isCut`). Every call has a
+ * result: its own one, or an interrupted one if it had not ended.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Partial {
+  /** The id of the run; undefined when it had not begun. */
+  readonly runId: string | undefined
+  readonly text: string
+  readonly usage: AgentRun.Usage
+  readonly totalUsage: AgentRun.Usage
+  readonly steps: ReadonlyArray<AgentRun.Step>
+  readonly transcript: Prompt.Prompt
+}
+
+/**
+ * How a run ended.
+ *
+ * - `Completed`: every step and every critical `afterRun` succeeded.
+ * - `Failed`: the run failed or died with `cause`.
+ * - `Interrupted`: the fiber that ran it was interrupted.
+ * - `Abandoned`: the consumer stopped pulling, also when its own code failed.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export type Outcome<E = unknown> = Completed | Failed<E> | Interrupted | Abandoned
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Completed {
+  readonly _tag: "Completed"
+  readonly result: AgentRun.Result
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Failed<out E> {
+  readonly _tag: "Failed"
+  readonly cause: Cause.Cause<E>
+  readonly partial: Partial
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Interrupted {
+  readonly _tag: "Interrupted"
+  readonly cause: Cause.Cause<never>
+  readonly partial: Partial
+}
+
+/**
+ * @category outcomes
+ * @since 0.1.0
+ */
+export interface Abandoned {
+  readonly _tag: "Abandoned"
+  readonly partial: Partial
+}
+
+/**
  * Annotation of the cause of every run that did not complete.
  *
  * @category outcomes
  * @since 0.1.0
  */
-export class PartialResult
-  extends Context.Service<PartialResult, AgentRun.Partial>()("effect-agents/AgentRun/PartialResult")
-{}
+export class PartialResult extends Context.Service<PartialResult, Partial>()("effect-agents/AgentRun/PartialResult") {}
 
 /**
  * Annotation that tells an abandoned run from an interrupted one.
@@ -36,7 +106,7 @@ export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-
  * @category outcomes
  * @since 0.1.0
  */
-export const emptyPartial: AgentRun.Partial = {
+export const emptyPartial: Partial = {
   runId: undefined,
   text: "",
   usage: Usage.empty,
@@ -51,7 +121,7 @@ export const emptyPartial: AgentRun.Partial = {
  * @category outcomes
  * @since 0.1.0
  */
-export const outcome = <E>(exit: Exit.Exit<AgentRun.Result, E>): AgentRun.Outcome<E> => {
+export const outcome = <E>(exit: Exit.Exit<AgentRun.Result, E>): Outcome<E> => {
   if (Exit.isSuccess(exit)) {
     return { _tag: "Completed", result: exit.value }
   }
@@ -71,7 +141,7 @@ export const outcome = <E>(exit: Exit.Exit<AgentRun.Result, E>): AgentRun.Outcom
  * @category outcomes
  * @since 0.1.0
  */
-export const toExit = <E>(self: AgentRun.Outcome<E>): Exit.Exit<AgentRun.Result, E> => {
+export const toExit = <E>(self: Outcome<E>): Exit.Exit<AgentRun.Result, E> => {
   switch (self._tag) {
     case "Completed":
       return Exit.succeed(self.result)
@@ -97,9 +167,9 @@ export const toExit = <E>(self: AgentRun.Outcome<E>): Exit.Exit<AgentRun.Result,
  */
 export const matchOutcome = <E, A, B = A, C = A, D = A>(cases: {
   readonly onCompleted: (result: AgentRun.Result) => A
-  readonly onFailed: (cause: Cause.Cause<E>, partial: AgentRun.Partial) => B
-  readonly onInterrupted: (partial: AgentRun.Partial) => C
-  readonly onAbandoned: (partial: AgentRun.Partial) => D
+  readonly onFailed: (cause: Cause.Cause<E>, partial: Partial) => B
+  readonly onInterrupted: (partial: Partial) => C
+  readonly onAbandoned: (partial: Partial) => D
 }) =>
 (exit: Exit.Exit<AgentRun.Result, E>): A | B | C | D => {
   const self = outcome(exit)
