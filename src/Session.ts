@@ -59,11 +59,13 @@ export const Session: Schema.Struct<{
   readonly history: Schema.Codec<Prompt.Prompt, Prompt.PromptEncoded>
   readonly state: typeof State
   readonly version: Schema.Int
+  readonly incarnation: Schema.optional<Schema.String>
 }> = Schema.Struct({
   id: Schema.String,
   history: Prompt.Prompt,
   state: State,
-  version: Schema.Int
+  version: Schema.Int,
+  incarnation: Schema.optional(Schema.String)
 })
 
 /**
@@ -71,8 +73,11 @@ export const Session: Schema.Struct<{
  *
  * **Details**
  *
- * `version` counts the saves: 0 is a session that was never saved. A store accepts a save only if its version is still
- * the one of this value.
+ * `version` counts the saves: 0 is a session that was never saved. `incarnation` is a token that the first save makes
+ * and that stays until the session is removed, so that a session that begins again under its old id is another one. A
+ * store accepts a save only if version and incarnation are still those of this value.
+ *
+ * A session that was saved before there were incarnations has none.
  *
  * @category models
  * @since 0.1.0
@@ -80,7 +85,8 @@ export const Session: Schema.Struct<{
 export interface Session extends Schema.Schema.Type<typeof Session> {}
 
 /**
- * The save was made from a session that somebody else has saved in the meantime. Nothing was written.
+ * The save was made from a session that somebody else has saved, or has removed, in the meantime. Nothing was written.
+ * The two versions are equal when the stored session has begun again after it was removed.
  *
  * @category errors
  * @since 0.1.0
@@ -91,8 +97,11 @@ export class SessionConflict extends Schema.Error<SessionConflict>("effect-agent
   actualVersion: Schema.Int
 }) {
   override get message(): string {
-    return `the save was made from version ${this.expectedVersion}, but version ${this.actualVersion} is stored; ` +
-      "load it again"
+    return this.expectedVersion === this.actualVersion
+      ? `the save was made from version ${this.expectedVersion} of a session that was removed and has begun again; ` +
+        "load it again"
+      : `the save was made from version ${this.expectedVersion}, but version ${this.actualVersion} is stored; ` +
+        "load it again"
   }
 }
 

@@ -336,7 +336,9 @@ const makeAppender = (
     if (asked === undefined) return Effect.void
     return Effect.map(store.load(session.id), (stored) => {
       const added = stored.history.content.slice(session.history.content.length)
-      if (stored.version === session.version + 1 && isSame(added, asked.append)) saved(stored, asked.transcript)
+      const isNext = stored.version === session.version + 1 &&
+        (session.version === 0 || stored.incarnation === session.incarnation)
+      if (isNext && isSame(added, asked.append)) saved(stored, asked.transcript)
     })
   })
 

@@ -72,7 +72,7 @@ export interface Options {
   /** Returns the session as it was saved last; `Session.empty(id)` when it never was. */
   readonly load: (id: string) => Effect.Effect<Session.Session, Session.SessionError>
   /**
-   * Appends to the stored session if its version is still `session.version`, all or nothing, and returns the session
+   * Appends to the stored session if it is still the one given (`isCurrent`), all or nothing, and returns the session
    * with its next version; fails with `SessionConflict` otherwise. The messages of `session.history` are those already
    * stored, so only `change` needs to be written. `extend` gives the session to return.
    */
@@ -80,7 +80,10 @@ export interface Options {
     session: Session.Session,
     change: Change
   ) => Effect.Effect<Session.Session, Session.SessionError>
-  /** Forgets the session: its id is an unknown one again, and versions start again at 0. */
+  /**
+   * Forgets the session: its id is an unknown one again, and versions start again at 0. What begins under the id
+   * afterwards is another incarnation: no save from before the removal is accepted.
+   */
   readonly remove: (id: string) => Effect.Effect<void, Session.SessionError>
 }
 
@@ -130,8 +133,7 @@ export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(SessionStore)
     save: (session, change) =>
       Effect.suspend(() => {
         const stored = load(session.id)
-        if (stored.version !== session.version) return Effect.fail(conflict(session, stored.version))
-        // what the caller holds may be of a session that was removed since
+        if (!isCurrent(session, stored)) return Effect.fail(conflict(session, stored.version))
         const saved = extend(stored, change)
         sessions.set(session.id, saved)
         return Effect.succeed(saved)
@@ -208,12 +210,22 @@ export const layerKeyValueStoreSingleProcess = (options?: {
   }))
 
 /**
- * Returns the session as it is after a save of the change: for the authors of stores.
+ * Returns the session as it is after a save of the change: for the authors of stores. A session of version 0 gets a new
+ * incarnation, so store what this returns.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const extend: (session: Session.Session, change: Change) => Session.Session = Changes.extend
+
+/**
+ * Returns `true` when a save that was made from `session` may be added to the `stored` session: their versions and
+ * incarnations are the same. For the authors of stores.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCurrent: (session: Session.Session, stored: Session.Session) => boolean = Changes.isCurrent
 
 /**
  * Creates the error of a save that came too late: for the authors of stores.

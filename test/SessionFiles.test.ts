@@ -90,7 +90,7 @@ describe("SessionStore.layerFileSystem", () => {
   it.effect("writes the whole session as JSON, and whose it is into the head", () =>
     inFolder((folder) =>
       Effect.gen(function*() {
-        yield* Effect.provide(
+        const { incarnation } = yield* Effect.provide(
           Effect.flatMap(store, (sessions) =>
             sessions.save(Session.empty("user-7"), { append: [user("hi")], state: { notes: 1 } })),
           files(folder)
@@ -107,6 +107,7 @@ describe("SessionStore.layerFileSystem", () => {
             format: "effect-agents/session/2",
             id: "user-7",
             version: 1,
+            incarnation,
             state: { notes: 1 },
             history: [{ role: "user", content: "hi", options: {} }]
           }
@@ -228,6 +229,31 @@ describe("SessionStore.layerFileSystem", () => {
           assert.deepStrictEqual(yield* others.load("x"), session)
           assert.strictEqual((yield* entries(folder)).length, 3)
         }
+      }).pipe(Effect.provide(files(folder)))
+    ))
+
+  it.effect("reads a record that an older version has written, and saves to it", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const sessions = yield* store
+        const { incarnation: _, ...old } = yield* sessions.save(Session.empty("x"), { append: [user("m1")] })
+        const [hash] = yield* fs.readDirectory(folder)
+        const record = (yield* fs.readDirectory(`${folder}/${hash}`)).find((name) => name.endsWith(".json"))
+        const path = `${folder}/${hash}/${record}`
+        yield* fs.writeFileString(path, (yield* fs.readFileString(path)).replace(/"incarnation":"[^"]*",/, ""))
+        assert.deepStrictEqual(yield* sessions.load("x"), old)
+        const next = yield* sessions.save(old, { append: [user("m2")] })
+        assert.deepStrictEqual(yield* sessions.load("x"), next)
+        yield* sessions.remove("x")
+        const again = yield* sessions.save(Session.empty("x"), { append: [user("again")] })
+        const late = yield* Effect.flip(sessions.save(old, { append: [user("late")] }))
+        assert.deepStrictEqual(late, SessionStore.conflict(old, 1))
+        assert.strictEqual(
+          late.message,
+          "Session `x`: the save was made from version 1 of a session that was removed and has begun again; load it again"
+        )
+        assert.deepStrictEqual(yield* sessions.load("x"), again)
       }).pipe(Effect.provide(files(folder)))
     ))
 

@@ -145,12 +145,14 @@ describe("SessionStore", () => {
     it.effect("keeps a head and two slots", () =>
       Effect.gen(function*() {
         yield* saves(1)
+        const { incarnation } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.load("x"))
         const parse = (value: string): unknown => JSON.parse(value)
         assert.deepStrictEqual((yield* records).map(([key, value]) => [key, parse(value)]), [
           ["s.x.a", {
             format: "effect-agents/session/1",
             id: "x",
             version: 1,
+            incarnation,
             state: {},
             history: [{ role: "user", content: "m1", options: {} }]
           }],
@@ -161,6 +163,24 @@ describe("SessionStore", () => {
         assert.deepStrictEqual((yield* records).map(([key]) => key), ["s.x.a", "s.x.b", "s.x.head"])
         yield* store.remove("x")
         assert.deepStrictEqual(yield* records, [])
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("reads a record that an older version has written, and saves to it", () =>
+      Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        const kvs = yield* KeyValueStore.KeyValueStore
+        const { incarnation: _, ...old } = yield* saves(2)
+        yield* kvs.set("s.x.b", (yield* kvs.get("s.x.b"))!.replace(/"incarnation":"[^"]*",/, ""))
+        assert.deepStrictEqual(yield* store.load("x"), old)
+        const next = yield* store.save(old, { append: [user("m3")] })
+        assert.deepStrictEqual(yield* store.load("x"), next)
+        yield* store.remove("x")
+        const again = yield* saves(2)
+        assert.deepStrictEqual(
+          yield* Effect.flip(store.save(old, { append: [user("late")] })),
+          SessionStore.conflict(old, 2)
+        )
+        assert.deepStrictEqual(yield* store.load("x"), again)
       }).pipe(Effect.provide(layer)))
 
     // A store that stops in the middle of the nth write from now on, having written the first `length` characters of it

@@ -218,7 +218,7 @@ describe("SqliteSessionStore", () => {
         const before = yield* sql`SELECT total_changes()`.values
         yield* build(sql)
         assert.deepStrictEqual(yield* sql`SELECT total_changes()`.values, before)
-        assert.deepStrictEqual(yield* sql`SELECT * FROM effect_agents_schema`, [{ name: "sessions", version: 1 }])
+        assert.deepStrictEqual(yield* sql`SELECT * FROM effect_agents_schema`, [{ name: "sessions", version: 2 }])
         assert.deepStrictEqual(yield* sql`PRAGMA user_version`, [{ user_version: 7 }])
       }))
 
@@ -226,14 +226,56 @@ describe("SqliteSessionStore", () => {
       Effect.gen(function*() {
         const sql = yield* client
         yield* build(sql)
-        yield* sql`UPDATE effect_agents_schema SET version = 2`
+        yield* sql`UPDATE effect_agents_schema SET version = 3`
         const error = yield* Effect.flip(build(sql))
         assert.strictEqual(error._tag, "SchemaTooNew")
         assert.strictEqual(
           error.message,
-          "The sessions in this database have schema version 2, and this version of effect-agents knows versions up to 1"
+          "The sessions in this database have schema version 3, and this version of effect-agents knows versions up to 2"
         )
-        assert.deepStrictEqual(yield* sql`SELECT version FROM effect_agents_schema`, [{ version: 2 }])
+        assert.deepStrictEqual(yield* sql`SELECT version FROM effect_agents_schema`, [{ version: 3 }])
+      }))
+
+    it.effect("of the first version get what they lack, and their sessions go on", () =>
+      Effect.gen(function*() {
+        const sql = yield* client
+        yield* sql`CREATE TABLE effect_agents_schema (name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL) STRICT`
+        yield* sql`INSERT INTO effect_agents_schema VALUES ('sessions', 1)`
+        yield* sql`
+          CREATE TABLE effect_agents_sessions (
+            id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, length INTEGER NOT NULL, state TEXT NOT NULL
+          ) STRICT
+        `
+        yield* sql`
+          CREATE TABLE effect_agents_session_messages (
+            session_id TEXT NOT NULL REFERENCES effect_agents_sessions (id) ON DELETE CASCADE,
+            seq INTEGER NOT NULL, message TEXT NOT NULL, PRIMARY KEY (session_id, seq)
+          ) STRICT
+        `
+        yield* sql`INSERT INTO effect_agents_sessions VALUES ('x', 4, 1, '{"notes":1}')`
+        yield* sql`INSERT INTO effect_agents_session_messages VALUES ('x', 0, '{"role":"user","content":"m1"}')`
+        yield* Effect.gen(function*() {
+          const store = yield* SessionStore.SessionStore
+          const old = yield* store.load("x")
+          assert.deepStrictEqual(old, {
+            id: "x",
+            history: Prompt.fromMessages([user("m1")]),
+            state: { notes: 1 },
+            version: 4
+          })
+          const next = yield* store.save(old, { append: [user("m2")] })
+          assert.deepStrictEqual(yield* store.load("x"), next)
+          yield* store.remove("x")
+          let again = yield* store.load("x")
+          while (again.version < 4) again = yield* store.save(again, { append: [user("again")] })
+          const late = yield* Effect.flip(store.save(old, { append: [user("late")] }))
+          assert.deepStrictEqual(late, SessionStore.conflict(old, 4))
+          assert.deepStrictEqual(yield* store.load("x"), again)
+        }).pipe(
+          Effect.provide(Layer.fresh(SqliteSessionStore.layer)),
+          Effect.provideService(SqlClient.SqlClient, sql)
+        )
+        yield* build(sql)
       }))
 
     it.effect("of somebody else with our names are an error when the layer is built", () =>

@@ -77,9 +77,9 @@ export const layer: Layer.Layer<
     const key = Names.toUnicode(id)
     // One statement, so that it sees one state of the database
     const rows = yield* unavailable("load", id)(sql<Row>`
-      SELECT -1 AS seq, version, length, state AS json FROM effect_agents_sessions WHERE id = ${key}
+      SELECT -1 AS seq, version, incarnation, length, state AS json FROM effect_agents_sessions WHERE id = ${key}
       UNION ALL
-      SELECT seq, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${key}
+      SELECT seq, NULL, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${key}
       ORDER BY seq
     `)
     const [session, ...messages] = rows
@@ -100,7 +100,8 @@ export const layer: Layer.Layer<
           row.seq === seq
             ? decode(id, messageRecord(id, seq), MessageFromJson, row.json)
             : SessionStore.invalid(id, messageRecord(id, seq), "it is missing"))
-      )
+      ),
+      ...(session.incarnation === null ? {} : { incarnation: session.incarnation })
     }
   })
 
@@ -119,15 +120,15 @@ export const layer: Layer.Layer<
       // The check and the write are one statement: whoever comes second finds another version
       const written = session.version === 0
         ? yield* sql<{ readonly length: number }>`
-            INSERT INTO effect_agents_sessions (id, version, length, state)
-            VALUES (${key}, 1, ${added}, ${state ?? "{}"})
+            INSERT INTO effect_agents_sessions (id, version, incarnation, length, state)
+            VALUES (${key}, 1, ${next.incarnation}, ${added}, ${state ?? "{}"})
             ON CONFLICT (id) DO NOTHING
             RETURNING length
           `
         : yield* sql<{ readonly length: number }>`
             UPDATE effect_agents_sessions
             SET version = version + 1, length = length + ${added}, state = coalesce(${state}, state)
-            WHERE id = ${key} AND version = ${session.version}
+            WHERE id = ${key} AND version = ${session.version} AND incarnation IS ${session.incarnation ?? null}
             RETURNING length
           `
       if (written[0] === undefined) {
@@ -174,11 +175,12 @@ export const layerFile = (
 interface Row {
   readonly seq: number
   readonly version: number | null
+  readonly incarnation: string | null
   readonly length: number | null
   readonly json: string
 }
 
-const schemaVersion = 1
+const schemaVersion = 2
 
 /** Reads before it writes, so that opening an existing database waits for nobody. */
 const migrate = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
@@ -195,8 +197,17 @@ const checkTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   if (row !== undefined && row.version > schemaVersion) {
     return yield* new SchemaTooNew({ found: row.version, supported: schemaVersion })
   }
-  yield* sql`SELECT id, version, length, state FROM effect_agents_sessions LIMIT 0`
+  if (row?.version === 1) yield* sql.withTransaction(addIncarnations(sql))
+  yield* sql`SELECT id, version, incarnation, length, state FROM effect_agents_sessions LIMIT 0`
   yield* sql`SELECT session_id, seq, message FROM effect_agents_session_messages LIMIT 0`
+})
+
+/** Another process may do it at the same moment: it is done once. */
+const addIncarnations = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
+  const [row] = yield* sql`SELECT 1 FROM effect_agents_schema WHERE name = 'sessions' AND version = 1`
+  if (row === undefined) return
+  yield* sql`ALTER TABLE effect_agents_sessions ADD COLUMN incarnation TEXT`
+  yield* sql`UPDATE effect_agents_schema SET version = 2 WHERE name = 'sessions'`
 })
 
 /** The version is in a table, because `PRAGMA user_version` belongs to the application that owns the database. */
@@ -212,7 +223,8 @@ const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
       id TEXT NOT NULL PRIMARY KEY,
       version INTEGER NOT NULL,
       length INTEGER NOT NULL,
-      state TEXT NOT NULL
+      state TEXT NOT NULL,
+      incarnation TEXT
     ) STRICT
   `
   yield* sql`

@@ -27,7 +27,6 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -35,6 +34,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Session from "../Session.ts"
 import * as SessionStore from "../SessionStore.ts"
+import * as Checks from "./internal/sessionChecks.ts"
+import { expect, expectBegun, expectConflict, expectSession, expectTexts } from "./internal/sessionChecks.ts"
 import { everyMessage, everyState, oddIds, text } from "./internal/sessionSamples.ts"
 
 /**
@@ -43,16 +44,15 @@ import { everyMessage, everyState, oddIds, text } from "./internal/sessionSample
  * @category errors
  * @since 0.1.0
  */
-export class SuiteFailure extends Schema.Error<SuiteFailure>("effect-agents/testing/SessionStoreSuite/SuiteFailure")({
-  _tag: Schema.tag("SuiteFailure"),
-  what: Schema.String,
-  expected: Schema.Json,
-  actual: Schema.Json
-}) {
-  override get message(): string {
-    return `${this.what}: expected ${JSON.stringify(this.expected)}, but got ${JSON.stringify(this.actual)}`
-  }
-}
+export const SuiteFailure: typeof Checks.SuiteFailure = Checks.SuiteFailure
+
+/**
+ * The store did something else than a `SessionStore` does: `what` is it about.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type SuiteFailure = Checks.SuiteFailure
 
 /**
  * One thing that a store has to do.
@@ -80,7 +80,7 @@ export const cases: ReadonlyArray<Case> = [
   make("a saved session is loaded as it was saved", (store, id) =>
     Effect.gen(function*() {
       const saved = yield* store.save(yield* store.load(id), { append: everyMessage, state: everyState })
-      yield* expectSession("the saved session", saved, {
+      yield* expectBegun("the saved session", saved, {
         id,
         history: Prompt.fromMessages(everyMessage),
         state: everyState,
@@ -130,7 +130,7 @@ export const cases: ReadonlyArray<Case> = [
   make("a save without messages is a save", (store, id) =>
     Effect.gen(function*() {
       const saved = yield* store.save(yield* store.load(id), { append: [] })
-      yield* expectSession("the saved session", saved, { ...Session.empty(id), version: 1 })
+      yield* expectBegun("the saved session", saved, { ...Session.empty(id), version: 1 })
       yield* expectSession("the loaded session", yield* store.load(id), saved)
     })),
 
@@ -189,17 +189,16 @@ export const cases: ReadonlyArray<Case> = [
         const yields = (count: number) => Effect.repeat(Effect.yieldNow, { times: count })
         for (let round = 0; round < 40; round++) {
           const before = yield* store.load(id)
-          const after = SessionStore.extend(before, {
-            append: [text(`${round} a`), text(`${round} b`)],
-            state: { round }
-          })
-          const append = after.history.content.slice(before.history.content.length)
+          const append = [text(`${round} a`), text(`${round} b`)]
           const saving = yield* Effect.forkChild(store.save(before, { append, state: { round } }))
           yield* yields(round)
           yield* Fiber.interrupt(saving)
           const stored = yield* store.load(id)
           const exit = yield* Fiber.await(saving)
-          if (Exit.isSuccess(exit)) yield* expectSession("the session after the save", stored, after)
+          if (Exit.isSuccess(exit)) yield* expectSession("the session after the save", stored, exit.value)
+          // the first save begins an incarnation, which nobody can know before
+          const from = before.version === 0 ? { ...before, incarnation: stored.incarnation } : before
+          const after = { ...SessionStore.extend(from, { append, state: { round } }), incarnation: from.incarnation }
           yield* expectSession("the stored session", stored, stored.version === before.version ? before : after)
           yield* yields(10)
           yield* expectSession("the session a while later", yield* store.load(id), stored)
@@ -246,7 +245,7 @@ export const cases: ReadonlyArray<Case> = [
         yield* store.save(yield* store.load(each), { append: [text(each)], state: { id: each } })
       }
       for (const each of ids) {
-        yield* expectSession("the loaded session", yield* store.load(each), {
+        yield* expectBegun("the loaded session", yield* store.load(each), {
           id: each,
           history: Prompt.fromMessages([text(each)]),
           state: { id: each },
@@ -269,6 +268,41 @@ export const cases: ReadonlyArray<Case> = [
       yield* expectSession("the other session", yield* store.load(`${id}-other`), other)
       yield* store.remove(`${id}-unknown`)
     })),
+
+  make(
+    "a session that begins again after its removal accepts no save from before it",
+    (store, id) =>
+      Effect.gen(function*() {
+        const saves = (count: number, name: string) =>
+          Effect.gen(function*() {
+            const versions = [yield* store.load(id)]
+            for (let version = 0; version < count; version++) {
+              versions.push(yield* store.save(versions[version]!, { append: [text(`${name} ${version}`)] }))
+            }
+            return versions
+          })
+        const old = yield* saves(3, "old")
+        for (const round of [1, 2]) {
+          yield* store.remove(id)
+          const again = yield* saves(2, `again ${round}`)
+          const last = again[2]!
+          for (const { version, ...session } of old.slice(1)) {
+            yield* expectConflict(
+              store.save({ version, ...session }, { append: [text("lost")], state: { lost: true } }),
+              version,
+              2
+            )
+          }
+          yield* expectSession("the loaded session", yield* store.load(id), last)
+          const { incarnation: _, ...without } = last
+          yield* expectConflict(store.save(without, { append: [text("lost")] }), 2, 2)
+          const longer = yield* store.save(last, { append: [text("more")] })
+          yield* expectConflict(store.save(old[3]!, { append: [text("lost")] }), 3, 3)
+          yield* expectSession("the loaded session", yield* store.load(id), longer)
+          old.push(longer)
+        }
+      })
+  ),
 
   make("a long session is loaded as it was saved", (store, id) =>
     Effect.gen(function*() {
@@ -434,41 +468,3 @@ function make(
   const id = name.replace(/[^a-z]+/g, "-")
   return { name, effect: Effect.flatMap(SessionStore.SessionStore, (store) => f(store, id)) }
 }
-
-const expect = (what: string, actual: Schema.Json, expected: Schema.Json): Effect.Effect<void, SuiteFailure> =>
-  Equal.equals(actual, expected) ? Effect.void : new SuiteFailure({ what, expected, actual })
-
-const toJson = Schema.encodeSync(Schema.toCodecJson(Session.Session))
-
-const expectSession = (
-  what: string,
-  actual: Session.Session,
-  expected: Session.Session
-): Effect.Effect<void, SuiteFailure> => expect(what, toJson(actual), toJson(expected))
-
-const expectTexts = (
-  what: string,
-  session: Session.Session,
-  expected: ReadonlyArray<string>
-): Effect.Effect<void, SuiteFailure> =>
-  expect(
-    what,
-    session.history.content.flatMap((message) =>
-      message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
-    ),
-    expected
-  )
-
-const expectConflict = <E, R>(
-  save: Effect.Effect<Session.Session, E, R>,
-  expectedVersion: number,
-  actualVersion: number
-): Effect.Effect<void, SuiteFailure | E, R> =>
-  Effect.matchEffect(save, {
-    onSuccess: (session) => new SuiteFailure({ what: "a save", expected: "SessionConflict", actual: toJson(session) }),
-    onFailure: (error): Effect.Effect<void, SuiteFailure | E> => {
-      if (!(error instanceof Session.SessionError) || error.reason._tag !== "SessionConflict") return Effect.fail(error)
-      const versions = [error.reason.expectedVersion, error.reason.actualVersion]
-      return expect("the versions of the conflict", versions, [expectedVersion, actualVersion])
-    }
-  })

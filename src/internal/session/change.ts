@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
@@ -17,19 +18,32 @@ import type * as SessionStore from "../../SessionStore.ts"
 export type Operation = Session.SessionStoreUnavailable["operation"]
 
 /**
- * Returns the session as it is after a save of the change.
+ * Returns the session as it is after a save of the change. The first save begins an incarnation.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const extend = (session: Session.Session, change: SessionStore.Change): Session.Session => ({
-  id: session.id,
-  history: change.append.length === 0
-    ? session.history
-    : Prompt.fromMessages([...session.history.content, ...change.append]),
-  state: change.state === undefined ? session.state : { ...session.state, ...change.state },
-  version: session.version + 1
-})
+export const extend = (session: Session.Session, change: SessionStore.Change): Session.Session => {
+  const incarnation = session.version === 0 ? SecureRandom.uuidV4Unsafe() : session.incarnation
+  return {
+    id: session.id,
+    history: change.append.length === 0
+      ? session.history
+      : Prompt.fromMessages([...session.history.content, ...change.append]),
+    state: change.state === undefined ? session.state : { ...session.state, ...change.state },
+    version: session.version + 1,
+    ...(incarnation === undefined ? {} : { incarnation })
+  }
+}
+
+/**
+ * Whether a save that was made from one session may be added to another: it is the same version of the same incarnation.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCurrent = (session: Session.Session, stored: Session.Session): boolean =>
+  session.version === stored.version && (stored.version === 0 || session.incarnation === stored.incarnation)
 
 /**
  * Creates the error of a save that came too late.

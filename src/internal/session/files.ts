@@ -30,13 +30,14 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
-import { conflict, extend, invalid, type Operation, toStorable, unavailable } from "./change.ts"
+import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unavailable } from "./change.ts"
 import * as Names from "./names.ts"
 
 const Record = Schema.Struct({
   format: Schema.Literal("effect-agents/session/2"),
   id: Schema.String,
   version: Schema.Int,
+  incarnation: Schema.optional(Schema.String),
   state: Session.State,
   history: Schema.Array(Prompt.Message)
 })
@@ -137,6 +138,7 @@ export const make = Effect.fnUntraced(function*(
       format: "effect-agents/session/2",
       id: session.id,
       version: session.version,
+      incarnation: session.incarnation,
       state: session.state,
       history: session.history.content.map(toStorable)
     }).pipe(Effect.mapError((error) => invalid(session.id, "the session", error.message)))
@@ -192,14 +194,16 @@ export const make = Effect.fnUntraced(function*(
     if (stored === undefined) {
       return yield* failSave(session, folder, found, name, missing(id, folder, found!.head))
     }
-    const record = yield* encode(extend(stored, change))
+    if (!isCurrent(session, stored)) return yield* conflict(session, version)
+    const next = extend(stored, change)
+    const record = yield* encode(next)
     const writing = found === undefined ? create(id, folder, name, record) : replace(folder, found, name, record)
     yield* unavailable("save", id, writing).pipe(
       Effect.catch((error) => failSave(session, folder, found, name, error)),
       // once it has begun it is done: an interrupted save has written everything, or nothing
       Effect.uninterruptible
     )
-    return extend(session, change)
+    return next
   })
 
   const remove = Effect.fnUntraced(function*(id: string) {

@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
-import { conflict, extend, invalid, type Operation, toStorable, unavailable } from "./change.ts"
+import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unavailable } from "./change.ts"
 import * as Names from "./names.ts"
 
 const slots = ["a", "b"] as const
@@ -34,6 +34,7 @@ const Record = Schema.Struct({
   format: Schema.Literal("effect-agents/session/1"),
   id: Schema.String,
   version: Schema.Int,
+  incarnation: Schema.optional(Schema.String),
   state: Session.State,
   history: Schema.Array(Prompt.Message)
 })
@@ -91,7 +92,8 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
       id: record.id,
       history: Prompt.fromMessages(record.history),
       state: record.state,
-      version: record.version
+      version: record.version,
+      ...(record.incarnation === undefined ? {} : { incarnation: record.incarnation })
     },
     slot,
     tornHead
@@ -154,7 +156,7 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
   const append = Effect.fnUntraced(function*(session: Session.Session, change: SessionStore.Change) {
     const id = session.id
     const stored = yield* read("save", id)
-    if (stored.session.version !== session.version) {
+    if (!isCurrent(session, stored.session)) {
       return yield* conflict(session, stored.session.version)
     }
     const next = extend(stored.session, change)
@@ -163,6 +165,7 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
       format: "effect-agents/session/1",
       id,
       version: next.version,
+      incarnation: next.incarnation,
       state: next.state,
       history: next.history.content.map(toStorable)
     }).pipe(Effect.catch((error) => invalidRecord(id, slot, error.message)))
@@ -173,7 +176,7 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
       yield* set("save", id, slot, record)
       yield* set("save", id, "head", encodeHead(slot, next.version))
     }))
-    return extend(session, change)
+    return next
   })
 
   /** Also removes what cannot be read. */

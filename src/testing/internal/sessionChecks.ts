@@ -1,0 +1,103 @@
+/**
+ * What the suite of the session stores asks of a store, and how it says that the answer was wrong.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Schema from "effect/Schema"
+import * as Session from "../../Session.ts"
+
+/**
+ * The store did something else than a `SessionStore` does.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SuiteFailure extends Schema.Error<SuiteFailure>("effect-agents/testing/SessionStoreSuite/SuiteFailure")({
+  _tag: Schema.tag("SuiteFailure"),
+  what: Schema.String,
+  expected: Schema.Json,
+  actual: Schema.Json
+}) {
+  override get message(): string {
+    return `${this.what}: expected ${JSON.stringify(this.expected)}, but got ${JSON.stringify(this.actual)}`
+  }
+}
+
+/**
+ * That two values are the same.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expect = (what: string, actual: Schema.Json, expected: Schema.Json): Effect.Effect<void, SuiteFailure> =>
+  Equal.equals(actual, expected) ? Effect.void : new SuiteFailure({ what, expected, actual })
+
+const toJson = Schema.encodeSync(Schema.toCodecJson(Session.Session))
+
+/**
+ * That it is the expected session.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expectSession = (
+  what: string,
+  actual: Session.Session,
+  expected: Session.Session
+): Effect.Effect<void, SuiteFailure> => expect(what, toJson(actual), toJson(expected))
+
+/**
+ * That it is the expected session, in an incarnation of its own.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expectBegun = (
+  what: string,
+  actual: Session.Session,
+  expected: Session.Session
+): Effect.Effect<void, SuiteFailure> =>
+  actual.incarnation === undefined
+    ? Effect.fail(new SuiteFailure({ what: `the incarnation of ${what}`, expected: "a token", actual: null }))
+    : expectSession(what, actual, { ...expected, incarnation: actual.incarnation })
+
+/**
+ * That the user messages of the session have these texts.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expectTexts = (
+  what: string,
+  session: Session.Session,
+  expected: ReadonlyArray<string>
+): Effect.Effect<void, SuiteFailure> =>
+  expect(
+    what,
+    session.history.content.flatMap((message) =>
+      message.role === "user" ? message.content.map((part) => part.type === "text" ? part.text : part.type) : []
+    ),
+    expected
+  )
+
+/**
+ * That a save is refused with a conflict of these versions.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expectConflict = <E, R>(
+  save: Effect.Effect<Session.Session, E, R>,
+  expectedVersion: number,
+  actualVersion: number
+): Effect.Effect<void, SuiteFailure | E, R> =>
+  Effect.matchEffect(save, {
+    onSuccess: (session) => new SuiteFailure({ what: "a save", expected: "SessionConflict", actual: toJson(session) }),
+    onFailure: (error): Effect.Effect<void, SuiteFailure | E> => {
+      if (!(error instanceof Session.SessionError) || error.reason._tag !== "SessionConflict") return Effect.fail(error)
+      const versions = [error.reason.expectedVersion, error.reason.actualVersion]
+      return expect("the versions of the conflict", versions, [expectedVersion, actualVersion])
+    }
+  })
