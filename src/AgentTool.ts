@@ -64,6 +64,7 @@ import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
+import * as Message from "./internal/words/message.ts"
 import * as RunId from "./internal/words/runId.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
@@ -328,7 +329,7 @@ export const make: {
       description,
       parameters,
       success,
-      failure: failureMode === "return" ? Failed : Failing,
+      failure: failureMode === "return" ? Failed : failing(() => Agent.isAgent(agent) ? agent : agent()),
       failureMode: failureMode ?? "error",
       needsApproval: options.needsApproval
     }).annotate(NestedTools.CalledAgent, () => Agent.isAgent(agent) ? agent : agent()),
@@ -457,17 +458,9 @@ export const isAgentFailed = (u: unknown): u is AgentFailed<unknown> => Predicat
 const failed = <E>(agent: string, error: E): AgentFailed<E> => ({
   _tag: "AgentFailed",
   agent,
-  message: messageOf(error),
+  message: Message.of(error, "The agent failed"),
   error
 })
-
-const messageOf = (error: unknown): string => {
-  if (Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== "") {
-    return error.message
-  }
-  if (Predicate.hasProperty(error, "_tag")) return String(error._tag)
-  return typeof error === "string" ? error : "The agent failed"
-}
 
 const Encoded = Schema.Struct({ agent: Schema.String, message: Schema.String })
 
@@ -479,11 +472,12 @@ const Failed: Schema.Codec<AgentFailed<unknown>, AgentFailedEncoded> = Encoded.p
   })
 ))
 
-/** In failure mode `"error"` a failure is never encoded: it is the run's own. */
-const Failing: Schema.Codec<unknown, AgentFailedEncoded> = Encoded.pipe(Schema.decodeTo(
-  Schema.declare((_): _ is unknown => true),
-  SchemaTransformation.transform({
-    decode: ({ agent, message }) => failed(agent, message) as unknown,
-    encode: (error) => ({ agent: "", message: messageOf(error) })
-  })
-))
+/** In failure mode `"error"` a failure is the run's own, and encoded only where `ToolFailure` returns it to the model. */
+const failing = (agent: () => Agent.Any): Schema.Codec<unknown, AgentFailedEncoded> =>
+  Encoded.pipe(Schema.decodeTo(
+    Schema.declare((_): _ is unknown => true),
+    SchemaTransformation.transform({
+      decode: ({ agent, message }): unknown => ({ _tag: "AgentFailed", agent, message, error: undefined }),
+      encode: (error) => ({ agent: agent().name, message: Message.of(error, "The agent failed") })
+    })
+  ))

@@ -72,4 +72,7 @@ export * as Steering from "./Steering.ts"
 export * as StopCondition from "./StopCondition.ts"
 
 /** @since 0.1.0 */
+export * as ToolFailure from "./ToolFailure.ts"
+
+/** @since 0.1.0 */
 export * as ToolLoop from "./ToolLoop.ts"

@@ -29,7 +29,8 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
       "AgentTool",
       "Budget",
       "ModelFallback",
-      "ApprovalSeal"
+      "ApprovalSeal",
+      "ToolFailure"
     ]
   }
 ]

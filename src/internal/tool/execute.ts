@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -104,7 +105,7 @@ export const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
       }),
       {
         onFailure: (cause) => {
-          const error = Cause.findErrorOption(cause)
+          const error = isDefect(tool, cause) ? Option.none() : Cause.findErrorOption(cause)
           return ended(
             error._tag === "Some" ? failure(request, error.value) : Exit.failCause(cause as Cause.Cause<never>)
           )
@@ -155,6 +156,10 @@ export const throughHandle = (tool: Tool.Any, toolkit: WithHandler): Admitted =>
       Stream.runForEach((output) =>
         Effect.flatMap(encoded(output, name), (encodedResult) => {
           const { isFailure, modelOutput, preliminary: isPreliminary, result } = output
+          if (output.failureOrigin === "parameters" && AiError.isAiError(result)) {
+            last = invalidParameters(request, result.reason.message)
+            return Effect.void
+          }
           const part = Parts.toolResult({
             id,
             name,
@@ -183,6 +188,10 @@ export const throughHandle = (tool: Tool.Any, toolkit: WithHandler): Admitted =>
     )
   }
 }
+
+/** A failure that is told to the model does not hide the defect that came with it. */
+const isDefect = (tool: Tool.Any, cause: Cause.Cause<unknown>): boolean =>
+  tool.failureMode === "return" && Cause.hasDies(cause)
 
 const mapSync = <A, E, B, E2>(
   effect: Effect.Effect<A, E>,

@@ -1,0 +1,147 @@
+/**
+ * Toolkits whose failures are results: the tools, and what runs their calls.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import type * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Stream from "effect/Stream"
+import type { ToolFailure } from "../../ToolFailure.ts"
+import * as ToolCodec from "../model/toolCodec.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
+import * as Message from "../words/message.ts"
+import * as Mcp from "./mcp.ts"
+
+/**
+ * Creates a failure that is told by a message.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (message: string, error: unknown): ToolFailure => ({ _tag: "ToolFailure", message, error })
+
+/**
+ * Returns whether a value is a failure that is told by a message.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isToolFailure = (u: unknown): u is ToolFailure =>
+  Predicate.isTagged(u, "ToolFailure") && Predicate.hasProperty(u, "message") && Predicate.isString(u.message)
+
+/**
+ * The codec of any failure by its message.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Told: Schema.Codec<ToolFailure, string> = Schema.String.pipe(Schema.decodeTo(
+  // a union asks it last, with whatever the tool's own schema does not describe
+  Schema.declare((_): _ is ToolFailure => true),
+  SchemaTransformation.transform({
+    decode: (message) => make(message, undefined),
+    encode: (error) => Message.of(error, "The tool failed")
+  })
+))
+
+const returningTools = new WeakMap<Tool.Any, Tool.Any>()
+
+/**
+ * Returns the tool whose failures are results. The same for the same tool.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const returning = (tool: Tool.Any): Tool.Any => {
+  if (tool.failureMode === "return") return tool
+  let made = returningTools.get(tool)
+  if (made === undefined) {
+    // a schema without a JSON form was never needed for failures of the run
+    const own = Result.isSuccess(Result.try(() => JsonCodec.make(tool.failureSchema)))
+    const failure = Schema.Union(own ? [tool.failureSchema, Told] : [Told])
+    made = Object.assign(tool.setFailure(failure), { failureMode: "return" as const })
+    returningTools.set(tool, made)
+  }
+  return made
+}
+
+type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
+
+const returningKits = new WeakMap<WithHandler, WithHandler>()
+
+/**
+ * Returns the toolkit whose failures are results. The same for the same toolkit, so that a model can cache by its
+ * identity.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const returningAll = (toolkit: WithHandler): WithHandler => {
+  const known = returningKits.get(toolkit)
+  if (known !== undefined) return known
+  const tools = Object.fromEntries(Object.entries(toolkit.tools).map(([name, tool]) => [name, returning(tool)]))
+  const made: WithHandler = {
+    tools,
+    handle: (name, ...args) => {
+      const tool = Object.hasOwn(tools, name) ? tools[name] : undefined
+      const handled = toolkit.handle(name, ...args)
+      // the tools of a toolkit may fail with anything, and `Tool.Any` says so nowhere
+      return tool === undefined || tool === toolkit.tools[name] ? handled : returned(tool, handled) as typeof handled
+    }
+  }
+  returningKits.set(toolkit, made)
+  return made
+}
+
+type HandlerResult = Tool.HandlerResult<Tool.Any>
+
+type Results = Stream.Stream<HandlerResult, unknown, unknown>
+
+const returned = (tool: Tool.Any, handled: Effect.Effect<Results, unknown, unknown>): Effect.Effect<Results> => {
+  const encode = ToolCodec.of(tool).encodeFailure
+  const orFail = (cause: Cause.Cause<unknown>) => toResult(cause, encode)
+  return Effect.matchCause(handled, {
+    onFailure: (cause) => Stream.fromEffect(orFail(cause)),
+    onSuccess: Stream.catchCause((cause) => Stream.fromEffect(orFail(cause)))
+  }) as Effect.Effect<Results>
+}
+
+/** Fails with what is no failure of the tool: a defect, an interruption, and a result that is not JSON. */
+const toResult = (
+  cause: Cause.Cause<unknown>,
+  encode: (error: unknown) => Effect.Effect<unknown, unknown>
+): Effect.Effect<HandlerResult, unknown> => {
+  const fail = cause.reasons.find(Cause.isFailReason)
+  if (fail === undefined || Cause.hasDies(cause) || isEncodingError(fail.error)) return Effect.failCause(cause)
+  const told = Mcp.isError(fail.error) ? Mcp.toTold(fail.error) : undefined
+  if (told?._tag === "Success") {
+    const { parts, text } = told
+    return Effect.succeed({
+      result: text,
+      encodedResult: text,
+      modelOutput: parts,
+      isFailure: false,
+      preliminary: false
+    })
+  }
+  const error = told === undefined ? fail.error : make(told.text, fail.error)
+  const failureOrigin = Context.get(Cause.annotations(cause), Toolkit.FailureOrigin)
+  return Effect.map(encode(error), (encodedResult) => ({
+    result: error as never,
+    encodedResult,
+    isFailure: true,
+    failureOrigin,
+    preliminary: false
+  }))
+}
+
+const isEncodingError = (error: unknown): boolean =>
+  AiError.isAiError(error) && error.reason._tag === "ToolResultEncodingError"
