@@ -38,7 +38,7 @@
  *   ScriptedModel.text("It rains.")
  * ])
  *
- * Effect.runPromise(program.pipe(Effect.provide(tools), Effect.provide(model)))
+ * Effect.runPromise(Effect.provide(program, [tools, model]))
  * // => It rains.
  * ```
  *

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import type * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
@@ -14,7 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
-import type { ToolFailure } from "../../ToolFailure.ts"
+import type * as ToolFailure from "../../ToolFailure.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import * as Message from "../words/message.ts"
@@ -26,7 +27,11 @@ import * as Mcp from "./mcp.ts"
  * @category constructors
  * @since 0.1.0
  */
-export const make = (message: string, error: unknown): ToolFailure => ({ _tag: "ToolFailure", message, error })
+export const make = (message: string, error: unknown): ToolFailure.ToolFailure => ({
+  _tag: "ToolFailure",
+  message,
+  error
+})
 
 /**
  * Returns whether a value is a failure that is told by a message.
@@ -34,7 +39,7 @@ export const make = (message: string, error: unknown): ToolFailure => ({ _tag: "
  * @category guards
  * @since 0.1.0
  */
-export const isToolFailure = (u: unknown): u is ToolFailure =>
+export const isToolFailure = (u: unknown): u is ToolFailure.ToolFailure =>
   Predicate.isTagged(u, "ToolFailure") && Predicate.hasProperty(u, "message") && Predicate.isString(u.message)
 
 /**
@@ -43,9 +48,9 @@ export const isToolFailure = (u: unknown): u is ToolFailure =>
  * @category schemas
  * @since 0.1.0
  */
-export const Told: Schema.Codec<ToolFailure, string> = Schema.String.pipe(Schema.decodeTo(
+export const Told: Schema.Codec<ToolFailure.ToolFailure, string> = Schema.String.pipe(Schema.decodeTo(
   // a union asks it last, with whatever the tool's own schema does not describe
-  Schema.declare((_): _ is ToolFailure => true),
+  Schema.declare((_): _ is ToolFailure.ToolFailure => true),
   SchemaTransformation.transform({
     decode: (message) => make(message, undefined),
     encode: (error) => Message.of(error, "The tool failed")
