@@ -163,7 +163,8 @@ export type Part<A> = A extends Agent<infer Tools, any, any, infer Value, infer 
   : never
 
 /**
- * The type of the `value` that a run of an agent gives: `undefined` without an `output`.
+ * The type of the `value` that a run of an agent gives: `undefined` without an `output`, or `undefined` if it waits with
+ * `AgentOutput.orWaiting`.
  *
  * @category utility types
  * @since 0.1.0
@@ -180,8 +181,8 @@ export type Output<A> = A extends Agent<any, any, any, infer Value, any> ? Value
  * - `stopWhen`: asked in this order after every step with tool calls. A run that
  *   names no step limit or tool error limit gets those of `StopCondition.defaults`.
  * - `output`: what the final answer is to be: a schema, or `AgentOutput.tool` or
- *   `AgentOutput.json` of one. A run that is `approval-required` has no answer yet:
- *   its `value` is undefined.
+ *   `AgentOutput.json` of one. Every run that completes has its `value`, unless it is
+ *   `AgentOutput.orWaiting` of one: for agents that may wait for approvals.
  *
  * @category models
  * @since 0.1.0
@@ -257,12 +258,14 @@ export const make = <
 > => {
   const { description, instructions, output, stopWhen = [], toolkit } = options
   const providers = providersOf(name, options.providers)
-  const loop = { instructions, toolkit: toolkitOf(name, toolkit), stopWhen, output: outputOf(output) }
+  const prepared = outputOf(output)
+  const loop = { instructions, toolkit: toolkitOf(name, toolkit), stopWhen, output: prepared }
   return fromBody(name, description, options.middleware ?? [], (middleware) => ({
     name,
     description,
     remote: false,
     providers,
+    promisesValue: prepared?.output.mayWait === false,
     body: LoopBody.body({ ...loop, middleware })
   }), toolkit === undefined ? {} : toolsOf(toolkit))
 }

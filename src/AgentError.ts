@@ -199,6 +199,31 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
 }
 
 /**
+ * A run of an agent with an `output` had to end without a value, and the agent does not say that its runs may:
+ * `AgentOutput.orWaiting` says it. What waited for an approval has not run.
+ *
+ * The agent of a tool fails with it too where it is called outside of a run and has to wait: nobody can be asked.
+ *
+ * - `stopReason`: what the run would have completed with.
+ * - `tool`: the first tool that waits for an approval, if one does.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoValue extends Schema.Error<NoValue>("effect-agents/AgentError/NoValue")({
+  _tag: Schema.tag("NoValue"),
+  stopReason: Schema.Literals(["approval-required", "steered"]),
+  tool: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const why = this.tool === undefined
+      ? "Another run has taken the prompt of this one"
+      : `The call of tool \`${this.tool}\` waits for an approval`
+    return `${why}, so that the run has no value. Write \`output: AgentOutput.orWaiting(...)\` to let it end so`
+  }
+}
+
+/**
  * An answer to an approval was rejected. Nothing was run, and no answer was kept.
  *
  * - `unknown`: nobody has asked for it: neither the session, nor a run whose result this
@@ -239,6 +264,7 @@ export type AgentErrorReason =
   | InvalidTool
   | DepthExceeded
   | InvalidOutput
+  | NoValue
   | ApprovalRejected
 
 /**
@@ -255,6 +281,7 @@ export const AgentErrorReason: Schema.Union<[
   typeof InvalidTool,
   typeof DepthExceeded,
   typeof InvalidOutput,
+  typeof NoValue,
   typeof ApprovalRejected
 ]> = Schema.Union([
   InvalidPrompt,
@@ -266,6 +293,7 @@ export const AgentErrorReason: Schema.Union<[
   InvalidTool,
   DepthExceeded,
   InvalidOutput,
+  NoValue,
   ApprovalRejected
 ])
 

@@ -6,6 +6,9 @@
  * calls tools: the model is offered a tool whose parameters are the schema, and
  * calling it ends the run. `json` asks for the provider's own JSON mode instead.
  *
+ * A run that completes has its value. `orWaiting` is for agents whose runs may wait for
+ * approvals first: their `value` may be `undefined`.
+ *
  * **Example** (An answer with a type)
  *
  * ```ts
@@ -61,6 +64,7 @@ export type TypeId = "~effect-agents/AgentOutput"
  *   optional key that does not admit it counts as absent.
  * - `corrections`: how often an answer that is not valid goes back to the model, with
  *   the issues. Then the run fails with `AgentError` (`InvalidOutput`).
+ * - `mayWait`: whether a run may complete without the value, see `orWaiting`.
  *
  * @category models
  * @since 0.1.0
@@ -74,6 +78,7 @@ export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
   readonly schema: Schema.Codec<A | { readonly value: A }, unknown, R, unknown>
   readonly isWrapped: boolean
   readonly corrections: number
+  readonly mayWait: boolean
   /** Never there: keeps the type of what the model writes. */
   readonly "~Encoded"?: I
 }
@@ -178,6 +183,63 @@ export const json = <A, I, R>(
   options?: Options
 ): AgentOutput<A, I, R> => make("json", "answer", schema, options)
 
+/**
+ * The same output for an agent whose runs may complete without an answer: `value` is `undefined` while a run waits for
+ * approvals, and when another run has taken its prompt (stop reason `"steered"`). The type of `value` says so, and a
+ * program has to look before it reads it.
+ *
+ * **Details**
+ *
+ * A run of any other agent that completes has its value, so that its `value` can be read as it is. The run keeps that
+ * promise: where it would have to wait it fails with `AgentError` (`NoValue`). It is the agent that says which of the
+ * two it is, because the type of a tool does not tell whether it has `needsApproval`, and tools may come from a context
+ * provider, from an agent that is called, or from the provider of the model. An agent without an `output` has no value
+ * to promise: it may wait.
+ *
+ * **Example** (A report, unless somebody has to be asked first)
+ *
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Tool, Toolkit } from "effect/ai"
+ * import { Agent, AgentOutput, Approval } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const Remove = Tool.make("remove", { success: Schema.String, needsApproval: true })
+ * const toolkit = Toolkit.make(Remove)
+ * const handlers = toolkit.toLayer({ remove: () => Effect.succeed("gone") })
+ *
+ * const Report = Schema.Struct({ removed: Schema.Int })
+ *
+ * const cleaner = Agent.make("cleaner", { toolkit, output: AgentOutput.orWaiting(Report) })
+ *
+ * const program = Effect.gen(function*() {
+ *   let result = yield* Agent.run(cleaner, { prompt: "Clean up" })
+ *   while (result.value === undefined) {
+ *     yield* Console.log(`may ${result.approvals[0].tool} run?`)
+ *     const answers = result.approvals.map((approval) => Approval.approve(approval))
+ *     result = yield* Agent.resume(cleaner, { result }, answers)
+ *   }
+ *   yield* Console.log(`${result.value.removed} removed`)
+ * })
+ *
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.toolCalls({ name: "remove", params: {} }),
+ *   ScriptedModel.toolCalls({ name: "final_answer", params: { removed: 1 } })
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, [model, handlers]))
+ * // => may remove run?
+ * // => 1 removed
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const orWaiting = <A, I, R>(
+  output: AgentOutput<A, I, R> | Schema.Codec<A, I, R, unknown>
+): AgentOutput<A | undefined, I, R> =>
+  Object.assign(Object.create(Proto), isAgentOutput(output) ? output : tool(output), { mayWait: true })
+
 const Proto = {
   [TypeId]: TypeId,
   pipe() {
@@ -201,7 +263,8 @@ const make = <A, I, R>(
     codec: Schema.toCodecJson(own),
     schema: own,
     isWrapped,
-    corrections
+    corrections,
+    mayWait: false
   })
 }
 

@@ -62,6 +62,7 @@ import * as AgentError from "./AgentError.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
+import * as Promised from "./internal/run/promised.ts"
 import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as Message from "./internal/words/message.ts"
@@ -214,12 +215,13 @@ export type Options<
     : { readonly result: (result: AgentRun.Result<A>) => Success["Type"] })
 
 /**
- * What an agent answers: the `value` of its result, or its text without an `output`.
+ * What an agent answers: the `value` of its result, or its text without an `output`. While its run waits the call waits
+ * too, so that an agent with `AgentOutput.orWaiting` answers with a value like others.
  *
  * @category utility types
  * @since 0.1.0
  */
-export type Answer<A> = unknown extends A ? string : [A] extends [undefined] ? string : A
+export type Answer<A> = unknown extends A ? string : [A] extends [undefined] ? string : Exclude<A, undefined>
 
 // -----------------------------------------------------------------------------
 // References
@@ -389,7 +391,10 @@ const run = Effect.fnUntraced(function*(
     Origin.giveToCaller(ended)
     return yield* parent.wait(toolCallId, yield* Nested.toRequests(toolCallId, ended))
   }
-  return result === undefined ? answerOf(ended, success) : result(ended)
+  if (result !== undefined) return result(ended)
+  const broken = success === undefined || ended.value !== undefined ? undefined : Promised.broken(ended)
+  if (broken !== undefined) return yield* AgentError.make(agent.name, broken)
+  return answerOf(ended, success)
 })
 
 /**

@@ -5,7 +5,7 @@
  * with the stop reason `"approval-required"` and the approvals that it waits for in
  * `result.approvals`; the other calls of the step have run. `Agent.resume` goes on
  * with the answers: from the session, in another process and days later, or from
- * the result.
+ * the result. An agent with an `output` says with `AgentOutput.orWaiting` that it may wait.
  *
  * A provider may ask too, before it runs a tool of its own (OpenAI's hosted MCP). The
  * answer is then sent to the provider. It cannot have other parameters, and no standing

@@ -94,8 +94,8 @@ export type Keep = "completed" | "every-step" | "always"
  *
  * A run whose prompt was taken completes when the run that took it has ended, without a
  * model call: its stop reason is `"steered"`, it has no text, no steps, no usage, no
- * transcript, and no `value`. The answer is in the other run, and both prompts are in the
- * session, each once. When the other run has not saved the prompt, as a failed one does
+ * transcript, and no `value` (an agent with an `output` needs `AgentOutput.orWaiting` for
+ * that). The answer is in the other run, and both prompts are in the session, each once. When the other run has not saved the prompt, as a failed one does
  * not that keeps `completed` runs only, nothing is lost: the run that waited takes its turn
  * and runs.
  *

@@ -276,7 +276,7 @@ for (const [name, via] of constructors) {
       it.effect("an answer beside a call that waits for an approval is refused, and given when that is answered", () =>
         Effect.gen(function*() {
           const gated = Toolkit.make(Tool.make("pay", { success: Schema.String, needsApproval: true }))
-          const agent = Agent.make("weather", { output: City, toolkit: gated })
+          const agent = Agent.make("weather", { output: AgentOutput.orWaiting(City), toolkit: gated })
           const paid = gated.toLayer({ pay: () => Effect.succeed("paid") })
           const result = yield* Agent.run(agent, input).pipe(Effect.provide(paid))
           assert.deepStrictEqual([result.stopReason, result.value], ["approval-required", undefined])

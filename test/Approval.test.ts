@@ -3,6 +3,7 @@ import { Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
+  AgentOutput,
   AgentRun,
   Approval,
   ContextProvider,
@@ -640,9 +641,12 @@ describe("Approval", () => {
       Effect.gen(function*() {
         const log: Log = []
         const run = Effect.provide(handlers(log))
-        const agent = Agent.make("agent", { toolkit, output: Schema.Struct({ left: Schema.Int }) })
+        const agent = Agent.make("agent", {
+          toolkit,
+          output: AgentOutput.orWaiting(Schema.Struct({ left: Schema.Int }))
+        })
         const asked = yield* run(Agent.run(agent, { prompt: "go" }))
-        assert.deepStrictEqual([asked.stopReason, asked.value as unknown], ["approval-required", undefined])
+        assert.deepStrictEqual([asked.stopReason, asked.value], ["approval-required", undefined])
         const done = yield* run(Agent.resume(agent, { result: asked }, approveAll(asked)))
         assert.deepStrictEqual([done.value, log], [{ left: 3 }, ["remove a"]])
       }).pipe(Effect.provide(layers(({ tools }) =>

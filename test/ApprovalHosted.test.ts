@@ -9,6 +9,7 @@ import { AiSdk } from "../src/ai-sdk/index.ts"
 import {
   Agent,
   AgentError,
+  AgentOutput,
   AgentRun,
   AgentTool,
   Approval,
@@ -268,7 +269,8 @@ describe("approvals that a provider asks for", () => {
   it.effect("come before a missing output and before a limit", () =>
     Effect.gen(function*() {
       const Answer = Schema.Struct({ ok: Schema.Boolean })
-      const withOutput = Agent.make("clerk", { toolkit, output: Answer, stopWhen: [StopCondition.stepCount(1)] })
+      const output = AgentOutput.orWaiting(Answer)
+      const withOutput = Agent.make("clerk", { toolkit, output, stopWhen: [StopCondition.stepCount(1)] })
       const { layer } = modelOf([[...asks(1), finish()]])
       const result = yield* Effect.provide(Agent.run(withOutput, { prompt: "go" }), layer)
       assert.deepStrictEqual([result.stopReason, result.approvals], ["approval-required", [approvalOf(1)]])

@@ -3,6 +3,7 @@ import { Arbitrary, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
+  AgentOutput,
   AgentRun,
   AgentTool,
   Approval,
@@ -83,7 +84,7 @@ const agentOf = ({ compacts, extra, keep, nested, output }: Features, onEnd: (ou
       ...extra === "after" ? [context] : [],
       ...compacts ? [compaction] : []
     ],
-    ...output && { output: Schema.Struct({ ok: Schema.Boolean }) }
+    ...output && { output: AgentOutput.orWaiting(Schema.Struct({ ok: Schema.Boolean })) }
   })
   return { agent, asking: Toolkit.make(ask.tool).toLayer({ ask: ask.handler }) }
 }

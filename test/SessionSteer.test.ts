@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Arbitrary, Deferred, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { AiError, type LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import {
@@ -116,7 +116,7 @@ describe("SessionHistory", () => {
     it.effect("a run that is steered has no value, and its parts are its start and its end", () =>
       Effect.gen(function*() {
         const typed = Agent.make("typed", {
-          output: AgentOutput.tool(Schema.Struct({ n: Schema.Int })),
+          output: AgentOutput.orWaiting(Schema.Struct({ n: Schema.Int })),
           providers: [steering]
         })
         const [first] = yield* inLine([run("a")])
@@ -130,6 +130,21 @@ describe("SessionHistory", () => {
           { type: "run-start", agent: "typed", runId: "r", session: "s" },
           { type: "run-end", result: steered({ runId: "r" }, "typed") }
         ])
+      }).pipe(Effect.provide([script([slow("one"), text("two")]), SessionStore.layerMemory])))
+
+    it.effect("an agent that promises a value fails where it is steered, and its prompt is in the session once", () =>
+      Effect.gen(function*() {
+        const typed = Agent.make("typed", { output: Schema.Struct({ n: Schema.Int }), providers: [steering] })
+        const [first] = yield* inLine([run("a")])
+        const other = yield* Effect.forkChild(Effect.exit(Agent.run(typed, { prompt: "b", session: "s" })), {
+          startImmediately: true
+        })
+        yield* second
+        yield* Fiber.join(first)
+        const error = Option.getOrThrow(Exit.findErrorOption(yield* Fiber.join(other)))
+        assert(error._tag === "AgentError" && error.reason._tag === "NoValue")
+        assert.deepStrictEqual([error.reason.stopReason, error.reason.tool], ["steered", undefined])
+        assert.deepStrictEqual(yield* history, ["user: a", "assistant: one", "user: b", "assistant: two"])
       }).pipe(Effect.provide([script([slow("one"), text("two")]), SessionStore.layerMemory])))
 
     describe("when the run that took a prompt", () => {

@@ -4,6 +4,7 @@ import { IdGenerator, Prompt, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
   AgentError,
+  AgentOutput,
   AgentRun,
   AgentTool,
   Approval,
@@ -85,7 +86,7 @@ const agentOf = ({ keep, middleware, nested, output, providers }: Features, keep
     toolkit,
     providers: all as ReadonlyArray<typeof history>,
     middleware: middleware.map((name, index) => ({ ...middlewares[name], name: `${name} ${index}` })) as never,
-    ...output && { output: Schema.Struct({ ok: Schema.Boolean }) }
+    ...output && { output: AgentOutput.orWaiting(Schema.Struct({ ok: Schema.Boolean })) }
   })
   return { agent, delegating: Toolkit.make(ask.tool).toLayer({ ask: ask.handler }) }
 }

@@ -1,7 +1,7 @@
 import { type Effect, Schema, type Stream } from "effect"
 import type { AiError, LanguageModel } from "effect/ai"
 import { describe, expectTypeOf, it } from "vitest"
-import { Agent, type AgentError, AgentOutput, AgentRun, type Steering } from "../../src/index.ts"
+import { Agent, type AgentError, AgentOutput, AgentRun, type AgentTool, type Steering } from "../../src/index.ts"
 
 class Geo extends Schema.Class<Geo>("Geo")({ at: Schema.Date }) {}
 
@@ -76,6 +76,37 @@ describe("Agent.make with an output", () => {
   it("takes no value for a schema", () => {
     // @ts-expect-error a string is neither a schema nor an output
     Agent.make("weather", { output: "Forecast" })
+  })
+})
+
+describe("Agent.make with an output that may wait", () => {
+  const agent = Agent.make("weather", { output: AgentOutput.orWaiting(Forecast) })
+  type Result = Effect.Success<ReturnType<typeof run>>
+  const run = () => Agent.run(agent, { prompt: "hi" })
+
+  it("has a value that cannot be read without a look", () => {
+    expectTypeOf<Result>().toEqualTypeOf<AgentRun.Result<Forecast | undefined>>()
+    expectTypeOf<Agent.Output<typeof agent>>().toEqualTypeOf<Forecast | undefined>()
+    const read = (result: Result) => {
+      // @ts-expect-error the value is possibly undefined
+      result.value.city.length
+      if (result.value !== undefined) expectTypeOf(result.value).toEqualTypeOf<Forecast>()
+    }
+    expectTypeOf(read).toBeFunction()
+  })
+
+  it("keeps its mode and its partial values", () => {
+    expectTypeOf(AgentOutput.orWaiting(AgentOutput.json(Forecast))).toEqualTypeOf<
+      AgentOutput.AgentOutput<Forecast | undefined, typeof Forecast.Encoded>
+    >()
+    type Partial = Extract<Agent.Part<typeof agent>, { readonly type: "output-partial" }>
+    expectTypeOf<Partial["value"]>().toEqualTypeOf<AgentOutput.DeepPartial<typeof Forecast.Encoded>>()
+  })
+
+  it("is not an agent that promises a value", () => {
+    // @ts-expect-error the value is possibly undefined
+    expectTypeOf(agent).toExtend<Agent.Agent<{}, Always, LanguageModel.LanguageModel, Forecast, unknown>>()
+    expectTypeOf<AgentTool.Answer<Agent.Output<typeof agent>>>().toEqualTypeOf<Forecast>()
   })
 })
 

@@ -42,6 +42,7 @@ import * as Finalizers from "./finalizers.ts"
 import * as Steered from "./steered.ts"
 import * as Input from "./input.ts"
 import * as Partial from "./partial.ts"
+import * as Promised from "./promised.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -82,6 +83,8 @@ export interface Definition {
   readonly model?: string | undefined
   /** What they need is in the context that the run captures. */
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  /** Every run that completes has a value: one that has none fails instead. */
+  readonly promisesValue?: boolean | undefined
   readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }
 
@@ -268,6 +271,8 @@ export class Run {
       readonly approvals?: ReadonlyArray<Approval.Approval>
     }
   ): PartPull {
+    const broken = this.definition.promisesValue === true ? Promised.broken(result) : undefined
+    if (broken !== undefined) return this.fail(Cause.fail(this.error(broken)))
     this.phase = "after-run"
     const { approvals = [], steps, stopReason, text, transcript, usage, value } = result
     const whole: AgentRun.Result = {

@@ -51,7 +51,8 @@ const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "Approva
   DuplicateTool: misconfigured,
   InvalidTool: misconfigured,
   DepthExceeded: known("depth-exceeded", 500, false, "Agents called agents too deeply."),
-  InvalidOutput: invalidOutput
+  InvalidOutput: invalidOutput,
+  NoValue: misconfigured
 }
 
 const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentError.Description> = {

@@ -1,0 +1,23 @@
+/**
+ * The promise of an agent with an `output`: a run that completes has its value.
+ *
+ * @since 0.1.0
+ */
+import * as AgentError from "../../AgentError.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+
+/**
+ * Says why a result has no value, if it has none although its agent has an `output`.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const broken = ({ approvals = [], stopReason }: {
+  readonly stopReason: AgentRun.StopReason
+  readonly approvals?: AgentRun.Result["approvals"]
+}): AgentError.NoValue | undefined => {
+  if (approvals.length > 0) {
+    return new AgentError.NoValue({ stopReason: "approval-required", tool: approvals[0].tool })
+  }
+  return stopReason === "steered" ? new AgentError.NoValue({ stopReason: "steered" }) : undefined
+}
