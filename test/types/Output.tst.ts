@@ -89,7 +89,7 @@ describe("Agent.make with an output that may wait", () => {
     expectTypeOf<Agent.Output<typeof agent>>().toEqualTypeOf<Forecast | undefined>()
     const read = (result: Result) => {
       // @ts-expect-error the value is possibly undefined
-      result.value.city.length
+      void result.value.city
       if (result.value !== undefined) expectTypeOf(result.value).toEqualTypeOf<Forecast>()
     }
     expectTypeOf(read).toBeFunction()
