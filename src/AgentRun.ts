@@ -146,16 +146,15 @@ export type StopReason =
  *
  * - `runId`: the id of the run.
  * - `text`: the text of the last step; empty when there was none.
- * - `value`: the decoded answer of an agent with an `output`; otherwise undefined. With
- *   `AgentOutput.orWaiting` it is undefined as well when the run has none.
+ * - `value`: the decoded answer of an agent with an `output`; otherwise undefined.
  * - `usage`: the sum of this run's own model calls.
  * - `totalUsage`: `usage` and that of the runs nested in this one.
  * - `steps`: every finished step, in order.
  * - `transcript`: this run's messages from its prompt on, without loaded history
  *   and without the system message. Every tool call in it has a result, or waits for
  *   one of the `approvals`.
- * - `approvals`: what a run that stopped with `"approval-required"` waits for. Such a
- *   run has no `value`, and neither has one that was `"steered"`.
+ * - `approvals`: what a run that stopped with `"approval-required"` waits for. It has no `value`,
+ *   nor has one that was `"steered"`: see `AgentOutput.orWaiting`.
  * - `seal`: what `ApprovalSeal.seal` has put there, for a result that comes back from a
  *   client.
  *
