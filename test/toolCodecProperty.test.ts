@@ -3,7 +3,7 @@
  * what goes back to the provider. ajv says what the offered schema admits.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Layer, Schema, SchemaAST } from "effect"
+import { Effect, Layer, Schema, SchemaAST } from "effect"
 import { type Prompt, Tool, Toolkit } from "effect/ai"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import { Agent, Session, SessionHistory, SessionStore } from "../src/index.ts"
@@ -11,92 +11,9 @@ import * as ToolCodec from "../src/internal/model/toolCodec.ts"
 import * as JsonCodec from "../src/internal/words/jsonCodec.ts"
 import * as Text from "../src/internal/words/text.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-
-const leaves = {
-  string: Schema.String,
-  int: Schema.Int,
-  // @effect-diagnostics-next-line schemaNumber:off
-  number: Schema.Number,
-  boolean: Schema.Boolean,
-  literal: Schema.Literals(["a", "b"]),
-  null: Schema.Null,
-  bigint: Schema.BigInt,
-  date: Schema.Date,
-  dateTime: Schema.DateTimeUtc,
-  url: Schema.URL,
-  duration: Schema.Duration,
-  bytes: Schema.Uint8Array,
-  transformed: Schema.FiniteFromString,
-  json: Schema.Json
-} satisfies Record<string, Schema.Top>
-
-type Leaf = keyof typeof leaves
-
-class Place extends Schema.Class<Place>("Place")({
-  at: Schema.Date,
-  note: Schema.optionalKey(Schema.String)
-}) {}
-
-interface Tree {
-  readonly n: number
-  readonly kid?: Tree | undefined
-}
-const Tree = Schema.Struct({
-  n: Schema.Int,
-  kid: Schema.optional(Schema.suspend((): Schema.Codec<Tree> => Tree))
-}).annotate({ identifier: "Tree" })
-
-const wrap: Record<string, (schema: Schema.Top) => Schema.Top> = {
-  itself: (schema) => schema,
-  array: (schema) => Schema.Array(schema),
-  set: (schema) => Schema.ReadonlySet(schema),
-  map: (schema) => Schema.ReadonlyMap(Schema.String, schema),
-  record: (schema) => Schema.Record(Schema.String, schema),
-  tuple: (schema) => Schema.Tuple([schema, Schema.Int]),
-  option: (schema) => Schema.Option(schema),
-  nullOr: (schema) => Schema.NullOr(schema),
-  struct: (schema) => Schema.Struct({ in: schema, maybe: Schema.optionalKey(schema) }),
-  union: (schema) =>
-    Schema.Union([Schema.Struct({ tag: Schema.Literal("x"), in: schema }), Schema.Struct({ b: Schema.Int })]),
-  class: () => Place,
-  recursive: () => Tree
-}
-
-const key: Record<string, (schema: Schema.Top) => Schema.Top> = {
-  required: (schema) => schema,
-  optional: (schema) => Schema.optional(schema),
-  optionalKey: (schema) => Schema.optionalKey(schema),
-  undefinedOr: (schema) => Schema.UndefinedOr(schema),
-  option: (schema) => Schema.OptionFromOptionalKey(schema),
-  nullable: (schema) => Schema.optional(Schema.NullOr(schema))
-}
-
-const Field = Schema.Struct({
-  leaf: Schema.Literals(Object.keys(leaves) as [Leaf, ...Array<Leaf>]),
-  wraps: Schema.Array(Schema.Literals(Object.keys(wrap) as [string, ...Array<string>])).check(Schema.isMaxLength(2)),
-  key: Schema.Literals(Object.keys(key) as [string, ...Array<string>])
-})
-
-const Fields = Schema.Array(Field).check(Schema.isMaxLength(4))
-
-const schemaOf = (fields: typeof Fields.Type): Schema.Codec<unknown> =>
-  Schema.Struct(Object.fromEntries(fields.map(({ key: kind, leaf, wraps }, index) => [
-    `k${index}`,
-    key[kind](wraps.reduce<Schema.Top>((schema, name) => wrap[name](schema), leaves[leaf]))
-  ]))) as never
-
-/** A schema and a value of it. */
-const Sample = Arbitrary.flatMap(Arbitrary.schema(Fields), (fields) => {
-  // what fails is shown: the fields say what the schema is
-  return Arbitrary.map(Arbitrary.schema(schemaOf(fields)), (value) => ({ fields, value }))
-})
+import { encode, overTheWire, Sample, schemaOf } from "./fixtures/schemas.ts"
 
 const ajv = new Ajv2020({ strict: false, validateFormats: false })
-
-const overTheWire = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
-
-const encode = (schema: Schema.Codec<unknown>, value: unknown) =>
-  Effect.map(Schema.encodeUnknownEffect(JsonCodec.make(schema))(value), overTheWire)
 
 /** The same JSON with one of its keys taken away, or set to null. */
 function* variants(json: unknown): Generator<unknown> {

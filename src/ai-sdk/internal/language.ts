@@ -17,6 +17,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DirectLanguageModel from "../../DirectLanguageModel.ts"
+import * as BareTools from "../../internal/model/bareTools.ts"
 import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
 import * as Direct from "../../internal/model/direct.ts"
@@ -54,32 +55,37 @@ export const make = (
         if (!isKnown(specificationVersion)) return Effect.fail(call.error(unknownVersion(model)))
         const refusal = ToolCodec.findRefusal(options.tools)
         if (refusal !== undefined) return Effect.fail(call.error(notOffered(refusal)))
-        return Effect.try({
-          try: () => {
-            const names = new Names.ToolNames(target, options.tools)
-            return {
-              call,
-              settings,
-              report: reportOf(call, Direct.reportOf(options, context)),
-              names,
-              request: Request.make(options, {
+        const started = (options: LanguageModel.ProviderOptions): Effect.Effect<Started, AiError.AiError> =>
+          Effect.try({
+            try: () => {
+              const names = new Names.ToolNames(target, options.tools)
+              return {
+                call,
                 settings,
-                target,
-                version: specificationVersion,
+                report: reportOf(call, Direct.reportOf(options, context)),
                 names,
-                codecTransformer,
-                isWellFormed: Direct.isOfRun(options),
-                abortSignal: call.signal
-              })
-            }
-          },
-          catch: (error) => call.error(unsupported(call, error))
-        })
+                toBare: BareTools.makeCalls(options),
+                request: Request.make(options, {
+                  settings,
+                  target,
+                  version: specificationVersion,
+                  names,
+                  codecTransformer,
+                  isWellFormed: Direct.isOfRun(options),
+                  abortSignal: call.signal
+                })
+              }
+            },
+            catch: (error) => call.error(unsupported(call, error))
+          })
+        return options.toolCallValidation === "deferred"
+          ? started(options)
+          : Effect.flatMap(BareTools.toJsonPrompt(options), (prompt) => started({ ...options, prompt }))
       })
 
     return DirectLanguageModel.make({
       generateText: (options) =>
-        Effect.flatMap(start(options, "generateText"), ({ call, names, report: beside, request, settings }) => {
+        Effect.flatMap(start(options, "generateText"), ({ call, names, report: beside, request, settings, toBare }) => {
           const answer = call.wait(() => Call.promise(() => model.doGenerate(request)))
           return Effect.flatMap(Effect.onInterrupt(answer, () => Effect.sync(() => call.abort())), (result) => {
             const isObject = options.responseFormat.type === "json"
@@ -94,19 +100,20 @@ export const make = (
               beside.usage(summary.finish.usage)
               return Effect.fail(call.truncated())
             }
-            return Effect.as(report(result.warnings, call), parts)
+            return Effect.andThen(
+              report(result.warnings, call),
+              toBare === undefined ? Effect.succeed(parts) : toBare(parts)
+            )
           })
         }),
       streamText: (options) =>
         Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
-          Effect.flatMap(start(options, "streamText"), ({ call, names, report: beside, request, settings }) => {
+          Effect.flatMap(start(options, "streamText"), ({ call, names, report: beside, request, settings, toBare }) => {
             const converter = new Converted.Converter(names, settings, beside)
             const end = Effect.sync(() => Annotations.response(options.span, converter))
             const parts = new Parts(call, converter, report, () => model.doStream(request))
-            return Effect.as(
-              Scope.addFinalizer(scope, Effect.andThen(parts.close, end)),
-              parts.pull
-            )
+            const pull = toBare === undefined ? parts.pull : Effect.flatMap(parts.pull, toBare)
+            return Effect.as(Scope.addFinalizer(scope, Effect.andThen(parts.close, end)), pull)
           })
         )),
       ...(codecTransformer === undefined ? undefined : { codecTransformer })
@@ -124,6 +131,7 @@ interface Started {
   readonly settings: AiSdk.Settings
   readonly report: Converted.Report
   readonly request: Sdk.LanguageModelV4CallOptions
+  readonly toBare: BareTools.ToBare | undefined
 }
 
 type PartsPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>, AiError.AiError>

@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as AgentError from "../../AgentError.ts"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as ToolCodec from "../model/toolCodec.ts"
 import * as Fields from "../words/fields.ts"
 import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
@@ -307,7 +308,7 @@ const checkEdited = (
   const asked = NestedTools.find(tools, path, tool)
   // what only a nested run knows is decoded there
   if (asked === undefined) return Effect.void
-  return Effect.matchEffect(ToolHandler.decodeParams(asked, answer.params), {
+  return Effect.matchEffect(ToolCodec.decodeParams(asked, answer.params), {
     onFailure: (error) => rejected(approvalId, "invalid", error.message),
     onSuccess: () => Effect.void
   })

@@ -24,6 +24,7 @@ import * as Text from "../words/text.ts"
 /**
  * How one tool is offered and called.
  *
+ * - `tool`: the tool itself.
  * - `jsonSchema`: of its parameters, with an object as its root.
  * - `offered`: the tool that a model gets. Its parameters are the JSON that the model writes.
  * - `refusal`: why it cannot be offered.
@@ -32,6 +33,7 @@ import * as Text from "../words/text.ts"
  * @since 0.1.0
  */
 export interface ToolCodec extends Offer {
+  readonly tool: Tool.Any
   readonly decodeParams: Coder
   readonly encodeSuccess: Coder
   readonly encodeFailure: Coder
@@ -75,6 +77,7 @@ const make = (tool: Tool.Any): ToolCodec => {
   const failureSchema = failureMode === "return" ? Tool.failureResultSchema(tool) : Failure
   return {
     ...offer,
+    tool,
     decodeParams: Json.bounded(Schema.isSchema(parametersSchema) ? decoderOf(parametersSchema, codec) : Effect.succeed),
     encodeSuccess: encoderOf(successSchema),
     encodeFailure: encoderOf(failureSchema)
@@ -88,6 +91,7 @@ const messageOf = (error: unknown): string => Predicate.isError(error) ? error.m
 const without = (tool: Tool.Any, error: unknown): ToolCodec => {
   const refuse = () => Effect.die(error)
   return {
+    tool,
     jsonSchema: {},
     offered: tool,
     refusal: `its schemas have no JSON form: ${messageOf(error)}`,
@@ -132,6 +136,21 @@ const tellingAll = (schema: Schema.Top): Coder => {
       ? decoded
       : Effect.matchEffect(decoded, { onSuccess: Exit.succeed, onFailure: () => findIssues(value) })
   }
+}
+
+/**
+ * Decodes the parameters of a call, as before it is run. A model that leaves them out has none.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
+  const { decodeParams } = of(tool)
+  if (params !== null) return decodeParams(params ?? {})
+  // a JSON schema is not looked at here; what it describes is an object
+  if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) return decodeParams({})
+  // a schema that admits null means it, any other means an object without keys
+  return Effect.matchEffect(decodeParams(null), { onSuccess: Exit.succeed, onFailure: () => decodeParams({}) })
 }
 
 // -----------------------------------------------------------------------------

@@ -18,7 +18,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
 import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
@@ -318,7 +317,7 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
     const problem = isProviderDefined ? undefined : notAnObject(request.params)
     if (problem !== undefined) return Exit.succeed(invalidParameters(request, problem))
     return flatMapSync(
-      decodeParams(tool, request.params),
+      ToolCodec.decodeParams(tool, request.params),
       (params) => {
         const refusal = refusalOf(rules, params)
         if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
@@ -331,21 +330,6 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
       (error) => Exit.succeed(invalidParameters(request, issuesOf(request.params, error)))
     )
   }
-}
-
-/**
- * Decodes the parameters of a call, as before it is run. A model that leaves them out has none.
- *
- * @category running
- * @since 0.1.0
- */
-export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
-  const { decodeParams } = ToolCodec.of(tool)
-  if (params !== null) return decodeParams(params ?? {})
-  // a JSON schema is not looked at here; what it describes is an object
-  if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) return decodeParams({})
-  // a schema that admits null means it, any other means an object without keys
-  return flatMapSync(decodeParams(null), Exit.succeed, () => decodeParams({}))
 }
 
 // A decoder gives an Exit when it did not have to wait: then there is nothing to run.
