@@ -57,6 +57,9 @@ export type TypeId = "~effect-agents/ContextProvider"
  * for approvals. With `continues` it has no prompt, and answers the last message of its
  * session.
  *
+ * When a guardrail refuses the prompt, a note takes its place in `prompt`, also in a request
+ * that `beforeRun` was given: a finalizer that reads it then finds the note.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -13,8 +13,8 @@
  * others.
  *
  * What a check spends on models of its own is neither in the usage nor in the total usage
- * of the run, wherever the check stands; it has spans of its own. An agent that a check
- * runs draws from the budgets of the run, as any agent does that is run within one.
+ * of the run, wherever the check stands. Its spans are below that of the run, beside those
+ * of its model and tool calls. An agent that a check runs draws from the budgets of the run, as any agent does that is run within one.
  *
  * They stand around the model and tool calls of an agent made with `Agent.make`; an
  * agent made from a stream has no such places.
@@ -65,6 +65,7 @@ import * as AgentRun from "./AgentRun.ts"
 import { beside } from "./internal/guardrail/beside.ts"
 import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
 import * as Admission from "./internal/words/admission.ts"
+import * as CallSpan from "./internal/words/callSpan.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as Replacements from "./internal/words/replacements.ts"
 import * as Parts from "./internal/words/responseParts.ts"
@@ -263,7 +264,7 @@ const checkInput = <V extends { readonly _tag: string }, E, R>(
   check: (input: Input) => Effect.Effect<V, E, R>,
   request: Middleware.ModelRequest
 ): Effect.Effect<Exclude<V, Trip>, E | GuardrailTripped, R> =>
-  Effect.flatMap(Effect.suspend(() => check(toInput(request))), (verdict) => {
+  Effect.flatMap(CallSpan.beside(Effect.suspend(() => check(toInput(request)))), (verdict) => {
     const checked = orTrip(name, "input")(verdict)
     return isTrip(verdict) ? Effect.andThen(Replacements.tell({ refused: name }), checked) : checked
   })
@@ -369,7 +370,7 @@ const fromHeld = <E, R>(
   atModel(name, (request, next) => {
     const { agent, session, steps } = request
     const checked = (text: string, before: string) =>
-      Effect.suspend(() => check({ agent, session, step: steps.length, text, before })).pipe(
+      CallSpan.beside(Effect.suspend(() => check({ agent, session, step: steps.length, text, before }))).pipe(
         Effect.flatMap(orTrip(name, "output")),
         Effect.flatMap((verdict) =>
           verdict._tag === "Replace"
@@ -473,7 +474,10 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
 /** A check in the fiber of a tool is no part of the tool: what it runs is not nested in the run. */
 const apart = <A, E, R>(check: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   // no check asks for the service that is left out: it is internal
-  Effect.updateContext(Effect.suspend(check), (context) => Context.omit(ParentRun)(context) as Context.Context<R>)
+  Effect.updateContext(
+    CallSpan.beside(Effect.suspend(check)),
+    (context) => Context.omit(ParentRun)(context) as Context.Context<R>
+  )
 
 const replaceResult = (result: Middleware.ToolResult, value: unknown): Middleware.ToolResult => {
   const { id, isFailure, name, preliminary } = result

@@ -281,10 +281,12 @@ describe("AgentTelemetry, content", () => {
         }),
         Prompt.toolMessage({ content: [Prompt.toolApprovalResponsePart({ approvalId: "a", approved: true })] })
       ])
-      // the model is not asked: what it would make of the prompt is its own affair
-      const canned = Middleware.make("canned", { model: () => Stream.empty })
-      const program = Agent.run(Agent.make("parrot", { middleware: [canned] }), { prompt }).pipe(
-        Effect.provide(ScriptedModel.layer([]))
+      // what the model makes of the prompt is its own affair
+      const other = Middleware.make("other", {
+        model: (request, next) => next({ ...request, prompt: Prompt.make("hi") })
+      })
+      const program = Agent.run(Agent.make("parrot", { middleware: [other] }), { prompt }).pipe(
+        Effect.provide(ScriptedModel.layer([ScriptedModel.text("ok")]))
       )
       const [, exported] = yield* nodeSdk.run(program, { captureContent: true })
       validated(exported)

@@ -35,6 +35,7 @@ import * as Waiting from "../approval/waiting.ts"
 import * as GenAi from "../telemetry/genAi.ts"
 import * as CurrentRun from "../words/currentRun.ts"
 import { ParentRun } from "../words/parentRun.ts"
+import * as Replacements from "../words/replacements.ts"
 import * as RunId from "../words/runId.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
@@ -88,9 +89,13 @@ export interface Definition {
   readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }
 
+/** What a provider is told of its run, with the prompt as it may be known. */
+type Told = ContextProvider.Request & { prompt: Prompt.Prompt }
+
 interface StartedProvider {
   readonly provider: ContextProvider.ContextProvider<unknown, never>
   readonly scope: Scope.Closeable
+  readonly request: Told
   contribution: ContextProvider.Contribution | undefined
 }
 
@@ -209,9 +214,10 @@ export class Run {
     const { providers } = this.definition
     if (index === providers.length) return this.openBody()
     const provider = providers[index]
-    const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), contribution: undefined }
+    const request = this.request()
+    const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), request, contribution: undefined }
     this.started.push(started)
-    const beforeRun = Effect.suspend(() => provider.beforeRun(this.request()))
+    const beforeRun = Effect.suspend(() => provider.beforeRun(request))
     const scoped = Context.add(this.context, Scope.Scope, started.scope)
     const context = this.isKeptByCaller() ? Context.add(scoped, Origin.Origin, this.origin!) : scoped
     return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
@@ -309,11 +315,11 @@ export class Run {
     failures: Array<Cause.Reason<unknown>>
   ): Effect.Effect<void> {
     for (let index = from; index < pending.length; index++) {
-      const { contribution, provider } = pending[index]
+      const { contribution, provider, request } = pending[index]
       const isCommitting = provider.commitment === "committing"
       if (isCommitting && failures.length > 0) break
       const afterRun = Effect.suspend(() =>
-        provider.afterRun!({ request: this.request(), result, state: contribution?.state })
+        provider.afterRun!({ request, result, state: contribution?.state })
       )
       const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
         if (exit !== undefined && Exit.isSuccess(exit)) return undefined
@@ -444,9 +450,15 @@ export class Run {
   }
 
   /** What providers are told of the run. */
-  request(): ContextProvider.Request {
+  request(): Told {
     const { answers, continues, definition, prompt, session } = this
     return { agent: definition.name, session, prompt, answers, continues }
+  }
+
+  /** A guardrail has refused the prompt: a note takes its place, also in what the providers were told. */
+  refuse(guardrail: string): void {
+    this.prompt = Replacements.refusePrompt(this.prompt, guardrail)
+    for (const { request } of this.started) request.prompt = this.prompt
   }
 
   private partial(): AgentRun.Partial {

@@ -25,7 +25,7 @@ import * as AgentRun from "../../AgentRun.ts"
 import * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as Waiting from "../approval/waiting.ts"
-import type { ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
+import type { ModelBegins, ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
 import * as Cut from "./cut.ts"
 import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
@@ -130,7 +130,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.builder = new StepBuilder()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
-    const span = this.modelSpan = this.run.span?.startModel(request)
+    const span = this.modelSpan = this.run.span?.startModel(request, this.begins())
     const edge = this.edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
@@ -141,6 +141,11 @@ export class Loop extends Steps implements Lifecycle.Body {
       onFailure: (cause) => this.modelFailed(cause),
       onSuccess: (pull) => this.modelPull = pull
     })
+  }
+
+  private begins(): ModelBegins {
+    if (this.modelPlaces.length === 0) return "at-once"
+    return this.admission?.isPending === true ? "unchecked" : "when-asked"
   }
 
   /** Guardrails tell what they replace. */
@@ -162,16 +167,24 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   /** Tells the providers that the run begins: at once, or when what checks its prompt has let it through. */
-  begin(): Effect.Effect<void, unknown> {
-    if (!this.modelPlaces.some(Admission.isCheck)) return this.start()
-    const start = Effect.suspend(() => this.replacements?.refused === undefined ? this.start() : Effect.void)
+  begin(): Effect.Effect<void, unknown> | undefined {
+    if (!this.modelPlaces.some(Admission.isCheck)) {
+      this.showInput(false)
+      return this.contributions.atStart.length === 0 ? undefined : this.start()
+    }
+    const start = Effect.suspend(() => {
+      if (this.replacements?.refused !== undefined) return Effect.void
+      this.showInput(false)
+      this.modelSpan?.onInput(this.asked)
+      return this.start()
+    })
     const onFailure = (cause: Cause.Cause<unknown>) =>
       Effect.sync(() => {
         if (!Cause.hasInterruptsOnly(cause)) this.startFailure = cause
       })
     // the run fails with it, whatever a middleware does about it
     this.admission = new Admission.Admission(Effect.orDie(Effect.tapCause(start, onFailure)))
-    return Effect.void
+    return undefined
   }
 
   private request(): Middleware.ModelRequest {
@@ -219,6 +232,13 @@ export class Loop extends Steps implements Lifecycle.Body {
 
   private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
     if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
+    const { admission, replacements } = this
+    if (admission?.isPending === true && replacements?.refused === undefined) {
+      return Effect.matchCauseEffect(admission.end, {
+        onFailure: (failure) => this.modelFailed(failure),
+        onSuccess: () => this.onModelEnd(cause)
+      })
+    }
     const scope = this.modelScope!
     if (scope.state._tag === "Empty") return this.afterModel()
     // what interrupts the run in here ends it before its tools run, and waits for the end of the model
@@ -282,7 +302,9 @@ export class Loop extends Steps implements Lifecycle.Body {
       this.messages[i] = Replacements.refuse(this.messages[i], refused)
     }
     this.replacements!.refused = undefined
-    this.run.span?.onRefused(this.messages)
+    this.admission?.refuse()
+    this.run.refuse(refused)
+    this.showInput(true)
     this.modelSpan?.onRefused(this.messages)
   }
 

@@ -114,7 +114,8 @@ export const body = (
 
 const begin = (opened: Opened): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
   const loop = new Loop(opened)
-  return opened.contributions.atStart.length === 0 ? loop : Effect.as(loop.begin(), loop)
+  const beginning = loop.begin()
+  return beginning === undefined ? loop : Effect.as(beginning, loop)
 }
 
 /** Why a prompt cannot be sent: it has no message, or its messages say nothing. */

@@ -38,6 +38,7 @@ export class ResumedLoop extends Loop {
       resumption.own,
       waiting
     )
+    this.showInput(false)
     this.resumption = resumption
     this.asked = Waiting.forModel(this.messages.slice(0, this.messages.indexOf(resumption.assistant)))
     this.messages.push(Prompt.toolMessage({ content: resumption.responses }))

@@ -49,6 +49,10 @@ export abstract class Steps {
   protected readonly stopping: Stopping
   protected readonly messages: Array<Prompt.Message>
   protected readonly transcriptFrom: number
+  private readonly instructions: string
+  /** Which of the messages are the input: what `Steering` sends comes after it. */
+  private readonly inputFrom: number
+  private readonly inputTo: number
   readonly clock: Clock.Clock
   readonly startedAt: number
   readonly steps: Array<AgentRun.Step> = []
@@ -66,7 +70,7 @@ export abstract class Steps {
   protected failure: Cause.Cause<unknown> = Cause.empty
   private stopReason: AgentRun.StopReason = "stop"
   // what the providers are told
-  private readonly contributions: Contributions.Contributions
+  protected readonly contributions: Contributions.Contributions
   /** The step that has ended, until the providers know of it. */
   private ended: { readonly step: AgentRun.Step; readonly to: number } | undefined = undefined
   /** Up to here the providers know the messages. */
@@ -77,7 +81,7 @@ export abstract class Steps {
     own: ReadonlyArray<Prompt.Message>,
     waiting: ReadonlyArray<string> | undefined
   ) {
-    const { context, span } = run
+    const { context } = run
     this.run = run
     this.output = output
     this.stopping = stopping
@@ -92,7 +96,18 @@ export abstract class Steps {
     this.messages = [...system, ...history, ...prompt]
     this.transcriptFrom = system.length + history.length
     this.toldTo = this.messages.length
-    if (span !== undefined) span.onInput(instructions, this.messages.slice(system.length))
+    this.instructions = instructions
+    this.inputFrom = system.length
+    this.inputTo = this.messages.length
+  }
+
+  /** Telemetry is told of the input when nobody may refuse it any more, or of what takes its place. */
+  protected showInput(isRefused: boolean): void {
+    const { run: { span } } = this
+    if (span === undefined) return
+    const input = this.messages.slice(this.inputFrom, this.inputTo)
+    if (isRefused) span.onRefused(this.instructions, input)
+    else span.onInput(this.instructions, input)
   }
 
   get usage(): AgentRun.Usage {
@@ -105,7 +120,7 @@ export abstract class Steps {
   }
 
   /** Tells the providers that the run begins. */
-  start(): Effect.Effect<void, unknown> {
+  protected start(): Effect.Effect<void, unknown> {
     const started = { request: this.run.request(), transcript: this.transcript() }
     return Effect.provideContext(Contributions.callAll(this.contributions.atStart, started), this.run.context)
   }

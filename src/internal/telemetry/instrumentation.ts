@@ -47,7 +47,8 @@ export class Instrumentation extends Context.Service<Instrumentation, {
 
 /**
  * The span of a run. `context` is the run's, with this span as the parent.
- * `onInput` is called once, when the run's providers have all contributed.
+ * `onInput` is called once, when the run's providers have all contributed and no
+ * guardrail may refuse the input any more. What is said before that is not written.
  * `end` is called once, with the outcome, after every finalizer.
  *
  * @category models
@@ -56,9 +57,9 @@ export class Instrumentation extends Context.Service<Instrumentation, {
 export interface RunSpan {
   readonly context: Context.Context<never>
   readonly onInput: (instructions: string, messages: ReadonlyArray<Prompt.Message>) => void
-  /** A guardrail has refused the input: these messages take its place. */
-  readonly onRefused: (messages: ReadonlyArray<Prompt.Message>) => void
-  readonly startModel: (request: Middleware.ModelRequest) => ModelSpan
+  /** A guardrail has refused the input: this takes its place. */
+  readonly onRefused: (instructions: string, messages: ReadonlyArray<Prompt.Message>) => void
+  readonly startModel: (request: Middleware.ModelRequest, begins: ModelBegins) => ModelSpan
   readonly startTool: (request: Middleware.ToolRequest) => ToolSpan
   /** A finalizer or a best-effort `afterRun` failed (or overran its budget: no cause). Nothing else changes. */
   readonly onFinalizerFailure: (name: string, cause: Cause.Cause<unknown> | undefined) => void
@@ -66,6 +67,18 @@ export interface RunSpan {
   /** Whether what was said may be exported, also by a log. */
   readonly capturesContent: boolean
 }
+
+/**
+ * When a model call begins.
+ *
+ * - `at-once`: nothing is around it.
+ * - `when-asked`: middleware may answer without a model, and then there is no call.
+ * - `unchecked`: so it is, and its prompt may still be refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ModelBegins = "at-once" | "when-asked" | "unchecked"
 
 /**
  * The method of the tracer of a model call that gives the tracer for a call that asks
@@ -84,7 +97,7 @@ export const AnswerTracer: unique symbol = Symbol("effect-agents/internal/Answer
 export type ModelCallTracer = Tracer.Tracer & { readonly [AnswerTracer]?: () => Tracer.Tracer }
 
 /**
- * The span of a model call. The model stream is opened and pulled in `context`.
+ * The span of a model call, when there is one. The model stream is opened and pulled in `context`.
  * `end` is called once: with the step when the model finished, with a cause when
  * it failed, with nothing when the call was cut short.
  *
@@ -98,6 +111,8 @@ export interface ModelSpan {
   /** A model is called, in this context: that of the run, or another one that a middleware has provided. */
   readonly onCall: (context: Context.Context<never>) => void
   readonly onParts: (parts: ReadonlyArray<Response.StreamPart<any, "deferred">>) => void
+  /** The prompt of an `unchecked` call was let through. */
+  readonly onInput: (messages: ReadonlyArray<Prompt.Message>) => void
   /** A guardrail has refused the input: these messages take its place. */
   readonly onRefused: (messages: ReadonlyArray<Prompt.Message>) => void
   readonly end: (end: ModelEnd) => void

@@ -14,7 +14,14 @@ import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as GenAi from "./genAi.ts"
-import { type ModelEnd, type ModelSpan, type RunInfo, type RunSpan, type ToolSpan } from "./instrumentation.ts"
+import {
+  type ModelBegins,
+  type ModelEnd,
+  type ModelSpan,
+  type RunInfo,
+  type RunSpan,
+  type ToolSpan
+} from "./instrumentation.ts"
 import * as Content from "./content.ts"
 import * as Metrics from "./metrics.ts"
 import * as Spans from "./span.ts"
@@ -61,6 +68,8 @@ export class TracedRun implements RunSpan {
   private readonly startedAt: bigint
   private readonly caller: Context.Context<never>
   private readonly operation: Metrics.Attributes
+  /** What was said is written when nobody may refuse it any more. */
+  private input: "unknown" | "known" | "refused" = "unknown"
   private inferenceCalls = 0
   private toolCalls = 0
 
@@ -105,6 +114,7 @@ export class TracedRun implements RunSpan {
 
   onInput(instructions: string, messages: ReadonlyArray<Prompt.Message>): void {
     const { span } = this
+    this.input = "known"
     if (span === undefined) return
     this.content(
       span,
@@ -114,18 +124,18 @@ export class TracedRun implements RunSpan {
     this.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
   }
 
-  onRefused(messages: ReadonlyArray<Prompt.Message>): void {
-    if (this.span !== undefined) this.refused(this.span, messages)
+  onRefused(instructions: string, messages: ReadonlyArray<Prompt.Message>): void {
+    this.onInput(instructions, messages)
+    this.input = "refused"
   }
 
-  /** Writes the messages over those that a guardrail has refused. */
-  refused(span: Tracer.Span, messages: ReadonlyArray<Prompt.Message>): void {
-    this.content(span, Attribute.inputMessages, () => Content.inputMessages(Content.split(messages)[1]))
+  startModel(request: Middleware.ModelRequest, begins: ModelBegins): ModelSpan {
+    return new TracedModelCall(this, request, begins)
   }
 
-  startModel(request: Middleware.ModelRequest): ModelSpan {
+  /** A model was asked. */
+  onModelCall(): void {
     this.inferenceCalls++
-    return new TracedModelCall(this, request)
   }
 
   startTool(request: Middleware.ToolRequest): ToolSpan {
@@ -177,7 +187,10 @@ export class TracedRun implements RunSpan {
     const completed = outcome._tag === "Completed" ? outcome.result : undefined
     const { totalUsage } = outcome._tag === "Completed" ? outcome.result : outcome.partial
     const reason = completed === undefined ? "error" : finishReasonOf(completed)
-    this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
+    // what a model has said to a prompt that is not known may repeat it
+    if (this.input === "known" || completed !== undefined) {
+      this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
+    }
     this.spans.end(
       span,
       {
@@ -278,8 +291,10 @@ class TracedModelCall implements ModelSpan {
   readonly context: Context.Context<never>
   readonly current: Tracer.Span | undefined
   private readonly run: TracedRun
-  private readonly span: Tracer.Span | undefined
-  private readonly startedAt: bigint
+  /** The span of a call that was made at once, or the one that begins when a model is asked. */
+  private readonly own: Tracer.Span | undefined
+  private readonly late: Spans.LateSpan | undefined
+  private startedAt: bigint
   private timeToFirstChunk: number | undefined = undefined
   private timesPerOutputChunk: Metrics.Times | undefined = undefined
   private lastChunkAt = BigInt(0)
@@ -290,45 +305,79 @@ class TracedModelCall implements ModelSpan {
   /** By which methods the model was asked: one that gives its answer as a whole has no chunks. */
   private hasStreamed = false
   private hasGenerated = false
+  private isMade = false
+  private input: "unknown" | "known" | "refused"
+  /** The prompt as it was let through, or what takes its place. */
+  private messages: ReadonlyArray<Prompt.Message> | undefined = undefined
 
-  constructor(run: TracedRun, request: Middleware.ModelRequest) {
-    const { context, info, settings, spans } = run
+  constructor(run: TracedRun, request: Middleware.ModelRequest, begins: ModelBegins) {
+    const { context, parent, settings, spans } = run
     this.run = run
     this.operation = run.modelOperation
     this.metrics = run.modelMetrics
     this.startedAt = spans.clock.currentTimeNanosUnsafe()
-    const attributes = {
-      ...run.modelOperation,
-      [Attribute.conversationId]: info.session
+    this.input = begins === "unchecked" ? "unknown" : "known"
+    if (begins === "at-once") {
+      this.isMade = true
+      run.onModelCall()
+      this.own = this.start(request)
+    } else if (parent !== undefined) {
+      const start = () => {
+        this.startedAt = spans.clock.currentTimeNanosUnsafe()
+        return this.start(request)
+      }
+      this.late = new Spans.LateSpan(start, parent, settings.captureContent, run.acceptedInModel)
     }
-    const span = this.span = spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
-    if (span === undefined) {
-      this.context = context
-      this.current = undefined
-      return
-    }
-    if (settings.captureContent) {
-      const [instructions, messages] = Content.split(request.prompt.content)
-      run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
-      run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
-      run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(request.toolkit?.tools ?? {}))
-    }
-    const current = this.current = Spans.view(span, settings.captureContent, run.acceptedInModel)
-    this.context = run.modelContext(current, (method) => {
+    this.current = this.late?.view ??
+      (this.own === undefined ? undefined : Spans.view(this.own, settings.captureContent, run.acceptedInModel))
+    this.context = this.current === undefined ? context : run.modelContext(this.current, (method) => {
       if (method === "stream") this.hasStreamed = true
       else this.hasGenerated = true
+      this.onMade()
     })
+  }
+
+  private start({ prompt, toolkit }: Middleware.ModelRequest): Tracer.Span | undefined {
+    const { run } = this
+    const attributes = {
+      ...run.modelOperation,
+      [Attribute.conversationId]: run.info.session
+    }
+    const span = run.spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
+    if (span === undefined || !run.settings.captureContent) return span
+    const [instructions, messages] = Content.split(prompt.content)
+    run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
+    if (this.input !== "unknown") this.writeInput(span, this.messages ?? messages)
+    run.content(span, Attribute.toolDefinitions, () => Content.toolDefinitions(toolkit?.tools ?? {}))
+    return span
+  }
+
+  private writeInput(span: Tracer.Span, messages: ReadonlyArray<Prompt.Message>): void {
+    this.run.content(span, Attribute.inputMessages, () => Content.inputMessages(messages))
+  }
+
+  private get span(): Tracer.Span | undefined {
+    return this.own ?? this.late?.begun
+  }
+
+  private onMade(): void {
+    if (this.isMade) return
+    this.isMade = true
+    this.run.onModelCall()
+    if (this.late !== undefined) this.late.begin()
+    else this.startedAt = this.run.spans.clock.currentTimeNanosUnsafe()
   }
 
   /** The name of the span stays that of the model that was asked first. */
   readonly onCall = (context: Context.Context<never>): void => {
-    const { span } = this
+    this.onMade()
     if (context === this.context) return
     const operation = modelOperationIn(context)
     const keys = [Attribute.providerName, Attribute.requestModel]
     if (keys.every((key) => operation[key] === this.operation[key])) return
     this.operation = operation
     this.metrics = Metrics.of(operation)
+    const { span } = this
     if (span === undefined) return
     Spans.quietly(() => {
       for (const key of keys) if (operation[key] !== undefined) span.attribute(key, operation[key])
@@ -347,8 +396,20 @@ class TracedModelCall implements ModelSpan {
     }
   }
 
+  onInput(messages: ReadonlyArray<Prompt.Message>): void {
+    this.input = "known"
+    this.replaceInput(messages)
+  }
+
   onRefused(messages: ReadonlyArray<Prompt.Message>): void {
-    if (this.span !== undefined) this.run.refused(this.span, messages)
+    this.input = "refused"
+    this.replaceInput(messages)
+  }
+
+  private replaceInput(messages: ReadonlyArray<Prompt.Message>): void {
+    const { span } = this
+    this.messages = Content.split(messages)[1]
+    if (span !== undefined) this.writeInput(span, this.messages)
   }
 
   private onChunk(now: bigint): void {
@@ -361,7 +422,9 @@ class TracedModelCall implements ModelSpan {
     this.lastChunkAt = now
   }
 
+  /** Where something has looked at the span of a call that was not made, it has begun, and never ends. */
   end(end: ModelEnd): void {
+    if (!this.isMade) return
     const { span } = this
     const finishReason = this.finish?.reason
     const { usage } = end
@@ -386,7 +449,7 @@ class TracedModelCall implements ModelSpan {
   ): void {
     const { inputTokens, outputTokens } = usage
     const { compat } = this.run.settings
-    if (end._tag !== "Failed") {
+    if (end._tag !== "Failed" && this.input === "known") {
       this.run.content(span, Attribute.outputMessages, () => Content.outputMessages(end.content, reason))
     }
     this.run.spans.end(

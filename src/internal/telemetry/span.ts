@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
+import * as CallSpan from "../words/callSpan.ts"
 import * as Text from "../words/text.ts"
 import * as GenAi from "./genAi.ts"
 import { AnswerTracer, type ModelCallTracer } from "./instrumentation.ts"
@@ -251,7 +252,7 @@ export class LateSpan {
       return seen = span === undefined ? parent : view(span, captureContent, accepts)
     }
     this.view = new Proxy({} as Tracer.Span, {
-      get: (_, key) => key === "_tag" ? "Span" : Reflect.get(current(), key),
+      get: (_, key) => key === "_tag" ? "Span" : key === CallSpan.Above ? parent : Reflect.get(current(), key),
       has: (_, key) => Reflect.has(current(), key),
       getPrototypeOf: () => Reflect.getPrototypeOf(current())
     })
@@ -259,6 +260,11 @@ export class LateSpan {
 
   begin(): Tracer.Span | undefined {
     return (this.made ??= { span: this.start() }).span
+  }
+
+  /** The span, if it has begun. */
+  get begun(): Tracer.Span | undefined {
+    return this.made?.span
   }
 }
 

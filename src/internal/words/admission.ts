@@ -7,7 +7,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
 /**
- * The prompt of a run whose input is checked. It is admitted once, when the model is asked and no check is running.
+ * The prompt of a run whose input is checked. It is admitted once, when the model is asked and no check is running, or when
+ * the model call has ended without its refusal.
  *
  * @category models
  * @since 0.1.0
@@ -22,11 +23,27 @@ export class Admission {
     this.onAdmitted = onAdmitted
   }
 
+  /** Whether it may still be refused. */
+  get isPending(): boolean {
+    return this.onAdmitted !== undefined
+  }
+
   /** The model is asked: every check that stands before it has passed. */
   readonly ask: Effect.Effect<void> = Effect.suspend(() => {
     this.isAsked = true
     return this.admit()
   })
+
+  /** The model call has ended, and nobody has refused it. */
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.checks = 0
+    return this.ask
+  })
+
+  /** It is never admitted. */
+  refuse(): void {
+    this.onAdmitted = undefined
+  }
 
   /** Runs a check that stands beside the model call. */
   during<A, E, R>(check: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {

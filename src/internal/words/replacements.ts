@@ -63,3 +63,12 @@ export const refuse = (message: Prompt.Message, guardrail: string): Prompt.Messa
   message.role === "user"
     ? Prompt.userMessage({ content: [Prompt.textPart({ text: `[refused by the guardrail \`${guardrail}\`]` })] })
     : message
+
+/**
+ * Returns the prompt without what a user has said in it, which a guardrail has refused.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const refusePrompt = (prompt: Prompt.Prompt, guardrail: string): Prompt.Prompt =>
+  Prompt.fromMessages(prompt.content.map((message) => refuse(message, guardrail)))
