@@ -11,6 +11,7 @@ import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Exported, exporters } from "./fixtures/telemetry.ts"
 import { showPrompt } from "./utils.ts"
 
+const { input, inputBefore } = Guardrail
 const { text } = ScriptedModel
 
 const judge = Agent.make("judge")
@@ -72,16 +73,16 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
 
   for (const way of Object.keys(ways) as Array<Way>) {
     const guards = {
-      "input trips": [Guardrail.input("g", check(way, "trips") as never)],
-      "inputBefore trips": [Guardrail.inputBefore("g", check(way, "trips"))],
-      "inputBefore answers": [Guardrail.inputBefore("g", check(way, "answers"))],
+      "input trips": [input("g", check(way, "trips") as never)],
+      "inputBefore trips": [inputBefore("g", check(way, "trips"))],
+      "inputBefore answers": [inputBefore("g", check(way, "answers"))],
       "inputBefore answers a check of the output": [
         Guardrail.outputWhole("o", check(way, "passes")),
-        Guardrail.inputBefore("g", check("at once", "answers"))
+        inputBefore("g", check("at once", "answers"))
       ],
       "inputBefore trips, and again": [
         Middleware.make("again", { model: (request, next) => Stream.retry(next(request), Schedule.recurs(1)) }),
-        Guardrail.inputBefore("g", check("at once", "trips"))
+        inputBefore("g", check("at once", "trips"))
       ]
     }
     for (const [how, middleware] of Object.entries(guards)) {
@@ -128,7 +129,7 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
     for (const [what, verdict, end, pieces] of cases) {
       it.effect(`a check that ${what}: the prompt is on no span`, () =>
         Effect.gen(function*() {
-          const guard = Guardrail.input("g", check("later", verdict) as never)
+          const guard = input("g", check("later", verdict) as never)
           const agent = Agent.make("agent", { instructions: "Be kind.", middleware: [guard] })
           const [, exported] = yield* captured(
             Effect.provide(run(Agent.stream(agent, { prompt: "A BOMB?" }), end), layer(...pieces))
@@ -140,7 +141,7 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
 
     it.effect("a check that has not decided when the run is interrupted: the prompt is on no span", () =>
       Effect.gen(function*() {
-        const guard = Guardrail.input("g", () => Effect.never)
+        const guard = input("g", () => Effect.never)
         const agent = Agent.make("agent", { middleware: [guard] })
         const [, exported] = yield* captured(
           Effect.provide(
@@ -154,7 +155,7 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
 
     it.effect("a check that fails: the prompt is on no span", () =>
       Effect.gen(function*() {
-        const guard = Guardrail.input("g", () => Effect.andThen(ways.later, Effect.fail("broken")))
+        const guard = input("g", () => Effect.andThen(ways.later, Effect.fail("broken")))
         const agent = Agent.make("agent", { middleware: [guard] })
         const [, exported] = yield* captured(
           Effect.provide(run(Agent.stream(agent, { prompt: "A BOMB?" }), "completes"), layer(ScriptedModel.hang))
@@ -166,16 +167,16 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
       for (const end of ends) {
         it.effect(`a check that has let it through: the prompt is on both spans of a run that ${end} (${place})`, () =>
           Effect.gen(function*() {
-            const guard = Guardrail[place]("g", check("later", "passes") as never)
+            const guard = { input, inputBefore }[place]("g", check("later", "passes") as never)
             const agent = Agent.make("agent", { instructions: "Be kind.", middleware: [guard] })
             const works = place === "input" ? [ScriptedModel.delay("1500 millis")] : []
             const pieces = [...works, text("Well."), ...end === "completes" ? [] : [ScriptedModel.hang]]
             const [, exported] = yield* captured(
               Effect.provide(run(Agent.stream(agent, { prompt: "Is it?" }), end), layer(...pieces))
             )
-            const input = JSON.stringify([{ role: "user", parts: [{ type: "text", content: "Is it?" }] }])
+            const said = JSON.stringify([{ role: "user", parts: [{ type: "text", content: "Is it?" }] }])
             const spans = [exported.spans.find(({ name }) => name === "invoke_agent agent")!, ...chats(exported)]
-            assert.deepStrictEqual(spans.map(({ attributes }) => attributes["gen_ai.input.messages"]), [input, input])
+            assert.deepStrictEqual(spans.map(({ attributes }) => attributes["gen_ai.input.messages"]), [said, said])
             const instructions = JSON.stringify([{ type: "text", content: "Be kind." }])
             assert.deepStrictEqual(
               spans.map(({ attributes }) => attributes["gen_ai.system_instructions"]),
@@ -213,10 +214,10 @@ describe.each(exporters)("the input of a run, exported by $name", (exporter) => 
 describe("a prompt that was refused", () => {
   const refused = "user: [refused by the guardrail `g`]"
   const guards = {
-    "input trips at once": [Guardrail.input("g", check("at once", "trips") as never), "Failed"],
-    "input trips later": [Guardrail.input("g", check("later", "trips") as never), "Failed"],
-    "inputBefore trips": [Guardrail.inputBefore("g", check("later", "trips")), "Failed"],
-    "inputBefore answers": [Guardrail.inputBefore("g", check("later", "answers")), "Completed"]
+    "input trips at once": [input("g", check("at once", "trips") as never), "Failed"],
+    "input trips later": [input("g", check("later", "trips") as never), "Failed"],
+    "inputBefore trips": [inputBefore("g", check("later", "trips")), "Failed"],
+    "inputBefore answers": [inputBefore("g", check("later", "answers")), "Completed"]
   } as const
   for (const [how, [guard, outcome]] of Object.entries(guards)) {
     it.effect(`is not in the request of a provider any more: ${how}`, () =>
