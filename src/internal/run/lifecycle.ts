@@ -318,9 +318,7 @@ export class Run {
       const { contribution, provider, request } = pending[index]
       const isCommitting = provider.commitment === "committing"
       if (isCommitting && failures.length > 0) break
-      const afterRun = Effect.suspend(() =>
-        provider.afterRun!({ request, result, state: contribution?.state })
-      )
+      const afterRun = Effect.suspend(() => provider.afterRun!({ request, result, state: contribution?.state }))
       const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
         if (exit !== undefined && Exit.isSuccess(exit)) return undefined
         if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
