@@ -40,6 +40,7 @@ import * as RunId from "../words/runId.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
 import * as Finalizers from "./finalizers.ts"
+import * as Started from "./started.ts"
 import * as Steered from "./steered.ts"
 import * as Input from "./input.ts"
 import * as Partial from "./partial.ts"
@@ -89,16 +90,6 @@ export interface Definition {
   readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }
 
-/** What a provider is told of its run, with the prompt as it may be known. */
-type Told = ContextProvider.Request & { prompt: Prompt.Prompt }
-
-interface StartedProvider {
-  readonly provider: ContextProvider.ContextProvider<unknown, never>
-  readonly scope: Scope.Closeable
-  readonly request: Told
-  contribution: ContextProvider.Contribution | undefined
-}
-
 /**
  * The state of one run.
  *
@@ -129,7 +120,7 @@ export class Run {
   private readonly input: Prompt.RawInput
   private readonly scope: Scope.Closeable
   private readonly parent: ParentRun["Service"] | undefined
-  private readonly started: Array<StartedProvider> = []
+  private readonly started: Array<Started.Started> = []
   private readonly contributions = Contributions.empty()
 
   constructor(
@@ -214,10 +205,9 @@ export class Run {
     const { providers } = this.definition
     if (index === providers.length) return this.openBody()
     const provider = providers[index]
-    const request = this.request()
-    const started: StartedProvider = { provider, scope: Scope.makeUnsafe(), request, contribution: undefined }
+    const started = Started.make(provider, this.request())
     this.started.push(started)
-    const beforeRun = Effect.suspend(() => provider.beforeRun(request))
+    const beforeRun = Effect.suspend(() => provider.beforeRun(started.request))
     const scoped = Context.add(this.context, Scope.Scope, started.scope)
     const context = this.isKeptByCaller() ? Context.add(scoped, Origin.Origin, this.origin!) : scoped
     return Effect.matchCauseEffect(Effect.updateContext(beforeRun, () => context), {
@@ -309,7 +299,7 @@ export class Run {
 
   /** Those that do not have to wait run at once. */
   private afterRuns(
-    pending: ReadonlyArray<StartedProvider>,
+    pending: ReadonlyArray<Started.Started>,
     from: number,
     result: AgentRun.Result,
     failures: Array<Cause.Reason<unknown>>
@@ -448,7 +438,7 @@ export class Run {
   }
 
   /** What providers are told of the run. */
-  request(): Told {
+  request(): Started.Told {
     const { answers, continues, definition, prompt, session } = this
     return { agent: definition.name, session, prompt, answers, continues }
   }
