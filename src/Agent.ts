@@ -43,35 +43,35 @@ import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
-import type * as Toolkit from "effect/ai/Toolkit"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import type * as Layer from "effect/Layer"
 import type { Pipeable } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
 import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
-import * as Origin from "./internal/approval/origin.ts"
-import * as Seal from "./internal/approval/seal.ts"
 import {
-  aroundRun,
+  forRun,
   fromBody,
-  identified,
-  Proto,
-  providersOf,
-  remembering,
+  fromMaking,
+  makingOf,
+  program,
+  provided,
   toolkitOf,
   toolsOf
 } from "./internal/run/agentOf.ts"
+import type * as Given from "./internal/run/given.ts"
+import * as NestedTools from "./internal/tool/nested.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Steering from "./Steering.ts"
-import type * as StopCondition from "./StopCondition.ts"
 
 /**
  * @category type IDs
@@ -102,6 +102,18 @@ export interface Input {
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   readonly steering?: Steering.Steering | undefined
   readonly continues?: true | undefined
+}
+
+/**
+ * What a program is run with (see `fromStream`): an input with the id of the run. `providers` are those that the agent
+ * was given (`withProvider`, and those of the run); the program hands them on to an agent that it runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProgramInput extends Input {
+  readonly runId: string
+  readonly providers?: ReadonlyArray<ContextProvider.ContextProvider> | undefined
 }
 
 /**
@@ -172,44 +184,6 @@ export type Part<A> = A extends Agent<infer Tools, any, any, infer Value, infer 
 export type Output<A> = A extends Agent<any, any, any, infer Value, any> ? Value : never
 
 /**
- * What an agent is made of.
- *
- * - `instructions`: the system message; providers append to it.
- * - `toolkit`: the tools the model may call.
- * - `providers`: context providers, in the order of their `beforeRun`s. Names are unique.
- * - `middleware`: the first is the outermost.
- * - `stopWhen`: asked in this order after every step with tool calls. A run that
- *   names no step limit or tool error limit gets those of `StopCondition.defaults`.
- * - `output`: what the final answer is to be: a schema, or `AgentOutput.tool` or
- *   `AgentOutput.json` of one. Every run that completes has its `value`, unless it is
- *   `AgentOutput.orWaiting` of one: for agents that may wait for approvals.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options<
-  Tools extends Record<string, Tool.Any>,
-  ToolkitError,
-  ToolkitServices,
-  Providers extends ReadonlyArray<ContextProvider.Any>,
-  Middlewares extends ReadonlyArray<Middleware.Any>,
-  A = undefined,
-  I = never,
-  OutputServices = never
-> {
-  readonly description?: string | undefined
-  readonly instructions?: string | undefined
-  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
-  readonly providers?: Providers | undefined
-  readonly middleware?: Middlewares | undefined
-  readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
-  readonly output?:
-    | AgentOutput.AgentOutput<A, I, OutputServices>
-    | Schema.Codec<A, I, OutputServices, unknown>
-    | undefined
-}
-
-/**
  * Returns whether a value is an agent.
  *
  * @category guards
@@ -235,32 +209,45 @@ export const make = <
   const Middlewares extends ReadonlyArray<Middleware.Any> = [],
   A = undefined,
   I = never,
-  OutputServices = never
+  OutputServices = never,
+  M extends Given.Model | undefined = undefined
 >(
   name: string,
-  options: Options<Tools, ToolkitError, ToolkitServices, Providers, Middlewares, A, I, OutputServices> = {}
+  options: Given.Options<Tools, ToolkitError, ToolkitServices, Providers, Middlewares, A, I, OutputServices, M> = {}
 ): Agent<
   Tools,
   | AiError.AiError
+  | Given.ModelError<M>
   | AgentError.AgentError
   | ToolkitError
   | Tool.HandlerError<Tools[keyof Tools]>
   | ContextProvider.Error<Providers[number]>
   | Middleware.Error<Middlewares[number]>,
-  | LanguageModel.LanguageModel
+  | Exclude<
+    | LanguageModel.LanguageModel
+    | ContextProvider.Services<Providers[number]>
+    | Middleware.Services<Middlewares[number]>,
+    Given.Modelled<M>
+  >
+  | Given.ModelServices<M>
   | ToolkitServices
   | Tool.HandlerServices<Tools[keyof Tools]>
-  | ContextProvider.Services<Providers[number]>
-  | Middleware.Services<Middlewares[number]>
   | OutputServices,
   A,
   AgentOutput.DeepPartial<I>
 > => {
-  const { description, instructions, output, stopWhen = [], toolkit } = options
-  const providers = providersOf(name, options.providers)
+  const { description, instructions, output, settings, stopWhen = [], toolChoice, toolkit } = options
   const prepared = outputOf(output)
-  const loop = { instructions, toolkit: toolkitOf(name, toolkit), stopWhen, output: prepared }
-  return fromBody(name, description, options.middleware ?? [], (middleware) => ({
+  const loop = {
+    instructions,
+    toolkit: toolkitOf(name, toolkit),
+    stopWhen,
+    output: prepared,
+    settings,
+    toolChoice
+  }
+  const parts = { middleware: options.middleware ?? [], providers: options.providers ?? [], model: options.model }
+  return fromBody({ name, description }, parts, (middleware, providers) => ({
     name,
     description,
     remote: false,
@@ -275,7 +262,8 @@ export const make = <
  * agents, or a test double. The stream ends with `run-end`. Its input has the id of the run, for its `run-start` and
  * its result.
  *
- * Of a middleware, only the function around a run applies.
+ * Of a middleware, only the function around a run applies. Providers that the agent or a run of it is given are in the
+ * input, for the agents that the function runs.
  *
  * @category constructors
  * @since 0.1.0
@@ -290,18 +278,10 @@ export const fromStream = <
   name: string,
   options: {
     readonly description?: string | undefined
-    readonly stream: (input: Input & { readonly runId: string }) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
+    readonly stream: (input: ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
-): Agent<Tools, E, R, A, P> => {
-  const self: Agent<Tools, E, R, A, P> = Object.assign(Object.create(Proto), {
-    name,
-    description: options.description,
-    stream: (input: Input) => remembering(identified(options.stream, input)),
-    withMiddleware: (middleware: Middleware.Any) =>
-      fromStream(name, { ...options, stream: aroundRun(name, [middleware], (request) => self.stream(request)) })
-  })
-  return self
-}
+): Agent<Tools, E, R, A, P> =>
+  fromMaking({ name, description: options.description }, program(name, options.stream), undefined)
 
 /**
  * Runs an agent. Nothing happens until the stream is pulled.
@@ -309,10 +289,24 @@ export const fromStream = <
  * @category running
  * @since 0.1.0
  */
-export const stream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const stream = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent<Tools, E, R, A, P>,
-  input: Input
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => self.stream(input)
+  input: Input & Given.Added<Providers, Own, E1, R1>
+): Stream.Stream<
+  AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => forRun(self, input)
 
 /**
  * Runs an agent to its result: the fold of `stream`.
@@ -320,127 +314,27 @@ export const stream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category running
  * @since 0.1.0
  */
-export const run = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const run = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent<Tools, E, R, A, P>,
-  input: Input
-): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(self.stream(input)))
+  input: Input & Given.Added<Providers, Own, E1, R1>
+): Effect.Effect<
+  AgentRun.Result<A>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => Effect.suspend(() => AgentRun.fold(stream(self, input)))
 
-/**
- * Where a run goes on that waits for approvals: in a session, or after a result. It is a
- * new run, which may be given its id.
- *
- * @category models
- * @since 0.1.0
- */
-export type Waiting =
-  & ({ readonly session: string } | { readonly result: AgentRun.Result<any> })
-  & { readonly runId?: string | undefined }
-
-/**
- * Goes on where a run waits for approvals: runs and denies the calls as the answers
- * say, then calls the model. While calls wait that have no answer the run completes
- * with `"approval-required"` again.
- *
- * **Details**
- *
- * The first step of the run is the one that waited. An answer that was not asked for,
- * that has been given before, or is for a call that has changed fails the run with
- * `AgentError` (`ApprovalRejected`), and nothing runs.
- *
- * The answers are saved to the session before any of their calls runs. When two
- * processes give one at the same time, one of them fails with `SessionConflict`.
- * A process that ends in the middle of such a call leaves it as interrupted: it runs at
- * most once. An agent needs `SessionHistory` for that.
- *
- * The result of a run with a session may be given too: the session alone is asked then,
- * and what it does not have is rejected. A result without a session has to be the very one
- * that a run of this process gave, and not a copy of it, or carry an `ApprovalSeal`. The
- * answers to it are kept in this process.
- *
- * @category running
- * @since 0.1.0
- */
-export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent<Tools, E, R, A, P>,
-  waiting: Waiting,
-  answers: ReadonlyArray<Approval.Answer>
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
-  "result" in waiting
-    ? resumeResult(self, waiting.result, answers, waiting.runId)
-    : self.stream({ prompt: [], session: waiting.session, runId: waiting.runId, answers })
-
-const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent<Tools, E, R, A, P>,
-  result: AgentRun.Result<any>,
-  answers: ReadonlyArray<Approval.Answer>,
-  runId: string | undefined
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => {
-  const { session, transcript } = result
-  const stream = self.stream({ prompt: transcript, session, runId, answers })
-  return Stream.unwrap(Effect.map(
-    Seal.originOf(self.name, result),
-    (origin) => origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
-  ))
-}
-
-/**
- * Goes on where a run waits for approvals, to its result: the fold of `resumeStream`.
- *
- * @category running
- * @since 0.1.0
- */
-export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent<Tools, E, R, A, P>,
-  waiting: Waiting,
-  answers: ReadonlyArray<Approval.Answer>
-): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
-
-/**
- * Which session goes on, by which run (see `Input`).
- *
- * @category models
- * @since 0.1.0
- */
-export interface Continued extends Pick<Input, "runId" | "steering"> {
-  readonly session: string
-}
-
-/**
- * Continues a session whose last message asks for an answer: a prompt that no model has
- * answered, or results of tools. A process that was killed, and a run that failed, leave
- * such a session where `SessionHistory` keeps every step, or always. A text at its end
- * that was cut (`AgentRun.isCut`) is not sent: the model answers again, and the session
- * keeps both.
- *
- * **Details**
- *
- * Fails with `AgentError` (`NothingToContinue`) when the last message is an answer, when
- * the session is unknown or waits for approvals, and when the agent does not load it.
- *
- * @category running
- * @since 0.1.0
- */
-export const continueStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent<Tools, E, R, A, P>,
-  input: Continued
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
-  self.stream({ prompt: [], session: input.session, runId: input.runId, steering: input.steering, continues: true })
-
-const continue_ = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent<Tools, E, R, A, P>,
-  input: Continued
-): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
-
-export {
-  /**
-   * Continues a session whose last message asks for an answer, to its result: the fold of
-   * `continueStream`.
-   *
-   * @category running
-   * @since 0.1.0
-   */
-  continue_ as continue
-}
+export type * from "./internal/run/given.ts"
+export * from "./internal/run/goingOn.ts"
 
 /**
  * Returns the agent with one more middleware around it.
@@ -465,6 +359,91 @@ export const withMiddleware: {
     middleware: Middleware.Middleware<E1, R1>
   ): Agent<Tools, E | E1, R | R1, A, P> => self.withMiddleware(middleware)
 )
+
+/**
+ * Returns the agent with one more context provider, after those that it has. Names are unique: a second provider of one
+ * name is a defect here.
+ *
+ * An agent made with `fromStream` gets it in its input.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withProvider: {
+  <E1, R1>(
+    provider: ContextProvider.ContextProvider<E1, R1>
+  ): <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    self: Agent<Tools, E, R, A, P>
+  ) => Agent<Tools, E | E1, R | R1, A, P>
+  <Tools extends Record<string, Tool.Any>, E, R, A, P, E1, R1>(
+    self: Agent<Tools, E, R, A, P>,
+    provider: ContextProvider.ContextProvider<E1, R1>
+  ): Agent<Tools, E | E1, R | R1, A, P>
+} = dual(
+  2,
+  (self: Any, provider: ContextProvider.Any): Any =>
+    fromMaking(self, makingOf(self).withProvider(provider), tools(self))
+)
+
+/**
+ * Returns the agent with services of its own: a model, a store, whatever a layer or a context gives. It needs what the
+ * layer needs, and no longer what that gives. A failure of the layer is one of the run, before its first part.
+ *
+ * **Details**
+ *
+ * The layer is built when a run begins, as `Effect.provide` builds one, and released after everything of the run, with
+ * the `Exit` of the run.
+ *
+ * The services are those of everything in the run: its providers, its middleware, its tools, and the agents among them
+ * that bring none of their own. A middleware that is put around the agent afterwards runs around the layer, with its
+ * functions for model and tool calls inside the run.
+ *
+ * **Gotchas**
+ *
+ * What is to outlive a run is built outside of it, and given as a context: a layer of a store in memory begins anew with
+ * each run.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provide: {
+  <ROut, E1, R1>(
+    layer: Layer.Layer<ROut, E1, R1>
+  ): <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    self: Agent<Tools, E, R, A, P>
+  ) => Agent<Tools, E | E1, R1 | Exclude<R, ROut>, A, P>
+  <Services>(
+    context: Context.Context<Services>
+  ): <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    self: Agent<Tools, E, R, A, P>
+  ) => Agent<Tools, E, Exclude<R, Services>, A, P>
+  <Tools extends Record<string, Tool.Any>, E, R, A, P, ROut, E1, R1>(
+    self: Agent<Tools, E, R, A, P>,
+    layer: Layer.Layer<ROut, E1, R1>
+  ): Agent<Tools, E | E1, R1 | Exclude<R, ROut>, A, P>
+  <Tools extends Record<string, Tool.Any>, E, R, A, P, Services>(
+    self: Agent<Tools, E, R, A, P>,
+    context: Context.Context<Services>
+  ): Agent<Tools, E, Exclude<R, Services>, A, P>
+} = dual(
+  2,
+  (self: Any, services: Layer.Layer<any, any, any> | Context.Context<any>): Any =>
+    fromMaking(self, provided(self.name, makingOf(self), services), tools(self))
+)
+
+/**
+ * Returns the tools that an agent offers its model, by name, for a server that describes it. They are undefined when
+ * only a run knows them: those of an effect that gives a toolkit, and of a program. What providers contribute is not
+ * among them.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const tools = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Agent<Tools, E, R, A, P>
+): Readonly<Tools> | undefined =>
+  // those that were remembered when the agent was made
+  NestedTools.of(self) as Tools | undefined
 
 const outputOf = (
   output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | undefined

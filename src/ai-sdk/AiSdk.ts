@@ -286,6 +286,27 @@ export const makeFetch: (fetch: typeof globalThis.fetch) => typeof globalThis.fe
 // Settings
 // =============================================================================
 
+/**
+ * Puts settings above those in a context: for the `settings` of `Agent.make`, or `Effect.updateContext`.
+ *
+ * **Example** (Settings of an agent)
+ *
+ * ```ts no-run
+ * import { Agent } from "effect-agents"
+ * import { AiSdk } from "effect-agents/ai-sdk"
+ *
+ * const assistant = Agent.make("assistant", {
+ *   settings: AiSdk.settings({ temperature: 0, reasoning: "low" })
+ * })
+ * ```
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const settings =
+  (settings: Settings) => <Services>(context: Context.Context<Services>): Context.Context<Services> =>
+    Context.add(context, CurrentSettings, merge(Context.get(context, CurrentSettings), settings))
+
 /** Puts settings above others: headers and the options of one provider are merged, the rest is replaced. */
 const merge = (below: Settings, above: Settings): Settings => {
   if (above === noSettings) return below

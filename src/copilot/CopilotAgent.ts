@@ -47,7 +47,7 @@ import * as Effect from "effect/Effect"
 import type * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
-import { fromBody, providersOf, toolkitOf } from "../internal/run/agentOf.ts"
+import { fromBody, toolkitOf, toolsOf } from "../internal/run/agentOf.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as CopilotError from "./CopilotError.ts"
 import type * as CopilotRuntime from "./CopilotRuntime.ts"
@@ -196,7 +196,6 @@ export const make = <
   | Middleware.Services<Middlewares[number]>
 > => {
   const { description, model, provider, retries, sessions } = options
-  const providers = providersOf(name, options.providers)
   // what the handler needs is in `R`, and captured when a run begins
   const permissions = (options.permissions ?? denyAll) as Work.Options["permissions"]
   const work = {
@@ -209,7 +208,8 @@ export const make = <
     retries: retries ?? Infinity,
     settings: options.settings ?? {}
   } as const
-  return fromBody(name, description, options.middleware ?? [], (middleware) => ({
+  const parts = { middleware: options.middleware ?? [], providers: options.providers ?? [] }
+  return fromBody({ name, description }, parts, (middleware, providers) => ({
     name,
     description,
     remote: true,
@@ -217,7 +217,7 @@ export const make = <
     model,
     providers,
     body: Work.body({ ...work, middleware })
-  }))
+  }), options.toolkit === undefined ? {} : toolsOf(options.toolkit))
 }
 
 const denyAll = (): Effect.Effect<PermissionDecision> => Effect.succeed(deny())

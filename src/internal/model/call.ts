@@ -193,13 +193,18 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
  * @category running
  * @since 0.1.0
  */
-export const directly = (model: LanguageModel.LanguageModel, context: Context.Context<never>): Direct | undefined => {
+export const directly = (
+  model: LanguageModel.LanguageModel,
+  context: Context.Context<never>,
+  settings?: (context: Context.Context<never>) => Context.Context<never>
+): Direct | undefined => {
   const direct = directModels.get(model)
   if (direct === undefined || model.streamText !== direct.streamText) return undefined
   const traces = Context.get(context, References.TracerEnabled)
   return (request, withoutApprovals, scope, span, edge, handlers) => {
     if (span === undefined && traces) return undefined
-    const callContext = span?.context ?? context
+    const own = settings === undefined ? span?.context : settings(span?.context ?? context)
+    const callContext = own ?? context
     const called = edge.prepare(callContext)
     const call = direct.begin(callOf(edge.outgoing(request), withoutApprovals), {
       context: callContext,
@@ -219,7 +224,7 @@ export const directly = (model: LanguageModel.LanguageModel, context: Context.Co
       return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, atEdge) : atEdge.onSuccess(parts)
     }
     return Effect.map(
-      openDirect(call, span?.context),
+      openDirect(call, own),
       (pull) => Effect.matchCauseEffect(pull, { onSuccess, onFailure })
     )
   }

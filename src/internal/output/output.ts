@@ -128,6 +128,13 @@ export const open = ({ output, toolOf }: Prepared, toolkits: Array<ToolHandler.W
   return new RunOutput(output, Object.keys(toolkit.tools)[0], hasTools)
 }
 
+/** A choice of the agent's where the model answers with a tool: each step has to call one. */
+const orAnswer = (chosen: LanguageModel.ToolChoice<string>, tool: string): LanguageModel.ToolChoice<string> => {
+  if (chosen === "none") return { tool }
+  if (typeof chosen === "string") return "required"
+  return "tool" in chosen ? chosen : { mode: "required", oneOf: [...chosen.oneOf, tool] }
+}
+
 const neverRun = (name: string) => new Error(`The answer \`${name}\` is read by the run, not by a handler`)
 
 /**
@@ -165,6 +172,7 @@ export class RunOutput {
   /** What of a request is different because an answer is wanted. */
   request(
     toolkit: ToolHandler.WithHandler | undefined,
+    chosen: LanguageModel.ToolChoice<string>,
     finalAnswer: AgentRun.StopReason | undefined
   ): Pick<Middleware.ModelRequest, "toolkit" | "toolChoice" | "answerTool"> {
     this.generated = undefined
@@ -173,12 +181,12 @@ export class RunOutput {
     this.raw = ""
     const { tool } = this
     if (tool !== undefined) {
-      const toolChoice = this.hasTools && finalAnswer === undefined ? "required" as const : { tool }
+      const toolChoice = this.hasTools && finalAnswer === undefined ? orAnswer(chosen, tool) : { tool }
       return { toolkit, toolChoice, answerTool: tool }
     }
     return this.isAnswering || finalAnswer !== undefined
       ? { toolkit: undefined, toolChoice: "none" }
-      : { toolkit, toolChoice: "auto" }
+      : { toolkit, toolChoice: chosen }
   }
 
   /** Makes the call that a request is for, after all middleware. */

@@ -5,16 +5,20 @@
  */
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
-import type * as ContextProvider from "../../ContextProvider.ts"
+import * as ContextProvider from "../../ContextProvider.ts"
 import * as Middleware from "../../Middleware.ts"
 import * as Origin from "../approval/origin.ts"
+import * as Layered from "./layered.ts"
 import * as Lifecycle from "./lifecycle.ts"
+import * as OwnModel from "../model/ownModel.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -34,32 +38,207 @@ export const Proto = {
 }
 
 /**
- * Creates an agent whose runs are those of a definition. The definition is made
- * again with each middleware that is put around the agent.
+ * How the runs of an agent are made, and made otherwise.
  *
- * What the middleware needs is in the type of the agent, and captured when a run
- * begins.
+ * @category models
+ * @since 0.1.0
+ */
+export interface Making {
+  readonly stream: (input: Agent.Input, around?: Layered.Within) => Stream.Stream<AgentRun.Part, any, any>
+  readonly withMiddleware: (middleware: Middleware.Any) => Making
+  readonly withProvider: (provider: ContextProvider.Any) => Making
+}
+
+const makings = new WeakMap<object, Making>()
+
+/**
+ * Creates an agent of the way in which its runs are made.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromMaking = (
+  { description, name }: Pick<Agent.Any, "description" | "name">,
+  making: Making,
+  tools: Readonly<Record<string, Tool.Any>> | undefined
+): Agent.Agent<any, any, any, any, never> => {
+  const self: Agent.Agent<any, any, any, any, never> = Object.assign(Object.create(Proto), {
+    name,
+    description,
+    stream: (input: Agent.Input) => making.stream(input),
+    withMiddleware: (outer: Middleware.Any) => fromMaking(self, making.withMiddleware(outer), tools)
+  })
+  makings.set(self, making)
+  return NestedTools.remember(self, tools)
+}
+
+/**
+ * Returns how the runs of an agent are made.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const makingOf = (agent: Agent.Any): Making => makings.get(agent) ?? program(agent.name, agent.stream)
+
+/**
+ * Runs an agent with what its input adds. Its parts, failures and needs are those of the agent and of what is added.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const forRun = <Part extends AgentRun.Part, E, R>(
+  agent: Agent.Any,
+  input: Agent.Input & Agent.Added<ReadonlyArray<ContextProvider.Any>, any, any, any>
+): Stream.Stream<Part, E, R> => {
+  if (input.providers === undefined && input.toolkit === undefined) {
+    return agent.stream(input) as Stream.Stream<any, any, any>
+  }
+  const { providers = [], toolkit, ...own } = input
+  const added = toolkit === undefined ? providers : [...providers, inputTools(toolkit, providers)]
+  return Stream.suspend(() =>
+    added.reduce((making, one) => making.withProvider(one), makingOf(agent)).stream(own) as Stream.Stream<any, any, any>
+  )
+}
+
+/** A program may hand on what it was given, beside tools of its own. */
+const inputTools = (
+  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any>,
+  beside: ReadonlyArray<ContextProvider.Any>
+): ContextProvider.Any => {
+  const name = "the tools of the input"
+  const before = beside.filter((provider) => provider.name.startsWith(name)).length
+  return ContextProvider.make(before === 0 ? name : `${name} (${before + 1})`, {
+    beforeRun: () => Effect.map(toolkit, (toolkit) => ({ toolkit }))
+  })
+}
+
+/**
+ * The runs of a program. It gets its providers with its input, and of a middleware it has the place around a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const program = (
+  name: string,
+  stream: (input: Agent.ProgramInput) => Stream.Stream<AgentRun.Part, any, any>,
+  middleware: ReadonlyArray<Middleware.Any> = [],
+  providers: ReadonlyArray<ContextProvider.Any> = []
+): Making => {
+  // what they fail with and need is in the type of the agent that has them
+  const given = providers as ReadonlyArray<ContextProvider.ContextProvider>
+  const last = given.length === 0 ? stream : (input: Agent.ProgramInput) => stream({ ...input, providers: given })
+  const around = middleware.length === 0
+    ? last
+    : aroundRun(name, middleware, (request) => last(request as Agent.ProgramInput))
+  return {
+    stream: (input) => remembering(identified(around, input)),
+    withMiddleware: (outer) => program(name, stream, [outer, ...middleware], providers),
+    withProvider: (provider) => program(name, stream, middleware, [...providers, provider])
+  }
+}
+
+/**
+ * What an agent is made of whose runs have a life of their own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Parts {
+  readonly middleware: ReadonlyArray<Middleware.Any>
+  readonly providers: ReadonlyArray<ContextProvider.Any>
+  /** The agent's own model, in place of its caller's. */
+  readonly model?: OwnModel.AnyModel | undefined
+}
+
+/**
+ * The definition of runs, with the middleware and the providers that they have. What these need is in the type of the
+ * agent, and captured when a run begins.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Define = (
+  middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>,
+  providers: Lifecycle.Definition["providers"]
+) => Lifecycle.Definition
+
+/**
+ * Creates an agent whose runs are those of a definition. It is made again with each middleware and each provider that
+ * the agent gets.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const fromBody = (
-  name: string,
-  description: string | undefined,
-  middleware: ReadonlyArray<Middleware.Any>,
-  define: (middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>) => Lifecycle.Definition,
+  agent: Pick<Agent.Any, "description" | "name">,
+  parts: Parts,
+  define: Define,
   tools?: Readonly<Record<string, Tool.Any>>
-): Agent.Agent<any, any, any, any, never> => {
-  // a copy: the array may change later, the agent does not
-  const own: ReadonlyArray<Middleware.Any> = [...middleware]
-  const definition = define(own as ReadonlyArray<Middleware.Middleware<unknown, never>>)
-  const self = Object.assign(Object.create(Proto), {
-    name,
-    description,
-    stream: aroundRun(name, own, (request) => Lifecycle.stream(definition, request)),
-    withMiddleware: (outer: Middleware.Any) => fromBody(name, description, [outer, ...own], define, tools)
-  })
-  return NestedTools.remember(self, tools)
+): Agent.Agent<any, any, any, any, never> => fromMaking(agent, fromDefinition(agent.name, parts, define), tools)
+
+const fromDefinition = (name: string, parts: Parts, define: Define): Making => {
+  // copies: the arrays may change later, the agent does not
+  const middleware: ReadonlyArray<Middleware.Any> = [...parts.middleware]
+  const providers = providersOf(name, parts.providers)
+  const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>, providers)
+  const within = (around?: Layered.Within) =>
+    aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request, around))
+  const plain = within()
+  const { model } = parts
+  return {
+    stream: model === undefined
+      ? (input, around) => around === undefined ? plain(input) : within(around)(input)
+      : (input, around) => Layered.stream(name, servicesOfModel(model), (own) => within(own)(input), around),
+    withMiddleware: (outer) =>
+      fromDefinition(name, { ...parts, middleware: [outer, ...middleware], providers }, define),
+    withProvider: (provider) =>
+      fromDefinition(name, { ...parts, middleware, providers: [...providers, provider] }, define)
+  }
+}
+
+const servicesOfModel = (model: OwnModel.AnyModel): Layered.Services => ({
+  build: (scope) => OwnModel.build(model, scope),
+  enter: OwnModel.withModelOf
+})
+
+/**
+ * The runs of an agent with services of its own. A middleware that is put around it later stays around the layer with
+ * its function for runs; its functions for model and tool calls have their place in the run, like a provider.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provided = (
+  name: string,
+  self: Making,
+  given: Layer.Layer<any, any, any> | Context.Context<any>,
+  outer: ReadonlyArray<Middleware.Any> = []
+): Making => {
+  const services: Layered.Services = {
+    build: (scope) => Layer.isLayer(given) ? Layer.buildWithScope(given, scope) : Effect.succeed(given),
+    enter: Context.merge
+  }
+  const within = (around?: Layered.Within) =>
+    aroundRun(
+      name,
+      outer,
+      (request) => Layered.stream(name, services, ({ onEnd }) => self.stream(request, { onEnd }), around)
+    )
+  const plain = within()
+  return {
+    stream: (input, around) => around === undefined ? plain(input) : within(around)(input),
+    withMiddleware: (middleware) =>
+      provided(
+        name,
+        self.withMiddleware(Middleware.make(middleware.name, { ...middleware, agent: undefined })),
+        given,
+        [
+          middleware,
+          ...outer
+        ]
+      ),
+    withProvider: (provider) => provided(name, self.withProvider(provider), given, outer)
+  }
 }
 
 /**
@@ -111,7 +290,7 @@ export const remembering = <Part extends AgentRun.Part, E, R>(
  * @since 0.1.0
  */
 export const identified = <Part, E, R>(
-  stream: (input: Agent.Input & { readonly runId: string }) => Stream.Stream<Part, E, R>,
+  stream: (input: Agent.ProgramInput) => Stream.Stream<Part, E, R>,
   input: Agent.Input
 ): Stream.Stream<Part, E, R> =>
   Stream.unwrap(Effect.map(

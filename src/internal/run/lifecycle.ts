@@ -32,7 +32,7 @@ import { bounded } from "../words/bounded.ts"
 import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
-import * as GenAi from "../telemetry/genAi.ts"
+import * as OwnModel from "../model/ownModel.ts"
 import * as CurrentRun from "../words/currentRun.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Replacements from "../words/replacements.ts"
@@ -43,8 +43,10 @@ import * as Finalizers from "./finalizers.ts"
 import * as Started from "./started.ts"
 import * as Steered from "./steered.ts"
 import * as Input from "./input.ts"
+import type * as Layered from "./layered.ts"
 import * as Partial from "./partial.ts"
 import * as Promised from "./promised.ts"
+import * as Recorded from "./recorded.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -108,6 +110,7 @@ export class Run {
   /** What is known of the conversation that its answers are for, and of who keeps what it waits for. */
   readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
+  private readonly within: Layered.Within | undefined
   span: RunSpan | undefined = undefined
   /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
   context: Context.Context<never>
@@ -127,9 +130,11 @@ export class Run {
     definition: Definition,
     request: Middleware.AgentRequest,
     scope: Scope.Closeable,
-    context: Context.Context<never>
+    context: Context.Context<never>,
+    within: Layered.Within | undefined
   ) {
     this.definition = definition
+    this.within = within
     this.id = request.runId ?? ""
     this.session = request.session
     this.answers = request.answers
@@ -416,6 +421,7 @@ export class Run {
   }
 
   private ended(outcome: AgentRun.Outcome): void {
+    this.within?.onEnd(AgentRun.toExit(outcome))
     this.span?.end(outcome)
     this.parent?.addNestedUsage(
       outcome._tag === "Completed" ? outcome.result.totalUsage : outcome.partial.totalUsage
@@ -431,6 +437,12 @@ export class Run {
 
   error(reason: AgentError.AgentErrorReason): AgentError.AgentError {
     return AgentError.make(this.definition.name, reason)
+  }
+
+  /** The context with the model of the agent's caller, where the agent brings its own. */
+  get outside(): Context.Context<never> | undefined {
+    const caller = this.within?.caller
+    return caller === undefined ? undefined : OwnModel.withModelOf(this.context, caller)
   }
 
   private budget(): Duration.Input {
@@ -459,15 +471,7 @@ export class Run {
 
   private record(name: string, what: string, cause: Cause.Cause<unknown> | undefined): Effect.Effect<void> {
     this.span?.onFinalizerFailure(name, cause)
-    const message = `The ${what} of \`${name}\` ${cause === undefined ? "overran its budget" : "failed"}`
-    // what a failure says may be what was said in the run
-    const log = cause === undefined
-      ? Effect.logError(message)
-      : this.span?.capturesContent === false
-      ? Effect.annotateLogs(Effect.logError(message), GenAi.Attribute.errorType, GenAi.errorTypeOfCause(cause))
-      : Effect.logError(message, cause)
-    // not even a logger that throws changes how the run ended
-    return Effect.ignoreCause(Effect.provideContext(log, this.context))
+    return Recorded.log(`The ${what} of \`${name}\``, cause, this.span?.capturesContent === false, this.context)
   }
 }
 
@@ -480,12 +484,13 @@ export class Run {
  */
 export const stream = (
   definition: Definition,
-  request: Middleware.AgentRequest
+  request: Middleware.AgentRequest,
+  within?: Layered.Within
 ): Stream.Stream<AgentRun.Part, any> =>
   Stream.fromChannel(Channel.fromTransform((_upstream, consumer) =>
     Effect.withFiber((fiber) => {
       const scope = Scope.forkUnsafe(consumer)
-      const run = new Run(definition, request, scope, fiber.context)
+      const run = new Run(definition, request, scope, fiber.context, within)
       return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
     })
   ))

@@ -29,7 +29,7 @@ import type { ModelBegins, ModelEnd, ModelSpan } from "../telemetry/instrumentat
 import * as Cut from "./cut.ts"
 import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
-import type { Opened } from "./loopBody.ts"
+import type { Opened, Options, ToolChoice } from "./loopBody.ts"
 import * as ModelCall from "../model/call.ts"
 import { Edge, promote } from "../model/edge.ts"
 import * as Output from "../output/output.ts"
@@ -59,6 +59,9 @@ export class Loop extends Steps implements Lifecycle.Body {
   private readonly direct: ModelCall.Direct | undefined
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  private readonly own: ToolHandler.WithHandler | undefined
+  private readonly toolChoice: ToolChoice
+  private readonly settings: Options["settings"]
   private readonly hasApprovals: boolean
   // the step in progress
   private modelPull: Lifecycle.PartPull = Effect.never
@@ -83,9 +86,12 @@ export class Loop extends Steps implements Lifecycle.Body {
     waiting?: ReadonlyArray<string>
   ) {
     super(opened, own, waiting)
-    const { contributions, options, output, run: { context }, toolkit } = opened
+    const { contributions, options, output, own: ownTools, run: { context }, toolkit } = opened
     this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
     this.toolkit = toolkit
+    this.own = ownTools
+    this.toolChoice = options.toolChoice ?? "auto"
+    this.settings = options.settings
     // what they need, every run has
     const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
@@ -93,7 +99,7 @@ export class Loop extends Steps implements Lifecycle.Body {
       : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
     this.direct = this.modelPlaces.length === 0 && output === undefined
-      ? ModelCall.directly(this.model, context)
+      ? ModelCall.directly(this.model, context, options.settings)
       : undefined
     this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
   }
@@ -135,7 +141,15 @@ export class Loop extends Steps implements Lifecycle.Body {
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,
-      { model, middleware, call, context: this.listening(span?.context ?? this.run.context), scope, edge, handlers }
+      {
+        model,
+        middleware,
+        call,
+        context: this.listening(this.set(span?.context ?? this.run.context)),
+        scope,
+        edge,
+        handlers
+      }
     )
     return Effect.matchCauseEffect(open, {
       onFailure: (cause) => this.modelFailed(cause),
@@ -146,6 +160,11 @@ export class Loop extends Steps implements Lifecycle.Body {
   private begins(): ModelBegins {
     if (this.modelPlaces.length === 0) return "at-once"
     return this.admission?.isPending === true ? "unchecked" : "when-asked"
+  }
+
+  /** The agent's settings are for its own model calls, and for what is around them. */
+  private set(context: Context.Context<never>): Context.Context<never> {
+    return this.settings === undefined ? context : this.settings(context)
   }
 
   /** Guardrails tell what they replace. */
@@ -194,7 +213,8 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.asked = this.hasApprovals ? Waiting.forModel(content) : content
     const prompt = Prompt.fromMessages(this.asked)
     this.plainPrompt = this.hasApprovals ? undefined : prompt
-    const wanted = this.output?.request(this.toolkit, this.finalAnswer)
+    const chosen = typeof this.toolChoice === "function" ? this.toolChoice(this.steps.slice()) : this.toolChoice
+    const wanted = this.output?.request(this.toolkit, chosen, this.finalAnswer)
     return {
       agent: this.run.definition.name,
       session: this.run.session,
@@ -202,7 +222,7 @@ export class Loop extends Steps implements Lifecycle.Body {
       transcript: observed ? content.slice(this.transcriptFrom) : [],
       prompt,
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
-      toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? "auto" : "none"),
+      toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? chosen : "none"),
       finalAnswer: this.finalAnswer,
       answerTool: wanted?.answerTool
     }
@@ -343,14 +363,15 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   private makeRunner(): ToolCalls.Runner {
-    const { middleware, run, toolkit } = this
-    const { span } = run
+    const { middleware, own, run, toolkit } = this
+    const { outside, span } = run
     return new ToolCalls.Runner({
       agent: run.definition.name,
       session: run.session,
       toolkit,
       middleware: middleware.flatMap((m) => m.tool ?? []),
       context: run.context,
+      outside: outside === undefined || own === undefined ? undefined : { tools: own.tools, context: outside },
       parent: run,
       startSpan: span === undefined ? undefined : (request) => span.startTool(request),
       ask: Waiting.toPart

@@ -5,11 +5,14 @@
  * @since 0.1.0
  */
 
+import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as AgentError from "../../AgentError.ts"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import * as Approvals from "../approval/approval.ts"
@@ -35,7 +38,19 @@ export interface Options {
   readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
   readonly output?: Output.Prepared | undefined
+  readonly settings?: ((context: Context.Context<never>) => Context.Context<never>) | undefined
+  readonly toolChoice?: ToolChoice | undefined
 }
+
+/**
+ * What the model is told about calling tools: the same in each step, or as the steps so far say.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ToolChoice =
+  | LanguageModel.ToolChoice<string>
+  | ((steps: ReadonlyArray<AgentRun.Step>) => LanguageModel.ToolChoice<string>)
 
 /**
  * What the steps of a run begin with.
@@ -47,6 +62,8 @@ export interface Opened {
   readonly run: Lifecycle.Run
   readonly options: Options
   readonly contributions: Contributions.Contributions
+  /** The agent's own tools. */
+  readonly own: ToolHandler.WithHandler | undefined
   /** All tools of the run, its own and those that providers contribute. */
   readonly toolkit: ToolHandler.WithHandler | undefined
   readonly output: Output.RunOutput | undefined
@@ -81,7 +98,7 @@ export const body = (
       if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
       const { stopWhen } = contributions
       const stopping = stopWhen.length === 0 ? stoppingOfAgent : Stopping.make([...named, ...stopWhen])
-      const opened = { run, options, contributions, toolkit, output, stopping }
+      const opened = { run, options, contributions, own, toolkit, output, stopping }
       if (run.answers !== undefined) {
         const { kept, messages: contributed } = contributions
         const found = { session: run.session, contributed, kept, origin: run.origin, prompt: run.prompt }
@@ -104,7 +121,7 @@ export const body = (
     }
     const { toolkit } = options
     return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), (own) => {
+      ? Effect.flatMap(Effect.provideContext(toolkit, run.outside ?? run.context), (own) => {
         const body = open(own)
         return Effect.isEffect(body) ? body : Exit.succeed(body)
       })

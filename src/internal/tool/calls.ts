@@ -17,6 +17,7 @@ import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Approvals from "../approval/approval.ts"
+import type { Outside } from "../model/ownModel.ts"
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import type { Call } from "../words/stepBuilder.ts"
@@ -60,6 +61,8 @@ export interface Tools {
   readonly toolkit: ToolHandler.WithHandler | undefined
   readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
+  /** Those that run with the model of the agent's caller, when it is not the agent's. */
+  readonly outside?: Outside | undefined
   /** The run that they belong to, which counts what runs nested in them spend. */
   readonly parent: { readonly id: string; readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
@@ -116,10 +119,12 @@ export class Runner {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
       const { parentRun } = this
-      const { context, middleware, toolkit } = this.tools
+      const { context, middleware, outside, toolkit } = this.tools
       const tool = toolkit !== undefined && Object.hasOwn(toolkit.tools, name) ? toolkit.tools[name] : undefined
       const resolved = toolkit === undefined || tool === undefined
         ? { handler: ToolHandler.unknownTool(Object.keys(toolkit?.tools ?? {})), context }
+        : outside !== undefined && Object.hasOwn(outside.tools, name)
+        ? ToolHandler.resolveOutside(toolkit, tool, context, outside.context)
         : ToolHandler.resolve(toolkit, tool, context)
       const merged = parentRun === undefined ? resolved.context : Context.add(resolved.context, ParentRun, parentRun)
       const target = {

@@ -20,6 +20,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+import * as OwnModel from "../model/ownModel.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import { type Admitted, direct, type HandlerFunction, throughHandle } from "./execute.ts"
 import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
@@ -208,6 +209,29 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
   return isHandler(own)
     ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
     : { handler: guarded(tool, throughHandle(tool, owner), context), context }
+}
+
+/**
+ * Finds how to run a tool with the model of another context: its middleware has that of this one.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resolveOutside = (
+  toolkit: WithHandler,
+  tool: Tool.Any,
+  context: Context.Context<never>,
+  outside: Context.Context<never>
+): Resolved => {
+  const resolved = resolve(toolkit, tool, outside)
+  return {
+    handler: (request, preliminary, asked) =>
+      Effect.updateContext(
+        resolved.handler(request, preliminary, asked),
+        (context: Context.Context<never>) => OwnModel.withModelOf(context, resolved.context)
+      ),
+    context: OwnModel.withModelOf(resolved.context, context)
+  }
 }
 
 // Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.

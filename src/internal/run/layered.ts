@@ -1,0 +1,166 @@
+/**
+ * Runs of an agent that brings services of its own: they are built when a run begins, and released when it has ended.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AgentRun from "../../AgentRun.ts"
+import { Instrumentation } from "../telemetry/instrumentation.ts"
+import { bounded } from "../words/bounded.ts"
+import { emptyPartial } from "../words/outcome.ts"
+import * as Finalizers from "./finalizers.ts"
+import type { PartPull } from "./lifecycle.ts"
+import * as Recorded from "./recorded.ts"
+
+/**
+ * What a run is told by what is around it. `onEnd` is called when it has ended, `caller` is the context of its caller
+ * where the agent brings its own model.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Within {
+  readonly caller?: Context.Context<never> | undefined
+  readonly onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => void
+}
+
+/**
+ * What is built for each run, and how the run sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Services {
+  readonly build: (scope: Scope.Scope) => Effect.Effect<Context.Context<any>, any, any>
+  readonly enter: (context: Context.Context<any>, built: Context.Context<any>) => Context.Context<any>
+}
+
+/**
+ * Creates the stream of such a run: `open` is called with what the run inside is to be told.
+ *
+ * The services are released after everything of the run, with its `Exit`, within `AgentRun.FinalizationBudget` each.
+ * A failure of that is logged.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stream = (
+  agent: string,
+  services: Services,
+  open: (within: Required<Within>) => Stream.Stream<AgentRun.Part, any, any>,
+  around?: Within
+): Stream.Stream<AgentRun.Part, any, any> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_upstream, consumer) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const scope = Scope.forkUnsafe(consumer)
+        const run = new LayeredRun(agent, context, scope, around)
+        return Effect.andThen(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.begin(services, open))
+      })
+    )
+  )
+
+class LayeredRun {
+  private readonly agent: string
+  /** That of whoever runs the agent. */
+  private readonly context: Context.Context<never>
+  private readonly scope: Scope.Closeable
+  private readonly around: Within | undefined
+  /** The scope of the run inside, and that of the services. */
+  private readonly inside = Scope.makeUnsafe()
+  private readonly services = Scope.makeUnsafe()
+  /** How the stream has ended. */
+  private ended: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
+  /** How the run inside has ended, when it is one. */
+  private endedInside: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
+
+  constructor(
+    agent: string,
+    context: Context.Context<never>,
+    scope: Scope.Closeable,
+    around: Within | undefined
+  ) {
+    this.agent = agent
+    this.context = context
+    this.scope = scope
+    this.around = around
+  }
+
+  begin(
+    { build, enter }: Services,
+    open: (within: Required<Within>) => Stream.Stream<AgentRun.Part, any, any>
+  ): Effect.Effect<PartPull, any, any> {
+    const within = {
+      caller: this.context,
+      onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => {
+        this.endedInside = exit
+      }
+    }
+    return Effect.matchCauseEffect(build(this.services), {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (built) => {
+        const entered = (context: Context.Context<any>) => enter(context, built)
+        const opened = Effect.suspend(() => Channel.toPullScoped(open(within).channel, this.inside))
+        return Effect.matchCauseEffect(Effect.updateContext(opened, entered), {
+          onFailure: (cause) => this.fail(cause),
+          // what it needs is in the context that it is pulled in
+          onSuccess: (pull) => Effect.succeed(this.pull(Effect.updateContext(pull, entered) as PartPull))
+        })
+      }
+    })
+  }
+
+  private pull(upstream: PartPull): PartPull {
+    return Effect.matchCauseEffect(upstream, {
+      onFailure: (cause) => this.fail(cause),
+      onSuccess: (parts) => {
+        const last = parts[parts.length - 1]
+        if (last.type === "run-end") this.ended = Exit.succeed(last.result)
+        return Exit.succeed(parts)
+      }
+    })
+  }
+
+  /** The stream ends with this cause, when everything is released. */
+  private fail<E>(cause: Cause.Cause<E>): Effect.Effect<never, E> {
+    const isDone = Pull.isDoneCause(cause)
+    if (!isDone) this.ended = annotated(Exit.failCause(cause))
+    return Effect.andThen(Scope.close(this.scope, isDone ? Exit.void : Exit.failCause(cause)), Exit.failCause(cause))
+  }
+
+  /** Called once. Without an end of its own the run was left: with an interrupt, or otherwise. */
+  finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.andThen(Scope.close(this.inside, exit), Effect.suspend(() => this.release(exit)))
+  }
+
+  private release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const ended = this.ended ?? this.endedInside ?? left(exit)
+    const close = Finalizers.closeEach(this.services, ended, (finalizer) => this.closing(finalizer))
+    const tell = Effect.sync(() => this.around?.onEnd(ended))
+    return close === undefined ? tell : Effect.andThen(close, tell)
+  }
+
+  private closing(finalizer: Effect.Effect<unknown>): Effect.Effect<void> | undefined {
+    const { agent, context } = this
+    return bounded(finalizer, Context.get(context, AgentRun.FinalizationBudget), context, (exit) => {
+      if (exit !== undefined && Exit.isSuccess(exit)) return undefined
+      const isTraced = Context.getOrUndefined(context, Instrumentation) !== undefined
+      return Recorded.log(`The release of a service of \`${agent}\``, exit?.cause, isTraced, context)
+    })
+  }
+}
+
+/** A cause that is not of a run tells of no partial result. */
+const annotated = (exit: Exit.Exit<AgentRun.Result, unknown>) => AgentRun.toExit(AgentRun.outcome(exit))
+
+const left = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<AgentRun.Result, unknown> =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    ? annotated(Exit.failCause(exit.cause))
+    : AgentRun.toExit({ _tag: "Abandoned", partial: emptyPartial })
