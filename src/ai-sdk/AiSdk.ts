@@ -295,7 +295,7 @@ export const makeFetch: (fetch: typeof globalThis.fetch) => typeof globalThis.fe
  * import { Agent } from "effect-agents"
  * import { AiSdk } from "effect-agents/ai-sdk"
  *
- * const assistant = Agent.make("assistant", {
+ * export const assistant = Agent.make("assistant", {
  *   settings: AiSdk.settings({ temperature: 0, reasoning: "low" })
  * })
  * ```
