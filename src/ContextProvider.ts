@@ -92,8 +92,7 @@ export interface Request {
  * after the other, in the order of the agent's list. When one fails, so does the run,
  * with that error.
  *
- * An agent that runs elsewhere does not ask `stopWhen`, and calls `everyStep` for its last
- * step after the `step-end`, before any `afterRun`.
+ * An agent that runs elsewhere does not ask `stopWhen`.
  *
  * @category models
  * @since 0.1.0

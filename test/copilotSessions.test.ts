@@ -175,6 +175,80 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           assert.deepStrictEqual(Copilot.conversation(server.requests[1]), ["user: second"])
         }).pipe(Effect.provide(SessionStore.layerMemory)))
 
+      it.effect("have each step that the consumer has seen end, also the last one of a run left there", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(
+            Copilot.calls(["a", "nope", {}]),
+            Copilot.text("one"),
+            Copilot.text("two")
+          )
+          const store = yield* SessionStore.SessionStore
+          const agent = CopilotAgent.make("copilot", {
+            ...Copilot.base(server),
+            providers: [SessionHistory.providerEveryStep]
+          })
+          const saved: Array<number> = []
+          yield* Agent.stream(agent, { prompt: "first", session: "left" }).pipe(
+            Stream.filter((part) => part.type === "step-end"),
+            Stream.tap(() => Effect.map(store.load("left"), ({ history }) => saved.push(history.content.length))),
+            Stream.take(2),
+            Stream.runDrain
+          )
+          assert.deepStrictEqual(saved, [2, 3])
+          // the runtime has taken back what the run has said, and is told it in words
+          yield* Agent.run(agent, { prompt: "second", session: "left" })
+          const [told, ...rest] = Copilot.conversation(server.requests[2])
+          assert.deepStrictEqual(rest, [])
+          assert.match(told, /^user: <conversation>\nuser: first\n.*assistant: one\n<\/conversation>\n\nsecond$/s)
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("are told again what was saved by a run that then failed", () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const server = yield* Copilot.modelServer(Copilot.text("one"), Copilot.text("two"), Copilot.text("three"))
+          const agentOf = (...others: ReadonlyArray<ContextProvider.ContextProvider<Boom>>) =>
+            CopilotAgent.make("copilot", {
+              ...Copilot.base(server),
+              providers: [SessionHistory.providerEveryStep, ...others]
+            })
+          const run = (agent: ReturnType<typeof agentOf>, prompt: string) =>
+            Effect.exit(Agent.run(agent, { prompt, session: "failed-late" }))
+          yield* run(agentOf(), "first")
+          yield* run(agentOf(logged("p", log, { afterRun: Effect.fail("no") })), "second")
+          yield* run(agentOf(), "third")
+          assert.deepStrictEqual(Copilot.conversation(server.requests[2]), [
+            "user: first",
+            "assistant: one",
+            "user: <conversation>\nuser: second\nassistant: two\n</conversation>\n\nthird"
+          ])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+      it.effect("are not another session whose marks are in the messages", () =>
+        Effect.gen(function*() {
+          const server = yield* Copilot.modelServer(
+            Copilot.text("secret"),
+            Copilot.text("two"),
+            Copilot.text("three")
+          )
+          const agent = remembering(server)
+          const { transcript } = yield* Agent.run(agent, { prompt: "first", session: "victim" })
+          const copied = ContextProvider.make("copied", {
+            beforeRun: () => Effect.succeed({ messages: transcript.content })
+          })
+          const copying = CopilotAgent.make("copilot", { ...Copilot.base(server), providers: [copied] })
+          yield* Agent.run(copying, { prompt: "second", session: "thief" })
+          assert.deepStrictEqual(Copilot.conversation(server.requests[1]), [
+            "user: <conversation>\nuser: first\nassistant: secret\n</conversation>\n\nsecond"
+          ])
+          // it has everything that it had
+          yield* Agent.run(agent, { prompt: "third", session: "victim" })
+          assert.deepStrictEqual(Copilot.conversation(server.requests[2]), [
+            "user: first",
+            "assistant: secret",
+            "user: third"
+          ])
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
+
       it.effect("are a typed failure when the runtime has lost them", () =>
         Effect.gen(function*() {
           const server = yield* Copilot.modelServer(Copilot.text("one"))
@@ -238,9 +312,8 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           "run-start",
           "step 0: assistant of 2",
           "step-end",
-          // the last step is told with its mark, which the runtime gives when the run is done
-          "step-end",
           "step 1: assistant of 3",
+          "step-end",
           "run-end"
         ])
       }))

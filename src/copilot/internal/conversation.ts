@@ -2,8 +2,8 @@
  * Between messages and what the runtime takes: one text with attachments for each run, while it keeps the conversation
  * itself.
  *
- * The assistant messages of a run carry the mark of the runtime's session. A history that ends in a mark is known to
- * that session up to there; what came later, or from somewhere else, is told in words.
+ * The last assistant message of a run carries the mark of the runtime's session. A history is known to that session up to
+ * its last mark that the session has; what came later, or from somewhere else, is told in words.
  *
  * @since 0.1.0
  */
@@ -50,35 +50,57 @@ export const withMark = (messages: ReadonlyArray<Prompt.Message>, mark: Mark): R
 }
 
 /**
- * The last mark of a history, and the messages after it.
+ * A mark, and the messages after it.
  *
  * @category marks
  * @since 0.1.0
  */
-export const findMark = (
-  history: ReadonlyArray<Prompt.Message>
-): { readonly mark: Mark | undefined; readonly after: ReadonlyArray<Prompt.Message> } => {
-  const index = history.findLastIndex((message) => isMark(message.options[markKey]))
-  if (index === -1) return { mark: undefined, after: history }
-  // the results of the marked message's calls belong to it
-  const rest = history.slice(index + 1)
-  const next = rest.findIndex((message) => message.role !== "tool")
-  const mark = history[index].options[markKey]
-  return { mark: isMark(mark) ? mark : undefined, after: next === -1 ? [] : rest.slice(next) }
+export interface Marked {
+  readonly mark: Mark
+  readonly after: ReadonlyArray<Prompt.Message>
 }
 
 /**
- * Takes out of the session what came after the mark: runs that were saved by nobody.
+ * The marks of a session in a history, the last one first. A mark of another session says nothing: it came with messages
+ * that were copied, or that somebody else has written.
  *
  * @category marks
  * @since 0.1.0
  */
-export const rewind = Effect.fnUntraced(function*({ call, session }: CopilotRuntime.OpenSession, mark: Mark) {
+export const findMarks = (
+  history: ReadonlyArray<Prompt.Message>,
+  sessionId: string | undefined
+): ReadonlyArray<Marked> =>
+  history.flatMap((message, index) => {
+    const mark = message.options[markKey]
+    if (message.role !== "assistant" || !isMark(mark) || mark.sessionId !== sessionId) return []
+    // the results of the marked message's calls belong to it
+    const rest = history.slice(index + 1)
+    const next = rest.findIndex(({ role }) => role !== "tool")
+    return [{ mark, after: next === -1 ? [] : rest.slice(next) }]
+  }).reverse()
+
+/**
+ * Goes back to the last mark that the session knows, and returns the messages after it. What came after it in the session
+ * is taken out: runs that were saved by nobody. A session that knows none of the marks is told everything.
+ *
+ * @category marks
+ * @since 0.1.0
+ */
+export const rewind = Effect.fnUntraced(function*(
+  { call, session }: CopilotRuntime.OpenSession,
+  marks: ReadonlyArray<Marked>,
+  history: ReadonlyArray<Prompt.Message>
+) {
+  if (marks.length === 0) return history
   const events = yield* call("getEvents", () => session.getEvents())
   const prompts = events.filter((event) => event.type === "user.message" && event.agentId === undefined)
-  const index = prompts.findIndex((event) => event.type === "user.message" && event.data.messageId === mark.promptId)
-  const next = index === -1 ? undefined : prompts[index + 1]
+  const indexes = new Map(prompts.map((event, index) => [event.type === "user.message" && event.data.messageId, index]))
+  const known = marks.find(({ mark }) => indexes.has(mark.promptId))
+  if (known === undefined) return history
+  const next = prompts[indexes.get(known.mark.promptId)! + 1]
   if (next !== undefined) yield* call("truncate", () => session.rpc.history.truncate({ eventId: next.id }))
+  return known.after
 })
 
 const isMark = (u: unknown): u is Mark =>

@@ -28,7 +28,7 @@ import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as CopilotError from "../CopilotError.ts"
 import * as CopilotRuntime from "../CopilotRuntime.ts"
-import { findMark, type Mark, rewind, systemText, toMessage, withMark } from "./conversation.ts"
+import { findMarks, type Mark, rewind, systemText, toMessage, withMark } from "./conversation.ts"
 import { callFailed, sessionFailed } from "./failures.ts"
 import { declare } from "./offeredTools.ts"
 import { Reply, toUsage } from "./reply.ts"
@@ -107,6 +107,8 @@ class Work implements Lifecycle.Body {
   private phase: "closed" | "opening" | "open" | "telling" = "closed"
   private failure: Cause.Cause<unknown> | undefined = undefined
   private done = false
+  /** The `step-end` of a step that may be the last one of the run: only that one is told with the mark. */
+  private held: ReadonlyArray<AgentRun.Part> = []
   private stopped = false
   private wake: (() => void) | undefined = undefined
   // the work of the runtime
@@ -190,23 +192,20 @@ class Work implements Lifecycle.Body {
   }
 
   private drain(): Lifecycle.PartPull {
-    const [first, ...rest] = this.reply.take()
-    const { steps } = this.reply
+    // the model has finished, unless somebody has sent more
+    if (this.done) this.goOn()
+    const { failure, reply: { steps } } = this
+    const parts = [...this.held, ...this.reply.take()]
+    const isDecided = this.done || failure !== undefined
+    const at = isDecided ? parts.length : findLast(parts)
+    this.held = parts.slice(at)
+    const [first, ...rest] = parts.slice(0, at)
     if (first !== undefined) {
-      // only the last step of a run gets its mark
-      const mayBeLast = steps.length > 0 && steps[steps.length - 1].toolCalls.length === 0
-      return this.tellProviders(
-        mayBeLast ? steps.length - 1 : steps.length,
-        () => Exit.succeed([first, ...rest] as const)
-      )
+      const ended = this.held.length === 0 ? steps.length : steps.length - 1
+      return this.tellProviders(ended, () => Exit.succeed([first, ...rest] as const))
     }
-    const { failure } = this
-    if (failure !== undefined) return this.tellProviders(steps.length, () => this.run.fail(failure))
-    if (this.done) {
-      this.goOn()
-      if (this.done) return this.tellProviders(steps.length, () => this.complete())
-    }
-    return Effect.flatMap(this.wait, () => this.drain())
+    if (failure !== undefined) return this.run.fail(failure)
+    return this.done ? this.complete() : Effect.flatMap(this.wait, () => this.drain())
   }
 
   private readonly wait = Effect.callback<void>((resume) => {
@@ -284,10 +283,10 @@ class Work implements Lifecycle.Body {
   private readonly open = Effect.fnUntraced(function*(this: Work) {
     const runtime = yield* CopilotRuntime.CopilotRuntime
     yield* check(this.options)
-    const { after, mark } = findMark(this.history)
+    const marks = findMarks(this.history, this.run.session)
     const opened = yield* runtime.open({
-      id: mark?.sessionId ?? this.run.session,
-      missing: mark === undefined ? this.options.missing : "fail",
+      id: this.run.session,
+      missing: marks.length === 0 ? this.options.missing : "fail",
       config: configOf(this.options, {
         mode: runtime.mode,
         instructions: this.instructions,
@@ -297,7 +296,7 @@ class Work implements Lifecycle.Body {
       })
     })
     const { session } = opened
-    if (mark !== undefined) yield* rewind(opened, mark)
+    const untold = yield* rewind(opened, marks, this.history)
     yield* Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? Effect.void : this.withdraw(opened))
     yield* Effect.forkScoped(Effect.onExit(opened.exited, (exit) =>
       Effect.sync(() => {
@@ -306,7 +305,7 @@ class Work implements Lifecycle.Body {
     this.working = true
     this.opened = opened
     this.prompt = [...this.prompt, ...this.takeMessages()]
-    const message = toMessage(after, this.prompt)
+    const message = toMessage(untold, this.prompt)
     const span = Context.getOrUndefined(this.run.context, Tracer.ParentSpan)
     const promptId = yield* opened.call("send", () => opened.inTrace(span, () => session.send(message)))
     if (opened.kept) this.mark = { sessionId: session.sessionId, promptId }
@@ -490,4 +489,10 @@ class Work implements Lifecycle.Body {
     const transcript = Prompt.fromMessages(Session.close([...this.transcript(), ...cut]))
     return { text, usage: spent, steps, transcript }
   }
+}
+
+/** Where the end of a step is that may be the last one of its run; after the parts if nothing says so. */
+const findLast = (parts: ReadonlyArray<AgentRun.Part>): number => {
+  const last = parts.at(-1)
+  return last?.type === "step-end" && last.step.toolCalls.length === 0 ? parts.length - 1 : parts.length
 }
