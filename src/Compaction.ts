@@ -65,9 +65,10 @@
  *
  * @since 0.1.0
  */
-import type * as AiError from "effect/ai/AiError"
+import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
+import type * as Response from "effect/ai/Response"
 import * as Tokenizer from "effect/ai/Tokenizer"
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
@@ -245,7 +246,8 @@ export interface SummaryOptions {
  * The summary is a user message: what a user or a tool has said never becomes an
  * instruction. A conversation too long for one call is summed up piece by piece. A
  * summary that is older is summed up with the rest. When the model fails, the run
- * fails with its error.
+ * fails with its error, and so it does when the model has stopped before the summary
+ * was whole.
  *
  * @category strategies
  * @since 0.1.0
@@ -301,10 +303,25 @@ export const summariseWith = <E, R>(
 const byModel = (instructions: string) => (conversation: string, addUsage: Request["addUsage"]) =>
   LanguageModel.generateText({
     prompt: [{ role: "system", content: instructions }, { role: "user", content: conversation }]
-  }).pipe(Effect.map((response) => {
-    addUsage(response.usage)
-    return response.text
+  }).pipe(Effect.flatMap(({ content, finishReason, text, usage }) => {
+    addUsage(usage)
+    const reason = content.some((part) => part.type === "finish") ? finishReason : undefined
+    return reason === undefined || cutting.has(reason) ? Effect.fail(notWhole(reason)) : Effect.succeed(text)
   }))
+
+const cutting: ReadonlySet<Response.FinishReason> = new Set(["length", "content-filter", "error", "pause"])
+
+/** What is missing in a summary is what was said last. Only after a response without an end may the next one be whole. */
+const notWhole = (reason: Response.FinishReason | undefined): AiError.AiError =>
+  AiError.make({
+    module: "Compaction",
+    method: "summarise",
+    reason: reason === undefined
+      ? new AiError.InternalProviderError({ description: "The summary ended before the model said why it stopped" })
+      : new AiError.InvalidOutputError({
+        description: `The summary is not whole: the model stopped with \`${reason}\``
+      })
+  })
 
 const summaryInstructions = "Sum up the conversation that follows, for an assistant that has to go on with it " +
   "without having seen it. Keep names, numbers, decisions, open questions, what tools have found, and what the user " +

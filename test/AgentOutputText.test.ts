@@ -102,6 +102,16 @@ for (const [name, via] of constructors) {
         text(right)
       ))))
 
+    it.effect("all that is wrong with an answer goes back to the model", () =>
+      Effect.gen(function*() {
+        const agent = Agent.make("weather", { output: AgentOutput.json(City) })
+        const { transcript } = yield* Agent.run(agent, input)
+        assert.deepStrictEqual(showPrompt(transcript).filter((line) => line.startsWith("user")).slice(1), [
+          "user: The answer is not valid. Answer again, with JSON only.\n" +
+          "Expected string\n  at [\"city\"]\nMissing key\n  at [\"degrees\"]"
+        ])
+      }).pipe(Effect.provide(model(text(`{"city":1}`), text(right)))))
+
     it.effect("takes a value that is not in what its schema is wrapped in", () =>
       Effect.gen(function*() {
         for (const mode of [AgentOutput.json, AgentOutput.tool]) {

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import { Agent, AgentTelemetry } from "../src/index.ts"
+import { Agent, AgentTelemetry, Middleware } from "../src/index.ts"
 import * as GenAi from "../src/internal/telemetry/genAi.ts"
 import { Times } from "../src/internal/telemetry/metrics.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -136,6 +136,21 @@ describe("AgentTelemetry, metrics", () => {
             "gen_ai.invoke_agent.tool_calls": [[{ "gen_ai.agent.name": "clerk" }, 1, 1]]
           }
         )
+      }))
+
+    it.effect("count every model call, also those that a middleware makes in one step", () =>
+      Effect.gen(function*() {
+        const twice = Middleware.make("twice", {
+          model: (request, next) => Stream.concat(Stream.drain(next(request)), next(request))
+        })
+        const [, exported] = yield* exporter.run(
+          runs(Agent.run(Agent.make("clerk", { middleware: [twice] }), { prompt: "hi" })).pipe(
+            Effect.provide(model(text("a"), text("b")))
+          )
+        )
+        assert.deepStrictEqual(points(exported, "gen_ai.invoke_agent.inference_calls"), [
+          [{ "gen_ai.agent.name": "clerk" }, 1, 2]
+        ])
       }))
 
     it.effect("measure a model call that fails, with its error type and without tokens", () =>

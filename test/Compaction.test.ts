@@ -18,7 +18,7 @@ import { exporters, spanNamed } from "./fixtures/telemetry.ts"
 import { tokenizer, total, words, wordsOf } from "./fixtures/words.ts"
 import { Boom, type Log, logged, showExit, showPrompt } from "./utils.ts"
 
-const { fail, finish, hang, layer: script, text, toolCalls, usage } = ScriptedModel
+const { fail, finish, hang, layer: script, step, text, toolCalls, usage } = ScriptedModel
 
 const { collapseToolResults, dropOldest, summarise, summariseWith } = Compaction
 
@@ -746,6 +746,27 @@ describe("Compaction", () => {
           "Failed Fail AiError.RateLimitError after \"\""
         )
       }).pipe(Effect.provide(model(fail(overloaded)))))
+
+    it.effect("the run fails when its model has not written the summary to its end", () =>
+      Effect.gen(function*() {
+        const agent = Agent.make("agent", {
+          providers: [Compaction.make({ maxTokens: 9, strategies: [summarise(), dropOldest], tokenizer })]
+        })
+        const failures: Array<unknown> = []
+        for (let i = 0; i < 3; i++) {
+          const error = yield* Effect.flip(Agent.run(agent, { prompt: talk }))
+          failures.push(AiError.isAiError(error) && [error.reason._tag, error.isRetryable])
+        }
+        assert.deepStrictEqual(failures, [
+          ["InvalidOutputError", true],
+          ["InvalidOutputError", true],
+          ["InternalProviderError", true]
+        ])
+      }).pipe(Effect.provide(model(
+        step(text("one"), finish("length")),
+        step(text("one"), finish("content-filter")),
+        step(text("one"), ScriptedModel.end)
+      ))))
 
     it.effect("an empty summary, or one that is no shorter, changes nothing: the next strategy goes on", () =>
       Effect.gen(function*() {

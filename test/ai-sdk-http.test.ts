@@ -4,7 +4,7 @@ import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { LanguageModel } from "effect/ai"
 import type { ServerResponse } from "node:http"
 import { AiSdk } from "../src/ai-sdk/index.ts"
-import { Agent, AgentRun } from "../src/index.ts"
+import { Agent, AgentRun, ContextProvider } from "../src/index.ts"
 import {
   beginnings,
   handlers,
@@ -83,6 +83,35 @@ describe("AiSdk over HTTP", () => {
             yield* Fiber.interrupt(fiber)
             yield* closed
           }
+        }))
+    }
+
+    // the others tell it at the end only
+    for (const name of ["anthropic", "google"] as const) {
+      it.effect(`has cost what the provider has said until it was left: ${name}`, () =>
+        Effect.gen(function*() {
+          const { url } = yield* holding(beginnings("word", 7)[name])
+          const spent: Array<unknown> = []
+          const watch = ContextProvider.make("watch", {
+            beforeRun: () =>
+              Effect.as(
+                AgentRun.addFinalizer((exit) =>
+                  Effect.sync(() => {
+                    const outcome = AgentRun.outcome(exit)
+                    if (outcome._tag === "Completed") return
+                    const { inputTokens, outputTokens } = outcome.partial.usage
+                    spent.push([outcome._tag, inputTokens.total, outputTokens.total])
+                  })
+                ),
+                {}
+              )
+          })
+          yield* Agent.stream(Agent.make("agent", { providers: [watch] }), { prompt: "hi" }).pipe(
+            Stream.takeUntil((part) => part.type === "text-delta"),
+            Stream.runDrain,
+            Effect.provide(AiSdk.layer(providers(url)[name]))
+          )
+          assert.deepStrictEqual(spent, [["Abandoned", 7, 1]])
         }))
     }
 

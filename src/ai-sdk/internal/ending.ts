@@ -107,6 +107,26 @@ export const startUsage = ({ providerMetadata }: { readonly providerMetadata?: u
 }
 
 /**
+ * Tells what a chunk of a response of Google says that it has cost until then, if it says so.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const chunkUsage = (chunk: unknown, tell: (usage: AgentRun.Usage) => void): void => {
+  const usage = property(chunk, "usageMetadata")
+  if (!Predicate.isObject(usage)) return
+  const total = sum(count(usage, "promptTokenCount"), count(usage, "toolUsePromptTokenCount"))
+  const cacheRead = count(usage, "cachedContentTokenCount")
+  const text = count(usage, "candidatesTokenCount")
+  const reasoning = count(usage, "thoughtsTokenCount")
+  const uncached = total === undefined ? undefined : total - (cacheRead ?? 0)
+  tell(Usage.clean({
+    inputTokens: { total, cacheRead, uncached, cacheWrite: undefined },
+    outputTokens: { text, reasoning, total: sum(text, reasoning) }
+  }))
+}
+
+/**
  * Returns the usage of a finished response.
  *
  * @category converting

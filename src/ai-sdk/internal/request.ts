@@ -59,6 +59,8 @@ export const make = (
   const prompt = isWellFormed ? options.prompt : Text.wellFormedPrompt(options.prompt)
   const messages = toMessages(new Conversation(target, prompt, options.tools, names))
   call.prompt = version === "v3" ? messages.map(toV3) : messages
+  // each chunk of Google says what the response has cost until then: of one that is cut, nothing else does
+  if (target.family === "google") call.includeRawChunks = true
   if (options.tools.length > 0) {
     call.tools = options.tools.map((tool) => toTool(tool, names))
     call.toolChoice = toToolChoice(options.toolChoice, names)

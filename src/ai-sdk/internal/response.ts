@@ -171,8 +171,9 @@ export class Converter implements Summary {
         break
       }
       case "ping":
-      case "raw":
         return
+      case "raw":
+        return Ending.chunkUsage(part.rawValue, this.report.usage)
       case "custom": {
         // the first that Anthropic says: if the response is cut, it is all that is known of its cost
         if (part.kind.endsWith(Ending.messageStart)) this.report.usage(Ending.startUsage(part))

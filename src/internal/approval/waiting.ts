@@ -161,7 +161,7 @@ export const toApproval = (
  */
 export const toHostedApproval = (request: Prompt.ToolApprovalRequestPart): Approval.Approval => {
   const { approvalId, options, toolCallId } = request
-  const { params = null, tool = "unknown" } = HostedApproval.callOf(options) ?? {}
+  const { params, tool } = HostedApproval.callOf(options) ?? HostedApproval.unknownCall
   return { approvalId, toolCallId, tool, params, path: [] }
 }
 

@@ -98,11 +98,17 @@ export const generateObject = (
 
 const isTooDeep = (text: string): boolean => text.length > 2 * Json.maximumDepth && find(text).some(Json.isTooDeep)
 
-/** The model's own codec has refused the whole text: what is in it may be the answer. */
+/**
+ * The model's own codec has refused the whole text: what is in it may be the answer. It tells its first issue only; all of
+ * them are told where that one is among them, as what the model was shown then has the form of the schema.
+ */
 const decodeAgain = (output: AgentOutput.Any, description: string, text: string): Effect.Effect<Accepted | Rejected> =>
   Effect.map(
     decodeText(output, text),
-    (answer) => answer._tag === "Accepted" || isEmbedded(text) ? answer : invalid(description, text)
+    (answer) =>
+      answer._tag === "Accepted" || isEmbedded(text) || answer.message?.includes(description)
+        ? answer
+        : invalid(description, text)
   )
 
 const textOf = (content: ReadonlyArray<Response.AllParts<any>>): string => {

@@ -306,6 +306,7 @@ class TracedModelCall implements ModelSpan {
   private hasStreamed = false
   private hasGenerated = false
   private isMade = false
+  private isCalled = false
   private input: "unknown" | "known" | "refused"
   /** The prompt as it was let through, or what takes its place. */
   private messages: ReadonlyArray<Prompt.Message> | undefined = undefined
@@ -370,6 +371,9 @@ class TracedModelCall implements ModelSpan {
 
   /** The name of the span stays that of the model that was asked first. */
   readonly onCall = (context: Context.Context<never>): void => {
+    // a middleware makes as many calls as it likes of the one that the step began with
+    if (this.isCalled) this.run.onModelCall()
+    this.isCalled = true
     this.onMade()
     if (context === this.context) return
     const operation = modelOperationIn(context)

@@ -32,6 +32,14 @@ export interface Call {
 }
 
 /**
+ * What stands for a call that the provider has not told: somebody can still say no to it.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const unknownCall: Call = { tool: "unknown", params: null }
+
+/**
  * Creates the metadata of a request.
  *
  * @category constructors

@@ -179,7 +179,7 @@ export class StepBuilder {
     if (this.calls?.some((call) => call.id === part.toolCallId)) return
     const said = this.providerCalls?.find((call) => call.id === part.toolCallId)
     const call = said === undefined ? HostedApproval.callOf(part.metadata) : { tool: said.name, params: said.params }
-    const request = HostedApproval.toPrompt(part, call ?? { tool: "unknown", params: null })
+    const request = HostedApproval.toPrompt(part, call ?? HostedApproval.unknownCall)
     this.slots.push(request)
     const requests = this.hostedApprovals ??= []
     requests.push(request)
