@@ -69,6 +69,7 @@ import {
 import type * as Given from "./internal/run/given.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
+import type * as Misuse from "./internal/words/misuse.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Steering from "./Steering.ts"
@@ -230,7 +231,8 @@ export const make = <
     Given.Modelled<M>
   >
   | Given.ModelServices<M>
-  | ToolkitServices
+  // one by one: a `HandlersFor` would be printed with all of its tools
+  | ((ToolkitServices extends infer S ? [S] : never) extends infer W ? W extends [infer S] ? S : never : never)
   | Tool.HandlerServices<Tools[keyof Tools]>
   | OutputServices,
   A,
@@ -446,8 +448,9 @@ export const tools = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   NestedTools.of(self) as Tools | undefined
 
 const outputOf = (
-  output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | undefined
+  output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | Misuse.Fields | undefined
 ): LoopBody.Options["output"] =>
   output === undefined
     ? undefined
-    : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output))
+    // fields have been refused by the compiler
+    : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output as Schema.Codec<unknown>))

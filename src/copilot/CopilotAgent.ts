@@ -48,6 +48,7 @@ import type * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import { fromBody, toolkitOf, toolsOf } from "../internal/run/agentOf.ts"
+import type * as Misuse from "../internal/words/misuse.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as CopilotError from "./CopilotError.ts"
 import type * as CopilotRuntime from "./CopilotRuntime.ts"
@@ -138,7 +139,10 @@ export interface Options<
   readonly provider?: Sdk.ProviderConfig | undefined
   readonly description?: string | undefined
   readonly instructions?: string | undefined
-  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
+  readonly toolkit?:
+    | Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
+    | Misuse.NotAToolkit
+    | undefined
   readonly providers?: Providers | undefined
   readonly middleware?: Middlewares | undefined
   readonly permissions?:
@@ -189,7 +193,8 @@ export const make = <
   | ContextProvider.Error<Providers[number]>
   | Middleware.Error<Middlewares[number]>,
   | CopilotRuntime.CopilotRuntime
-  | ToolkitServices
+  // one by one: a `HandlersFor` would be printed with all of its tools
+  | ((ToolkitServices extends infer S ? [S] : never) extends infer W ? W extends [infer S] ? S : never : never)
   | Tool.HandlerServices<Tools[keyof Tools]>
   | PermissionServices
   | ContextProvider.Services<Providers[number]>

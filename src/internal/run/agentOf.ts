@@ -22,6 +22,7 @@ import * as OwnModel from "../model/ownModel.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as ToolHandler from "../tool/handler.ts"
+import type * as Misuse from "../words/misuse.ts"
 import * as RunId from "../words/runId.ts"
 
 /**
@@ -102,13 +103,14 @@ export const forRun = <Part extends AgentRun.Part, E, R>(
 
 /** A program may hand on what it was given, beside tools of its own. */
 const inputTools = (
-  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any>,
+  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any> | Misuse.NotAToolkit,
   beside: ReadonlyArray<ContextProvider.Any>
 ): ContextProvider.Any => {
   const name = "the tools of the input"
   const before = beside.filter((provider) => provider.name.startsWith(name)).length
   return ContextProvider.make(before === 0 ? name : `${name} (${before + 1})`, {
-    beforeRun: () => Effect.map(toolkit, (toolkit) => ({ toolkit }))
+    // the compiler has refused what is none
+    beforeRun: () => Effect.map(toolkit as Effect.Effect<Toolkit.WithHandler<any>>, (toolkit) => ({ toolkit }))
   })
 }
 
@@ -308,9 +310,12 @@ export const identified = <Part, E, R>(
  */
 export const toolkitOf = (
   agent: string,
-  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any> | undefined
+  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any> | Misuse.NotAToolkit | undefined
 ): ToolHandler.WithHandler | Effect.Effect<Toolkit.WithHandler<Record<string, Tool.Any>>, any, never> | undefined => {
   if (toolkit === undefined) return undefined
+  if (!Effect.isEffect(toolkit)) {
+    throw new Error(`The toolkit of agent \`${agent}\` is none: it is a \`Toolkit\`, or an effect that gives one`)
+  }
   const refusal = ToolCodec.findRefusal(Object.values(toolsOf(toolkit) ?? {}))
   if (refusal !== undefined && !refusal.isEarly) {
     throw new Error(`Agent \`${agent}\` cannot offer its tool \`${refusal.tool}\`: ${refusal.description}`)
@@ -328,7 +333,7 @@ export const toolkitOf = (
  * @since 0.1.0
  */
 export const toolsOf = (
-  toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any>
+  toolkit: object
 ): Readonly<Record<string, Tool.Any>> | undefined => isToolkit(toolkit) ? toolkit.tools : NestedTools.of(toolkit)
 
 const isToolkit = (u: object): u is Toolkit.Toolkit<any> => Predicate.hasProperty(u, ToolkitTypeId)

@@ -17,6 +17,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as StopCondition from "../../StopCondition.ts"
+import type * as Misuse from "../words/misuse.ts"
 
 /**
  * A model that an agent brings: a layer, such as a `Model` of `effect/ai`, or an effect that gives one.
@@ -79,25 +80,6 @@ export type ToolNames<Tools> = [keyof Tools] extends [never] ? string : Extract<
 /**
  * What an agent is made of.
  *
- * - `instructions`: the system message; providers append to it.
- * - `toolkit`: the tools the model may call.
- * - `providers`: context providers, in the order of their `beforeRun`s. Names are unique.
- * - `middleware`: the first is the outermost.
- * - `stopWhen`: asked in this order after every step with tool calls. A run that
- *   names no step limit or tool error limit gets those of `StopCondition.defaults`.
- * - `output`: what the final answer is to be: a schema, or `AgentOutput.tool` or
- *   `AgentOutput.json` of one. Every run that completes has its `value`, unless it is
- *   `AgentOutput.orWaiting` of one: for agents that may wait for approvals.
- * - `model`: built when a run begins and released when it has ended. The agent's own model calls are made with it, and
- *   those of its providers and its middleware. The tools of its `toolkit`, and agents among them, have the model of the
- *   caller or their own. Default: the `LanguageModel` of the context.
- * - `settings`: for these calls, in the words of the provider: `AiSdk.settings({ temperature: 0 })`, or
- *   `Context.add(Config, { ... })` with the `Config` of a provider package. They are above those in the context, and no
- *   tool and no other agent has them.
- * - `toolChoice`: `"auto"` by default. With `"required"` or a tool every step calls one until a stop condition is met;
- *   a function of the steps may let go before. The final answer at a limit has `"none"`, and with an `output` that is a
- *   tool the model may always choose that one where it may choose.
- *
  * @category models
  * @since 0.1.0
  */
@@ -112,18 +94,54 @@ export interface Options<
   OutputServices = never,
   M extends Model | undefined = undefined
 > {
+  /**
+   * The model of the agent's own calls, and of those of its providers and its middleware. It is built when a run begins
+   * and released when it has ended. The tools of its `toolkit`, and agents among them, have the model of the caller or
+   * their own. Default: the `LanguageModel` of the context.
+   */
   readonly model?: M
+  /**
+   * Settings for the calls of this model, in the words of the provider: `AiSdk.settings({ temperature: 0 })`, or
+   * `Context.add(Config, { ... })` with the `Config` of a provider package. They are above those in the context, and no
+   * tool and no other agent has them. Default: those in the context.
+   */
   readonly settings?: ((context: Context.Context<never>) => Context.Context<never>) | undefined
+  /**
+   * Whether the model has to call a tool. With `"required"` or a tool every step calls one until a stop condition is
+   * met; a function of the steps may let go before. The final answer at a limit has `"none"`, and with an `output` that
+   * is a tool the model may always choose that one where it may choose. Default: `"auto"`.
+   */
   readonly toolChoice?: ToolChoice<ToolNames<Tools>> | undefined
+  /** What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none. */
   readonly description?: string | undefined
+  /** The system message. What context providers contribute is appended to it. Default: none. */
   readonly instructions?: string | undefined
-  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
+  /**
+   * The tools that the model may call: a `Toolkit`, whose handlers are in the context of the run, or an effect that
+   * gives one with its handlers, such as `AgentTool.toolkit(...)`. Default: no tools.
+   */
+  readonly toolkit?:
+    | Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
+    | Misuse.NotAToolkit
+    | undefined
+  /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
+  /** Functions around the run, its model calls and its tool calls. The first is the outermost. Default: none. */
   readonly middleware?: Middlewares | undefined
+  /**
+   * When a run stops: asked in this order after every step with tool calls. A run that names no step limit or tool error
+   * limit gets those of `StopCondition.defaults`. Default: `StopCondition.defaults` alone.
+   */
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
+  /**
+   * What the final answer is to be: a schema, or `AgentOutput.tool` or `AgentOutput.json` of one. Every run that
+   * completes has its `value`, unless it is `AgentOutput.orWaiting` of one: for agents that may wait for approvals.
+   * Default: text, and a `value` that is `undefined`.
+   */
   readonly output?:
     | AgentOutput.AgentOutput<A, I, OutputServices>
     | Schema.Codec<A, I, OutputServices, unknown>
+    | Misuse.Fields
     | undefined
 }
 
@@ -144,7 +162,7 @@ export interface Added<
   /** Their `beforeRun`s follow those of the agent's providers. */
   readonly providers?: Providers | undefined
   /** Its tools are beside those of the agent. */
-  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, E, R> | undefined
+  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, E, R> | Misuse.NotAToolkit | undefined
 }
 
 /**
