@@ -10,22 +10,22 @@
  */
 import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
-import * as Response from "effect/ai/Response"
+import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Cut from "./internal/words/cut.ts"
-import * as Fields from "./internal/words/fields.ts"
 import * as Fold from "./internal/words/fold.ts"
 import * as Outcomes from "./internal/words/outcome.ts"
+import * as Results from "./internal/words/result.ts"
 import * as UsageSum from "./internal/words/usage.ts"
-import * as Approval from "./Approval.ts"
+import type * as Approval from "./Approval.ts"
 
 // -----------------------------------------------------------------------------
 // Usage
@@ -38,10 +38,7 @@ import * as Approval from "./Approval.ts"
  * @category models
  * @since 0.1.0
  */
-export const Usage = Schema.Struct({
-  inputTokens: Response.Usage.fields.inputTokens,
-  outputTokens: Response.Usage.fields.outputTokens
-})
+export const Usage = Results.Usage
 
 /**
  * @category models
@@ -79,13 +76,7 @@ export const addUsage: (self: Usage, that: Usage) => Usage = UsageSum.add
  * @category models
  * @since 0.1.0
  */
-export const ToolCall = Schema.Struct({
-  id: Schema.String,
-  name: Schema.String,
-  params: Fields.Value,
-  executed: Schema.Boolean,
-  isFailure: Schema.Boolean
-})
+export const ToolCall = Results.ToolCall
 
 /**
  * @category models
@@ -100,15 +91,7 @@ export type ToolCall = typeof ToolCall.Type
  * @category models
  * @since 0.1.0
  */
-export const Step = Schema.Struct({
-  index: Schema.Int,
-  text: Schema.String,
-  finishReason: Response.FinishReason,
-  toolCalls: Schema.Array(ToolCall),
-  usage: Usage,
-  provider: Schema.optionalKey(Schema.String),
-  model: Schema.optionalKey(Schema.String)
-})
+export const Step = Results.Step
 
 /**
  * @category models
@@ -161,20 +144,7 @@ export type StopReason =
  * @category models
  * @since 0.1.0
  */
-export const Result = Schema.Struct({
-  agent: Schema.String,
-  runId: Schema.String,
-  session: Fields.OptionalText,
-  text: Schema.String,
-  value: Fields.OptionalValue,
-  usage: Usage,
-  totalUsage: Usage,
-  steps: Schema.Array(Step),
-  stopReason: Schema.String as Schema.Codec<StopReason, string>,
-  transcript: Fields.Transcript,
-  approvals: Schema.Array(Approval.Approval),
-  seal: Fields.OptionalText
-})
+export const Result = Results.Result
 
 /**
  * What a completed run gives; `A` is the type of its `value`.
@@ -341,6 +311,36 @@ export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = 
   | OutputPartial<P>
   | AgentPart
 
+export {
+  /**
+   * A part as JSON. Its `type` is that of the part.
+   *
+   * @category parts
+   * @since 0.1.0
+   */
+  type PartEncoded,
+  /**
+   * Creates the codec of the parts of a run, to JSON and back. It is a schema, for `Schema.encodeEffect`,
+   * `Schema.fromJsonString`, an RPC or an HTTP API.
+   *
+   * With a toolkit the parts have its types, and results are decoded with the schemas of its tools. With an `output`, as
+   * the agent has it, so is the `value` of the result. Without them a result is its `encodedResult`, and the value is
+   * JSON: a date is a string.
+   *
+   * **Details**
+   *
+   * - Of the result of a tool only the `encodedResult` is sent, never the `result` itself.
+   * - Empty metadata and false flags are left out.
+   * - A result that a guardrail or a middleware has put in place of another is its `encodedResult` when the schema of
+   *   the tool does not decode it.
+   * - A part of an unknown type, which a newer version may send, does not decode. Look at `type` before to skip it.
+   *
+   * @category schemas
+   * @since 0.1.0
+   */
+  parts
+} from "./internal/wire/parts.ts"
+
 // -----------------------------------------------------------------------------
 // Outcomes
 // -----------------------------------------------------------------------------
@@ -460,16 +460,9 @@ export const matchOutcome: {
  * @category outcomes
  * @since 0.1.0
  */
-export const addFinalizer = <R>(
+export const addFinalizer: <R>(
   finalizer: (exit: Exit.Exit<Result, unknown>) => Effect.Effect<unknown, never, R>
-): Effect.Effect<void, never, R | Scope.Scope> =>
-  Effect.contextWith((context: Context.Context<R | Scope.Scope>) =>
-    Scope.addFinalizerExit(
-      Context.get(context, Scope.Scope),
-      // the scope of a provider is closed with nothing but the run's Exit
-      (exit) => Effect.updateContext(finalizer(exit as Exit.Exit<Result, unknown>), () => context)
-    )
-  )
+) => Effect.Effect<void, never, R | Scope.Scope> = Outcomes.addFinalizer
 
 // -----------------------------------------------------------------------------
 // Running

@@ -59,6 +59,7 @@ export const wings: ReadonlyArray<string> = [
   "session",
   "model",
   "tool",
+  "wire",
   "approval",
   "telemetry",
   "output",

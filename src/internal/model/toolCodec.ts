@@ -84,6 +84,37 @@ const make = (tool: Tool.Any): ToolCodec => {
   }
 }
 
+/**
+ * How the results of one tool are read back that were encoded with its codec.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResultReader {
+  readonly decodeSuccess: Coder
+  readonly decodeFailure: Coder
+}
+
+const readers = new WeakMap<Tool.Any, ResultReader>()
+
+/**
+ * Returns what reads the results of a tool, made once.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const readerOf = (tool: Tool.Any): ResultReader => {
+  const known = readers.get(tool)
+  if (known !== undefined) return known
+  const reader = {
+    decodeSuccess: Json.bounded(tellingAll(JsonCodec.make(tool.successSchema))),
+    // a call that was not run has a failure in failure mode "error" too
+    decodeFailure: Json.bounded(tellingAll(JsonCodec.make(Tool.failureResultSchema(tool))))
+  }
+  readers.set(tool, reader)
+  return reader
+}
+
 const Failure = Schema.Union([AiError.AiError, Tool.ExecutionFailure])
 
 const messageOf = (error: unknown): string => Predicate.isError(error) ? error.message : String(error)

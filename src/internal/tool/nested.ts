@@ -53,11 +53,25 @@ export const of = (self: object): Tools | undefined => known.get(self)
  * @since 0.1.0
  */
 export const find = (tools: Tools, path: ReadonlyArray<string>, name: string): Tool.Any | undefined => {
+  const own = along(tools, path)
+  return own !== undefined && Object.hasOwn(own, name) ? own[name] : undefined
+}
+
+/**
+ * Finds the tools of an agent by the names of the agents on the way to it; undefined when they are not known.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const along = (tools: Tools, path: ReadonlyArray<string>): Tools | undefined => {
   const [next, ...rest] = path
-  if (next === undefined) return Object.hasOwn(tools, name) ? tools[name] : undefined
+  if (next === undefined) return tools
   for (const tool of Object.values(tools)) {
     const called = Option.map(Context.getOption(tool.annotations, CalledAgent), (agent) => agent())
-    if (Option.isSome(called) && called.value.name === next) return find(of(called.value) ?? {}, rest, name)
+    if (Option.isSome(called) && called.value.name === next) {
+      const own = of(called.value)
+      return own && along(own, rest)
+    }
   }
   return undefined
 }

@@ -5,23 +5,33 @@
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
+import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as Json from "./json.ts"
 
 /**
- * Returns a value as JSON can hold it. What is nested too deeply is left as it is: it does
- * not encode, and says so.
+ * Returns a value as JSON can hold it: a date, a URL, a big integer and bytes as the JSON codecs of effect write them.
+ * What is nested too deeply, and what cannot be read, is left as it is: it does not encode, and says so.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toJson = (u: unknown): unknown => Json.isTooDeep(u) ? u : defined(u)
+export const toJson = (u: unknown): unknown =>
+  Json.isTooDeep(u) ? u : Result.getOrElse(Result.try(() => defined(u)), () => u)
 
 const defined = (u: unknown): unknown => {
   if (u === undefined) return null
+  if (typeof u === "bigint") return String(u)
+  if (typeof u !== "object" || u === null) return u
   if (Array.isArray(u)) return Array.from(u, defined)
+  if (u instanceof Uint8Array) return Base64.encode(u)
+  // that of the user
+  const json = "toJSON" in u && Predicate.isFunction(u.toJSON) ? u.toJSON() : u
+  if (json !== u) return defined(json)
   return isRecord(u)
     ? Object.fromEntries(
       Object.entries(u).flatMap(([key, value]) => value === undefined ? [] : [[key, defined(value)]])
@@ -29,11 +39,8 @@ const defined = (u: unknown): unknown => {
     : u
 }
 
-const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => {
-  if (typeof u !== "object" || u === null) return false
-  const prototype: unknown = Object.getPrototypeOf(u)
-  return prototype === null || prototype === Object.prototype
-}
+const isRecord = (u: object): u is Readonly<Record<string, unknown>> =>
+  Object.prototype.toString.call(u) === "[object Object]"
 
 /**
  * A value that is always there: nothing becomes `null`.
@@ -46,30 +53,64 @@ export const Value: Schema.Codec<unknown> = Schema.Unknown.pipe(Schema.decodeTo(
   encode: SchemaGetter.transform(toJson)
 }))
 
+/** The key is there in the process, whether it holds something or not. */
+const orUndefined = <A>(value: Option.Option<A>): Option.Option<A | undefined> =>
+  Option.orElseSome(value, () => undefined)
+
+const isDefined = <A>(value: A): value is Exclude<A, undefined> => value !== undefined
+
 /**
- * A value that may be left out, which `null` is not.
+ * A value that may be left out, which `null` is not. What is left out is `undefined` in the process.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const OptionalValue = Schema.optionalKey(Schema.Unknown).pipe(Schema.decodeTo(Schema.optional(Schema.Unknown), {
-  decode: SchemaGetter.passthrough(),
+  decode: SchemaGetter.transformOptional(orUndefined<unknown>),
   encode: SchemaGetter.transformOptional((value: Option.Option<unknown>) =>
-    Option.map(Option.filter(value, (u) => u !== undefined), toJson)
+    Option.map(Option.filter(value, isDefined), toJson)
   )
 }))
 
 /**
- * A text that may be left out.
+ * A value of a schema that may be left out. What is left out is `undefined` in the process.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const OptionalText = Schema.optionalKey(Schema.String).pipe(Schema.decodeTo(Schema.optional(Schema.String), {
+export const optional = <S extends Schema.Constraint>(schema: S) =>
+  Schema.optionalKey(schema).pipe(Schema.decodeTo(Schema.optional(Schema.toType(schema)), {
+    decode: SchemaGetter.transformOptional(orUndefined<S["Type"]>),
+    encode: SchemaGetter.transformOptional((value: Option.Option<S["Type"] | undefined>) =>
+      Option.filter(value, isDefined)
+    )
+  }))
+
+/**
+ * A text that may be left out. What is left out is `undefined` in the process.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const OptionalText = optional(Schema.String)
+
+/**
+ * A count that may be left out. What is left out is `undefined` in the process.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const OptionalCount = optional(Schema.Int)
+
+/**
+ * A text whose key is left out in the process too.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RareText = Schema.optionalKey(Schema.String).pipe(Schema.decodeTo(Schema.optional(Schema.String), {
   decode: SchemaGetter.passthroughSubtype(),
-  encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) =>
-    Option.filter(text, (u): u is string => u !== undefined)
-  )
+  encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) => Option.filter(text, isDefined))
 }))
 
 const isMessage = (u: unknown): u is Prompt.Message => Prompt.isMessage(u)

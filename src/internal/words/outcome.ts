@@ -7,8 +7,10 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Usage from "./usage.ts"
 
@@ -184,3 +186,20 @@ export const matchOutcome = <E, A, B = A, C = A, D = A>(cases: {
       return cases.onAbandoned(self.partial)
   }
 }
+
+/**
+ * Adds a finalizer to the scope of a provider.
+ *
+ * @category finalizers
+ * @since 0.1.0
+ */
+export const addFinalizer = <R>(
+  finalizer: (exit: Exit.Exit<AgentRun.Result, unknown>) => Effect.Effect<unknown, never, R>
+): Effect.Effect<void, never, R | Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<R | Scope.Scope>) =>
+    Scope.addFinalizerExit(
+      Context.get(context, Scope.Scope),
+      // the scope of a provider is closed with nothing but the run's Exit
+      (exit) => Effect.updateContext(finalizer(exit as Exit.Exit<AgentRun.Result, unknown>), () => context)
+    )
+  )

@@ -1,0 +1,269 @@
+/**
+ * The codec of the parts of a run: a table by `type`, not a union that is tried. Deltas are encoded and decoded by
+ * hand.
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
+import type * as AgentOutput from "../../AgentOutput.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as NestedTools from "../tool/nested.ts"
+import * as Fields from "../words/fields.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
+import * as Parts from "../words/responseParts.ts"
+import * as Results from "../words/result.ts"
+import * as Schemas from "./schemas.ts"
+import type { PartEncoded } from "./schemas.ts"
+import * as ToolResult from "./toolResult.ts"
+
+export type { PartEncoded }
+
+type Tools = Readonly<Record<string, Tool.Any>>
+
+/** The parts of the runs of one agent, as far as its tools and its output are known. */
+class PartCodec {
+  private readonly tools: Tools | undefined
+  private readonly output: Schemas.AnySchema | undefined
+  private readonly own = new Map<string, Schemas.Codec>()
+  private readonly nested = new Map<string, PartCodec>()
+
+  /** Tools that are undefined are known in a run only. */
+  constructor(tools: Tools | undefined, output?: Schemas.AnySchema) {
+    this.tools = tools
+    this.output = output
+  }
+
+  readonly encode = (part: AgentRun.Part): Schemas.Coded<PartEncoded> => {
+    switch (part.type) {
+      case "text-delta":
+      case "reasoning-delta":
+      case "tool-params-delta": {
+        const { delta, id, metadata, type } = part
+        return Predicate.isString(id) && Predicate.isString(delta) && Schemas.isEmpty(metadata)
+          ? Effect.succeed({ type, id, delta })
+          : this.codec(type).encode(part)
+      }
+      default:
+        return this.codec(part.type).encode(part)
+    }
+  }
+
+  readonly decode = (encoded: PartEncoded): Schemas.Coded<AgentRun.Part> => {
+    const { type } = encoded
+    switch (type) {
+      case "text-delta":
+      case "reasoning-delta":
+      case "tool-params-delta": {
+        const { delta, id, metadata } = encoded
+        return Predicate.isString(id) && Predicate.isString(delta) && metadata === undefined
+          ? Effect.succeed(deltas[type](id, delta))
+          : this.codec(type).decode(encoded)
+      }
+      default:
+        return this.codec(type).decode(encoded)
+    }
+  }
+
+  private codec(type: string): Schemas.Codec {
+    const known = this.own.get(type) ?? Schemas.find(type)
+    if (known !== undefined) return known
+    const made = this.make(type)
+    if (made === undefined) return unknownType(type)
+    // the table is by type
+    this.own.set(type, made as Schemas.Codec)
+    return made as Schemas.Codec
+  }
+
+  private make(type: string) {
+    switch (type) {
+      case "agent-part":
+        return this.agentPart()
+      case "run-end":
+        return runEnd(this.output)
+      case "tool-result":
+        return this.toolResult()
+      default:
+        return undefined
+    }
+  }
+
+  private toolResult(): Schemas.Codec<ToolResult.Part, ToolResult.Part> {
+    const { decode, encode } = Schemas.make(ToolResult.Sent)
+    return {
+      encode: (part) => encode(ToolResult.toSent(part)),
+      decode: (encoded) =>
+        Effect.flatMap(decode(encoded), (sent) => {
+          const { name } = sent
+          if (this.tools === undefined) return Effect.fail(new SchemaIssue.InvalidValue({ message: onlyInRun }))
+          return ToolResult.fromSent(sent, Object.hasOwn(this.tools, name) ? this.tools[name] : undefined)
+        })
+    }
+  }
+
+  /** By hand: most of them are deltas. The schema says what is wrong. */
+  private agentPart(): Schemas.Codec<AgentRun.AgentPart, AgentRun.AgentPart> {
+    const check = SchemaParser.decodeUnknownEffect(SentAgentPart)
+    return {
+      encode: (agentPart) => {
+        const { parentRunId, part, path, runId, toolCallId, type } = agentPart
+        return isAgentPart(agentPart)
+          ? Effect.mapBothEager(this.along(path).encode(part), {
+            onSuccess: (own): PartEncoded => ({ type, path, toolCallId, runId, parentRunId, part: own }),
+            onFailure: inPart
+          })
+          : Effect.flatMap(check(agentPart), refuseUnchecked)
+      },
+      decode: (encoded) => {
+        if (!isAgentPart(encoded)) return Effect.flatMap(check(encoded), refuseUnchecked)
+        const { parentRunId, part, path, runId, toolCallId, type } = encoded
+        return Effect.mapBothEager(this.along(path).decode(part), {
+          onSuccess: (own): AgentRun.AgentPart => ({
+            type,
+            path,
+            toolCallId,
+            runId,
+            parentRunId,
+            // it is none of a run nested further
+            part: own as AgentRun.AgentPart["part"]
+          }),
+          onFailure: inPart
+        })
+      }
+    }
+  }
+
+  /** The parts of an agent that the tools call, by the names of the agents on the way to it. */
+  private along(path: ReadonlyArray<string>): PartCodec {
+    let codec: PartCodec = this
+    for (const name of path) codec = codec.next(name)
+    return codec
+  }
+
+  private next(name: string): PartCodec {
+    const known = this.nested.get(name)
+    if (known !== undefined) return known
+    const tools = NestedTools.along(this.tools ?? {}, [name])
+    if (tools === undefined) return untyped
+    const codec = new PartCodec(tools)
+    this.nested.set(name, codec)
+    return codec
+  }
+}
+
+const untyped = new PartCodec({})
+
+const deltas = {
+  "text-delta": Parts.textDelta,
+  "reasoning-delta": Parts.reasoningDelta,
+  "tool-params-delta": Parts.toolParamsDelta
+}
+
+const isPart = (u: unknown): u is AgentRun.Part => isEncoded(u)
+
+const isEncoded = (u: unknown): u is PartEncoded => Predicate.hasProperty(u, "type") && Predicate.isString(u.type)
+
+const inPart = (issue: SchemaIssue.Issue): SchemaIssue.Issue => new SchemaIssue.Pointer(["part"], issue)
+
+const isAgentPart = (u: unknown): u is typeof SentAgentPart.Type =>
+  Predicate.hasProperty(u, "part") && isEncoded(u.part) && u.part.type !== "agent-part" &&
+  Predicate.hasProperty(u, "path") && Array.isArray(u.path) && u.path.length > 0 && u.path.every(Predicate.isString) &&
+  Predicate.hasProperty(u, "toolCallId") && Predicate.isString(u.toolCallId) &&
+  Predicate.hasProperty(u, "runId") && Predicate.isString(u.runId) &&
+  Predicate.hasProperty(u, "parentRunId") && Predicate.isString(u.parentRunId)
+
+/** What the guard has refused, the schema refuses too. */
+const refuseUnchecked = () => Effect.fail(new SchemaIssue.InvalidValue({ message: "Expected a part of a nested run" }))
+
+const onlyInRun = "The tools of this toolkit are known in a run only: give a `Toolkit`"
+
+const unknownType = (type: string): Schemas.Codec => {
+  const message = `Expected a part of a known type, got \`${type}\`: it may be one of a newer version`
+  const refuse = () => Effect.fail(new SchemaIssue.InvalidValue({ message }))
+  return { encode: refuse, decode: refuse }
+}
+
+const Encoded = Schema.declare(isEncoded, {
+  expected: "a part of a run as JSON",
+  toCodecJson: () => undefined
+})
+
+const Decoded = Schema.declare(isPart, { expected: "a part of a run" })
+
+const SentAgentPart = Schema.Struct({
+  type: Schema.tag("agent-part"),
+  path: Schema.NonEmptyArray(Schema.String),
+  toolCallId: Schema.String,
+  runId: Schema.String,
+  parentRunId: Schema.String,
+  part: Encoded.check(Schema.makeFilter(({ type }) => type !== "agent-part", { expected: "a part of one run" }))
+})
+
+const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.RunEnd, AgentRun.RunEnd> => {
+  const value = output === undefined ? Fields.OptionalValue : Fields.optional(JsonCodec.make(output))
+  const result = Schema.Struct({ ...Results.Result.fields, value })
+  // a result without a value has the key
+  return Schemas.make(Schema.Struct({ type: Schema.tag("run-end"), result })) as Schemas.Codec<
+    AgentRun.RunEnd,
+    AgentRun.RunEnd
+  >
+}
+
+// -----------------------------------------------------------------------------
+// constructors
+// -----------------------------------------------------------------------------
+
+type Output<A, I, RD, RE> = AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE>
+
+/** What an output that is wrapped asks for is in its one field. */
+const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.AnySchema =>
+  Schema.isSchema(output)
+    ? output
+    : output.isWrapped
+    ? (output.schema as unknown as Schema.Struct<{ readonly value: Schemas.AnySchema }>).fields.value
+    : output.schema
+
+const toolsOf = (toolkit: object): Tools | undefined =>
+  Predicate.hasProperty(toolkit, "tools") ? toolkit.tools as Tools : NestedTools.of(toolkit)
+
+/**
+ * Creates the codec of the parts of a run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parts = <
+  Tools extends Record<string, Tool.Any> = any,
+  A = unknown,
+  I = unknown,
+  RD = never,
+  RE = never
+>(
+  toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, any, any> | Toolkit.WithHandler<Tools> | undefined,
+  options?: { readonly output?: Output<A, I, RD, RE> | undefined }
+): Schema.Codec<
+  AgentRun.Part<Tools, A, AgentOutput.DeepPartial<I>>,
+  PartEncoded,
+  Tool.ResultDecodingServices<Tools[keyof Tools]> | RD,
+  RE
+> => {
+  const { output } = options ?? {}
+  const codec = toolkit === undefined && output === undefined
+    ? untyped
+    : new PartCodec(
+      toolkit === undefined ? {} : toolsOf(toolkit),
+      output === undefined ? undefined : schemaOf(output as Output<unknown, unknown, unknown, unknown>)
+    )
+  const schema: Schema.Codec<AgentRun.Part, PartEncoded, unknown, unknown> = Encoded.pipe(Schema.decodeTo(Decoded, {
+    decode: SchemaGetter.transformEffect(codec.decode),
+    encode: SchemaGetter.transformEffect(codec.encode)
+  }))
+  // the services are those of the tools and of the output
+  return schema as unknown as ReturnType<typeof parts<Tools, A, I, RD, RE>>
+}

@@ -1,0 +1,210 @@
+/**
+ * How the parts of each type are sent that are no deltas: by a schema, which is compiled when it is needed first.
+ *
+ * @since 0.1.0
+ */
+import * as AiError from "effect/ai/AiError"
+import type * as Prompt from "effect/ai/Prompt"
+import * as Response from "effect/ai/Response"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Approval from "../../Approval.ts"
+import * as Fields from "../words/fields.ts"
+import * as Parts from "../words/responseParts.ts"
+import * as Results from "../words/result.ts"
+
+/**
+ * A part as JSON. Its `type` is that of the part.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartEncoded {
+  readonly type: string
+  readonly [key: string]: Schema.Json
+}
+
+/**
+ * A part on its way from one form to the other.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Coded<A> = Effect.Effect<A, SchemaIssue.Issue, unknown>
+
+/**
+ * How the parts of one type are sent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Codec<in A = AgentRun.Part, out B = AgentRun.Part> {
+  readonly encode: (part: A) => Coded<PartEncoded>
+  readonly decode: (encoded: unknown) => Coded<B>
+}
+
+/**
+ * Any schema of a part.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnySchema = Schema.Codec<unknown, unknown, unknown, unknown>
+
+/**
+ * The fields that all parts of effect/ai have.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const base = {
+  "~effect/ai/Response/Part": Response.ToolApprovalRequestPart.fields["~effect/ai/Response/Part"],
+  metadata: Response.ToolApprovalRequestPart.fields.metadata
+}
+
+/**
+ * A flag that is left out when it is false.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Flag = Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false)))
+
+const flags: ReadonlySet<string> = new Set(["isFailure", "isVerbatim", "preliminary", "providerExecuted"])
+
+/**
+ * Creates the codec of a schema of parts. Decoding puts back what is left out: no metadata, and flags that are false.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A>(schema: Schema.Codec<A, unknown, unknown, unknown>): Codec<A, A> => {
+  const json = Schema.toCodecJson(schema)
+  const encode = SchemaParser.encodeUnknownEffect(json)
+  return {
+    encode: (part) => Effect.mapEager(encode(clean(part)), slim),
+    decode: SchemaParser.decodeUnknownEffect(json)
+  }
+}
+
+/** What a provider has said about a part may hold `undefined`. */
+const clean = (part: unknown): unknown =>
+  Predicate.hasProperty(part, "metadata") && part.metadata !== Parts.empty
+    ? { ...part, metadata: Fields.toJson(part.metadata) }
+    : part
+
+const slim = (encoded: unknown): PartEncoded => {
+  const slimmed: Array<[string, Schema.Json]> = []
+  for (const [key, value] of Object.entries(encoded as PartEncoded)) {
+    if (value === undefined || (value === false && flags.has(key))) continue
+    if (key === "metadata" && isEmpty(value)) continue
+    slimmed.push([key, value])
+  }
+  // the type is one of the keys
+  return Object.fromEntries(slimmed) as unknown as PartEncoded
+}
+
+/**
+ * Returns whether a part has no metadata.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isEmpty = (metadata: unknown): boolean => {
+  for (const _key in metadata as object) return false
+  return true
+}
+
+const isUserMessage = (message: Prompt.Message): message is Prompt.UserMessage => message.role === "user"
+
+const schemas: Readonly<Record<string, AnySchema>> = {
+  "text-start": Response.TextStartPart,
+  "text-delta": Response.TextDeltaPart,
+  "text-end": Response.TextEndPart,
+  "reasoning-start": Response.ReasoningStartPart,
+  "reasoning-delta": Response.ReasoningDeltaPart,
+  "reasoning-end": Response.ReasoningEndPart,
+  "tool-params-start": Response.ToolParamsStartPart,
+  "tool-params-delta": Response.ToolParamsDeltaPart,
+  "tool-params-end": Response.ToolParamsEndPart,
+  "tool-call": Schema.Struct({
+    ...base,
+    type: Schema.tag("tool-call"),
+    id: Schema.String,
+    name: Schema.String,
+    params: Fields.Value,
+    providerExecuted: Flag
+  }),
+  "tool-approval-request": Schema.Struct({
+    ...Response.ToolApprovalRequestPart.fields,
+    approval: Schema.optionalKey(Approval.Approval)
+  }),
+  file: Response.FilePart,
+  source: Schema.Union([Response.UrlSourcePart, Response.DocumentSourcePart]),
+  "response-metadata": Response.ResponseMetadataPart,
+  finish: Response.FinishPart,
+  "run-start": Schema.Struct({
+    type: Schema.tag("run-start"),
+    agent: Schema.String,
+    runId: Schema.String,
+    parentRunId: Schema.optionalKey(Schema.String),
+    session: Fields.OptionalText
+  }),
+  "step-start": Schema.Struct({ type: Schema.tag("step-start"), index: Schema.Int }),
+  steering: Schema.Struct({
+    type: Schema.tag("steering"),
+    message: Fields.Message.pipe(Schema.refine(isUserMessage))
+  }),
+  "step-end": Schema.Struct({ type: Schema.tag("step-end"), step: Results.Step }),
+  "output-partial": Schema.Struct({ type: Schema.tag("output-partial"), value: Fields.Value })
+}
+
+/** An error is an instance in the process: which of them is said beside it. */
+const SentError = Schema.Struct({
+  ...base,
+  type: Schema.tag("error"),
+  error: Fields.OptionalValue,
+  aiError: Schema.optionalKey(AiError.AiError),
+  thrown: Schema.optionalKey(Schema.ErrorInstance({ excludeCause: true }))
+})
+
+const toSentError = ({ error, ...part }: Response.ErrorPart): typeof SentError.Type =>
+  AiError.isAiError(error)
+    ? { ...part, error: undefined, aiError: error }
+    : Predicate.isError(error)
+    ? { ...part, error: undefined, thrown: error }
+    : { ...part, error }
+
+const fromSentError = ({ aiError, error, thrown, ...part }: typeof SentError.Type): Response.ErrorPart => ({
+  ...part,
+  error: aiError ?? thrown ?? error
+})
+
+const known = new Map<string, Codec>()
+
+/**
+ * Returns the codec of the parts of one type, which is the same for every agent; undefined when it is not.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const find = (type: string): Codec | undefined => {
+  const codec = known.get(type)
+  if (codec !== undefined) return codec
+  // the table is by type
+  const made = type === "error" ? errorPart() : Object.hasOwn(schemas, type) ? make(schemas[type]) : undefined
+  if (made !== undefined) known.set(type, made as Codec)
+  return made as Codec | undefined
+}
+
+const errorPart = (): Codec<Response.ErrorPart, Response.ErrorPart> => {
+  const { decode, encode } = make(SentError)
+  return {
+    encode: (part) => encode(toSentError(part)),
+    decode: (encoded) => Effect.map(decode(encoded), fromSentError)
+  }
+}

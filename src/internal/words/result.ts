@@ -1,0 +1,81 @@
+/**
+ * The schemas of a result and of what it is made of. `AgentRun` says what they promise.
+ *
+ * @since 0.1.0
+ */
+import * as Response from "effect/ai/Response"
+import * as Schema from "effect/Schema"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Approval from "../../Approval.ts"
+import * as Fields from "./fields.ts"
+
+/**
+ * Tokens as the providers reported them.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Usage = Schema.Struct({
+  inputTokens: Schema.Struct({
+    uncached: Fields.OptionalCount,
+    total: Fields.OptionalCount,
+    cacheRead: Fields.OptionalCount,
+    cacheWrite: Fields.OptionalCount
+  }),
+  outputTokens: Schema.Struct({
+    total: Fields.OptionalCount,
+    text: Fields.OptionalCount,
+    reasoning: Fields.OptionalCount
+  })
+})
+
+/**
+ * A tool call of a finished step.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolCall = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  params: Fields.Value,
+  executed: Schema.Boolean,
+  isFailure: Schema.Boolean
+})
+
+/**
+ * A finished model call and the tool calls it asked for.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Step = Schema.Struct({
+  index: Schema.Int,
+  text: Schema.String,
+  finishReason: Response.FinishReason,
+  toolCalls: Schema.Array(ToolCall),
+  usage: Usage,
+  provider: Schema.optionalKey(Schema.String),
+  model: Schema.optionalKey(Schema.String)
+})
+
+/**
+ * What a completed run gives.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Result = Schema.Struct({
+  agent: Schema.String,
+  runId: Schema.String,
+  session: Fields.OptionalText,
+  text: Schema.String,
+  value: Fields.OptionalValue,
+  usage: Usage,
+  totalUsage: Usage,
+  steps: Schema.Array(Step),
+  stopReason: Schema.String as Schema.Codec<AgentRun.StopReason, string>,
+  transcript: Fields.Transcript,
+  approvals: Schema.Array(Approval.Approval),
+  seal: Fields.RareText
+})
