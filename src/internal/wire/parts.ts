@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
@@ -206,7 +207,7 @@ const SentAgentPart = Schema.Struct({
 })
 
 const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.RunEnd, AgentRun.RunEnd> => {
-  const value = output === undefined ? Fields.OptionalValue : Fields.optional(JsonCodec.make(output))
+  const value = output === undefined ? Fields.AnyAnswer : Fields.undefinable(JsonCodec.make(output))
   const result = Schema.Struct({ ...Results.Result.fields, value })
   // a result without a value has the key
   return Schemas.make(Schema.Struct({ type: Schema.tag("run-end"), result })) as Schemas.Codec<
@@ -232,6 +233,10 @@ const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.A
 const toolsOf = (toolkit: object): Tools | undefined =>
   Predicate.hasProperty(toolkit, "tools") ? toolkit.tools as Tools : NestedTools.of(toolkit)
 
+/** Unknown tools are not decoded. */
+type Services<Tools extends Record<string, Tool.Any>> = string extends keyof Tools ? never
+  : Tool.ResultDecodingServices<Tools[keyof Tools]>
+
 /**
  * Creates the codec of the parts of a run.
  *
@@ -250,7 +255,7 @@ export const parts = <
 ): Schema.Codec<
   AgentRun.Part<Tools, A, AgentOutput.DeepPartial<I>>,
   PartEncoded,
-  Tool.ResultDecodingServices<Tools[keyof Tools]> | RD,
+  Services<Tools> | RD,
   RE
 > => {
   const { output } = options ?? {}

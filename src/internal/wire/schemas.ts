@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
@@ -14,6 +15,7 @@ import * as SchemaParser from "effect/SchemaParser"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Fields from "../words/fields.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
 import * as Parts from "../words/responseParts.ts"
 import * as Results from "../words/result.ts"
 
@@ -83,7 +85,7 @@ const flags: ReadonlySet<string> = new Set(["isFailure", "isVerbatim", "prelimin
  * @since 0.1.0
  */
 export const make = <A>(schema: Schema.Codec<A, unknown, unknown, unknown>): Codec<A, A> => {
-  const json = Schema.toCodecJson(schema)
+  const json = JsonCodec.make(schema)
   const encode = SchemaParser.encodeUnknownEffect(json)
   return {
     encode: (part) => Effect.mapEager(encode(clean(part)), slim),
@@ -152,7 +154,7 @@ const schemas: Readonly<Record<string, AnySchema>> = {
     agent: Schema.String,
     runId: Schema.String,
     parentRunId: Schema.optionalKey(Schema.String),
-    session: Fields.OptionalText
+    session: Fields.undefinable(Schema.String)
   }),
   "step-start": Schema.Struct({ type: Schema.tag("step-start"), index: Schema.Int }),
   steering: Schema.Struct({
@@ -167,7 +169,7 @@ const schemas: Readonly<Record<string, AnySchema>> = {
 const SentError = Schema.Struct({
   ...base,
   type: Schema.tag("error"),
-  error: Fields.OptionalValue,
+  error: Fields.AnyAnswer,
   aiError: Schema.optionalKey(AiError.AiError),
   thrown: Schema.optionalKey(Schema.ErrorInstance({ excludeCause: true }))
 })

@@ -14,33 +14,46 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as Json from "./json.ts"
 
 /**
- * Returns a value as JSON can hold it: a date, a URL, a big integer and bytes as the JSON codecs of effect write them.
- * What is nested too deeply, and what cannot be read, is left as it is: it does not encode, and says so.
+ * Returns a value as JSON can hold it. What is nested too deeply is left as it is: it does
+ * not encode, and says so.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toJson = (u: unknown): unknown =>
-  Json.isTooDeep(u) ? u : Result.getOrElse(Result.try(() => defined(u)), () => u)
+export const toJson = (u: unknown): unknown => Json.isTooDeep(u) ? u : defined(u)
 
-const defined = (u: unknown): unknown => {
+const defined = (u: unknown): unknown => within(u, defined)
+
+const within = (u: unknown, write: (u: unknown) => unknown): unknown => {
   if (u === undefined) return null
-  if (typeof u === "bigint") return String(u)
-  if (typeof u !== "object" || u === null) return u
-  if (Array.isArray(u)) return Array.from(u, defined)
-  if (u instanceof Uint8Array) return Base64.encode(u)
-  // that of the user
-  const json = "toJSON" in u && Predicate.isFunction(u.toJSON) ? u.toJSON() : u
-  if (json !== u) return defined(json)
+  if (Array.isArray(u)) return Array.from(u, write)
   return isRecord(u)
     ? Object.fromEntries(
-      Object.entries(u).flatMap(([key, value]) => value === undefined ? [] : [[key, defined(value)]])
+      Object.entries(u).flatMap(([key, value]) => value === undefined ? [] : [[key, write(value)]])
     )
     : u
 }
 
-const isRecord = (u: object): u is Readonly<Record<string, unknown>> =>
-  Object.prototype.toString.call(u) === "[object Object]"
+const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => {
+  if (typeof u !== "object" || u === null) return false
+  const prototype: unknown = Object.getPrototypeOf(u)
+  return prototype === null || prototype === Object.prototype
+}
+
+/** A value whose schema nobody has said: dates, URLs, big integers and bytes as the JSON codecs of effect write them. */
+const written = (u: unknown): unknown => {
+  if (typeof u === "bigint") return String(u)
+  if (u instanceof Uint8Array) return Base64.encode(u)
+  if (typeof u !== "object" || u === null) return within(u, written)
+  const json = "toJSON" in u && Predicate.isFunction(u.toJSON) ? u.toJSON() : u
+  if (json !== u) return written(json)
+  // the fields of a class are those of an object
+  return within(Object.prototype.toString.call(u) === "[object Object]" ? { ...u } : u, written)
+}
+
+/** `toJSON` is that of the user. What cannot be written does not encode, and says so. */
+const toWritten = (u: unknown): unknown =>
+  Json.isTooDeep(u) ? u : Result.getOrElse(Result.try(() => written(u)), () => u)
 
 /**
  * A value that is always there: nothing becomes `null`.
@@ -53,32 +66,43 @@ export const Value: Schema.Codec<unknown> = Schema.Unknown.pipe(Schema.decodeTo(
   encode: SchemaGetter.transform(toJson)
 }))
 
-/** The key is there in the process, whether it holds something or not. */
-const orUndefined = <A>(value: Option.Option<A>): Option.Option<A | undefined> =>
-  Option.orElseSome(value, () => undefined)
-
 const isDefined = <A>(value: A): value is Exclude<A, undefined> => value !== undefined
 
 /**
- * A value that may be left out, which `null` is not. What is left out is `undefined` in the process.
+ * A value that may be left out, which `null` is not.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const OptionalValue = Schema.optionalKey(Schema.Unknown).pipe(Schema.decodeTo(Schema.optional(Schema.Unknown), {
-  decode: SchemaGetter.transformOptional(orUndefined<unknown>),
+  decode: SchemaGetter.passthrough(),
   encode: SchemaGetter.transformOptional((value: Option.Option<unknown>) =>
     Option.map(Option.filter(value, isDefined), toJson)
   )
 }))
 
 /**
- * A value of a schema that may be left out. What is left out is `undefined` in the process.
+ * A text that may be left out.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const optional = <S extends Schema.Constraint>(schema: S) =>
+export const OptionalText = Schema.optionalKey(Schema.String).pipe(Schema.decodeTo(Schema.optional(Schema.String), {
+  decode: SchemaGetter.passthroughSubtype(),
+  encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) => Option.filter(text, isDefined))
+}))
+
+/** The key is there in the process, whether it holds something or not. */
+const orUndefined = <A>(value: Option.Option<A>): Option.Option<A | undefined> =>
+  Option.orElseSome(value, () => undefined)
+
+/**
+ * A value that JSON leaves out when it is `undefined`. In the process the key is always there.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const undefinable = <S extends Schema.Constraint>(schema: S) =>
   Schema.optionalKey(schema).pipe(Schema.decodeTo(Schema.optional(Schema.toType(schema)), {
     decode: SchemaGetter.transformOptional(orUndefined<S["Type"]>),
     encode: SchemaGetter.transformOptional((value: Option.Option<S["Type"] | undefined>) =>
@@ -87,30 +111,16 @@ export const optional = <S extends Schema.Constraint>(schema: S) =>
   }))
 
 /**
- * A text that may be left out. What is left out is `undefined` in the process.
+ * The value of a result whose output is not known. In the process the key is always there.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const OptionalText = optional(Schema.String)
-
-/**
- * A count that may be left out. What is left out is `undefined` in the process.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const OptionalCount = optional(Schema.Int)
-
-/**
- * A text whose key is left out in the process too.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const RareText = Schema.optionalKey(Schema.String).pipe(Schema.decodeTo(Schema.optional(Schema.String), {
-  decode: SchemaGetter.passthroughSubtype(),
-  encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) => Option.filter(text, isDefined))
+export const AnyAnswer = Schema.optionalKey(Schema.Unknown).pipe(Schema.decodeTo(Schema.optional(Schema.Unknown), {
+  decode: SchemaGetter.transformOptional(orUndefined<unknown>),
+  encode: SchemaGetter.transformOptional((value: Option.Option<unknown>) =>
+    Option.map(Option.filter(value, isDefined), toWritten)
+  )
 }))
 
 const isMessage = (u: unknown): u is Prompt.Message => Prompt.isMessage(u)

@@ -3,11 +3,14 @@
  *
  * @since 0.1.0
  */
+
 import * as Response from "effect/ai/Response"
 import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Fields from "./fields.ts"
+
+const Count = Fields.undefinable(Schema.Int)
 
 /**
  * Tokens as the providers reported them.
@@ -17,15 +20,15 @@ import * as Fields from "./fields.ts"
  */
 export const Usage = Schema.Struct({
   inputTokens: Schema.Struct({
-    uncached: Fields.OptionalCount,
-    total: Fields.OptionalCount,
-    cacheRead: Fields.OptionalCount,
-    cacheWrite: Fields.OptionalCount
+    uncached: Count,
+    total: Count,
+    cacheRead: Count,
+    cacheWrite: Count
   }),
   outputTokens: Schema.Struct({
-    total: Fields.OptionalCount,
-    text: Fields.OptionalCount,
-    reasoning: Fields.OptionalCount
+    total: Count,
+    text: Count,
+    reasoning: Count
   })
 })
 
@@ -68,14 +71,14 @@ export const Step = Schema.Struct({
 export const Result = Schema.Struct({
   agent: Schema.String,
   runId: Schema.String,
-  session: Fields.OptionalText,
+  session: Fields.undefinable(Schema.String),
   text: Schema.String,
-  value: Fields.OptionalValue,
+  value: Fields.AnyAnswer,
   usage: Usage,
   totalUsage: Usage,
   steps: Schema.Array(Step),
   stopReason: Schema.String as Schema.Codec<AgentRun.StopReason, string>,
   transcript: Fields.Transcript,
   approvals: Schema.Array(Approval.Approval),
-  seal: Fields.RareText
+  seal: Fields.OptionalText
 })
