@@ -247,6 +247,19 @@ console.log(JSON.stringify(result))
     assert.include(check("wrong.ts", `import * as barrel from "effect-agents"\nbarrel.Nothing\n`), "TS2339")
   })
 
+  it("a run whose parts go to another process as JSON has the same result there", () => {
+    const program = readFileSync(join(root, "scratchpad/parts.ts"), "utf8")
+      .replace("../src/index.ts", "effect-agents")
+      .replace("../src/testing/index.ts", "effect-agents/testing")
+    writeFileSync(join(project, "parts.ts"), program)
+    const { status, stderr, stdout } = spawnSync(process.execPath, ["parts.ts"], { cwd: project, encoding: "utf8" })
+    assert.deepStrictEqual({ status, stderr, last: stdout.trimEnd().split("\n").at(-1) }, {
+      status: 0,
+      stderr: "",
+      last: "The same result."
+    })
+  })
+
   it("an agent with a tool, a session in SQLite and a scripted model type-checks and runs", () => {
     const program = `import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"

@@ -7,7 +7,7 @@ import {
   AgentOutput,
   AgentRun,
   AgentTool,
-  Approval,
+  type Approval,
   type ContextProvider,
   Guardrail,
   SessionHistory,

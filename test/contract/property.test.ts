@@ -419,4 +419,17 @@ describe("any run", () => {
     }),
     { timeout: 30_000, arbitrary: { runs: 100, seed: "run and stream" } }
   )
+
+  it.effect.prop(
+    "has parts that cross JSON, however it ends",
+    { script: Arbitrary.schema(Script), cancel: Arbitrary.schema(Cancel) },
+    Effect.fnUntraced(function*({ cancel, script }) {
+      const { parts } = yield* play(script, cancel)
+      const codec = Schema.fromJsonString(AgentRun.parts(toolkit) as Schema.Codec<AgentRun.Part, AgentRun.PartEncoded>)
+      const back: Array<AgentRun.Part> = []
+      for (const part of parts) back.push(yield* Schema.decodeEffect(codec)(yield* Schema.encodeEffect(codec)(part)))
+      assert.deepStrictEqual(back, parts)
+    }),
+    { timeout: 30_000, arbitrary: { runs: 100, seed: "parts" } }
+  )
 })

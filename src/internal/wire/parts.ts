@@ -142,9 +142,7 @@ class PartCodec {
 
   /** The parts of an agent that the tools call, by the names of the agents on the way to it. */
   private along(path: ReadonlyArray<string>): PartCodec {
-    let codec: PartCodec = this
-    for (const name of path) codec = codec.next(name)
-    return codec
+    return path.reduce((codec: PartCodec, name) => codec.next(name), this)
   }
 
   private next(name: string): PartCodec {
