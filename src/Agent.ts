@@ -41,7 +41,6 @@
  */
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -50,11 +49,11 @@ import type * as Layer from "effect/Layer"
 import type { Pipeable } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
 import * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
-import type * as Approval from "./Approval.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
 import {
   forRun,
@@ -70,9 +69,9 @@ import type * as Given from "./internal/run/given.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import type * as Misuse from "./internal/words/misuse.ts"
+import * as Opened from "./internal/run/opened.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
-import type * as Steering from "./Steering.ts"
 
 /**
  * @category type IDs
@@ -85,37 +84,6 @@ export const TypeId: TypeId = "~effect-agents/Agent"
  * @since 0.1.0
  */
 export type TypeId = "~effect-agents/Agent"
-
-/**
- * What a run begins with. `session` is the id of the conversation it belongs to,
- * `runId` that of the run, which otherwise makes one with the `IdGenerator` of `effect/ai` in its context or at random,
- * `answers` those to the approvals that the run before it waits for (see `resume`),
- * `steering` the handle by which the run is told more while it works. With `continues`
- * there is no prompt (see `continue`).
- *
- * @category models
- * @since 0.1.0
- */
-export interface Input {
-  readonly prompt: Prompt.RawInput
-  readonly session?: string | undefined
-  readonly runId?: string | undefined
-  readonly answers?: ReadonlyArray<Approval.Answer> | undefined
-  readonly steering?: Steering.Steering | undefined
-  readonly continues?: true | undefined
-}
-
-/**
- * What a program is run with (see `fromStream`): an input with the id of the run. `providers` are those that the agent
- * was given (`withProvider`, and those of the run); the program hands them on to an agent that it runs.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ProgramInput extends Input {
-  readonly runId: string
-  readonly providers?: ReadonlyArray<ContextProvider.ContextProvider> | undefined
-}
 
 /**
  * An agent: what it can fail with is `E`, what it needs is `R`, what the `value` of its
@@ -137,7 +105,7 @@ export interface Agent<
   readonly [TypeId]: TypeId
   readonly name: string
   readonly description: string | undefined
-  readonly stream: (input: Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
+  readonly stream: (input: Given.Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   /** Returns the same agent with a middleware around its own, at whatever places its kind of run has. */
   readonly withMiddleware: <E1, R1>(middleware: Middleware.Middleware<E1, R1>) => Agent<Tools, E | E1, R | R1, A, P>
 }
@@ -280,7 +248,7 @@ export const fromStream = <
   name: string,
   options: {
     readonly description?: string | undefined
-    readonly stream: (input: ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
+    readonly stream: (input: Given.ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> =>
   fromMaking({ name, description: options.description }, program(name, options.stream), undefined)
@@ -303,7 +271,7 @@ export const stream = <
   R1 = never
 >(
   self: Agent<Tools, E, R, A, P>,
-  input: Input & Given.Added<Providers, Own, E1, R1>
+  input: Given.Input & Given.Added<Providers, Own, E1, R1>
 ): Stream.Stream<
   AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
   E | Given.AddedError<Providers, Own, E1>,
@@ -328,12 +296,73 @@ export const run = <
   R1 = never
 >(
   self: Agent<Tools, E, R, A, P>,
-  input: Input & Given.Added<Providers, Own, E1, R1>
+  input: Given.Input & Given.Added<Providers, Own, E1, R1>
 ): Effect.Effect<
   AgentRun.Result<A>,
   E | Given.AddedError<Providers, Own, E1>,
   R | Given.AddedServices<Providers, Own, R1>
 > => Effect.suspend(() => AgentRun.fold(stream(self, input)))
+
+/**
+ * Begins a run in the scope of the caller, up to its `run-start`: what fails before, such as a provider or a layer, is
+ * the failure of this effect, and can be a status of a server. No model was called yet. What fails later is in `parts`.
+ *
+ * **Details**
+ *
+ * The run belongs to the scope: when that closes before the parts were read to their end, the run ends, and so does a
+ * fiber that still reads them. Its outcome is `Interrupted` where the scope, or who reads the parts, is closed by an
+ * interrupt, as when a client of a server disconnects; otherwise it is `Abandoned`.
+ *
+ * The parts need nothing: the services are those of the caller. A second reader of them is a defect. An input with a
+ * `session`, its `answers` and an empty prompt goes on as `resume` does.
+ *
+ * **Example** (A status before a stream)
+ *
+ * ```ts no-run
+ * import { Effect, Stream } from "effect"
+ * import { HttpServerResponse } from "effect/http"
+ * import { Agent, SessionHistory } from "effect-agents"
+ *
+ * const assistant = Agent.make("assistant", { providers: [SessionHistory.provider] })
+ *
+ * export const handler = Agent.open(assistant, { prompt: "Hello?", session: "user-7" }).pipe(
+ *   Effect.map(({ parts }) =>
+ *     HttpServerResponse.stream(
+ *       Stream.encodeText(Stream.map(parts, (part) => part.type === "text-delta" ? part.delta : ""))
+ *     )
+ *   ),
+ *   Effect.catchTag("SessionError", () => HttpServerResponse.text("try again later", { status: 503 }))
+ * )
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const open = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
+  self: Agent<Tools, E, R, A, P>,
+  input: Given.Input & Given.Added<Providers, Own, E1, R1>
+): Effect.Effect<
+  Given.Opened<
+    AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
+    E | Given.AddedError<Providers, Own, E1>
+  >,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1> | Scope.Scope
+> =>
+  Opened.open(
+    { agent: self.name, session: input.session, runId: input.runId },
+    (runId) => stream(self, { ...input, runId })
+  )
 
 export type * from "./internal/run/given.ts"
 export * from "./internal/run/goingOn.ts"

@@ -181,6 +181,19 @@ describe("what one run is given", () => {
   })
 })
 
+describe("Agent.open", () => {
+  it("fails before the first part and later with what the run fails with, and needs a scope", () => {
+    const agent = Agent.make("agent", { model })
+    const opening = Agent.open(agent, { ...input, providers: [profile] })
+    type Failure = Always | NoKey | Missing
+    expectTypeOf<Effect.Error<typeof opening>>().toEqualTypeOf<Failure>()
+    expectTypeOf<Effect.Services<typeof opening>>().toEqualTypeOf<Key | Profiles | Scope.Scope>()
+    type Opened = Effect.Success<typeof opening>
+    expectTypeOf<Opened["start"]>().toEqualTypeOf<AgentRun.RunStart>()
+    expectTypeOf<Opened["parts"]>().toEqualTypeOf<Stream.Stream<Agent.Part<typeof agent>, Failure>>()
+  })
+})
+
 describe("Agent.tools", () => {
   it("are those of the toolkit, by name", () => {
     expectTypeOf(Agent.tools(Agent.make("agent", { toolkit: kit }))).toEqualTypeOf<

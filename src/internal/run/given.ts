@@ -5,6 +5,7 @@
  */
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as AiModel from "effect/ai/Model"
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import type * as Context from "effect/Context"
@@ -12,10 +13,13 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type * as AgentOutput from "../../AgentOutput.ts"
 import type * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Middleware from "../../Middleware.ts"
+import type * as Steering from "../../Steering.ts"
 import type * as StopCondition from "../../StopCondition.ts"
 import type * as Misuse from "../words/misuse.ts"
 
@@ -146,6 +150,37 @@ export interface Options<
 }
 
 /**
+ * What a run begins with. `session` is the id of the conversation it belongs to,
+ * `runId` that of the run, which otherwise makes one with the `IdGenerator` of `effect/ai` in its context or at random,
+ * `answers` those to the approvals that the run before it waits for (see `resume`),
+ * `steering` the handle by which the run is told more while it works. With `continues`
+ * there is no prompt (see `continue`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Input {
+  readonly prompt: Prompt.RawInput
+  readonly session?: string | undefined
+  readonly runId?: string | undefined
+  readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+  readonly steering?: Steering.Steering | undefined
+  readonly continues?: true | undefined
+}
+
+/**
+ * What a program is run with (see `fromStream`): an input with the id of the run. `providers` are those that the agent
+ * was given (`withProvider`, and those of the run); the program hands them on to an agent that it runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProgramInput extends Input {
+  readonly runId: string
+  readonly providers?: ReadonlyArray<ContextProvider.ContextProvider> | undefined
+}
+
+/**
  * What one run has beside what its agent has: context of its request, and tools for it alone, such as those of a client.
  * What they fail with and need is in the type of that run. Their names differ from those of the agent: a second provider
  * of one name is a defect, and a second tool of one name fails the run with `AgentError` (`DuplicateTool`).
@@ -194,3 +229,15 @@ export type AddedServices<Providers extends ReadonlyArray<ContextProvider.Any>, 
  * @since 0.1.0
  */
 export type WithTools<Tools, Added> = {} extends Added ? Tools : Tools & Added
+
+/**
+ * A run that has begun (see `Agent.open`). `start` is its first part; `parts` are all of them, from the first one on,
+ * and are read once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Opened<out Part, out E> {
+  readonly start: AgentRun.RunStart
+  readonly parts: Stream.Stream<Part, E>
+}
