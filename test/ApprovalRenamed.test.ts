@@ -137,6 +137,55 @@ describe("Approval of a call that a middleware runs as another tool", () => {
       SessionStore.layerMemory
     ])))
 
+  for (const keeping of [true, false]) {
+    it.effect(`that is an agent is asked for once, whatever its run asks for (${keeping ? "a session" : "a result"})`, () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const child = Agent.make("child", { toolkit })
+        const asking = Toolkit.make(AgentTool.make(child, { name: "ask", needsApproval: true }).tool, Shell)
+        const asAsk = Middleware.make("as-ask", {
+          tool: (request, next) =>
+            request.name === "shell"
+              ? next({ ...request, name: "ask", params: { prompt: "remove them" } })
+              : next(request)
+        })
+        const outer = Agent.make("outer", {
+          toolkit: asking,
+          middleware: [asAsk],
+          providers: keeping ? [SessionHistory.provider] : []
+        })
+        const { handler } = AgentTool.make(child, { name: "ask", needsApproval: true })
+        const session = keeping ? "s" : undefined
+        yield* Effect.gen(function*() {
+          let run = yield* Agent.run(outer, { prompt: "go", session })
+          const asked: Array<unknown> = []
+          while (run.approvals.length > 0) {
+            asked.push(run.approvals.map(({ params, path, tool }) => [...path, tool, params]))
+            run = yield* Agent.resume(outer, keeping ? { session: "s" } : { result: run }, approveAll(run))
+          }
+          assert.deepStrictEqual(asked, [
+            [["ask", { prompt: "remove them" }]],
+            [["child", "remove", { file: "a" }]],
+            [["child", "guarded", { file: "b" }]]
+          ])
+          assert.deepStrictEqual([run.text, log], ["done", ["remove a", "guarded b"]])
+        }).pipe(Effect.provide([
+          handlers(log),
+          asking.toLayer({ ask: handler, shell: () => Effect.succeed("never") })
+        ]))
+      }).pipe(Effect.provide([
+        script([
+          shell,
+          toolCalls({ name: "remove", params: { file: "a" }, id: "one" }),
+          toolCalls({ name: "guarded", params: { file: "b" }, id: "two" }),
+          text("child done"),
+          text("done")
+        ]),
+        ids,
+        SessionStore.layerMemory
+      ])))
+  }
+
   it.effect("cannot be asked with parameters that are no JSON: the call is denied", () =>
     Effect.gen(function*() {
       const log: Log = []

@@ -217,7 +217,7 @@ const isSame = (self: Approval.Approval, that: Approval.Approval): boolean =>
 const isSameJson = (self: unknown, that: unknown): boolean => Json.isSame(Fields.toJson(self), Fields.toJson(that))
 
 const answeredOf = (
-  { call, requests }: Waiting.WaitingCall,
+  { approvedAs: before, call, requests }: Waiting.WaitingCall,
   given: ReadonlyMap<string, Approval.Answer>
 ): Answered => {
   const answers = requests.flatMap(({ approvalId }) => given.get(approvalId) ?? [])
@@ -232,7 +232,8 @@ const answeredOf = (
     return {
       _tag: "Run",
       call: toCall(call, call.params),
-      nested: { answers: below, transcript: asked["transcript"] }
+      nested: { answers: below, transcript: asked["transcript"] },
+      ...(before === undefined ? undefined : { approvedAs: before })
     }
   }
   if (answer._tag === "Deny") {

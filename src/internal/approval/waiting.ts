@@ -16,6 +16,7 @@ import * as Arr from "effect/Array"
 import * as Predicate from "effect/Predicate"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
+import type { ApprovedAs } from "../tool/handler.ts"
 import * as HostedApproval from "../words/hostedApproval.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
@@ -38,6 +39,8 @@ export const optionsKey = "effect-agents/Approval"
 export interface WaitingCall {
   readonly call: Prompt.ToolCallPart
   readonly requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
+  /** What was approved of it before, when a middleware runs it as another tool. What it waits for now is below that. */
+  readonly approvedAs?: ApprovedAs | undefined
 }
 
 /**
@@ -68,10 +71,14 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
   if (assistant?.role !== "assistant") return undefined
   const open = new Map<
     string,
-    { readonly call: Prompt.ToolCallPart; requests: Array<Prompt.ToolApprovalRequestPart> }
+    {
+      readonly call: Prompt.ToolCallPart
+      requests: Array<Prompt.ToolApprovalRequestPart>
+      approvedAs?: ApprovedAs | undefined
+    }
   >()
   const hosted: Array<WaitingCall> = []
-  const callOf = new Map<string, string>()
+  const requestOf = new Map<string, Prompt.ToolApprovalRequestPart>()
   const doubled = new Set<string>()
   for (let index = start; index < messages.length; index++) {
     const message = messages[index]
@@ -92,7 +99,7 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
           const call = hostedCallOf(part)
           if (call !== undefined) hosted.push({ call, requests: [part] })
           else {
-            callOf.set(part.approvalId, part.toolCallId)
+            requestOf.set(part.approvalId, part)
             open.get(part.toolCallId)?.requests.push(part)
           }
           break
@@ -102,8 +109,11 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
             if (hosted[i].requests[0].approvalId === part.approvalId) hosted.splice(i, 1)
           }
           // the call goes on with it: what else it waits for, it asks for again
-          const waiting = open.get(callOf.get(part.approvalId) ?? "")
-          if (waiting !== undefined) waiting.requests = []
+          const request = requestOf.get(part.approvalId)
+          const waiting = open.get(request?.toolCallId ?? "")
+          if (request === undefined || waiting === undefined) break
+          waiting.requests = []
+          waiting.approvedAs = approvedAs(request, part) ?? waiting.approvedAs
         }
       }
     }
@@ -114,6 +124,18 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
     open: calls.map(({ call }) => call),
     waiting: [...calls.filter(({ call, requests }) => requests.length > 0 && !doubled.has(call.id)), ...hosted]
   }
+}
+
+/** What an answer has approved of a call that a middleware runs as another tool. */
+const approvedAs = (
+  { options }: Prompt.ToolApprovalRequestPart,
+  answer: Prompt.ToolApprovalResponsePart
+): ApprovedAs | undefined => {
+  const asked = options[optionsKey]
+  if (!answer.approved || !isDescribed(asked) || asked.path.length > 0) return undefined
+  const edited = answer.options[optionsKey]
+  const params = Predicate.hasProperty(edited, "params") ? edited.params : asked.params
+  return { tool: asked.tool, asked: asked.params, params }
 }
 
 /** The call that a provider asks about, as one of the provider. */
