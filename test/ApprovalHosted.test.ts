@@ -2,9 +2,8 @@
  * Approvals that a provider asks for, before it runs a tool of its own.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type * as Sdk from "@ai-sdk/provider"
-import { Effect, Exit, Layer, Schema, Stream } from "effect"
-import { Tool, Toolkit } from "effect/ai"
+import { Effect, Exit, Schema, Stream } from "effect"
+import { Toolkit } from "effect/ai"
 import { AiSdk } from "../src/ai-sdk/index.ts"
 import {
   Agent,
@@ -17,83 +16,19 @@ import {
   SessionStore,
   StopCondition
 } from "../src/index.ts"
-import { providers, rawServer, recording, sdkModel, type Sent, streamOf } from "./fixtures/ai-sdk.ts"
-
-const Shop = Tool.providerDefined({
-  id: "openai.mcp",
-  customName: "mcp",
-  providerName: "mcp",
-  args: Schema.Struct({ serverLabel: Schema.String, serverUrl: Schema.String, requireApproval: Schema.String }),
-  parameters: Schema.Unknown,
-  success: Schema.Unknown
-})({ serverLabel: "shop", serverUrl: "https://mcp.example.test/", requireApproval: "always" })
-
-const Note = Tool.make("note", { parameters: Schema.Struct({ text: Schema.String }), success: Schema.String })
-const Delete = Tool.make("delete", {
-  parameters: Schema.Struct({ file: Schema.String }),
-  success: Schema.String,
-  needsApproval: true
-})
-const toolkit = Toolkit.make(Shop, Note, Delete)
-const handlers = toolkit.toLayer({
-  note: ({ text }) => Effect.succeed(`noted ${text}`),
-  delete: ({ file }) => Effect.succeed(`${file} is gone`)
-})
-const agent = Agent.make("clerk", { toolkit })
-
-const usage = { inputTokens: { total: 9 }, outputTokens: { total: 4 } }
-const finish = (unified = "stop") => ({ type: "finish", usage, finishReason: { unified, raw: unified } })
-const says = (text: string) => [
-  { type: "text-start", id: "t" },
-  { type: "text-delta", id: "t", delta: text },
-  { type: "text-end", id: "t" },
-  finish()
-]
-const asks = (n: number, toolName = "mcp.refund") => [
-  {
-    type: "tool-call",
-    toolCallId: `c${n}`,
-    toolName,
-    input: JSON.stringify({ order: n }),
-    providerExecuted: true,
-    dynamic: true
-  },
-  { type: "tool-approval-request", approvalId: `mcpr_${n}`, toolCallId: `c${n}` }
-]
-const calls = (toolName: string, input: unknown) => ({
-  type: "tool-call",
-  toolCallId: toolName,
-  toolName,
-  input: JSON.stringify(input)
-})
-
-/** A model that gives these responses one after the other, and what it was asked. */
-const modelOf = (responses: ReadonlyArray<ReadonlyArray<unknown>>, provider = "openai.responses") => {
-  const asked: Array<Sdk.LanguageModelV4CallOptions> = []
-  const model: Sdk.LanguageModelV4 = {
-    ...sdkModel([], { provider }),
-    doStream: (call) => Promise.resolve({ stream: streamOf(responses[asked.push(call) - 1]) })
-  }
-  return { asked, layer: Layer.merge(AiSdk.layer(model), handlers) }
-}
-
-const approvalOf = (n: number, path: ReadonlyArray<string> = [], tool = "mcp.refund"): Approval.Approval => ({
-  approvalId: `mcpr_${n}`,
-  toolCallId: `c${n}`,
-  tool,
-  params: { order: n },
-  path
-})
-
-/** What the tool messages of a request hold: the tool of a result, an answer to an approval. */
-const responsesIn = (call: Sdk.LanguageModelV4CallOptions): ReadonlyArray<unknown> =>
-  call.prompt.flatMap((message): ReadonlyArray<unknown> =>
-    message.role !== "tool" ?
-      [] :
-      message.content.map((part) =>
-        part.type === "tool-approval-response" ? [part.approvalId, part.approved] : part.toolName
-      )
-  )
+import { providers, rawServer, recording, type Sent } from "./fixtures/ai-sdk.ts"
+import {
+  agent,
+  approvalOf,
+  asks,
+  calls,
+  finish,
+  modelOf,
+  responsesIn,
+  says,
+  Shop,
+  toolkit
+} from "./fixtures/hostedApprovals.ts"
 
 describe("approvals that a provider asks for", () => {
   it.effect("end the run, and the answers go to the provider, over HTTP", () =>
