@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Schema, Stream } from "effect"
 import { Tool, Toolkit } from "effect/ai"
-import { Agent, AgentTool, ContextProvider, Middleware } from "../src/index.ts"
+import { Agent, AgentTool, Approval, ContextProvider, Middleware, SessionHistory, SessionStore } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { Boom, type Log, logged, showCause, showExit, showPrompt } from "./utils.ts"
 
@@ -158,6 +158,42 @@ describe("the providers and the toolkit of one run", () => {
       assert.deepStrictEqual([showPrompt(request.prompt), request.tools], [["user: ?"], []])
     }).pipe(
       Effect.provide(ScriptedModel.layer([toolCalls({ name: "inner", params: { prompt: "?" } }), text("ok")]))
+    ))
+
+  it.effect("are given again to a run that goes on", () =>
+    Effect.gen(function*() {
+      const Send = Tool.make("send", { success: Schema.String, needsApproval: true })
+      const sending = Toolkit.make(Send)
+      const toolkit = Effect.provide(sending, sending.toLayer({ send: () => Effect.succeed("sent") }))
+      const agent = Agent.make("agent", { providers: [SessionHistory.provider] })
+      for (const by of ["session", "result"] as const) {
+        const session = by === "session" ? "s" : undefined
+        const waiting = yield* Agent.run(agent, { ...input, session, toolkit })
+        const answers = waiting.approvals.map((approval) => Approval.approve(approval))
+        const where = session === undefined ? { result: waiting } : { session }
+        const { text, transcript } = yield* Agent.resume(
+          agent,
+          { ...where, toolkit, providers: [instructing(by)] },
+          answers
+        )
+        assert.strictEqual(text, "done")
+        assert.include(showPrompt(transcript).join("\n"), "send#call-")
+        assert.include(showPrompt(transcript).join("\n"), "= \"sent\"")
+      }
+      assert.deepStrictEqual((yield* sent).filter((line) => line.startsWith("system")), [
+        "system: session",
+        "system: result"
+      ])
+    }).pipe(
+      Effect.provide([
+        ScriptedModel.layer([
+          toolCalls({ name: "send", params: {} }),
+          text("done"),
+          toolCalls({ name: "send", params: {} }),
+          text("done")
+        ]),
+        SessionStore.layerMemory
+      ])
     ))
 
   it.effect("go on through a program that adds tools of its own", () =>

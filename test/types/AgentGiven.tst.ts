@@ -147,6 +147,16 @@ describe("what one run is given", () => {
     expectTypeOf<Effect.Services<typeof late>>().toEqualTypeOf<LanguageModel.LanguageModel | Key | Handlers>()
   })
 
+  it("so it does where a run goes on", () => {
+    const resumed = Agent.resume(agent, { session: "s", providers: [profile], toolkit: kit }, [])
+    expectTypeOf<Effect.Error<typeof resumed>>().toEqualTypeOf<Always | Missing>()
+    expectTypeOf<Effect.Services<typeof resumed>>().toEqualTypeOf<LanguageModel.LanguageModel | Profiles | Handlers>()
+    const continued = Agent.continue(agent, { session: "s", providers: [profile] })
+    expectTypeOf<Effect.Services<typeof continued>>().toEqualTypeOf<LanguageModel.LanguageModel | Profiles>()
+    expectTypeOf(Agent.resumeStream(agent, { session: "s" }, [])).toEqualTypeOf(agent.stream(input))
+    expectTypeOf(Agent.continueStream(agent, { session: "s" })).toEqualTypeOf(agent.stream(input))
+  })
+
   it("nothing given adds nothing, with an input of any origin", () => {
     const given: Agent.Input = input
     expectTypeOf(Agent.stream(agent, given)).toEqualTypeOf(agent.stream(given))

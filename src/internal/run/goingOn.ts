@@ -11,8 +11,11 @@ import * as Stream from "effect/Stream"
 import type * as Agent from "../../Agent.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
+import type * as ContextProvider from "../../ContextProvider.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Seal from "../approval/seal.ts"
+import { forRun } from "./agentOf.ts"
+import type * as Given from "./given.ts"
 
 /**
  * Where a run goes on that waits for approvals: in a session, or after a result. It is a
@@ -46,30 +49,42 @@ export type Waiting =
  * that a run of this process gave, and not a copy of it, or carry an `ApprovalSeal`. The
  * answers to it are kept in this process.
  *
+ * What the run was given by its input, `providers` and a `toolkit`, is given again beside `session` or `result`.
+ *
  * @category running
  * @since 0.1.0
  */
-export const resumeStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const resumeStream = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent.Agent<Tools, E, R, A, P>,
-  waiting: Waiting,
+  waiting: Waiting & Given.Added<Providers, Own, E1, R1>,
   answers: ReadonlyArray<Approval.Answer>
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
-  "result" in waiting
-    ? resumeResult(self, waiting.result, answers, waiting.runId)
-    : self.stream({ prompt: [], session: waiting.session, runId: waiting.runId, answers })
-
-const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Agent.Agent<Tools, E, R, A, P>,
-  result: AgentRun.Result<any>,
-  answers: ReadonlyArray<Approval.Answer>,
-  runId: string | undefined
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> => {
-  const { session, transcript } = result
-  const stream = self.stream({ prompt: transcript, session, runId, answers })
-  return Stream.unwrap(Effect.map(
-    Seal.originOf(self.name, result),
-    (origin) => origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
-  ))
+): Stream.Stream<
+  AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => {
+  const { providers, runId, toolkit } = waiting
+  const own = { runId, answers, providers, toolkit }
+  if (!("result" in waiting)) return forRun(self, { ...own, prompt: [], session: waiting.session })
+  const { result } = waiting
+  return Stream.unwrap(Effect.map(Seal.originOf(self.name, result), (origin) => {
+    const stream = forRun<
+      AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
+      E | Given.AddedError<Providers, Own, E1>,
+      R | Given.AddedServices<Providers, Own, R1>
+    >(self, { ...own, prompt: result.transcript, session: result.session })
+    return origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
+  }))
 }
 
 /**
@@ -78,11 +93,25 @@ const resumeResult = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category running
  * @since 0.1.0
  */
-export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const resume = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent.Agent<Tools, E, R, A, P>,
-  waiting: Waiting,
+  waiting: Waiting & Given.Added<Providers, Own, E1, R1>,
   answers: ReadonlyArray<Approval.Answer>
-): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
+): Effect.Effect<
+  AgentRun.Result<A>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
 
 /**
  * Which session goes on, by which run (see `Input`).
@@ -109,16 +138,43 @@ export interface Continued extends Pick<Agent.Input, "runId" | "steering"> {
  * @category running
  * @since 0.1.0
  */
-export const continueStream = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const continueStream = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent.Agent<Tools, E, R, A, P>,
-  input: Continued
-): Stream.Stream<AgentRun.Part<Tools, A, P>, E, R> =>
-  self.stream({ prompt: [], session: input.session, runId: input.runId, steering: input.steering, continues: true })
+  input: Continued & Given.Added<Providers, Own, E1, R1>
+): Stream.Stream<
+  AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => forRun(self, { ...input, prompt: [], continues: true })
 
-const continue_ = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+const continue_ = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  Own extends Record<string, Tool.Any> = {},
+  E1 = never,
+  R1 = never
+>(
   self: Agent.Agent<Tools, E, R, A, P>,
-  input: Continued
-): Effect.Effect<AgentRun.Result<A>, E, R> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
+  input: Continued & Given.Added<Providers, Own, E1, R1>
+): Effect.Effect<
+  AgentRun.Result<A>,
+  E | Given.AddedError<Providers, Own, E1>,
+  R | Given.AddedServices<Providers, Own, R1>
+> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
 
 export {
   /**
