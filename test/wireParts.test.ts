@@ -107,6 +107,8 @@ const aiError = AiError.make({ module: "m", method: "f", reason: new AiError.Rat
 const source = { sourceType: "url", id: "s", title: "A" }
 const document = { sourceType: "document", id: "s", mediaType: "text/plain", title: "A", fileName: "a.txt" }
 
+const deep = (levels: number): Schema.Json => JSON.parse(`${"{\"a\":".repeat(levels)}1${"}".repeat(levels)}`)
+
 /** Of each type at least one, with metadata and without. */
 const samples: ReadonlyArray<AgentRun.Part> = [
   ...[{}, metadata].flatMap((metadata): Array<AgentRun.Part> => [
@@ -174,6 +176,27 @@ describe("AgentRun.parts", () => {
       const [back] = yield* receive(AgentRun.parts(), texts)
       assert(back.type === "error" && back.error instanceof Error)
       assert.deepStrictEqual([back.error.name, back.error.message], ["TypeError", "overloaded"])
+    }))
+
+  it.effect("has null for a value that is undefined", () =>
+    Effect.gen(function*() {
+      const call = Response.makePart("tool-call", { id: "c", name: "see", params: undefined, providerExecuted: true })
+      const answered = Response.makePart("tool-result", {
+        id: "c",
+        name: "see",
+        result: undefined,
+        encodedResult: undefined,
+        isFailure: false,
+        preliminary: false,
+        providerExecuted: true
+      })
+      for (const codec of [AgentRun.parts(), AgentRun.parts(toolkit) as Codec]) {
+        assertSame(yield* cross(codec, [call, answered, { type: "output-partial", value: undefined }]), [
+          { ...call, params: null },
+          { ...answered, result: null, encodedResult: null },
+          { type: "output-partial", value: null }
+        ])
+      }
     }))
 
   it.effect("is small", () =>
@@ -374,6 +397,26 @@ describe("AgentRun.parts", () => {
       ScriptedModel.toolCalls({ name: "final_answer", params: { value: answer.when } })
     ]))))
 
+  it.effect("writes a value as the output would, also where the output is not known", () =>
+    Effect.gen(function*() {
+      const output = Schema.Struct({
+        // @effect-diagnostics-next-line schemaNumber:off
+        numbers: Schema.Array(Schema.Number),
+        times: Schema.ReadonlyMap(Schema.String, Schema.Date),
+        sizes: Schema.ReadonlySet(Schema.BigInt)
+      })
+      const value: typeof output.Type = {
+        numbers: [1, Number.NaN, -Infinity],
+        times: new Map([["a", new Date(0)]]),
+        sizes: new Set([1n])
+      }
+      const end = { type: "run-end", result: { ...result, value } } as const
+      const known = AgentRun.parts(undefined, { output }) as Codec
+      const texts = yield* send(known, [end])
+      assertSame(yield* receive(known, texts), [end])
+      assert.deepStrictEqual(yield* send(AgentRun.parts(), [end]), texts)
+    }))
+
   it.effect("refuses a value that has no JSON", () =>
     Effect.gen(function*() {
       const cycle: Record<string, unknown> = {}
@@ -383,11 +426,32 @@ describe("AgentRun.parts", () => {
           throw new Error("no")
         }
       }
-      for (const value of [cycle, throws, Symbol.iterator, () => 1, Number.NaN, new Map()]) {
+      for (const value of [cycle, throws, Symbol.iterator, () => 1, new Map([[1, cycle]])]) {
         const exit = yield* Effect.exit(send(AgentRun.parts(), [{ type: "run-end", result: { ...result, value } }]))
         assert(Exit.isFailure(exit) && exit.cause.reasons[0]._tag === "Fail", String(exit))
       }
     }))
+
+  it.effect("brings what a model nests too deeply, as it goes back to the model", () =>
+    Effect.gen(function*() {
+      const codec = AgentRun.parts(toolkit) as Codec
+      const parts = yield* Stream.runCollect(Agent.stream(Agent.make("a", { toolkit }), { prompt: "go" }))
+      assert.strictEqual(parts.at(-1)?.type, "run-end")
+      assertSame(yield* cross(codec, parts), parts)
+    }).pipe(Effect.provide([
+      handlers,
+      ScriptedModel.layer([
+        ScriptedModel.step(
+          ScriptedModel.parts([{ type: "text-start", id: "t", metadata: { provider: { deep: deep(1000) } } }]),
+          ScriptedModel.toolCalls(
+            { name: "see", params: deep(512) },
+            { name: "see", params: deep(1000) },
+            { name: "see", params: deep(100_000) }
+          )
+        ),
+        ScriptedModel.text("done")
+      ])
+    ])))
 
   const Features = Schema.Struct({
     output: Schema.Literals(["none", "tool", "json"]),

@@ -8,15 +8,15 @@ import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Response from "effect/ai/Response"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Fields from "../words/fields.ts"
-import * as JsonCodec from "../words/jsonCodec.ts"
-import * as Parts from "../words/responseParts.ts"
 import * as Results from "../words/result.ts"
 
 /**
@@ -85,7 +85,7 @@ const flags: ReadonlySet<string> = new Set(["isFailure", "isVerbatim", "prelimin
  * @since 0.1.0
  */
 export const make = <A>(schema: Schema.Codec<A, unknown, unknown, unknown>): Codec<A, A> => {
-  const json = JsonCodec.make(schema)
+  const json = Schema.toCodecJson(schema)
   const encode = SchemaParser.encodeUnknownEffect(json)
   return {
     encode: (part) => Effect.mapEager(encode(clean(part)), slim),
@@ -93,11 +93,15 @@ export const make = <A>(schema: Schema.Codec<A, unknown, unknown, unknown>): Cod
   }
 }
 
-/** What a provider has said about a part may hold `undefined`. */
+const values: ReadonlySet<string> = new Set(["encodedResult", "params", "value"])
+
+/** A key that holds `undefined` is none, also in what a provider has said about a part. A value is always there. */
 const clean = (part: unknown): unknown =>
-  Predicate.hasProperty(part, "metadata") && part.metadata !== Parts.empty
-    ? { ...part, metadata: Fields.toJson(part.metadata) }
-    : part
+  Object.fromEntries(
+    Object.entries(part as object).flatMap(([key, value]) =>
+      value === undefined && !values.has(key) ? [] : [[key, key === "metadata" ? Fields.toJson(value) : value]]
+    )
+  )
 
 const slim = (encoded: unknown): PartEncoded => {
   const slimmed: Array<[string, Schema.Json]> = []
@@ -122,6 +126,16 @@ export const isEmpty = (metadata: unknown): boolean => {
 }
 
 const isUserMessage = (message: Prompt.Message): message is Prompt.UserMessage => message.role === "user"
+
+const isUsage = (u: unknown): u is Response.Usage => Predicate.hasProperty(u, "inputTokens")
+
+/** The counts that a provider has not told are left out. */
+const Count = Schema.optionalKey(Schema.Int).pipe(Schema.decodeTo(Schema.optional(Schema.Int), {
+  decode: SchemaGetter.passthroughSubtype(),
+  encode: SchemaGetter.transformOptional((count: Option.Option<number | undefined>) =>
+    Option.filter(count, (n) => n !== undefined)
+  )
+}))
 
 const schemas: Readonly<Record<string, AnySchema>> = {
   "text-start": Response.TextStartPart,
@@ -148,7 +162,16 @@ const schemas: Readonly<Record<string, AnySchema>> = {
   file: Response.FilePart,
   source: Schema.Union([Response.UrlSourcePart, Response.DocumentSourcePart]),
   "response-metadata": Response.ResponseMetadataPart,
-  finish: Response.FinishPart,
+  finish: Schema.Struct({
+    ...Response.FinishPart.fields,
+    usage: Schema.Struct({
+      inputTokens: Schema.Struct({ uncached: Count, total: Count, cacheRead: Count, cacheWrite: Count }),
+      outputTokens: Schema.Struct({ total: Count, text: Count, reasoning: Count })
+    }).pipe(Schema.decodeTo(Schema.declare(isUsage), {
+      decode: SchemaGetter.transform((usage) => Object.assign(Object.create(Response.Usage.prototype), usage)),
+      encode: SchemaGetter.passthroughSubtype()
+    }))
+  }),
   "run-start": Schema.Struct({
     type: Schema.tag("run-start"),
     agent: Schema.String,

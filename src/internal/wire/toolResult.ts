@@ -89,7 +89,8 @@ export const fromSent = (
   return Effect.matchEffect(decoded, {
     onSuccess: (result) => Effect.succeed(toPart(result)),
     onFailure: ({ issue }) =>
-      isVerbatim
+      // the schema of a provider's own tool is no promise of the provider
+      isVerbatim || sent.providerExecuted
         ? Effect.succeed(toPart(encodedResult))
         : Effect.fail(new SchemaIssue.Pointer(["encodedResult"], issue))
   })

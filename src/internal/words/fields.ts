@@ -40,9 +40,11 @@ const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => {
   return prototype === null || prototype === Object.prototype
 }
 
-/** A value whose schema nobody has said: dates, URLs, big integers and bytes as the JSON codecs of effect write them. */
+/** A value of an unknown schema: dates, URLs, big integers, bytes, maps and sets as the JSON codecs of effect write them. */
 const written = (u: unknown): unknown => {
-  if (typeof u === "bigint") return String(u)
+  if (typeof u === "bigint" || (typeof u === "number" && !Number.isFinite(u))) return String(u)
+  if (u instanceof Map) return Array.from(u, ([key, value]) => [written(key), written(value)])
+  if (u instanceof Set) return Array.from(u, written)
   if (u instanceof Uint8Array) return Base64.encode(u)
   if (typeof u !== "object" || u === null) return within(u, written)
   const json = "toJSON" in u && Predicate.isFunction(u.toJSON) ? u.toJSON() : u
