@@ -247,7 +247,9 @@ export const fromStream = <
 >(
   name: string,
   options: {
+    /** What a model reads that may call this agent as a tool. Default: none. */
     readonly description?: string | undefined
+    /** What a run streams. It ends with `run-end`. */
     readonly stream: (input: Given.ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> =>

@@ -107,15 +107,20 @@ export type DeepPartial<T> = unknown extends T ? T
   : { readonly [K in keyof T]?: DeepPartial<T[K]> }
 
 /**
- * What the two constructors have in common. `description` is that of the schema, and
- * `corrections` is 2, unless they are given.
+ * What the two constructors have in common.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /**
+   * The name of the answer: of the tool that the model calls, or of the JSON object. Default: `"final_answer"` for
+   * `tool`, `"answer"` for `json`.
+   */
   readonly name?: string | undefined
+  /** What the model reads of the answer. Default: the description of the schema. */
   readonly description?: string | undefined
+  /** How often an answer that is not valid goes back to the model. Default: 2. */
   readonly corrections?: number | undefined
 }
 

@@ -75,12 +75,12 @@ export interface Options {
    * `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` decides, read through
    * `Config` when the layer is built: `SPAN_ONLY`, `SPAN_AND_EVENT` and `true`
    * capture; `NO_CONTENT`, `EVENT_ONLY`, `false`, no value, and any other value
-   * (with a warning in the log) do not.
+   * (with a warning in the log) do not. Default: that variable.
    */
   readonly captureContent?: boolean | undefined
   /** Where captured strings are cut, in characters, within valid JSON. Default: 16384; at least 64. */
   readonly maxContentLength?: number | undefined
-  /** Also writes the names of the conventions at v1.41, which most dashboards still read. */
+  /** Also writes the names of the conventions at v1.41, which most dashboards still read. Default: it does not. */
   readonly compat?: "v1.41" | undefined
 }
 

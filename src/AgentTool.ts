@@ -169,24 +169,6 @@ export interface Any extends AgentTool<string, any, any, any, any, any> {}
 /**
  * How an agent becomes a tool.
  *
- * - `name`: the agent's own name by default.
- * - `description`: what the model reads, the agent's own by default.
- * - `parameters`: a prompt by default. With others, `prompt` makes a prompt of them.
- * - `success`: a string by default: the text of the agent's last step, or the value of
- *   an agent whose `output` is a string. For an agent with another `output`, the schema
- *   of its value. Of anything else `result` makes a value of the agent's result.
- * - `failureMode`: as in effect/ai, `"error"` by default: a failure of the agent is
- *   one of the caller's run. With `"return"` the model reads it.
- * - `session`: `"none"` by default: the agent knows its prompt only, and nothing is
- *   saved. `"own"`: it has a session of its own beside each session of the caller
- *   (`ownSession`), so it knows what it was asked there before; a caller without a session
- *   gives it none. A run that waits for approvals is kept with
- *   the caller's call, and is in the session when they are answered. `"parent"`: it sees the conversation of
- *   the caller up to the call, before its own prompt, and saves nothing: what it says
- *   is in the caller's session as the result of the call.
- * - `parts`: `"stream"` by default. With `"none"` the agent's parts are not in the
- *   stream of the caller.
- *
  * @category models
  * @since 0.1.0
  */
@@ -198,20 +180,48 @@ export type Options<
   Mode extends Tool.FailureMode
 > =
   & {
+    /** The name of the tool. Default: that of the agent. */
     readonly name?: Name | undefined
+    /** What the model of the caller reads. Default: the description of the agent. */
     readonly description?: string | undefined
+    /**
+     * The schema of what the tool is called with. With one that has no `prompt`, the option `prompt` makes a prompt
+     * of it. Default: `{ prompt: string }`.
+     */
     readonly parameters?: Params | undefined
+    /**
+     * The schema of what the tool answers. For an agent with an `output` it is that of its value; of anything else
+     * the option `result` makes a value of the agent's result. Default: a string, which is the text of the agent's
+     * last step, or the value of an agent whose `output` is a string.
+     */
     readonly success?: Success | undefined
+    /**
+     * What a failure of the agent is: with `"error"` one of the caller's run, with `"return"` a result that the model
+     * reads. Default: `"error"`.
+     */
     readonly failureMode?: Mode | undefined
+    /** Whether somebody is asked before the agent is called. Default: nobody is. */
     readonly needsApproval?: Tool.NeedsApproval<Params> | undefined
+    /**
+     * What the agent knows. With `"none"` its prompt only, and nothing is saved. With `"own"` it has a session beside
+     * each session of the caller (`ownSession`), and knows what it was asked there before; a caller without a session
+     * gives it none, and a run that waits for approvals is kept with the caller's call until they are answered. With
+     * `"parent"` it sees the conversation of the caller up to the call, and saves nothing: what it says is in the
+     * caller's session as the result of the call. Default: `"none"`.
+     */
     readonly session?: "none" | "own" | "parent" | undefined
+    /** Whether the agent's parts are in the stream of the caller. Default: `"stream"`, which puts them there. */
     readonly parts?: "stream" | "none" | undefined
   }
-  & (Params["Type"] extends { readonly prompt: Prompt.RawInput }
-    ? { readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined }
+  & (Params["Type"] extends { readonly prompt: Prompt.RawInput } ? {
+      /** Makes the prompt of the agent of what the tool is called with. Default: its `prompt`. */
+      readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined
+    }
     : { readonly prompt: (params: Params["Type"]) => Prompt.RawInput })
-  & (Answer<A> extends Success["Type"]
-    ? { readonly result?: ((result: AgentRun.Result<A>) => Success["Type"]) | undefined }
+  & (Answer<A> extends Success["Type"] ? {
+      /** Makes the answer of the tool of the result of the agent. Default: its value, otherwise its text. */
+      readonly result?: ((result: AgentRun.Result<A>) => Success["Type"]) | undefined
+    }
     : { readonly result: (result: AgentRun.Result<A>) => Success["Type"] })
 
 /**

@@ -101,7 +101,9 @@ export const seal: <A>(
  * @since 0.1.0
  */
 export const layer = (options: {
+  /** The key that seals. */
   readonly key: Redacted.Redacted<string>
+  /** Older keys, whose seals are still good. Default: none. */
   readonly accepted?: ReadonlyArray<Redacted.Redacted<string>> | undefined
 }): Layer.Layer<Seal.ApprovalSeal, CryptoError.CryptoError> =>
   Layer.effect(Seal.ApprovalSeal)(Effect.gen(function*() {

@@ -113,33 +113,45 @@ export type TypeId = "~effect-agents/Budget"
 export interface Price {
   readonly input: number
   readonly output: number
+  /** Of tokens read from a cache. Default: that of `input`. */
   readonly cacheRead?: number | undefined
+  /** Of tokens written to a cache. Default: that of `input`. */
   readonly cacheWrite?: number | undefined
 }
 
 /**
  * What may be spent. Without a limit it is free.
  *
- * - `name`: stands in the stop reason and in the error. `"budget"` by default.
- * - `tokens`: input and output together.
- * - `money`, with the `prices` of all models, or a function from the name of a model:
- *   the one it reports, or that of effect/ai's `Model.ModelName`. A price that is not
- *   a number is a defect of the next call.
- *
  * @category models
  * @since 0.1.0
  */
 export type Options =
   & {
+    /** Stands in the stop reason and in the error. Default: `"budget"`. */
     readonly name?: string | undefined
+    /** Input and output tokens together. Default: no limit. */
     readonly tokens?: number | undefined
+    /** How many model calls. Default: no limit. */
     readonly modelCalls?: number | undefined
+    /** How many tool calls. Default: no limit. */
     readonly toolCalls?: number | undefined
+    /** How long, from when the account is opened: by a run, or by `Budget.provide`. Default: no limit. */
     readonly wallTime?: Duration.Input | undefined
   }
   & (
-    | { readonly money: number; readonly prices: Price | ((model: string | undefined) => Price) }
-    | { readonly money?: undefined }
+    | {
+      /** How much, in the currency of the `prices`. */
+      readonly money: number
+      /**
+       * What the tokens of all models cost, or a function from the name of a model: the one it reports, or that of
+       * effect/ai's `Model.ModelName`. A price that is not a number is a defect of the next call.
+       */
+      readonly prices: Price | ((model: string | undefined) => Price)
+    }
+    | {
+      /** How much, in the currency of the `prices`, which it needs. Default: no limit. */
+      readonly money?: undefined
+    }
   )
 
 /**

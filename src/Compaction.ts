@@ -201,13 +201,16 @@ export const dropOldest: Strategy = {
 
 /**
  * Puts a short note in the place of the results of tools, the oldest first, also of
- * the current run. The newest `keep` results (3 by default), and those that the model
+ * the current run. The newest `keep` results, and those that the model
  * has not read yet, stay.
  *
  * @category strategies
  * @since 0.1.0
  */
-export const collapseToolResults = (options?: { readonly keep?: number | undefined }): Strategy => ({
+export const collapseToolResults = (options?: {
+  /** How many of the newest results stay. Default: 3. */
+  readonly keep?: number | undefined
+}): Strategy => ({
   name: "collapse-tool-results",
   replayed: true,
   apply: Effect.fnUntraced(function*({ count, generateId, messages, targetTokens, tokens }) {
@@ -228,15 +231,13 @@ export const collapseToolResults = (options?: { readonly keep?: number | undefin
 /**
  * How a summary is written.
  *
- * - `instructions`: what the model is told to do.
- * - `reserveTokens`: how much room to leave for the summary; a quarter of the target
- *   by default.
- *
  * @category models
  * @since 0.1.0
  */
 export interface SummaryOptions {
+  /** What the model is told to do. Default: to sum up the conversation for an assistant that goes on with it. */
   readonly instructions?: string | undefined
+  /** How many tokens to leave for the summary. Default: a quarter of the target. */
   readonly reserveTokens?: number | undefined
 }
 
@@ -297,7 +298,10 @@ export const summariseOnce = (
  */
 export const summariseWith = <E, R>(
   summary: (conversation: string) => Effect.Effect<string, E, R>,
-  options?: { readonly reserveTokens?: number | undefined }
+  options?: {
+    /** How many tokens to leave for the summary. Default: a quarter of the target. */
+    readonly reserveTokens?: number | undefined
+  }
 ): Strategy<E, R> => fromSummariser(options?.reserveTokens, false, summary)
 
 const byModel = (instructions: string) => (conversation: string, addUsage: Request["addUsage"]) =>
@@ -386,20 +390,21 @@ type Own<T> = [T][T extends any ? 0 : never]
  * Creates the provider that compacts the prompt of each model call of a run. An agent
  * has at most one; its place in the list does not matter.
  *
- * - `maxTokens`: what the messages of a prompt may have.
- * - `targetTokens`: what a strategy makes room down to; three quarters of it by default.
- * - `strategies`: applied in this order until the prompt fits.
- * - `onCompacted`: called before a model call whose prompt was made shorter than it was
- *   in this run until then.
- *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <const Strategies extends ReadonlyArray<Strategy<any, any>>, R = never>(options: {
+  /** How many tokens the messages of a prompt may have. */
   readonly maxTokens: number
+  /** What a strategy makes room down to. Default: three quarters of `maxTokens`. */
   readonly targetTokens?: number | undefined
+  /** Applied in this order until the prompt fits. */
   readonly strategies: Strategies
+  /** What counts the tokens. Default: the `Tokenizer` in the context, otherwise an estimate by the length of the text. */
   readonly tokenizer?: Tokenizer.Service | undefined
+  /**
+   * Called before a model call whose prompt was made shorter than it was in this run until then. Default: nothing.
+   */
   readonly onCompacted?: ((compacted: Compacted) => Effect.Effect<unknown, never, R>) | undefined
 }): ContextProvider.ContextProvider<
   PromptTooLong | AiError.AiError | Error<Strategies[number]>,

@@ -67,26 +67,14 @@ export interface Request {
   readonly agent: string
   readonly session: string | undefined
   readonly prompt: Prompt.Prompt
+  /** The answers to approvals with which the run goes on. Default: it is no such run. */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+  /** Whether the run has no prompt and answers the last message of its session. Default: it has a prompt. */
   readonly continues?: true | undefined
 }
 
 /**
  * What a provider adds to a run.
- *
- * - `instructions`: appended to the system message.
- * - `messages`: put before the prompt; not part of the run's transcript.
- * - `toolkit`: tools with their handlers, for this run.
- * - `middleware`: around the model and tool calls of this run.
- * - `stopWhen`: asked after the agent's own conditions. A limit in it takes the place of
- *   the default one.
- * - `atStart`: called once, when all providers have contributed, before `run-start`. Where
- *   guardrails check the input, it is called when they have let it through, and not at all
- *   if they have not.
- * - `everyStep`: called when a step has ended, before its `step-end` is told and before
- *   the model is called again. It is called for the last step too, before any `afterRun`,
- *   but not for a step that did not end.
- * - `state`: handed to this provider's `afterRun`.
  *
  * The run waits for `atStart` and `everyStep`, and calls those of several providers one
  * after the other, in the order of the agent's list. When one fails, so does the run,
@@ -98,13 +86,30 @@ export interface Request {
  * @since 0.1.0
  */
 export interface Contribution {
+  /** Appended to the system message. Default: nothing. */
   readonly instructions?: string | undefined
+  /** Put before the prompt; not part of the run's transcript. Default: none. */
   readonly messages?: ReadonlyArray<Prompt.Message> | undefined
+  /**
+   * Tools with their handlers, for this run: what a `Toolkit` gives as an effect (`Effect.map(toolkit, (toolkit) =>
+   * ({ toolkit }))`). Default: none.
+   */
   readonly toolkit?: Toolkit.WithHandler<any> | undefined
+  /** Around the model and tool calls of this run. Default: none. */
   readonly middleware?: Middleware.Any | undefined
+  /** Asked after the agent's own conditions. A limit in it takes the place of the default one. Default: none. */
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
+  /**
+   * Called once, when all providers have contributed, before `run-start`. Where guardrails check the input it is
+   * called when they have let it through, and not at all if they have not. Default: nothing is called.
+   */
   readonly atStart?: ((run: StartedRun) => Effect.Effect<unknown, any, any>) | undefined
+  /**
+   * Called when a step has ended, before its `step-end` is told and before the model is called again; for the last
+   * step too, before any `afterRun`, but not for a step that did not end. Default: nothing is called.
+   */
   readonly everyStep?: ((step: FinishedStep) => Effect.Effect<unknown, any, any>) | undefined
+  /** Handed to this provider's `afterRun`. Default: `undefined`. */
   readonly state?: unknown
 }
 
@@ -265,7 +270,9 @@ type Own<T> = [T][T extends any ? 0 : never]
  * @since 0.1.0
  */
 export const make = <C extends Contribution | void, E = never, R = never, R2 = never>(name: string, options: {
+  /** Called when a run begins, in a scope that closes when it has ended. What it gives is added to the run. */
   readonly beforeRun: (request: Request) => Effect.Effect<C, E, R>
+  /** Called once, only when the run would complete. Its failure fails the run. Default: nothing is called. */
   readonly afterRun?: ((run: CompletedRun<State<C>>) => Effect.Effect<unknown, unknown, R2>) | undefined
 }): ContextProvider<
   Own<E | ContributionError<C>>,

@@ -400,13 +400,6 @@ export interface Answered {
 /**
  * Checks tool calls, before they run, after, or both.
  *
- * - `tools`: the names of the tools to check; without it, all of them.
- * - `before` sees the arguments as the model wrote them, not decoded. `replace` gives
- *   other arguments, which are decoded as the model's would be; the transcript keeps
- *   the model's. `refuse` is the answer to a call that must not run.
- * - `after` sees every result, the preliminary ones too. `replace` gives a value that
- *   the model reads, and that is shown, instead; `refuse` keeps the result from it.
- *
  * A tool whose typed failure fails the run has no result to check. A trip interrupts
  * the other tools of the step.
  *
@@ -416,10 +409,20 @@ export interface Answered {
 export const tool = <EB = never, RB = never, EA = never, RA = never>(
   name: string,
   options: {
+    /** The names of the tools to check. Default: all of them. */
     readonly tools?: ReadonlyArray<string> | undefined
+    /**
+     * Sees the arguments as the model wrote them, not decoded. `replace` gives other arguments, which are decoded as
+     * the model's would be; the transcript keeps the model's. `refuse` is the answer to a call that must not run.
+     * Default: no check.
+     */
     readonly before?:
       | ((call: Middleware.ToolRequest) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EB, RB>)
       | undefined
+    /**
+     * Sees every result, the preliminary ones too. `replace` gives a value that the model reads, and that is shown,
+     * instead; `refuse` keeps the result from it. Default: no check.
+     */
     readonly after?:
       | ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EA, RA>)
       | undefined

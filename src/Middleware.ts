@@ -79,9 +79,13 @@ export interface AgentRequest {
   readonly agent: string
   readonly prompt: Prompt.RawInput
   readonly session: string | undefined
+  /** The id that the run was given. Default: it makes one. */
   readonly runId?: string | undefined
+  /** The answers to approvals with which the run goes on. Default: it is no such run. */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+  /** The handle by which the run is told more. Default: none. */
   readonly steering?: Steering.Steering | undefined
+  /** Whether the run has no prompt and answers the last message of its session. Default: it has a prompt. */
   readonly continues?: true | undefined
 }
 
@@ -107,7 +111,9 @@ export interface ModelRequest {
   readonly prompt: Prompt.Prompt
   readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> | undefined
   readonly toolChoice: LanguageModel.ToolChoice<string>
+  /** The reason to stop after this call, in which the model may call no tool. Default: the run may go on. */
   readonly finalAnswer?: AgentRun.StopReason | undefined
+  /** The tool with which an agent with an `output` gets its answer. Default: there is none. */
   readonly answerTool?: string | undefined
 }
 
@@ -270,8 +276,11 @@ type Own<T> = [T][T extends any ? 0 : never]
 export const make = <EA = never, RA = never, EM = never, RM = never, ET = never, RT = never>(
   name: string,
   places: {
+    /** Around a run. Default: nothing is around it. */
     readonly agent?: AgentPlace<EA, RA> | undefined
+    /** Around each model call. Default: nothing is around it. */
     readonly model?: ModelPlace<EM, RM> | undefined
+    /** Around each tool call. Default: nothing is around it. */
     readonly tool?: ToolPlace<ET, RT> | undefined
   }
 ): Middleware<Own<Exclude<EA | EM | ET, InnerError>>, Own<Exclude<RA | RM | RT, InnerServices>>> =>

@@ -271,7 +271,9 @@ export const interruptedResult = (
 export const close = (
   messages: ReadonlyArray<Prompt.Message>,
   options?: {
+    /** The ids of calls that may stay without a result. Default: none. */
     readonly except?: ReadonlySet<string> | undefined
+    /** Why the calls were interrupted, as the model reads it. Default: the run ended before they had a result. */
     readonly reason?: string | undefined
   }
 ): ReadonlyArray<Prompt.Message> => {

@@ -149,7 +149,9 @@ export type WhenHeld = "wait" | "reject" | "steer"
  * @since 0.1.0
  */
 export const make = (options?: {
+  /** What is kept of a run. Default: `"completed"`, the runs that completed. */
   readonly keep?: Keep | undefined
+  /** What a run does that finds another one at work on its session. Default: `"wait"`. */
   readonly whenHeld?: WhenHeld | undefined
 }): ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> => {
   const keep = options?.keep ?? "completed"

@@ -58,7 +58,9 @@ import * as Session from "./Session.ts"
  * @since 0.1.0
  */
 export interface Change {
+  /** The messages that come after those that the session has. */
   readonly append: ReadonlyArray<Prompt.Message>
+  /** The entries that replace those of the same name. Default: the state stays as it is. */
   readonly state?: Session.State | undefined
 }
 
@@ -105,7 +107,10 @@ export class SessionStore extends Context.Service<
      */
     readonly serialize: (
       id: string,
-      options?: { readonly whenHeld?: "wait" | "reject" | undefined }
+      options?: {
+        /** What to do when the session is held. Default: `"wait"`. */
+        readonly whenHeld?: "wait" | "reject" | undefined
+      }
     ) => Effect.Effect<void, Session.SessionError, Scope.Scope>
   }
 >()("effect-agents/SessionStore") {}
@@ -191,6 +196,7 @@ export const layerFileSystem = (
  * @since 0.1.0
  */
 export const layerKeyValueStoreSingleProcess = (options?: {
+  /** What the keys begin with. Default: `"effect-agents.session."`. */
   readonly prefix?: string | undefined
 }): Layer.Layer<SessionStore, never, KeyValueStore.KeyValueStore> =>
   Layer.effect(SessionStore)(Effect.gen(function*() {

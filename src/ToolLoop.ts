@@ -186,10 +186,12 @@ export const ask = <E = never, R = never>(
 export const answer = (
   options: {
     readonly agent: string
+    /** The session that the calls belong to. Default: none. */
     readonly session?: string | undefined
     readonly toolkit: ToolHandler.WithHandler
-    /** What the model was asked with, for the tools that decide by it whether they need an approval. */
+    /** What the model was asked with, for the tools that decide by it whether they need an approval. Default: nothing. */
     readonly messages?: ReadonlyArray<Prompt.Message> | undefined
+    /** Around each tool call. Default: none. */
     readonly middleware?: ReadonlyArray<Middleware.Middleware<any, never>> | undefined
   },
   parts: Iterable<StreamPart>

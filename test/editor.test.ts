@@ -66,4 +66,70 @@ describe("an editor", () => {
       })
     }
   })
+
+  describe("shows", () => {
+    const hovers = join(folder, "hovers.ts")
+    const hover = async (text: string) => {
+      const shown = await server.hover(hovers, text)
+      const [, type, rest] = /^```typescript\n([\s\S]*?)\n```([\s\S]*)$/.exec(shown) ?? []
+      // the plugin for Effect adds a block of its own
+      return { type, doc: rest?.replace(/```ts\n[\s\S]*?\n```/, "").trim() }
+    }
+
+    it("no error in a program that is right", async () => {
+      assert.deepStrictEqual(await server.errors(hovers), [])
+    })
+
+    it.each([
+      ["Failures", "type Failures = AgentError | AiError"],
+      ["Needs =", "type Needs = Handler<\"get_time\"> | Handler<\"get_weather\"> | LanguageModel"],
+      ["LeadNeeds", "type LeadNeeds = Handler<\"get_time\"> | Handler<\"get_weather\"> | LanguageModel"],
+      [
+        "oneRun",
+        "const oneRun: Effect<Result<undefined>, AgentError | AiError, " +
+        "Handler<\"get_time\"> | Handler<\"get_weather\"> | LanguageModel>"
+      ],
+      [
+        "typed =",
+        "const typed: Agent.Agent<{}, AgentError | AiError, LanguageModel, {\n    readonly city: string;\n} | undefined, {\n" +
+        "    readonly city?: string;\n}>"
+      ],
+      ["weather =", "const weather: string"]
+    ])("the type of %s", async (text, expected) => {
+      assert.strictEqual((await hover(text)).type, expected)
+    })
+
+    it("an agent with two tools on one screen", async () => {
+      const { type = "" } = await hover("twoTools =")
+      assert.isAtMost(type.split("\n").length, 20)
+      assert.isAtMost(Math.max(...type.split("\n").map((line) => line.length)), 100)
+      assert.match(type, /^const twoTools: Agent\.Agent<\{/)
+    })
+
+    it.each([
+      [
+        "description: \"d\"",
+        "What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none."
+      ],
+      [
+        "instructions: \"i\"",
+        "The system message. What context providers contribute is appended to it. Default: none."
+      ],
+      ["toolChoice:", "Default: `\"auto\"`."],
+      ["stopWhen:", "Default: `StopCondition.defaults` alone."],
+      ["output: Schema.String", "Default: text, and a `value` that is `undefined`."],
+      ["toolkit,\n  providers", "Default: no tools."],
+      [
+        "session: \"s\"",
+        "The id of the conversation that the run belongs to. Default: none, and nothing is loaded or saved."
+      ],
+      ["failureMode:", "Default: `\"error\"`."],
+      ["tokens:", "Input and output tokens together. Default: no limit."],
+      ["state:", "Handed to this provider's `afterRun`. Default: `undefined`."],
+      ["model: (request", "Around each model call. Default: nothing is around it."]
+    ])("what %s is, and its default", async (text, expected) => {
+      const { doc = "" } = await hover(text)
+      assert.isTrue(doc.endsWith(expected), doc)
+    })
+  })
 })

@@ -148,6 +148,11 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
     ["Agent.ts", `const x = process.env`, `Agent.ts:3: process.env inside src`],
     ["Agent.ts", `export const x = 1`, `Agent.ts:3: x has no @category and @since`],
     ["Agent.ts", `/** X.\n * @since 0.1.0 */\nexport class X {}`, `Agent.ts:5: X has no @category`],
+    [
+      "Agent.ts",
+      `/** X.\n * @category x\n * @since 0.1.0 */\nexport interface X {\n  /** Y. */\n  readonly y?: 1\n}`,
+      `Agent.ts:8: the option y has no comment with its default`
+    ],
     ["Agent.ts", `const x = 1\n`.repeat(499), `Agent.ts: 501 lines, look for the second idea`]
   ]
 

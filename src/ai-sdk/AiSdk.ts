@@ -88,15 +88,23 @@ export type ProviderOptions = Readonly<Record<string, { readonly [option: string
  * @since 0.1.0
  */
 export interface Settings {
+  /** How many tokens an answer may have. Default: the provider's. */
   readonly maxOutputTokens?: number | undefined
+  /** How random the answers are, by the scale of the provider. Default: the provider's. */
   readonly temperature?: number | undefined
+  /** The share of probability that tokens are chosen from, between 0 and 1. Default: the provider's. */
   readonly topP?: number | undefined
+  /** The number of most likely tokens that one is chosen from. Default: the provider's. */
   readonly topK?: number | undefined
+  /** How much what was said already is avoided. Default: the provider's. */
   readonly presencePenalty?: number | undefined
+  /** How much what was said often is avoided. Default: the provider's. */
   readonly frequencyPenalty?: number | undefined
+  /** Texts at which an answer ends. Default: none. */
   readonly stopSequences?: ReadonlyArray<string> | undefined
+  /** The seed of random choices, where the provider has one. Default: the provider's. */
   readonly seed?: number | undefined
-  /** How much the model thinks before it answers. */
+  /** How much the model thinks before it answers. Default: the provider's. */
   readonly reasoning?:
     | "provider-default"
     | "none"
@@ -107,7 +115,9 @@ export interface Settings {
     | "xhigh"
     | "max"
     | undefined
+  /** Headers of the HTTP request. Default: those of the SDK's model alone. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Options of providers, by the name of the provider. Default: none. */
   readonly providerOptions?: ProviderOptions | undefined
   /**
    * Rewrites the schema of a structured output into one that the provider accepts.
@@ -130,8 +140,11 @@ export interface Settings {
  * @since 0.1.0
  */
 export interface EmbeddingSettings {
+  /** How many numbers an embedding has. Default: the model's. */
   readonly dimensions?: number | undefined
+  /** Headers of the HTTP request. Default: those of the SDK's model alone. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Options of providers, by the name of the provider. Default: none. */
   readonly providerOptions?: ProviderOptions | undefined
 }
 

@@ -111,18 +111,6 @@ export interface Settings extends
 /**
  * What a Copilot agent is made of.
  *
- * - `model`: the name of the model. With a `provider` it is asked there, otherwise it is one of Copilot's.
- * - `instructions`: appended to the system message, before those of the context providers.
- * - `toolkit`: tools that are offered to the runtime beside its own. One with the name of a tool of the runtime takes
- *   its place.
- * - `middleware`: around runs and around calls of the toolkit's tools. Its model place is never asked: the runtime
- *   asks the model.
- * - `permissions`: decides what tools of the runtime ask for. Its failure fails the run. Default: everything is denied.
- * - `sessions`: whether a run may begin a session that the runtime does not know. Default: `"create"`.
- * - `retries`: how many failed attempts at one model call the runtime may follow with another one. Default: as many as
- *   it likes. A call that fails after its first part always fails the run.
- * - `settings`: of the runtime's sessions.
- *
  * @category models
  * @since 0.1.0
  */
@@ -135,21 +123,41 @@ export interface Options<
   PermissionError,
   PermissionServices
 > {
+  /** The name of the model. With a `provider` it is asked there, otherwise it is one of Copilot's. */
   readonly model: string
+  /** The provider that is asked for the model. Default: Copilot. */
   readonly provider?: Sdk.ProviderConfig | undefined
+  /** What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none. */
   readonly description?: string | undefined
+  /** Appended to the system message, before those of the context providers. Default: nothing. */
   readonly instructions?: string | undefined
+  /**
+   * Tools that are offered to the runtime beside its own. One with the name of a tool of the runtime takes its place.
+   * Default: none.
+   */
   readonly toolkit?:
     | Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
     | Misuse.NotAToolkit
     | undefined
+  /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
+  /**
+   * Around runs and around calls of the toolkit's tools. Its model place is never asked: the runtime asks the model.
+   * Default: none.
+   */
   readonly middleware?: Middlewares | undefined
+  /** Decides what tools of the runtime ask for. Its failure fails the run. Default: everything is denied. */
   readonly permissions?:
     | ((request: PermissionRequest) => Effect.Effect<PermissionDecision, PermissionError, PermissionServices>)
     | undefined
+  /** Whether a run may begin a session that the runtime does not know. Default: `"create"`, which lets it. */
   readonly sessions?: "create" | "existing" | undefined
+  /**
+   * How many failed attempts at one model call the runtime may follow with another one. A call that fails after its
+   * first part always fails the run. Default: as many as it likes.
+   */
   readonly retries?: number | undefined
+  /** Settings of the runtime's sessions. Default: the runtime's. */
   readonly settings?: Settings | undefined
 }
 

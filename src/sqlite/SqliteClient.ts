@@ -51,16 +51,16 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 export interface Options {
   /** The database file, created when it does not exist (its folder is not), or `:memory:`. */
   readonly filename: string
-  /** How long a statement waits for a lock of another process before it fails with `LockTimeoutError`: 5 seconds. */
+  /** How long a statement waits for a lock of another process before it fails with `LockTimeoutError`. Default: 5 seconds. */
   readonly busyTimeout?: Duration.Input | undefined
   /**
    * When a commit is on the disk: `FULL` (the default) survives a power failure, `NORMAL` only the death of the process
    * but commits several times faster. Neither can corrupt the database.
    */
   readonly synchronous?: "FULL" | "NORMAL" | undefined
-  /** Opens an existing database for reading. */
+  /** Opens an existing database for reading. Default: for reading and writing. */
   readonly readOnly?: boolean | undefined
-  /** How many prepared statements are kept: 200. */
+  /** How many prepared statements are kept. Default: 200. */
   readonly statementCacheSize?: number | undefined
 }
 

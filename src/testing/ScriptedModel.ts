@@ -94,6 +94,7 @@ export type Piece =
 export interface ToolCall {
   readonly name: string
   readonly params: unknown
+  /** The id of the call. Default: one from its place in the script, `call-1-2`. */
   readonly id?: string | undefined
 }
 
@@ -206,7 +207,10 @@ export const step: {
  */
 export const text = (
   deltas: string | ReadonlyArray<string>,
-  options?: { readonly every?: Duration.Input | undefined }
+  options?: {
+    /** How long to wait before each delta. Default: not at all. */
+    readonly every?: Duration.Input | undefined
+  }
 ): Piece => block("text", deltas, options?.every)
 
 /**
@@ -217,7 +221,10 @@ export const text = (
  */
 export const reasoning = (
   deltas: string | ReadonlyArray<string>,
-  options?: { readonly every?: Duration.Input | undefined }
+  options?: {
+    /** How long to wait before each delta. Default: not at all. */
+    readonly every?: Duration.Input | undefined
+  }
 ): Piece => block("reasoning", deltas, options?.every)
 
 const block = (
@@ -428,6 +435,11 @@ export const layer = (
  */
 export const model = (
   steps: ReadonlyArray<Step>,
-  options?: Options & { readonly provider?: string | undefined; readonly name?: string | undefined }
+  options?: Options & {
+    /** The name of the provider. Default: `"scripted"`. */
+    readonly provider?: string | undefined
+    /** The name of the model. Default: `"script"`. */
+    readonly name?: string | undefined
+  }
 ): Model.Model<string, LanguageModel.LanguageModel | ScriptedModel, never> =>
   Model.make(options?.provider ?? "scripted", options?.name ?? "script", layer(steps, options))

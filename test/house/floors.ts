@@ -79,6 +79,16 @@ export const internalUsers: ReadonlyArray<string> = [
   "SessionStore"
 ]
 
+/** Files of `internal` whose exports a public module exports: they are documented like its own. */
+export const exportedInternals: ReadonlyArray<string> = ["internal/run/given.ts"]
+
+/** Optional properties that are no options: what a run says, not what it is given. */
+export const withoutDefault: ReadonlyArray<string> = [
+  "RunStart.parentRunId",
+  "ApprovalRequest.approval",
+  "AgentTool.toolCallId"
+]
+
 /** Constructs that a file may use although `src` as a whole may not, each with its reason. */
 export const exceptions: ReadonlyArray<{ readonly file: string; readonly construct: string; readonly reason: string }> =
   [

@@ -2,7 +2,17 @@
  * The rules of the house as functions from sources to complaints, so that they can be tried on bad samples too.
  */
 import { type ESTree, parseSync } from "vite"
-import { exceptions, floors, internalAbove, internalUsers, maximumLines, subpaths, wings } from "./floors.ts"
+import {
+  exceptions,
+  exportedInternals,
+  floors,
+  internalAbove,
+  internalUsers,
+  maximumLines,
+  subpaths,
+  wings,
+  withoutDefault
+} from "./floors.ts"
 
 /** A file of `src`: its path relative to `src`, as in `testing/index.ts`, and its text. */
 export interface Source {
@@ -230,7 +240,7 @@ const constructOf = (node: Node): string | undefined => {
 // -----------------------------------------------------------------------------
 
 const checkDocs = (source: Source): Array<string> => {
-  if (isInternal(source.path)) return []
+  if (isInternal(source.path) && !exportedInternals.includes(source.path)) return []
   const program = parse(source)
   const complaints: Array<string> = []
   const first = /^\s*\/\*\*([\s\S]*?)\*\//.exec(source.text)?.[1]
@@ -251,7 +261,25 @@ const checkDocs = (source: Source): Array<string> => {
       )
     }
     documented.add(key)
+    complaints.push(...undocumentedOptions(source, declaration))
   }
+  return complaints
+}
+
+/** What an editor shows over an option is the comment of the property: what it is, and what it is when it is not given. */
+const undocumentedOptions = (source: Source, declaration: Node): Array<string> => {
+  const complaints: Array<string> = []
+  visit(declaration, (node) => {
+    if (node.type !== "TSPropertySignature" || node.optional !== true || node.computed === true) return
+    const name = nameOf(node.key)
+    const before = source.text.slice(0, node.start).trimEnd()
+    const doc = before.endsWith("*/") ? before.slice(before.lastIndexOf("/**")) : ""
+    if (name !== "" && !/default/i.test(doc) && !withoutDefault.includes(`${declaredName(declaration)}.${name}`)) {
+      complaints.push(
+        `${source.path}:${lineOf(source, node.start)}: the option ${name} has no comment with its default`
+      )
+    }
+  })
   return complaints
 }
 

@@ -150,21 +150,28 @@ export interface Options<
 }
 
 /**
- * What a run begins with. `session` is the id of the conversation it belongs to,
- * `runId` that of the run, which otherwise makes one with the `IdGenerator` of `effect/ai` in its context or at random,
- * `answers` those to the approvals that the run before it waits for (see `resume`),
- * `steering` the handle by which the run is told more while it works. With `continues`
- * there is no prompt (see `continue`).
+ * What a run begins with.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Input {
+  /** What the run is asked: a text, messages, or a prompt. */
   readonly prompt: Prompt.RawInput
+  /** The id of the conversation that the run belongs to. Default: none, and nothing is loaded or saved. */
   readonly session?: string | undefined
+  /** The id of the run. Default: one of the `IdGenerator` of `effect/ai` in the context, or a random one. */
   readonly runId?: string | undefined
+  /**
+   * The answers to the approvals that the run before this one waits for: `Agent.resume` gives them. Default: none.
+   */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+  /** The handle by which the run is told more while it works. Default: none. */
   readonly steering?: Steering.Steering | undefined
+  /**
+   * Whether the run has no prompt and answers the last message of its session: `Agent.continue` says so. Default: it
+   * has a prompt.
+   */
   readonly continues?: true | undefined
 }
 
@@ -176,7 +183,9 @@ export interface Input {
  * @since 0.1.0
  */
 export interface ProgramInput extends Input {
+  /** The id of the run, which is given or made before the program is asked. */
   readonly runId: string
+  /** The context providers that the agent was given. Default: none. */
   readonly providers?: ReadonlyArray<ContextProvider.ContextProvider> | undefined
 }
 
@@ -194,9 +203,9 @@ export interface Added<
   E,
   R
 > {
-  /** Their `beforeRun`s follow those of the agent's providers. */
+  /** Context providers for this run. Their `beforeRun`s follow those of the agent's. Default: none. */
   readonly providers?: Providers | undefined
-  /** Its tools are beside those of the agent. */
+  /** Tools for this run, beside those of the agent. Default: none. */
   readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, E, R> | Misuse.NotAToolkit | undefined
 }
 
