@@ -333,7 +333,7 @@ export const run = <
  *       Stream.encodeText(Stream.map(parts, (part) => part.type === "text-delta" ? part.delta : ""))
  *     )
  *   ),
- *   Effect.catchTag("SessionError", () => HttpServerResponse.text("try again later", { status: 503 }))
+ *   Effect.catchTag("SessionError", () => Effect.succeed(HttpServerResponse.text("try again later", { status: 503 })))
  * )
  * ```
  *
