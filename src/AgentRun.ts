@@ -296,6 +296,9 @@ export interface AgentPart {
  * steps, and across runs nested in one another, they are told apart by the `runId` of the run (that of its `run-start`,
  * or of the `agent-part`), the `index` of the step (that of the last `step-start` of this run), and the id.
  *
+ * The `params` of a `tool-call` are unknown, also with a known `name`: the model wrote them, and nobody has decoded them
+ * yet. A `tool-result` with a name of the toolkit that is no failure has the result of that tool.
+ *
  * @category parts
  * @since 0.1.0
  */

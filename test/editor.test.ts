@@ -94,6 +94,11 @@ describe("an editor", () => {
         "const typed: Agent.Agent<{}, AgentError | AiError, LanguageModel, {\n    readonly city: string;\n} | undefined, {\n" +
         "    readonly city?: string;\n}>"
       ],
+      [
+        "asked =",
+        "const asked: ToolCallPart<\"get_time\", unknown> | ToolCallPart<\"get_weather\", unknown> | " +
+        "ToolCallPart<string, unknown>"
+      ],
       ["weather =", "const weather: string"]
     ])("the type of %s", async (text, expected) => {
       assert.strictEqual((await hover(text)).type, expected)
