@@ -133,12 +133,49 @@ export class SessionStoreUnavailable extends Schema.Error<SessionStoreUnavailabl
   "effect-agents/Session/SessionStoreUnavailable"
 )({
   _tag: Schema.tag("SessionStoreUnavailable"),
-  operation: Schema.Literals(["load", "save", "remove"]),
+  operation: Schema.Literals(["load", "save", "remove", "list", "fork", "truncate", "sweep"]),
   cause: Schema.Defect()
 }) {
   override get message(): string {
     const detail = this.cause instanceof Error ? this.cause.message : String(this.cause)
     return `the session store is not available for \`${this.operation}\`: ${detail}`
+  }
+}
+
+/**
+ * The session never had this version, or it is no longer known: what `truncate` has cut away, or what was saved before
+ * versions were kept.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionVersionUnknown extends Schema.Error<SessionVersionUnknown>(
+  "effect-agents/Session/SessionVersionUnknown"
+)({
+  _tag: Schema.tag("SessionVersionUnknown"),
+  // whatever a caller asks for
+  // @effect-diagnostics-next-line schemaNumber:off
+  version: Schema.Number
+}) {
+  override get message(): string {
+    return `version ${this.version} is not known`
+  }
+}
+
+/**
+ * The cursor of a list was not made by this package.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionCursorInvalid extends Schema.Error<SessionCursorInvalid>(
+  "effect-agents/Session/SessionCursorInvalid"
+)({
+  _tag: Schema.tag("SessionCursorInvalid"),
+  cursor: Schema.String
+}) {
+  override get message(): string {
+    return "the cursor is not one that a list of sessions has returned as `next`"
   }
 }
 
@@ -189,10 +226,12 @@ export class SessionInUse extends Schema.Error<SessionInUse>("effect-agents/Sess
  */
 export type SessionErrorReason =
   | SessionConflict
+  | SessionCursorInvalid
   | SessionInUse
   | SessionRecordInvalid
   | SessionStateInvalid
   | SessionStoreUnavailable
+  | SessionVersionUnknown
 
 /**
  * Schema for what went wrong with a stored session.
@@ -202,15 +241,27 @@ export type SessionErrorReason =
  */
 export const SessionErrorReason: Schema.Union<[
   typeof SessionConflict,
+  typeof SessionCursorInvalid,
   typeof SessionInUse,
   typeof SessionRecordInvalid,
   typeof SessionStateInvalid,
-  typeof SessionStoreUnavailable
-]> = Schema.Union([SessionConflict, SessionInUse, SessionRecordInvalid, SessionStateInvalid, SessionStoreUnavailable])
+  typeof SessionStoreUnavailable,
+  typeof SessionVersionUnknown
+]> = Schema.Union([
+  SessionConflict,
+  SessionCursorInvalid,
+  SessionInUse,
+  SessionRecordInvalid,
+  SessionStateInvalid,
+  SessionStoreUnavailable,
+  SessionVersionUnknown
+])
 
 /**
- * A session could not be loaded, saved or removed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to
+ * A session could not be loaded, saved or removed, or the sessions could not be listed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to
  * recover from one reason, also of a run.
+ *
+ * `sessionId` is the session that it is about; a list, and a sweep, are about none.
  *
  * `result` is the whole result of a run that was done when its last save failed.
  *
@@ -219,13 +270,13 @@ export const SessionErrorReason: Schema.Union<[
  */
 export class SessionError extends Schema.Error<SessionError>("effect-agents/Session/SessionError")({
   _tag: Schema.tag("SessionError"),
-  sessionId: Schema.String,
+  sessionId: Schema.optional(Schema.String),
   reason: SessionErrorReason,
   // the schema leaves out a value that is undefined, the type does not
   result: Schema.optional(AgentRun.Result as Schema.Codec<AgentRun.Result, typeof AgentRun.Result.Encoded>)
 }) {
   override get message(): string {
-    return `Session \`${this.sessionId}\`: ${this.reason.message}`
+    return `${this.sessionId === undefined ? "Sessions" : `Session \`${this.sessionId}\``}: ${this.reason.message}`
   }
 }
 

@@ -31,7 +31,9 @@
  * @since 0.1.0
  */
 import type * as Prompt from "effect/ai/Prompt"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -39,12 +41,14 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type * as PlatformError from "effect/PlatformError"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
+import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Changes from "./internal/session/change.ts"
 import * as Files from "./internal/session/files.ts"
 import * as KeyValueRecords from "./internal/session/keyValue.ts"
+import * as Memory from "./internal/session/memory.ts"
 import * as Turns from "./internal/session/turns.ts"
-import * as Session from "./Session.ts"
+import type * as Session from "./Session.ts"
 
 /**
  * What a save adds to a session.
@@ -62,6 +66,85 @@ export interface Change {
   readonly append: ReadonlyArray<Prompt.Message>
   /** The entries that replace those of the same name. Default: the state stays as it is. */
   readonly state?: Session.State | undefined
+  /**
+   * The title in a list. Without one a session has the text of its first user message as its title. It is one line of at
+   * most 80 UTF-16 units; a longer one is cut between two characters.
+   */
+  readonly title?: string | undefined
+}
+
+/**
+ * Schema for what a list says of a session.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Summary: Schema.Struct<{
+  readonly id: Schema.String
+  readonly title: Schema.optional<Schema.String>
+  readonly updated: Schema.DateTimeUtc
+  readonly version: Schema.Int
+  readonly size: Schema.Int
+}> = Schema.Struct({
+  id: Schema.String,
+  title: Schema.optional(Schema.String),
+  updated: Schema.DateTimeUtc,
+  version: Schema.Int,
+  size: Schema.Int
+})
+
+/**
+ * What a list says of a session: its title, which it has once a user has said something, the time of its last save, its
+ * version, and how many messages it has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Summary extends Schema.Schema.Type<typeof Summary> {}
+
+/**
+ * Schema for a page of a list.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Page: Schema.Struct<{
+  readonly sessions: Schema.$Array<typeof Summary>
+  readonly next: Schema.optional<Schema.String>
+}> = Schema.Struct({ sessions: Schema.Array(Summary), next: Schema.optional(Schema.String) })
+
+/**
+ * A page of a list. `next` is the cursor of the page that follows; the last page has none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page extends Schema.Schema.Type<typeof Page> {}
+
+/**
+ * Which page of a list.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ListOptions {
+  /** How many sessions a page has at most: 50, and never more than 1,000. */
+  readonly pageSize?: number | undefined
+  /** `next` of the page before; the first page without one. */
+  readonly cursor?: string | undefined
+}
+
+/**
+ * Where a fork goes and where it begins.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ForkOptions {
+  /** The id of the new session. */
+  readonly to: string
+  /** The version of the session that the new one begins with: the last one. */
+  readonly version?: number | undefined
 }
 
 /**
@@ -90,6 +173,79 @@ export interface Options {
 }
 
 /**
+ * What a store can do besides, when there are sessions of many users in it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ManyOptions {
+  /**
+   * Returns a page of the sessions, those first that were saved last. No history is read for it.
+   *
+   * Who goes through all the pages sees each session once that is not saved meanwhile. One that is saved meanwhile goes to
+   * the front, where the pages before were.
+   */
+  readonly list: (options?: ListOptions) => Effect.Effect<Page, Session.SessionError>
+  /**
+   * Creates a session that is what another one was at a version: its history, its state and its title. It has that version
+   * and those before it. From then on the two have nothing to do with each other.
+   *
+   * Fails with `SessionVersionUnknown`, and with `SessionConflict` when there is a session with the new id.
+   */
+  readonly fork: (id: string, options: ForkOptions) => Effect.Effect<Session.Session, Session.SessionError>
+  /**
+   * Makes the session what it was at a version, if it is still the one given. That is a save: it has the next version
+   * afterwards. The versions in between are forgotten, and with version 0 everything but the id is.
+   *
+   * Fails with `SessionVersionUnknown`, and with `SessionConflict` like a save.
+   */
+  readonly truncate: (
+    session: Session.Session,
+    version: number
+  ) => Effect.Effect<Session.Session, Session.SessionError>
+  /** Deletes the expired sessions, and returns how many there were. */
+  readonly sweep: Effect.Effect<number, Session.SessionError>
+}
+
+/**
+ * How long a session lives after its last save: for ever, unless a duration is provided to the layer of a store.
+ *
+ * **Details**
+ *
+ * An expired session does not exist: its id is an unknown one, a list does not have it, and a save that was made from it is
+ * a `SessionConflict`. `sweep` takes it out of the store.
+ *
+ * **Example** (Sessions that live for 30 days)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Prompt } from "effect/ai"
+ * import { SessionStore } from "effect-agents"
+ * import { TestClock } from "effect/testing"
+ *
+ * const store = SessionStore.layerMemory.pipe(
+ *   Layer.provide(Layer.succeed(SessionStore.TimeToLive, "30 days"))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const sessions = yield* SessionStore.SessionStore
+ *   yield* sessions.save(yield* sessions.load("user-7"), { append: Prompt.make("Hello").content })
+ *   yield* TestClock.adjust("31 days")
+ *   return [(yield* sessions.load("user-7")).version, yield* sessions.sweep]
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, [store, TestClock.layer()])).then(console.log)
+ * // => [ 0, 1 ]
+ * ```
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const TimeToLive = Context.Reference<Duration.Input>("effect-agents/SessionStore/TimeToLive", {
+  defaultValue: () => Duration.infinity
+})
+
+/**
  * Service for keeping sessions.
  *
  * @category services
@@ -97,7 +253,7 @@ export interface Options {
  */
 export class SessionStore extends Context.Service<
   SessionStore,
-  Options & {
+  Options & ManyOptions & {
     /**
      * Waits until no other scope of this store holds the session, and holds it until the scope closes. A run takes its
      * turn before it loads, so that runs on one session follow each other instead of failing with a conflict.
@@ -116,13 +272,23 @@ export class SessionStore extends Context.Service<
 >()("effect-agents/SessionStore") {}
 
 /**
- * Creates a store from its three operations, and adds `serialize`.
+ * Creates a store from its operations, and adds `serialize`. An operation for many users that is left out fails with
+ * `SessionStoreUnavailable`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<SessionStore["Service"]> =>
-  Effect.sync(() => SessionStore.of({ ...options, serialize: Turns.make() }))
+export const make = (options: Options & Partial<ManyOptions>): Effect.Effect<SessionStore["Service"]> =>
+  Effect.sync(() =>
+    SessionStore.of({
+      list: () => Changes.unsupported("list", undefined),
+      fork: (id) => Changes.unsupported("fork", id),
+      truncate: ({ id }) => Changes.unsupported("truncate", id),
+      sweep: Changes.unsupported("sweep", undefined),
+      ...options,
+      serialize: Turns.make()
+    })
+  )
 
 /**
  * Layer that keeps sessions in memory, as long as the layer lives.
@@ -130,22 +296,9 @@ export const make = (options: Options): Effect.Effect<SessionStore["Service"]> =
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(SessionStore)(Effect.suspend(() => {
-  const sessions = new Map<string, Session.Session>()
-  const load = (id: string) => sessions.get(id) ?? Session.empty(id)
-  return make({
-    load: (id) => Effect.sync(() => load(id)),
-    save: (session, change) =>
-      Effect.suspend(() => {
-        const stored = load(session.id)
-        if (!isCurrent(session, stored)) return Effect.fail(conflict(session, stored.version))
-        const saved = extend(stored, change)
-        sessions.set(session.id, saved)
-        return Effect.succeed(saved)
-      }),
-    remove: (id) => Effect.sync(() => void sessions.delete(id))
-  })
-}))
+export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(SessionStore)(
+  Effect.flatMap(TimeToLive, (timeToLive) => make(Memory.make(timeToLive)))
+)
 
 /**
  * Layer that keeps sessions as files in a folder, which is made when it is not there.
@@ -170,7 +323,13 @@ export const layerFileSystem = (
   directory: string
 ): Layer.Layer<SessionStore, PlatformError.PlatformError, FileSystem.FileSystem> =>
   Layer.effect(SessionStore)(
-    Effect.flatMap(Effect.flatMap(FileSystem.FileSystem, (fs) => Files.make(fs, directory)), make)
+    Effect.flatMap(
+      Effect.flatMap(
+        Effect.all([FileSystem.FileSystem, TimeToLive]),
+        ([fs, timeToLive]) => Files.make(fs, directory, timeToLive)
+      ),
+      make
+    )
   )
 
 /**
@@ -202,16 +361,31 @@ export const layerKeyValueStoreSingleProcess = (options?: {
   Layer.effect(SessionStore)(Effect.gen(function*() {
     const records = KeyValueRecords.make(
       yield* KeyValueStore.KeyValueStore,
-      options?.prefix ?? "effect-agents.session."
+      options?.prefix ?? "effect-agents.session.",
+      yield* TimeToLive,
+      yield* Clock.currentTimeMillis
     )
     const turns = yield* RcMap.make({ lookup: (_id: string) => Semaphore.make(1) })
     const inTurn = <A, E>(id: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.scoped(Effect.flatMap(RcMap.get(turns, id), (turn) => turn.withPermits(1)(effect)))
 
     return yield* make({
-      load: (id) => inTurn(id, Effect.map(records.read("load", id), ({ session }) => session)),
-      save: (session, change) => inTurn(session.id, records.append(session, change)),
-      remove: (id) => inTurn(id, records.remove(id))
+      load: (id) => inTurn(id, records.load(id)),
+      save: (session, change) => inTurn(session.id, records.save(session, change)),
+      remove: (id) => inTurn(id, records.remove(id)),
+      list: records.list,
+      // one turn after the other: two forks may go to and fro
+      fork: (id, options) =>
+        Effect.flatMap(
+          inTurn(id, records.readLast("fork", id)),
+          (kept) => inTurn(options.to, records.fork(kept, options))
+        ),
+      truncate: (session, version) => inTurn(session.id, records.truncate(session, version)),
+      sweep: Effect.flatMap(records.expired, (ids) =>
+        Effect.map(
+          Effect.forEach(ids, (id) => inTurn(id, records.sweepOne(id))),
+          (swept) => swept.filter((each) => each).length
+        ))
     })
   }))
 

@@ -125,6 +125,8 @@ const errors: ReadonlyArray<readonly [unknown, string, number, boolean]> = [
   ],
   [session(new Session.SessionStateInvalid({ name: canary, description: canary })), "session-unreadable", 500, false],
   [session(new Session.SessionStoreUnavailable({ operation: "load", cause: leak })), "unavailable", 503, true],
+  [session(new Session.SessionCursorInvalid({ cursor: canary })), "session-cursor-invalid", 400, false],
+  [session(new Session.SessionVersionUnknown({ version: 7 })), "session-version-unknown", 404, false],
   [
     new Budget.BudgetExceeded({ budget: canary, resource: "tokens", limit: 1, used: 2 }),
     "budget-exceeded",

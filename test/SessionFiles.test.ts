@@ -1,7 +1,8 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, FileSystem, Layer, PlatformError } from "effect"
+import { Clock, DateTime, Effect, FileSystem, Layer, Option, PlatformError, Result } from "effect"
 import { Prompt } from "effect/ai"
+import { TestClock } from "effect/testing"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
@@ -60,10 +61,12 @@ const stoppingFiles = (folder: string, change: number, how: "fail" | "die") =>
   Layer.provide(SessionStore.layerFileSystem(folder), stopping(change, how))
 
 describe("SessionStore.layerFileSystem", () => {
-  for (const { effect, name } of SessionStoreSuite.cases) {
+  for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
     it.effect(name, () => inFolder((folder) => Effect.provide(effect, files(folder))))
   }
-  for (const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesShared]) {
+  for (
+    const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesShared, SessionStoreSuite.casesExpiring]
+  ) {
     cases(files("")).forEach(({ name }, index) => {
       it.effect(name, () => inFolder((folder) => cases(files(folder))[index]!.effect))
     })
@@ -104,11 +107,14 @@ describe("SessionStore.layerFileSystem", () => {
         assert.deepStrictEqual(contents.map((content): unknown => JSON.parse(content)), [
           { id: "user-7" },
           {
-            format: "effect-agents/session/2",
+            format: "effect-agents/session/3",
             id: "user-7",
             version: 1,
             incarnation,
-            state: { notes: 1 },
+            updated: 0,
+            title: "hi",
+            size: 1,
+            versions: [{ version: 1, length: 1, state: { notes: 1 }, title: "hi" }],
             history: [{ role: "user", content: "hi", options: {} }]
           }
         ])
@@ -232,19 +238,36 @@ describe("SessionStore.layerFileSystem", () => {
       }).pipe(Effect.provide(files(folder)))
     ))
 
-  it.effect("reads a record that an older version has written, and saves to it", () =>
+  it.live("reads records that older versions have written, and saves to them", () =>
     inFolder((folder) =>
       Effect.gen(function*() {
         const fs = yield* FileSystem.FileSystem
         const sessions = yield* store
-        const { incarnation: _, ...old } = yield* sessions.save(Session.empty("x"), { append: [user("m1")] })
+        const written = yield* sessions.save(Session.empty("x"), { append: [user("m1")], state: { notes: 1 } })
         const [hash] = yield* fs.readDirectory(folder)
         const record = (yield* fs.readDirectory(`${folder}/${hash}`)).find((name) => name.endsWith(".json"))
         const path = `${folder}/${hash}/${record}`
-        yield* fs.writeFileString(path, (yield* fs.readFileString(path)).replace(/"incarnation":"[^"]*",/, ""))
+        const { incarnation: _, ...old } = written
+        yield* fs.writeFileString(
+          path,
+          JSON.stringify({
+            format: "effect-agents/session/2",
+            id: "x",
+            version: 1,
+            state: { notes: 1 },
+            history: [{ role: "user", content: "m1" }]
+          })
+        )
         assert.deepStrictEqual(yield* sessions.load("x"), old)
+        const hour = 60 * 60 * 1000
+        const yesterday = (yield* Clock.currentTimeMillis) - 24 * hour
+        yield* fs.utimes(path, new Date(yesterday), new Date(yesterday))
+        assert.deepStrictEqual((yield* sessions.list()).sessions, [
+          { id: "x", title: "m1", updated: DateTime.makeUnsafe(yesterday), version: 1, size: 1 }
+        ])
         const next = yield* sessions.save(old, { append: [user("m2")] })
         assert.deepStrictEqual(yield* sessions.load("x"), next)
+        assert.deepStrictEqual(texts(yield* sessions.truncate(next, 1)), ["m1"])
         yield* sessions.remove("x")
         const again = yield* sessions.save(Session.empty("x"), { append: [user("again")] })
         const late = yield* Effect.flip(sessions.save(old, { append: [user("late")] }))
@@ -257,6 +280,74 @@ describe("SessionStore.layerFileSystem", () => {
       }).pipe(Effect.provide(files(folder)))
     ))
 
+  it.effect("lists long sessions by the first line of their records", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        let read = 0
+        const Counting = Layer.succeed(FileSystem.FileSystem, {
+          ...fs,
+          readFileString: () => Effect.die("a whole record is read"),
+          open: (path, options) =>
+            Effect.map(fs.open(path, options), (file) => ({
+              ...file,
+              readAlloc: (size) =>
+                Effect.tap(file.readAlloc(size), (bytes) =>
+                  Effect.sync(() => {
+                    read += Option.isSome(bytes) ? bytes.value.length : 0
+                  }))
+            } as FileSystem.File))
+        })
+        const append = Array.from({ length: 1000 }, () => user("x".repeat(1000)))
+        yield* Effect.flatMap(store, (sessions) =>
+          Effect.forEach(["a", "b", "c"], (id) => sessions.save(Session.empty(id), { append }))).pipe(
+            Effect.provide(files(folder))
+          )
+        const { sessions } = yield* Effect.flatMap(store, (sessions) =>
+          sessions.list()).pipe(
+            Effect.provide(Layer.provide(SessionStore.layerFileSystem(folder), Counting))
+          )
+        assert.deepStrictEqual(sessions.map(({ id, size }) => [id, size]), [["c", 1000], ["b", 1000], ["a", 1000]])
+        assert.isAtMost(read, 100_000)
+      })
+    ))
+
+  it.effect("a damaged record is a typed error of the list that names it", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const sessions = yield* store
+        yield* sessions.save(Session.empty("x"), { append: [user("m1")] })
+        const [hash] = yield* fs.readDirectory(folder)
+        const record = (yield* fs.readDirectory(`${folder}/${hash}`)).find((name) => name.endsWith(".json"))
+        yield* fs.writeFileString(`${folder}/${hash}/${record}`, "{\"format\":")
+        const error = yield* Effect.flip(sessions.list())
+        assert.strictEqual(error.sessionId, undefined)
+        assert.strictEqual(error.reason._tag, "SessionRecordInvalid")
+        assert.include(error.message, `Sessions: the stored record \`${folder}/${hash}/${record}\` is not valid`)
+      }).pipe(Effect.provide(files(folder)))
+    ))
+
+  it.effect("a sweep and a session that begins again at the same moment leave the new session", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const sessions = yield* store
+        for (let round = 0; round < 20; round++) {
+          yield* sessions.save(Session.empty("x"), { append: [user("old")] })
+          yield* TestClock.adjust("2 minutes")
+          const [saved] = yield* Effect.all([
+            Effect.result(sessions.save(Session.empty("x"), { append: [user(`new ${round}`)] })),
+            sessions.sweep
+          ], { concurrency: 2 })
+          const found = texts(yield* sessions.load("x"))
+          assert.deepStrictEqual(found, Result.isSuccess(saved) ? [`new ${round}`] : [])
+          yield* sessions.remove("x")
+        }
+      }).pipe(
+        Effect.provide(Layer.provide(files(folder), Layer.succeed(SessionStore.TimeToLive, "1 minute")))
+      )
+    ))
+
   const damaged: ReadonlyArray<
     readonly [name: string, file: "head" | "json", damage: (text: string) => string | undefined, description: RegExp]
   > = [
@@ -264,7 +355,7 @@ describe("SessionStore.layerFileSystem", () => {
     ["a missing record", "json", () => undefined, /^it is missing$/],
     ["a record of another session", "json", (text) => text.replace("\"x\"", "\"y\""), /it belongs to the session `y`/],
     ["a record of another version", "json", (text) => text.replace(":2,", ":1,"), /it has version 1, not 2/],
-    ["a record of a newer format", "json", (text) => text.replace("session/2", "session/3"), /session\/2/],
+    ["a record of a newer format", "json", (text) => text.replace("session/3", "session/4"), /session\/3/],
     ["a missing head", "head", () => undefined, /it has no head/]
   ]
   for (const [name, file, damage, description] of damaged) {

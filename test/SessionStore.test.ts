@@ -23,30 +23,30 @@ describe("SessionStore", () => {
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   describe("layerMemory", () => {
-    for (const { effect, name } of SessionStoreSuite.cases) {
+    for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
       it.effect(name, () => Effect.provide(effect, SessionStore.layerMemory))
+    }
+    for (const { effect, name } of SessionStoreSuite.casesExpiring(SessionStore.layerMemory)) {
+      it.effect(name, () => effect)
     }
   })
 
   describe("layerKeyValueStoreSingleProcess in memory", () => {
     const layer = Layer.provide(SessionStore.layerKeyValueStoreSingleProcess(), KeyValueStore.layerMemory)
-    for (const { effect, name } of SessionStoreSuite.cases) {
+    for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
       it.effect(name, () => Effect.provide(effect, layer))
     }
+    for (const { effect, name } of SessionStoreSuite.casesExpiring(layer)) it.effect(name, () => effect)
   })
 
   describe("layerKeyValueStoreSingleProcess in files", () => {
-    for (const { effect, name } of SessionStoreSuite.cases) {
+    for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
       it.effect(name, () => inFolder((folder) => Effect.provide(effect, keyValueFiles(folder))))
     }
-    for (const { name } of SessionStoreSuite.casesDurable(keyValueFiles(""))) {
-      it.effect(
-        name,
-        () =>
-          inFolder((folder) =>
-            SessionStoreSuite.casesDurable(keyValueFiles(folder)).find((each) => each.name === name)!.effect
-          )
-      )
+    for (const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesExpiring]) {
+      cases(keyValueFiles("")).forEach(({ name }, index) => {
+        it.effect(name, () => inFolder((folder) => cases(keyValueFiles(folder))[index]!.effect))
+      })
     }
 
     it.effect("writes only below its folder, under names that no id can leave", () =>
@@ -108,7 +108,7 @@ describe("SessionStore", () => {
         Layer.provide(SqliteClient.layer({ filename, synchronous: "NORMAL" })),
         Layer.orDie
       )
-    for (const { effect, name } of SessionStoreSuite.cases) {
+    for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
       it.effect(name, () => Effect.provide(effect, sqlite(":memory:")))
     }
     for (const { name } of SessionStoreSuite.casesDurable(sqlite(""))) {
@@ -149,11 +149,14 @@ describe("SessionStore", () => {
         const parse = (value: string): unknown => JSON.parse(value)
         assert.deepStrictEqual((yield* records).map(([key, value]) => [key, parse(value)]), [
           ["s.x.a", {
-            format: "effect-agents/session/1",
+            format: "effect-agents/session/3",
             id: "x",
             version: 1,
             incarnation,
-            state: {},
+            updated: 0,
+            title: "m1",
+            size: 1,
+            versions: [{ version: 1, length: 1, title: "m1" }],
             history: [{ role: "user", content: "m1", options: {} }]
           }],
           ["s.x.head", { format: "effect-agents/session-head/1", slot: "a", version: 1 }]
@@ -165,15 +168,30 @@ describe("SessionStore", () => {
         assert.deepStrictEqual(yield* records, [])
       }).pipe(Effect.provide(layer)))
 
-    it.effect("reads a record that an older version has written, and saves to it", () =>
+    it.effect("reads records that an older version has written, and saves to them", () =>
       Effect.gen(function*() {
         const store = yield* SessionStore.SessionStore
         const kvs = yield* KeyValueStore.KeyValueStore
-        const { incarnation: _, ...old } = yield* saves(2)
-        yield* kvs.set("s.x.b", (yield* kvs.get("s.x.b"))!.replace(/"incarnation":"[^"]*",/, ""))
+        const history = [{ role: "user", content: "m1" }, { role: "user", content: "m2" }]
+        const record = { format: "effect-agents/session/1", id: "x", version: 2, state: { notes: 1 }, history }
+        yield* kvs.set("s.x.b", JSON.stringify(record))
+        yield* kvs.set("s.x.head", JSON.stringify({ format: "effect-agents/session-head/1", slot: "b", version: 2 }))
+        const old: Session.Session = {
+          id: "x",
+          history: Prompt.fromMessages([user("m1"), user("m2")]),
+          state: { notes: 1 },
+          version: 2
+        }
         assert.deepStrictEqual(yield* store.load("x"), old)
+        assert.deepStrictEqual((yield* store.list()).sessions.map(({ size, title }) => [title, size]), [["m1", 2]])
         const next = yield* store.save(old, { append: [user("m3")] })
         assert.deepStrictEqual(yield* store.load("x"), next)
+        const fork = yield* store.fork("x", { to: "y", version: 2 })
+        assert.deepStrictEqual([texts(fork), fork.state], [["m1", "m2"], { notes: 1 }])
+        assert.strictEqual(
+          (yield* Effect.flip(store.fork("x", { to: "z", version: 1 }))).message,
+          "Session `x`: version 1 is not known"
+        )
         yield* store.remove("x")
         const again = yield* saves(2)
         assert.deepStrictEqual(
@@ -290,7 +308,7 @@ describe("SessionStore", () => {
       ["slot of another session", "s.x.b", (value) => value.replace("\"id\":\"x\"", "\"id\":\"y\"")],
       ["slot of another version", "s.x.b", (value) => value.replace("\"version\":2", "\"version\":1")],
       ["slot of another program", "s.x.b", () => "<xml/>"],
-      ["slot of a newer format", "s.x.b", (value) => value.replace("session/1", "session/2")],
+      ["slot of a newer format", "s.x.b", (value) => value.replace("session/3", "session/4")],
       ["head of another program", "s.x.head", () => "42"],
       ["head of a newer format", "s.x.head", (value) => value.replace("session-head/1", "session-head/2")],
       ["head with a piece cut out", "s.x.head", (value) => value.slice(0, 10) + value.slice(12)],

@@ -1,6 +1,6 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, FileSystem, Layer } from "effect"
+import { Context, DateTime, Effect, FileSystem, Layer } from "effect"
 import { Prompt } from "effect/ai"
 import { SqlClient, SqlError } from "effect/sql"
 import * as Session from "../src/Session.ts"
@@ -26,13 +26,15 @@ const file = (filename: string) => SqliteSessionStore.layerFile({ filename, sync
 
 describe("SqliteSessionStore", () => {
   describe("layer", () => {
-    for (const { effect, name } of SessionStoreSuite.cases) {
+    for (const { effect, name } of [...SessionStoreSuite.cases, ...SessionStoreSuite.casesMany]) {
       it.effect(name, () => Effect.provide(effect, memory))
     }
   })
 
   describe("layerFile", () => {
-    for (const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesShared]) {
+    for (
+      const cases of [SessionStoreSuite.casesDurable, SessionStoreSuite.casesShared, SessionStoreSuite.casesExpiring]
+    ) {
       cases(file("")).forEach(({ name }, index) => {
         it.effect(name, () => inFolder((folder) => cases(file(`${folder}/s.db`))[index]!.effect))
       })
@@ -127,7 +129,7 @@ describe("SqliteSessionStore", () => {
       [
         "a message too many",
         "effect_agents_sessions/x",
-        "INSERT INTO effect_agents_session_messages VALUES ('x', 3, '{\"role\":\"user\",\"content\":\"extra\"}')"
+        "INSERT INTO effect_agents_session_messages (session_id, seq, message) VALUES ('x', 3, '{\"role\":\"user\",\"content\":\"extra\"}')"
       ],
       [
         "state that is not JSON",
@@ -211,6 +213,7 @@ describe("SqliteSessionStore", () => {
         const tables = yield* sql`SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`.values
         assert.deepStrictEqual(tables.flat(), [
           "effect_agents_schema",
+          "effect_agents_session_changes",
           "effect_agents_session_messages",
           "effect_agents_sessions",
           "theirs"
@@ -253,6 +256,7 @@ describe("SqliteSessionStore", () => {
           ) STRICT
         `
         yield* sql`INSERT INTO effect_agents_sessions VALUES ('x', 4, 1, '{"notes":1}')`
+        yield* sql`INSERT INTO effect_agents_sessions VALUES ('~utf16:d800', 1, 0, '{}')`
         yield* sql`INSERT INTO effect_agents_session_messages VALUES ('x', 0, '{"role":"user","content":"m1"}')`
         yield* Effect.gen(function*() {
           const store = yield* SessionStore.SessionStore
@@ -263,8 +267,18 @@ describe("SqliteSessionStore", () => {
             state: { notes: 1 },
             version: 4
           })
-          const next = yield* store.save(old, { append: [user("m2")] })
+          assert.deepStrictEqual((yield* store.list()).sessions, [
+            { id: "\ud800", updated: DateTime.makeUnsafe(0), version: 1, size: 0 },
+            { id: "x", title: "m1", updated: DateTime.makeUnsafe(0), version: 4, size: 1 }
+          ])
+          const next = yield* store.save(old, { append: [user("m2")], state: { more: 2 } })
           assert.deepStrictEqual(yield* store.load("x"), next)
+          const fork = yield* store.fork("x", { to: "y", version: 4 })
+          assert.deepStrictEqual([texts(fork), fork.state], [["m1"], { notes: 1 }])
+          for (const version of [1, 3]) {
+            const { reason } = yield* Effect.flip(store.fork("x", { to: "z", version }))
+            assert.strictEqual(reason._tag, "SessionVersionUnknown")
+          }
           yield* store.remove("x")
           let again = yield* store.load("x")
           while (again.version < 4) again = yield* store.save(again, { append: [user("again")] })

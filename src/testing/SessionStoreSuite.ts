@@ -29,13 +29,23 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Session from "../Session.ts"
 import * as SessionStore from "../SessionStore.ts"
 import * as Checks from "./internal/sessionChecks.ts"
-import { expect, expectBegun, expectConflict, expectSession, expectTexts } from "./internal/sessionChecks.ts"
+import {
+  expect,
+  expectBegun,
+  expectConflict,
+  expectSession,
+  expectTexts,
+  make,
+  openedWith
+} from "./internal/sessionChecks.ts"
+import * as Expiring from "./internal/sessionExpiring.ts"
+import * as Many from "./internal/sessionMany.ts"
 import { everyMessage, everyState, oddIds, text } from "./internal/sessionSamples.ts"
 
 /**
@@ -453,18 +463,20 @@ export const casesShared = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, 
   ]
 }
 
-const openedWith =
-  <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
-  <A, E2, R2>(f: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, E2, R2>) =>
-    Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
+/**
+ * The cases for stores that can list, fork, truncate and sweep.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const casesMany: ReadonlyArray<Case> = Many.cases
 
-function make(
-  name: string,
-  f: (
-    store: SessionStore.SessionStore["Service"],
-    id: string
-  ) => Effect.Effect<void, SuiteFailure | Session.SessionError>
-): Case {
-  const id = name.replace(/[^a-z]+/g, "-")
-  return { name, effect: Effect.flatMap(SessionStore.SessionStore, (store) => f(store, id)) }
-}
+/**
+ * The cases for stores whose sessions expire: each builds the layer with a `SessionStore.TimeToLive`.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const casesExpiring: <E, R>(
+  layer: Layer.Layer<SessionStore.SessionStore, E, R>
+) => ReadonlyArray<Case<E, R>> = Expiring.cases

@@ -41,6 +41,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
  */
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
+  sql: [],
   sqlite: ["node:sqlite"],
   otel: ["@effect/opentelemetry/", "@opentelemetry/"],
   "ai-sdk": ["@ai-sdk/provider"],

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -58,12 +59,21 @@ export const conflict = (session: Session.Session, actualVersion: number): Sessi
   })
 
 /**
+ * Creates the error of a version that the session does not have.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const unknownVersion = (sessionId: string, version: number): Session.SessionError =>
+  new Session.SessionError({ sessionId, reason: new Session.SessionVersionUnknown({ version }) })
+
+/**
  * Creates the error of a record that cannot be read, or of a session that cannot be written as one.
  *
  * @category errors
  * @since 0.1.0
  */
-export const invalid = (sessionId: string, record: string, description: string): Session.SessionError =>
+export const invalid = (sessionId: string | undefined, record: string, description: string): Session.SessionError =>
   new Session.SessionError({ sessionId, reason: new Session.SessionRecordInvalid({ record, description }) })
 
 /**
@@ -74,13 +84,30 @@ export const invalid = (sessionId: string, record: string, description: string):
  */
 export const unavailable = <A, E>(
   operation: Operation,
-  sessionId: string,
+  sessionId: string | undefined,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, Session.SessionError> =>
   Effect.mapError(
     effect,
     (cause) =>
       new Session.SessionError({ sessionId, reason: new Session.SessionStoreUnavailable({ operation, cause }) })
+  )
+
+/**
+ * What a store says that cannot do what it was asked for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const unsupported = (
+  operation: Operation,
+  sessionId: string | undefined
+): Effect.Effect<never, Session.SessionError> =>
+  Effect.fail(
+    new Session.SessionError({
+      ...(sessionId === undefined ? {} : { sessionId }),
+      reason: new Session.SessionStoreUnavailable({ operation, cause: new Error("this store cannot do that") })
+    })
   )
 
 /**

@@ -13,36 +13,30 @@
  * that dies in a save is a record that no head names; the next save removes it.
  *
  * A first save makes the folder beside its place and renames it there, which fails when there is one. A removal renames
- * the folder away before it deletes it.
+ * the folder away before it deletes it. An expired session is replaced like any other by who begins it again. What sweeps
+ * it away renames its head to one of version 0, which has no record: the head stays, and stands for an unknown session.
  *
  * What a save has written is on the disk before it is named: files and folders are synced.
  *
  * @since 0.1.0
  */
 
-import * as Prompt from "effect/ai/Prompt"
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
-import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
-import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unavailable } from "./change.ts"
+import { conflict, invalid, isCurrent, type Operation, unavailable } from "./change.ts"
+import * as Expiry from "./expiry.ts"
+import * as Listing from "./listing.ts"
 import * as Names from "./names.ts"
-
-const Record = Schema.Struct({
-  format: Schema.Literal("effect-agents/session/2"),
-  id: Schema.String,
-  version: Schema.Int,
-  incarnation: Schema.optional(Schema.String),
-  state: Session.State,
-  history: Schema.Array(Prompt.Message)
-})
-
-const RecordFromJson = Schema.fromJsonString(Record)
+import * as Record from "./record.ts"
+import * as Versions from "./versions.ts"
 
 /** The save that a session stands at. */
 interface Head {
@@ -64,12 +58,14 @@ interface Listing {
  */
 export const make = Effect.fnUntraced(function*(
   fs: FileSystem.FileSystem,
-  directory: string
-): Effect.fn.Return<SessionStore.Options, PlatformError.PlatformError> {
+  directory: string,
+  timeToLive: Duration.Input
+): Effect.fn.Return<SessionStore.Options & SessionStore.ManyOptions, PlatformError.PlatformError> {
   yield* fs.makeDirectory(directory, { recursive: true })
   yield* tidy(fs, directory)
+  const moment = Expiry.moment(timeToLive)
 
-  const list = (operation: Operation, id: string, folder: string) =>
+  const list = (operation: Operation, id: string | undefined, folder: string) =>
     fs.readDirectory(folder).pipe(
       Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
       (names) => unavailable(operation, id, names),
@@ -102,46 +98,44 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
+  /** When the record was written, for a record that does not say it: nobody writes to it afterwards. */
+  const written = (path: string) =>
+    Effect.map(fs.stat(path), ({ mtime }) => Option.getOrElse(mtime, () => new Date(0)).getTime())
+
   /** Undefined when the record is gone: who saves removes the one before. */
   const read = Effect.fnUntraced(function*(operation: Operation, id: string, folder: string, head: Head) {
+    if (head.version === 0) return Versions.nothing(id)
     const path = `${folder}/${head.name}.json`
-    const text = yield* fs.readFileString(path).pipe(
+    const found = yield* Effect.zip(fs.readFileString(path), written(path)).pipe(
       Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
-      (text) => unavailable(operation, id, text)
+      (found) => unavailable(operation, id, found)
     )
-    if (text === undefined) return undefined
-    const { format: _, history, ...session } = yield* Schema.decodeEffect(RecordFromJson)(text).pipe(
-      Effect.mapError((error) => invalid(id, path, error.message))
-    )
+    if (found === undefined) return undefined
+    const kept = yield* Effect.mapError(Record.decode(...found), (error) => invalid(id, path, error.message))
+    const { session } = kept
     if (session.id !== id) return yield* invalid(id, path, `it belongs to the session \`${session.id}\``)
     if (session.version !== head.version) {
       return yield* invalid(id, path, `it has version ${session.version}, not ${head.version}`)
     }
-    return { ...session, history: Prompt.fromMessages(history) } satisfies Session.Session as Session.Session
+    return kept
   })
 
-  const load = Effect.fnUntraced(function*(id: string) {
+  const readLast = Effect.fnUntraced(function*(operation: Operation, id: string) {
     const folder = `${directory}/${yield* Names.toHash(id)}`
+    const { expired } = yield* moment
     let before: Head | undefined
     while (true) {
-      const found = yield* find("load", id, folder)
-      if (found === undefined) return Session.empty(id)
-      const session = yield* read("load", id, folder, found.head)
-      if (session !== undefined) return session
+      const found = yield* find(operation, id, folder)
+      if (found === undefined) return Versions.nothing(id)
+      const kept = yield* read(operation, id, folder, found.head)
+      if (kept !== undefined) return kept.updated <= expired ? Versions.nothing(id) : kept
       if (found.head.name === before?.name) return yield* missing(id, folder, found.head)
       before = found.head
     }
   })
 
-  const encode = (session: Session.Session) =>
-    Schema.encodeEffect(RecordFromJson)({
-      format: "effect-agents/session/2",
-      id: session.id,
-      version: session.version,
-      incarnation: session.incarnation,
-      state: session.state,
-      history: session.history.content.map(toStorable)
-    }).pipe(Effect.mapError((error) => invalid(session.id, "the session", error.message)))
+  const encode = (kept: Versions.Kept) =>
+    Effect.mapError(Record.encode(kept), (error) => invalid(kept.session.id, "the session", error.message))
 
   const create = Effect.fnUntraced(function*(id: string, folder: string, name: string, record: string) {
     const made = `${directory}/new.${name}`
@@ -168,42 +162,49 @@ export const make = Effect.fnUntraced(function*(
 
   const drop = (path: string) => Effect.ignore(fs.remove(path))
 
-  /** Why a save did not succeed: somebody else was faster, unless the head is the one that it began with. */
-  const failSave = Effect.fnUntraced(function*(
+  /** Why a change did not succeed: somebody else was faster, unless the head is the one that it began with. */
+  const failChange = Effect.fnUntraced(function*(
+    operation: Operation,
     session: Session.Session,
     folder: string,
     found: Listing | undefined,
     name: string,
     otherwise: Session.SessionError
   ) {
-    const head = (yield* find("save", session.id, folder))?.head
+    const head = (yield* find(operation, session.id, folder))?.head
     // it is in force, but perhaps not on the disk
     if (head?.name === name) return yield* otherwise
     yield* drop(`${folder}/${name}.json`)
     return yield* head?.name === found?.head.name ? otherwise : conflict(session, head?.version ?? 0)
   })
 
-  const save = Effect.fnUntraced(function*(session: Session.Session, change: SessionStore.Change) {
+  /** Writes what is made of a session, if it is still the one given. */
+  const change = Effect.fnUntraced(function*(
+    operation: Operation,
+    session: Session.Session,
+    f: (kept: Versions.Kept, now: number) => Effect.Effect<Versions.Kept, Session.SessionError>
+  ) {
     const { id } = session
     const folder = `${directory}/${yield* Names.toHash(id)}`
-    const found = yield* find("save", id, folder)
-    const version = found?.head.version ?? 0
-    if (version !== session.version) return yield* conflict(session, version)
-    const name = `${version + 1}.${SecureRandom.uuidV4Unsafe()}`
-    const stored = found === undefined ? Session.empty(id) : yield* read("save", id, folder, found.head)
-    if (stored === undefined) {
-      return yield* failSave(session, folder, found, name, missing(id, folder, found!.head))
+    const { expired, now } = yield* moment
+    const found = yield* find(operation, id, folder)
+    const kept = found === undefined ? Versions.nothing(id) : yield* read(operation, id, folder, found.head)
+    if (kept === undefined) {
+      return yield* failChange(operation, session, folder, found, "", missing(id, folder, found!.head))
     }
-    if (!isCurrent(session, stored)) return yield* conflict(session, version)
-    const next = extend(stored, change)
+    const stored = kept.updated <= expired ? Versions.nothing(id) : kept
+    if (!isCurrent(session, stored.session)) return yield* conflict(session, stored.session.version)
+    const next = yield* f(stored, now)
+    if (next.session.version === 0) return next.session
     const record = yield* encode(next)
+    const name = `${next.session.version}.${SecureRandom.uuidV4Unsafe()}`
     const writing = found === undefined ? create(id, folder, name, record) : replace(folder, found, name, record)
-    yield* unavailable("save", id, writing).pipe(
-      Effect.catch((error) => failSave(session, folder, found, name, error)),
+    yield* unavailable(operation, id, writing).pipe(
+      Effect.catch((error) => failChange(operation, session, folder, found, name, error)),
       // once it has begun it is done: an interrupted save has written everything, or nothing
       Effect.uninterruptible
     )
-    return next
+    return next.session
   })
 
   const remove = Effect.fnUntraced(function*(id: string) {
@@ -217,7 +218,80 @@ export const make = Effect.fnUntraced(function*(
     yield* unavailable("remove", id, Effect.andThen(syncFolder(fs, directory), removeAll(fs, away)))
   }, Effect.uninterruptible)
 
-  return { load, save, remove }
+  /** The first line of the record in force, or all of one that has no lines; undefined when there is none. */
+  const readSummary = Effect.fnUntraced(function*(operation: Operation, folder: string) {
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const head = headOf((yield* list(operation, undefined, folder)) ?? [])
+      if (head === undefined || head.version === 0) return undefined
+      const path = `${folder}/${head.name}.json`
+      const found = yield* Effect.zip(readLine(fs, path), written(path)).pipe(
+        Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
+        (found) => unavailable(operation, undefined, found)
+      )
+      if (found === undefined) continue
+      const summary = yield* Effect.mapError(
+        Record.decodeSummary(...found),
+        (error) => invalid(undefined, path, error.message)
+      )
+      return { head, summary }
+    }
+    return undefined
+  })
+
+  /** All that is in the folder, also what is expired. */
+  const readAll = Effect.fnUntraced(function*(operation: Operation) {
+    const names = yield* unavailable(operation, undefined, fs.readDirectory(directory))
+    const found = yield* Effect.forEach(
+      names.filter((name) => hash.test(name)),
+      (name) =>
+        Effect.map(
+          readSummary(operation, `${directory}/${name}`),
+          (read) => read === undefined ? [] : [{ ...read, folder: `${directory}/${name}` }]
+        ),
+      { concurrency: 16 }
+    )
+    return found.flat()
+  })
+
+  /** Returns whether it was swept: who begins the session again at the same moment keeps it. */
+  const sweepOne = Effect.fnUntraced(function*(folder: string, head: Head) {
+    const swept = yield* fs.rename(`${folder}/${head.name}.head`, `${folder}/0.${SecureRandom.uuidV4Unsafe()}.head`)
+      .pipe(
+        Effect.as(true),
+        Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(false))
+      )
+    if (swept) yield* Effect.andThen(syncFolder(fs, folder), drop(`${folder}/${head.name}.json`))
+    return swept
+  }, Effect.uninterruptible)
+
+  const isExpired = ({ summary }: { readonly summary: SessionStore.Summary }, expired: number) =>
+    DateTime.toEpochMillis(summary.updated) <= expired
+
+  return {
+    load: (id) => Effect.map(readLast("load", id), ({ session }) => session),
+    save: (session, added) => change("save", session, (kept, now) => Effect.succeed(Versions.save(kept, added, now))),
+    remove,
+    list: Effect.fnUntraced(function*(options) {
+      const query = yield* Listing.toQuery(options)
+      const { expired } = yield* moment
+      const all = yield* readAll("list")
+      return Listing.pageOf(query, all.filter((each) => !isExpired(each, expired)).map(({ summary }) => summary))
+    }),
+    fork: Effect.fnUntraced(function*(id, options) {
+      const kept = yield* readLast("fork", id)
+      return yield* change("fork", Session.empty(options.to), (_, now) => Versions.fork(kept, options, now))
+    }),
+    truncate: (session, version) => change("truncate", session, (kept, now) => Versions.truncate(kept, version, now)),
+    sweep: Effect.gen(function*() {
+      const { expired } = yield* moment
+      const old = (yield* readAll("sweep")).filter((each) => isExpired(each, expired))
+      const swept = yield* Effect.forEach(
+        old,
+        ({ folder, head }) => unavailable("sweep", undefined, sweepOne(folder, head))
+      )
+      return swept.filter((each) => each).length
+    })
+  }
 })
 
 /** How often a folder is listed before a head that nobody sees is missing. */
@@ -243,6 +317,24 @@ const write = (fs: FileSystem.FileSystem, path: string, text: string) =>
   ))
 
 /** Where a folder cannot be opened or synced, as on Windows, its entries are as safe as the system makes them. */
+const hash = /^[0-9a-f]{64}$/
+
+/** Reads as far as the first line goes. */
+const readLine = (fs: FileSystem.FileSystem, path: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* fs.open(path)
+    const decoder = new TextDecoder()
+    let text = ""
+    let read = ""
+    while (!read.includes("\n")) {
+      const bytes = yield* file.readAlloc(16384)
+      if (Option.isNone(bytes)) break
+      read = decoder.decode(bytes.value, { stream: true })
+      text += read
+    }
+    return text
+  }))
+
 const syncFolder = (fs: FileSystem.FileSystem, path: string) =>
   Effect.scoped(Effect.flatMap(fs.open(path), (folder) => folder.sync)).pipe(
     Effect.catchReasons("PlatformError", {

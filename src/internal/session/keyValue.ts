@@ -7,15 +7,21 @@
  * @since 0.1.0
  */
 
-import * as Prompt from "effect/ai/Prompt"
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
-import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unavailable } from "./change.ts"
+import { conflict, invalid, isCurrent, type Operation, unavailable } from "./change.ts"
+import * as Expiry from "./expiry.ts"
+import * as Listing from "./listing.ts"
 import * as Names from "./names.ts"
+import * as Record from "./record.ts"
+import * as Versions from "./versions.ts"
 
 const slots = ["a", "b"] as const
 
@@ -30,17 +36,6 @@ const Head = Schema.Struct({
 
 const HeadFromJson = Schema.fromJsonString(Head)
 
-const Record = Schema.Struct({
-  format: Schema.Literal("effect-agents/session/1"),
-  id: Schema.String,
-  version: Schema.Int,
-  incarnation: Schema.optional(Schema.String),
-  state: Session.State,
-  history: Schema.Array(Prompt.Message)
-})
-
-const RecordFromJson = Schema.fromJsonString(Record)
-
 const encodeHead = (slot: Slot | null, version: number): string =>
   Schema.encodeSync(HeadFromJson)({ format: "effect-agents/session-head/1", slot, version })
 
@@ -48,7 +43,7 @@ const removedHead = encodeHead(null, 0)
 
 /** A session as it is stored, the slot that holds it, and the head to write again when it is torn. */
 interface Stored {
-  readonly session: Session.Session
+  readonly kept: Versions.Kept
   readonly slot: Slot | undefined
   readonly tornHead: string | undefined
 }
@@ -63,11 +58,19 @@ interface Stored {
  *   of the removed head;
  * - without a head there can be the first slot of a first save, and nothing else.
  */
-export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
+export const make = (
+  store: KeyValueStore.KeyValueStore,
+  prefix: string,
+  timeToLive: Duration.Input,
+  /** The time of the last save of a session that does not say it. */
+  opened: number
+) => {
+  const moment = Expiry.moment(timeToLive)
   const key = (id: string, record: "head" | Slot) =>
     Effect.map(Names.toEscaped(id), (name) => `${prefix}${name}.${record}`)
   const get = (operation: Operation, id: string, record: "head" | Slot) =>
     unavailable(operation, id, Effect.flatMap(key(id, record), store.get))
+  const getKey = (operation: Operation, key: string) => unavailable(operation, undefined, store.get(key))
   const set = (operation: Operation, id: string, record: "head" | Slot, text: string) =>
     unavailable(operation, id, Effect.flatMap(key(id, record), (key) => store.set(key, text)))
   const drop = (operation: Operation, id: string, record: "head" | Slot) =>
@@ -78,28 +81,16 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
   const readSlot = Effect.fnUntraced(function*(operation: Operation, id: string, slot: Slot) {
     const text = yield* get(operation, id, slot)
     if (text === undefined) return undefined
-    const record = yield* Schema.decodeEffect(RecordFromJson)(text).pipe(
+    const kept = yield* Record.decode(text, opened).pipe(
       Effect.catch((error) => invalidRecord(id, slot, error.message))
     )
-    if (record.id !== id) {
-      return yield* invalidRecord(id, slot, `it belongs to the session \`${record.id}\``)
+    if (kept.session.id !== id) {
+      return yield* invalidRecord(id, slot, `it belongs to the session \`${kept.session.id}\``)
     }
-    return record
+    return kept
   })
 
-  const toStored = (record: typeof Record.Type, slot: Slot, tornHead?: string): Stored => ({
-    session: {
-      id: record.id,
-      history: Prompt.fromMessages(record.history),
-      state: record.state,
-      version: record.version,
-      ...(record.incarnation === undefined ? {} : { incarnation: record.incarnation })
-    },
-    slot,
-    tornHead
-  })
-
-  const nothing = (id: string): Stored => ({ session: Session.empty(id), slot: undefined, tornHead: undefined })
+  const nothing = (id: string): Stored => ({ kept: Versions.nothing(id), slot: undefined, tornHead: undefined })
 
   const readWithoutHead = Effect.fnUntraced(function*(operation: Operation, id: string) {
     const first = yield* Effect.result(readSlot(operation, id, "a"))
@@ -107,7 +98,9 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
       return yield* first.failure
     }
     const second = yield* get(operation, id, "b")
-    if (second !== undefined || (Result.isSuccess(first) && first.success !== undefined && first.success.version > 1)) {
+    if (
+      second !== undefined || (Result.isSuccess(first) && first.success !== undefined && versionOf(first.success) > 1)
+    ) {
       return yield* invalidRecord(id, "head", "it is missing, but the session was saved")
     }
     return nothing(id)
@@ -116,13 +109,13 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
   const readTornHead = Effect.fnUntraced(
     function*(operation: Operation, id: string, text: string, description: string) {
       const [first, second] = yield* Effect.forEach(slots, (slot) => readSlot(operation, id, slot))
-      const slot = (second?.version ?? 0) > (first?.version ?? 0) ? "b" : "a"
+      const slot = versionOf(second) > versionOf(first) ? "b" : "a"
       const newest = slot === "b" ? second : first
-      const head = newest && encodeHead(slot, newest.version)
+      const head = newest && encodeHead(slot, versionOf(newest))
       if (newest === undefined || head === undefined || !(head.startsWith(text) || removedHead.startsWith(text))) {
         return yield* invalidRecord(id, "head", description)
       }
-      return toStored(newest, slot, head)
+      return { kept: newest, slot, tornHead: head } satisfies Stored as Stored
     }
   )
 
@@ -132,12 +125,12 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
     if (Result.isFailure(decoded)) return yield* readTornHead(operation, id, text, decoded.failure.message)
     const { slot, version } = decoded.success
     if (slot === null) return nothing(id)
-    const record = yield* readSlot(operation, id, slot)
-    if (record?.version !== version) {
-      const description = record === undefined ? "it is missing" : `it has version ${record.version}, not ${version}`
+    const kept = yield* readSlot(operation, id, slot)
+    if (kept?.session.version !== version) {
+      const description = kept === undefined ? "it is missing" : `it has version ${versionOf(kept)}, not ${version}`
       return yield* invalidRecord(id, slot, description)
     }
-    return toStored(record, slot)
+    return { kept, slot, tornHead: undefined } satisfies Stored as Stored
   })
 
   /** Reads again when the head has changed under it: another process has saved twice in the meantime. */
@@ -153,41 +146,107 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string) => {
     }
   })
 
-  const append = Effect.fnUntraced(function*(session: Session.Session, change: SessionStore.Change) {
+  const readLast = Effect.fnUntraced(function*(operation: Operation, id: string) {
+    const { kept } = yield* read(operation, id)
+    return kept.updated <= (yield* moment).expired ? Versions.nothing(id) : kept
+  })
+
+  /** Writes what is made of a session, if it is still the one given. */
+  const change = Effect.fnUntraced(function*(
+    operation: Operation,
+    session: Session.Session,
+    f: (kept: Versions.Kept, now: number) => Effect.Effect<Versions.Kept, Session.SessionError>
+  ) {
     const id = session.id
-    const stored = yield* read("save", id)
-    if (!isCurrent(session, stored.session)) {
-      return yield* conflict(session, stored.session.version)
+    let stored = yield* read(operation, id)
+    const { expired, now } = yield* moment
+    if (stored.slot !== undefined && stored.kept.updated <= expired) {
+      yield* remove(operation, id)
+      stored = nothing(id)
     }
-    const next = extend(stored.session, change)
+    if (!isCurrent(session, stored.kept.session)) {
+      return yield* conflict(session, stored.kept.session.version)
+    }
+    const next = yield* f(stored.kept, now)
+    if (next.session.version === 0) return next.session
     const slot = stored.slot === "a" ? "b" : "a"
-    const record = yield* Schema.encodeEffect(RecordFromJson)({
-      format: "effect-agents/session/1",
-      id,
-      version: next.version,
-      incarnation: next.incarnation,
-      state: next.state,
-      history: next.history.content.map(toStorable)
-    }).pipe(Effect.catch((error) => invalidRecord(id, slot, error.message)))
+    const record = yield* Record.encode(next).pipe(
+      Effect.catch((error) => invalidRecord(id, slot, error.message))
+    )
     // once it has begun it is done: an interrupted save has written everything, or nothing
     yield* Effect.uninterruptible(Effect.gen(function*() {
-      if (stored.tornHead !== undefined) yield* set("save", id, "head", stored.tornHead)
-      if (stored.slot === undefined) yield* drop("save", id, "b")
-      yield* set("save", id, slot, record)
-      yield* set("save", id, "head", encodeHead(slot, next.version))
+      if (stored.tornHead !== undefined) yield* set(operation, id, "head", stored.tornHead)
+      if (stored.slot === undefined) yield* drop(operation, id, "b")
+      yield* set(operation, id, slot, record)
+      yield* set(operation, id, "head", encodeHead(slot, next.session.version))
     }))
-    return next
+    return next.session
   })
 
   /** Also removes what cannot be read. */
-  const remove = Effect.fnUntraced(function*(id: string) {
-    const stored = yield* read("remove", id).pipe(
+  const remove = Effect.fnUntraced(function*(operation: Operation, id: string) {
+    const stored = yield* read(operation, id).pipe(
       Effect.catchReason("SessionError", "SessionRecordInvalid", () => Effect.undefined)
     )
-    if (stored?.slot !== undefined) yield* drop("remove", id, stored.slot === "a" ? "b" : "a")
-    yield* set("remove", id, "head", removedHead)
-    yield* Effect.forEach(["a", "b", "head"] as const, (record) => drop("remove", id, record), { discard: true })
+    if (stored?.slot !== undefined) yield* drop(operation, id, stored.slot === "a" ? "b" : "a")
+    yield* set(operation, id, "head", removedHead)
+    yield* Effect.forEach(["a", "b", "head"] as const, (record) => drop(operation, id, record), { discard: true })
   }, Effect.uninterruptible)
 
-  return { read, append, remove }
+  /** What a list says of the session whose head has this key; undefined when there is none. */
+  const readSummary = Effect.fnUntraced(function*(operation: Operation, headKey: string) {
+    const head = Schema.decodeOption(HeadFromJson)((yield* getKey(operation, headKey)) ?? "")
+    const name = headKey.slice(0, -"head".length)
+    // a head that is torn is mended when its session is read
+    const texts = Option.isNone(head)
+      ? yield* Effect.forEach(slots, (slot) => getKey(operation, name + slot))
+      : head.value.slot === null
+      ? []
+      : [yield* getKey(operation, name + head.value.slot)]
+    const summaries = yield* Effect.forEach(texts.filter((text) => text !== undefined), (text) =>
+      Effect.mapError(
+        Record.decodeSummary(text, opened),
+        (error) => invalid(undefined, headKey, error.message)
+      ))
+    return summaries.sort((one, other) => other.version - one.version)[0]
+  })
+
+  const readAll = Effect.fnUntraced(function*(operation: Operation) {
+    const keys = yield* unavailable(operation, undefined, store.keys)
+    const heads = keys.filter((key) => key.startsWith(prefix) && key.endsWith(".head"))
+    const summaries = yield* Effect.forEach(heads, (key) => readSummary(operation, key))
+    return summaries.filter((summary) => summary !== undefined)
+  })
+
+  const isExpired = ({ updated }: SessionStore.Summary, expired: number) => DateTime.toEpochMillis(updated) <= expired
+
+  return {
+    load: (id: string) => Effect.map(readLast("load", id), ({ session }) => session),
+    save: (session: Session.Session, added: SessionStore.Change) =>
+      change("save", session, (kept, now) => Effect.succeed(Versions.save(kept, added, now))),
+    remove: (id: string) => remove("remove", id),
+    list: Effect.fnUntraced(function*(options: SessionStore.ListOptions | undefined) {
+      const query = yield* Listing.toQuery(options)
+      const { expired } = yield* moment
+      return Listing.pageOf(query, (yield* readAll("list")).filter((summary) => !isExpired(summary, expired)))
+    }),
+    fork: (kept: Versions.Kept, options: SessionStore.ForkOptions) =>
+      change("fork", Session.empty(options.to), (_, now) => Versions.fork(kept, options, now)),
+    readLast,
+    truncate: (session: Session.Session, version: number) =>
+      change("truncate", session, (kept, now) => Versions.truncate(kept, version, now)),
+    expired: Effect.gen(function*() {
+      const { expired } = yield* moment
+      return (yield* readAll("sweep")).filter((summary) => isExpired(summary, expired)).map(({ id }) => id)
+    }),
+    /** Removes the session if it is expired. Returns whether it was. */
+    sweepOne: Effect.fnUntraced(function*(id: string) {
+      const { kept, slot } = yield* read("sweep", id)
+      if (slot === undefined || kept.updated > (yield* moment).expired) return false
+      yield* remove("sweep", id)
+      return true
+    })
+  }
 }
+
+const versionOf = (kept: Versions.Kept | undefined): number => kept?.session.version ?? 0

@@ -65,6 +65,31 @@ const escapeCharacter = (character: string): string => {
 export const toUnicode = (id: string): string =>
   id.isWellFormed() && !id.startsWith(utf16) ? id : utf16 + Array.from(toUtf16(id), toHexadecimal).join("")
 
+/**
+ * Returns the id that a text of `toUnicode` stands for.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromUnicode = (text: string): string =>
+  text.startsWith(utf16)
+    ? text.slice(utf16.length).replace(/[0-9a-f]{4}/g, (unit) => String.fromCharCode(Number.parseInt(unit, 16)))
+    : text
+
+/**
+ * Returns the id as a key of an index that takes short texts only, without the character of number 0: the id itself, or
+ * its hash.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toKey = (id: string): Effect.Effect<string> =>
+  id.length <= longestKey && id.isWellFormed() && !id.startsWith("~") && !id.includes("\0")
+    ? Effect.succeed(id)
+    : toHashed(id)
+
+const longestKey = 500
+
 const utf16 = "~utf16:"
 
 const toHexadecimal = (byte: number): string => byte.toString(16).padStart(2, "0")

@@ -90,10 +90,12 @@ const modelReasons: Record<AiError.AiErrorReason["_tag"], AgentError.Description
 
 const sessionReasons: Record<Session.SessionErrorReason["_tag"], AgentError.Description> = {
   SessionConflict: known("session-conflict", 409, true, "The conversation went on elsewhere meanwhile."),
+  SessionCursorInvalid: known("session-cursor-invalid", 400, false, "The list of conversations has no such page."),
   SessionInUse: known("session-in-use", 409, true, "Another run works on the conversation."),
   SessionRecordInvalid: sessionUnreadable,
   SessionStateInvalid: sessionUnreadable,
-  SessionStoreUnavailable: unavailable
+  SessionStoreUnavailable: unavailable,
+  SessionVersionUnknown: known("session-version-unknown", 404, false, "The conversation has no such version.")
 }
 
 /** A subpath cannot be named here, not even as a type. Its tests compare the tags. */

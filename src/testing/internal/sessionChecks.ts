@@ -3,10 +3,16 @@
  *
  * @since 0.1.0
  */
+
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
+import * as SessionStore from "../../SessionStore.ts"
+// the kind of thing that the public module has a list of
+import type * as Suite from "../SessionStoreSuite.ts"
 
 /**
  * The store did something else than a `SessionStore` does.
@@ -101,3 +107,67 @@ export const expectConflict = <E, R>(
       return expect("the versions of the conflict", versions, [expectedVersion, actualVersion])
     }
   })
+
+/**
+ * That an operation fails for this reason.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const expectReason = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  reason: Session.SessionErrorReason["_tag"]
+): Effect.Effect<void, SuiteFailure | E, R> =>
+  Effect.matchEffect(effect, {
+    onSuccess: () => new SuiteFailure({ what: "an operation", expected: reason, actual: "success" }),
+    onFailure: (error): Effect.Effect<void, SuiteFailure | E> =>
+      error instanceof Session.SessionError
+        ? expect("the reason of the failure", error.reason._tag, reason)
+        : Effect.fail(error)
+  })
+
+/**
+ * Runs at another time than it is.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const later = (millis: number) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Clock.Clock, (clock) =>
+    Effect.provideService(effect, Clock.Clock, {
+      currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + millis,
+      currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis),
+      currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+      currentTimeNanos: clock.currentTimeNanos,
+      monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: clock.monotonicTimeNanos,
+      sleep: (duration) => clock.sleep(duration)
+    }))
+
+/**
+ * Runs with a store of its own.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const openedWith =
+  <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
+  <A, E2, R2>(f: (store: SessionStore.SessionStore["Service"]) => Effect.Effect<A, E2, R2>) =>
+    Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
+
+/**
+ * Creates a case that uses ids which begin with its name.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  name: string,
+  f: (
+    store: SessionStore.SessionStore["Service"],
+    id: string
+  ) => Effect.Effect<void, SuiteFailure | Session.SessionError>
+): Suite.Case => {
+  const id = name.replace(/[^a-z]+/g, "-")
+  return { name, effect: Effect.flatMap(SessionStore.SessionStore, (store) => f(store, id)) }
+}

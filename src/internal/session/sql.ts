@@ -1,0 +1,461 @@
+/**
+ * Sessions in a SQL database, shared by any number of processes.
+ *
+ * What a save checks and what it writes first is one statement, so that of two who save one version the second finds
+ * another one. History is appended, never written again.
+ *
+ * @since 0.1.0
+ */
+
+import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as SqlError from "effect/sql/SqlError"
+import * as Session from "../../Session.ts"
+import type * as SessionStore from "../../SessionStore.ts"
+import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unknownVersion } from "./change.ts"
+import * as Expiry from "./expiry.ts"
+import * as Listing from "./listing.ts"
+import * as Names from "./names.ts"
+import * as Tables from "./sqlTables.ts"
+import * as Versions from "./versions.ts"
+
+/** A session, with `seq` -1, or one of its messages. */
+interface LoadedRow {
+  readonly seq: number
+  readonly version: number | null
+  readonly incarnation: string | null
+  readonly length: number | null
+  readonly updated: unknown
+  readonly json: string
+}
+
+interface SessionRow {
+  readonly version: number
+  readonly incarnation: string | null
+  readonly title: string | null
+  readonly forgotten: string
+}
+
+interface ListedRow {
+  readonly id: string
+  readonly name: string | null
+  readonly title: string | null
+  readonly updated: unknown
+  readonly version: number
+  readonly length: number
+}
+
+/**
+ * Makes the tables if they are not there, and the operations on the sessions in them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  client: SqlClient.SqlClient,
+  timeToLive: Duration.Input
+): Effect.fn.Return<
+  SessionStore.Options & SessionStore.ManyOptions,
+  SqlError.SqlError | Tables.SchemaTooNew | Tables.DialectUnsupported
+> {
+  // the columns have the names that they have here
+  const sql = client.withoutTransforms()
+  const dialect = yield* Tables.prepare(sql)
+  const moment = Expiry.moment(timeToLive)
+  const keyOf = (id: string) => dialect.name === "pg" ? Names.toKey(id) : Effect.succeed(Names.toUnicode(id))
+  /** A row that is read stays as it is until the transaction ends. SQLite lets one write at a time. */
+  const locked = sql.literal(dialect.name === "pg" ? "FOR UPDATE" : "")
+
+  const inTransaction = <A, E>(
+    operation: Operation,
+    id: string | undefined,
+    effect: Effect.Effect<A, E | SqlError.SqlError>
+  ): Effect.Effect<A, Session.SessionError | Exclude<E, SqlError.SqlError>> =>
+    Effect.flatMap(Effect.serviceOption(sql.transactionService), (outer) => {
+      const transaction = Effect.provideService(
+        sql.withTransaction(effect),
+        SqlClient.BeginTransaction,
+        dialect.begin
+      )
+      return unavailable(
+        operation,
+        id,
+        // what the database has undone by itself may be tried again, but not as a part of something that is undone
+        Option.isSome(outer) ? transaction : Effect.retry(transaction, { times: 10, while: isUndone })
+      )
+    })
+
+  const load = Effect.fnUntraced(function*(operation: Operation, id: string) {
+    const key = yield* keyOf(id)
+    const { expired } = yield* moment
+    // One statement, so that it sees one state of the database
+    const rows = yield* unavailable(
+      operation,
+      id,
+      sql<LoadedRow>`
+      SELECT -1 AS seq, version, incarnation, length, updated, state AS json
+      FROM effect_agents_sessions WHERE id = ${key}
+      UNION ALL
+      SELECT seq, NULL, NULL, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${key}
+      ORDER BY seq
+    `
+    )
+    const [session, ...messages] = rows
+    if (session === undefined) return Session.empty(id)
+    if (session.seq !== -1 || session.version === null || session.length === null) {
+      return yield* invalid(id, sessionRecord(id), "it is missing, but there are messages of the session")
+    }
+    if (Number(session.updated) <= expired) return Session.empty(id)
+    if (messages.length !== session.length) {
+      const description = `it has length ${session.length}, but there are ${messages.length} messages`
+      return yield* invalid(id, sessionRecord(id), description)
+    }
+    return {
+      id,
+      version: session.version,
+      state: yield* decode(id, sessionRecord(id), StateFromJson, session.json),
+      history: Prompt.fromMessages(
+        yield* Effect.forEach(messages, (row, seq) =>
+          row.seq === seq
+            ? decode(id, messageRecord(id, seq), MessageFromJson, row.json)
+            : invalid(id, messageRecord(id, seq), "it is missing"))
+      ),
+      ...(session.incarnation === null ? {} : { incarnation: session.incarnation })
+    } satisfies Session.Session as Session.Session
+  })
+
+  /** Takes the rows of a session away: first its own, which the others wait for. */
+  const erase = Effect.fnUntraced(function*(key: string) {
+    yield* sql`DELETE FROM effect_agents_sessions WHERE id = ${key}`
+    yield* sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key}`
+    yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key}`
+  })
+
+  /** Takes a session away that is expired, so that it can begin again. */
+  const eraseExpired = Effect.fnUntraced(function*(key: string, expired: number) {
+    if (expired === Expiry.never) return
+    const rows = yield* sql`
+      SELECT 1 FROM effect_agents_sessions WHERE id = ${key} AND updated <= ${expired} ${locked}
+    `
+    if (rows.length > 0) yield* erase(key)
+  })
+
+  /** Undefined when the session does not exist, or exists no longer. Nobody else changes it until the transaction ends. */
+  const find = (key: string, expired: number) =>
+    Effect.map(
+      sql<SessionRow>`
+        SELECT version, incarnation, title, forgotten FROM effect_agents_sessions
+        WHERE id = ${key} AND updated > ${expired} ${locked}
+      `,
+      (rows) => rows[0]
+    )
+
+  const failConflict = Effect.fnUntraced(function*(session: Session.Session, key: string, expired: number) {
+    const stored = yield* find(key, expired)
+    return yield* conflict(session, stored?.version ?? 0)
+  })
+
+  const save = Effect.fnUntraced(function*(session: Session.Session, change: SessionStore.Change) {
+    const { id } = session
+    const key = yield* keyOf(id)
+    const next = extend(session, change)
+    const messages = yield* Effect.forEach(change.append, (message) => encode(id, MessageFromJson, toStorable(message)))
+    const changed = change.state === undefined ? null : yield* encode(id, StateFromJson, change.state)
+    const state = change.state === undefined ? null : yield* encode(id, StateFromJson, next.state)
+    const added = messages.length
+    const set = Versions.titleToSave({ append: [], title: change.title }, true) ?? null
+    const title = set ?? Versions.titleOf(change.append) ?? null
+    const { expired, now } = yield* moment
+
+    const update = sql<{ readonly length: number; readonly title: string | null }>`
+      UPDATE effect_agents_sessions
+      SET version = version + 1, length = length + ${added}, state = coalesce(${state}, state),
+        title = coalesce(${set}, title, ${title}), updated = ${now}
+      WHERE id = ${key} AND version = ${session.version} AND updated > ${expired}
+        AND incarnation IS NOT DISTINCT FROM ${session.incarnation ?? null}
+      RETURNING length, title
+    `
+    const insert = Effect.andThen(
+      eraseExpired(key, expired),
+      sql<{ readonly length: number; readonly title: string | null }>`
+        INSERT INTO effect_agents_sessions ${
+        sql.insert([{
+          id: key,
+          name: nameOf(id, key),
+          version: 1,
+          incarnation: next.incarnation ?? null,
+          length: added,
+          state: state ?? "{}",
+          title,
+          updated: now
+        }])
+      } ON CONFLICT (id) DO NOTHING RETURNING length, title
+      `
+    )
+    return yield* inTransaction(
+      "save",
+      id,
+      Effect.gen(function*() {
+        // The check and the write are one statement: whoever comes second finds another version
+        const [written] = yield* session.version === 0 ? insert : update
+        if (written === undefined) return yield* failConflict(session, key, expired)
+        const first = written.length - added
+        const rows = Arr.map(messages, (message, index) => ({
+          session_id: key,
+          seq: first + index,
+          message,
+          version: next.version
+        }))
+        for (const chunk of Arr.chunksOf(rows, rowsOfStatement)) {
+          yield* sql`INSERT INTO effect_agents_session_messages ${sql.insert(chunk)}`
+        }
+        // a title that was there before is none of this save
+        const saved = set ?? (written.title === title ? title : null)
+        if (changed !== null || saved !== null) {
+          yield* sql`INSERT INTO effect_agents_session_changes ${
+            sql.insert([{ session_id: key, version: next.version, state: changed, title: saved }])
+          }`
+        }
+        return next
+      })
+    )
+  })
+
+  /** The state and the title as the saves up to a version have made them. */
+  const replay = Effect.fnUntraced(function*(id: string, key: string, version: number) {
+    const rows = yield* sql<{ readonly state: string | null; readonly title: string | null }>`
+      SELECT state, title FROM effect_agents_session_changes
+      WHERE session_id = ${key} AND version <= ${version} ORDER BY version
+    `
+    const states = yield* Effect.forEach(
+      rows.flatMap(({ state }) => state === null ? [] : [state]),
+      (state) => decode(id, sessionRecord(id), StateFromJson, state)
+    )
+    return {
+      state: yield* encode(id, StateFromJson, Versions.stateOf(states.map((state) => ({ state })))),
+      title: rows.findLast((row) => row.title !== null)?.title ?? null
+    }
+  })
+
+  const countMessages = (key: string, version: number) =>
+    Effect.map(
+      sql<{ readonly count: unknown }>`
+        SELECT count(*) AS count FROM effect_agents_session_messages
+        WHERE session_id = ${key} AND version <= ${version}
+      `,
+      (rows) => Number(rows[0]?.count)
+    )
+
+  /** The ranges of versions that are forgotten; fails when the version is one of them, or is yet to come. */
+  const checkVersion = Effect.fnUntraced(function*(id: string, row: SessionRow | undefined, version: number) {
+    const forgotten = row === undefined ? [] : yield* decode(id, sessionRecord(id), RangesFromJson, row.forgotten)
+    const isKnown = Number.isInteger(version) && version >= 0 && version <= (row?.version ?? 0) &&
+      !forgotten.some(([from, to]) => version >= from && version <= to)
+    return isKnown ? forgotten.filter(([from]) => from <= version) : yield* unknownVersion(id, version)
+  })
+
+  const fork = Effect.fnUntraced(function*(id: string, { to, version }: SessionStore.ForkOptions) {
+    const [key, toKey] = yield* Effect.all([keyOf(id), keyOf(to)])
+    const { expired, now } = yield* moment
+    return yield* inTransaction(
+      "fork",
+      id,
+      Effect.gen(function*() {
+        const row = yield* find(key, expired)
+        const wanted = version ?? row?.version ?? 0
+        const forgotten = yield* checkVersion(id, row, wanted)
+        if (wanted === 0) {
+          return (yield* find(toKey, expired)) === undefined
+            ? Session.empty(to)
+            : yield* failConflict(Session.empty(to), toKey, expired)
+        }
+        if (toKey !== key) yield* eraseExpired(toKey, expired)
+        const { state, title } = yield* replay(id, key, wanted)
+        const { incarnation = null } = extend(Session.empty(to), { append: [] })
+        const written = yield* sql`
+        INSERT INTO effect_agents_sessions ${
+          sql.insert([{
+            id: toKey,
+            name: nameOf(to, toKey),
+            version: wanted,
+            incarnation,
+            length: yield* countMessages(key, wanted),
+            state,
+            title,
+            updated: now,
+            forgotten: yield* encode(id, RangesFromJson, forgotten)
+          }])
+        } ON CONFLICT (id) DO NOTHING RETURNING id
+      `
+        if (written.length === 0) return yield* failConflict(Session.empty(to), toKey, expired)
+        yield* sql`
+        INSERT INTO effect_agents_session_messages (session_id, seq, message, version)
+        SELECT CAST(${toKey} AS TEXT), seq, message, version FROM effect_agents_session_messages
+        WHERE session_id = ${key} AND version <= ${wanted}
+      `
+        yield* sql`
+        INSERT INTO effect_agents_session_changes (session_id, version, state, title)
+        SELECT CAST(${toKey} AS TEXT), version, state, title FROM effect_agents_session_changes
+        WHERE session_id = ${key} AND version <= ${wanted}
+      `
+        return yield* load("fork", to)
+      })
+    )
+  })
+
+  const truncate = Effect.fnUntraced(function*(session: Session.Session, version: number) {
+    const { id } = session
+    const key = yield* keyOf(id)
+    const { expired, now } = yield* moment
+    return yield* inTransaction(
+      "truncate",
+      id,
+      Effect.gen(function*() {
+        const row = yield* find(key, expired)
+        const stored = row === undefined
+          ? Session.empty(id)
+          : { ...session, version: row.version, incarnation: row.incarnation ?? undefined }
+        if (!isCurrent(session, stored)) return yield* conflict(session, stored.version)
+        const forgotten = yield* checkVersion(id, row, version)
+        if (row === undefined) return stored
+        const { state, title } = yield* replay(id, key, version)
+        const length = version === 0 ? 0 : yield* countMessages(key, version)
+        const ranges = version < row.version ? [...forgotten, [version + 1, row.version] as const] : forgotten
+        yield* sql`
+        UPDATE effect_agents_sessions
+        SET version = version + 1, length = ${length}, state = ${state}, title = ${title}, updated = ${now},
+          forgotten = ${yield* encode(id, RangesFromJson, ranges)}
+        WHERE id = ${key}
+      `
+        yield* sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key} AND seq >= ${length}`
+        yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key} AND version > ${version}`
+        return yield* load("truncate", id)
+      })
+    )
+  })
+
+  const list = Effect.fnUntraced(function*(options: SessionStore.ListOptions | undefined) {
+    const query = yield* Listing.toQuery(options)
+    const { expired } = yield* moment
+    const { after, pageSize } = query
+    const isAfter = after === undefined
+      ? sql.literal("1 = 1")
+      : sql`(updated < ${after.updated} OR (updated = ${after.updated} AND id < ${after.key}))`
+    const rows = yield* unavailable(
+      "list",
+      undefined,
+      sql<ListedRow>`
+      SELECT id, name, title, updated, version, length FROM effect_agents_sessions
+      WHERE updated > ${expired} AND ${isAfter} ORDER BY updated DESC, id DESC LIMIT ${pageSize + 1}
+    `
+    )
+    const entries = yield* Effect.forEach(rows, ({ id: key, length, name, title, updated, version }) =>
+      Effect.map(
+        name === null
+          ? Effect.succeed(Names.fromUnicode(key))
+          : decode(undefined, sessionRecord(key), IdFromJson, name),
+        (id) => ({
+          key,
+          summary: {
+            id,
+            ...(title === null ? {} : { title }),
+            updated: DateTime.makeUnsafe(Number(updated)),
+            version,
+            size: length
+          }
+        })
+      ))
+    return Listing.toPage(query, entries)
+  })
+
+  const sweep = Effect.gen(function*() {
+    const { expired } = yield* moment
+    if (expired === Expiry.never) return 0
+    let count = 0
+    while (true) {
+      const keys = yield* inTransaction(
+        "sweep",
+        undefined,
+        Effect.gen(function*() {
+          const rows = yield* sql<{ readonly id: string }>`
+          SELECT id FROM effect_agents_sessions WHERE updated <= ${expired}
+          ORDER BY updated, id LIMIT ${rowsOfStatement} ${locked}
+        `
+          yield* Effect.forEach(rows, ({ id }) => erase(id), { discard: true })
+          return rows
+        })
+      )
+      count += keys.length
+      if (keys.length < rowsOfStatement) return count
+    }
+  })
+
+  return {
+    load: (id) => load("load", id),
+    save,
+    remove: Effect.fnUntraced(function*(id) {
+      const key = yield* keyOf(id)
+      yield* inTransaction("remove", id, erase(key))
+    }),
+    list,
+    fork,
+    truncate,
+    sweep
+  }
+})
+
+/** No database has room for more than so many parameters in a statement. */
+const rowsOfStatement = 500
+
+/** What a key cannot say. */
+const nameOf = (id: string, key: string): string | null => key === id ? null : JSON.stringify(id)
+
+const StateFromJson = Schema.fromJsonString(Session.State)
+
+const MessageFromJson = Schema.fromJsonString(Prompt.Message)
+
+const IdFromJson = Schema.fromJsonString(Schema.String)
+
+const RangesFromJson = Schema.fromJsonString(Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])))
+
+const sessionRecord = (id: string) => `effect_agents_sessions/${id}`
+
+const messageRecord = (id: string, seq: number) => `effect_agents_session_messages/${id}/${seq}`
+
+const decode = <A>(
+  id: string | undefined,
+  record: string,
+  schema: Schema.Codec<A, string>,
+  json: string
+): Effect.Effect<A, Session.SessionError> =>
+  Effect.mapError(Schema.decodeEffect(schema)(json), (error) => invalid(id, record, error.message))
+
+const encode = <A>(
+  id: string,
+  schema: Schema.Codec<A, string>,
+  value: A
+): Effect.Effect<string, Session.SessionError> =>
+  Effect.mapError(Schema.encodeEffect(schema)(value), (error) => invalid(id, sessionRecord(id), error.message))
+
+const isUndone = (error: unknown): boolean =>
+  SqlError.isSqlError(error) &&
+  (error.reason._tag === "SerializationError" || error.reason._tag === "DeadlockError")
+
+const unavailable = <A, E>(
+  operation: Operation,
+  sessionId: string | undefined,
+  effect: Effect.Effect<A, E | SqlError.SqlError>
+): Effect.Effect<A, Session.SessionError | Exclude<E, SqlError.SqlError>> =>
+  Effect.mapError(effect, (error) =>
+    SqlError.isSqlError(error)
+      ? new Session.SessionError({
+        sessionId,
+        reason: new Session.SessionStoreUnavailable({ operation, cause: error })
+      })
+      : error as Exclude<E, SqlError.SqlError>)

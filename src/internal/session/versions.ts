@@ -1,0 +1,231 @@
+/**
+ * A session with the versions that it has had, as the stores that write it as a whole keep it, and what a list says of
+ * it.
+ *
+ * @since 0.1.0
+ */
+
+import * as Prompt from "effect/ai/Prompt"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Session from "../../Session.ts"
+import type * as SessionStore from "../../SessionStore.ts"
+import * as Text from "../words/text.ts"
+import { extend, unknownVersion } from "./change.ts"
+
+/**
+ * One version of a session: how many messages it had, and what its save has changed beside them. Every version that can
+ * be returned to is there.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Version = Schema.Struct({
+  version: Schema.Int,
+  length: Schema.Int,
+  state: Schema.optional(Session.State),
+  title: Schema.optional(Schema.String)
+})
+
+/**
+ * One version of a session.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Version = typeof Version.Type
+
+/**
+ * A session as it is kept. `updated` is the time of its last save, in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kept {
+  readonly session: Session.Session
+  readonly versions: ReadonlyArray<Version>
+  readonly updated: number
+}
+
+/**
+ * A session that was never saved.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const nothing = (id: string): Kept => ({ session: Session.empty(id), versions: [], updated: 0 })
+
+/**
+ * A session whose earlier versions are not known: one that was saved before versions were kept.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSession = (session: Session.Session, updated: number): Kept => ({
+  session,
+  versions: [{
+    version: session.version,
+    length: session.history.content.length,
+    state: session.state,
+    title: titleOf(session.history.content)
+  }],
+  updated
+})
+
+/**
+ * The session after a save.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const save = (kept: Kept, change: SessionStore.Change, now: number): Kept => {
+  const session = extend(kept.session, change)
+  const title = titleToSave(change, lastTitle(kept.versions) !== undefined)
+  return {
+    session,
+    versions: [...kept.versions, toVersion(session, change.state, title)],
+    updated: now
+  }
+}
+
+/**
+ * The session of another id, as it was at a version. Fails when the version is not known.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const fork = (
+  kept: Kept,
+  { to: id, version = kept.session.version }: SessionStore.ForkOptions,
+  now: number
+): Effect.Effect<Kept, Session.SessionError> => {
+  if (version === 0) return Effect.succeed(nothing(id))
+  const versions = upTo(kept.versions, version)
+  const last = versions?.at(-1)
+  if (versions === undefined || last === undefined) return Effect.fail(unknownVersion(kept.session.id, version))
+  const { incarnation } = extend(Session.empty(id), { append: [] })
+  return Effect.succeed({
+    session: {
+      id,
+      history: Prompt.fromMessages(kept.session.history.content.slice(0, last.length)),
+      state: stateOf(versions),
+      version,
+      ...(incarnation === undefined ? {} : { incarnation })
+    },
+    versions,
+    updated: now
+  })
+}
+
+/**
+ * The session as it was at a version, as its next version. The versions in between are forgotten. Fails when the version
+ * is not known.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const truncate = (
+  kept: Kept,
+  version: number,
+  now: number
+): Effect.Effect<Kept, Session.SessionError> => {
+  const versions = version === 0 ? [] : upTo(kept.versions, version)
+  if (versions === undefined) return Effect.fail(unknownVersion(kept.session.id, version))
+  // there is nothing to cut away
+  if (kept.session.version === 0) return Effect.succeed(kept)
+  const session = {
+    ...kept.session,
+    history: Prompt.fromMessages(kept.session.history.content.slice(0, versions.at(-1)?.length ?? 0)),
+    state: stateOf(versions),
+    version: kept.session.version + 1
+  }
+  return Effect.succeed({
+    session,
+    versions: [...versions, toVersion(session, undefined, undefined)],
+    updated: now
+  })
+}
+
+/**
+ * What a list says of the session.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toSummary = ({ session, updated, versions }: Kept): SessionStore.Summary => {
+  const title = lastTitle(versions)
+  return {
+    id: session.id,
+    ...(title === undefined ? {} : { title }),
+    updated: DateTime.makeUnsafe(updated),
+    version: session.version,
+    size: session.history.content.length
+  }
+}
+
+/**
+ * The title that a save gives to a session: the one it sets, or the text of the first user message when there is none
+ * yet.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const titleToSave = ({ append, title }: SessionStore.Change, hasTitle: boolean): string | undefined =>
+  (title === undefined ? undefined : toTitle(title)) ?? (hasTitle ? undefined : titleOf(append))
+
+/**
+ * The text of the first user message that has one, as a title.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const titleOf = (messages: ReadonlyArray<Prompt.Message>): string | undefined => {
+  for (const message of messages) {
+    if (message.role !== "user") continue
+    for (const part of message.content) {
+      const title = part.type === "text" ? toTitle(part.text) : undefined
+      if (title !== undefined) return title
+    }
+  }
+  return undefined
+}
+
+/** One line of at most so many UTF-16 units; undefined when nothing is left. */
+const toTitle = (text: string): string | undefined => {
+  // a title is found in the beginning of a long text, whatever white space that begins with
+  const line = Text.cut(text.trimStart().slice(0, longestTitle * 20), longestTitle * 10).replace(/[\s\p{Cc}]+/gu, " ")
+    .trim()
+  return line === "" ? undefined : Text.wellFormed(Text.shorten(line, longestTitle))
+}
+
+const longestTitle = 80
+
+/** A key for each entry, so that the version and what is undefined are not written. */
+const toVersion = (
+  { history, version }: Session.Session,
+  state: Session.State | undefined,
+  title: string | undefined
+): Version => ({
+  version,
+  length: history.content.length,
+  ...(state === undefined ? {} : { state }),
+  ...(title === undefined ? {} : { title })
+})
+
+const upTo = (versions: ReadonlyArray<Version>, version: number): ReadonlyArray<Version> | undefined => {
+  const index = versions.findLastIndex((each) => each.version === version)
+  return index === -1 ? undefined : versions.slice(0, index + 1)
+}
+
+/**
+ * The state that the saves of the versions have made.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const stateOf = (saves: ReadonlyArray<{ readonly state?: Session.State | undefined }>): Session.State =>
+  Object.fromEntries(saves.flatMap(({ state }) => state === undefined ? [] : Object.entries(state)))
+
+const lastTitle = (versions: ReadonlyArray<Version>): string | undefined =>
+  versions.findLast(({ title }) => title !== undefined)?.title
