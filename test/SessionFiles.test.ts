@@ -260,7 +260,8 @@ describe("SessionStore.layerFileSystem", () => {
         )
         assert.deepStrictEqual(yield* sessions.load("x"), old)
         const hour = 60 * 60 * 1000
-        const yesterday = (yield* Clock.currentTimeMillis) - 24 * hour
+        // file systems keep seconds
+        const yesterday = Math.floor(((yield* Clock.currentTimeMillis) - 24 * hour) / 1000) * 1000
         yield* fs.utimes(path, new Date(yesterday), new Date(yesterday))
         assert.deepStrictEqual((yield* sessions.list()).sessions, [
           { id: "x", title: "m1", updated: DateTime.makeUnsafe(yesterday), version: 1, size: 1 }

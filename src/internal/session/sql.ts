@@ -130,11 +130,15 @@ export const make = Effect.fnUntraced(function*(
     } satisfies Session.Session as Session.Session
   })
 
-  /** Takes the rows of a session away: first its own, which the others wait for. */
+  /**
+   * Takes a session away, and with it what belongs to it. What is left afterwards belongs to nothing, unless somebody has
+   * begun the session again between two statements.
+   */
   const erase = Effect.fnUntraced(function*(key: string) {
+    const isNone = sql`NOT EXISTS (SELECT 1 FROM effect_agents_sessions WHERE id = ${key})`
     yield* sql`DELETE FROM effect_agents_sessions WHERE id = ${key}`
-    yield* sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key}`
-    yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key}`
+    yield* sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key} AND ${isNone}`
+    yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key} AND ${isNone}`
   })
 
   /** Takes a session away that is expired, so that it can begin again. */
