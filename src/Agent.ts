@@ -68,6 +68,7 @@ import {
 import type * as Given from "./internal/run/given.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
+import * as CurrentRun from "./internal/words/currentRun.ts"
 import type * as Misuse from "./internal/words/misuse.ts"
 import * as Opened from "./internal/run/opened.ts"
 import { prepare } from "./internal/output/output.ts"
@@ -303,7 +304,7 @@ export const run = <
   AgentRun.Result<A>,
   E | Given.AddedError<Providers, Own, E1>,
   R | Given.AddedServices<Providers, Own, R1>
-> => Effect.suspend(() => AgentRun.fold(stream(self, input)))
+> => CurrentRun.madeHere(input, Effect.suspend(() => AgentRun.fold(forRun(self, input))))
 
 /**
  * Begins a run in the scope of the caller, up to its `run-start`: what fails before, such as a provider or a layer, is

@@ -129,7 +129,10 @@ export type WhenHeld = "wait" | "reject" | "steer"
  * Runs on one session follow each other: a run waits in its `beforeRun` until the
  * one before it is finalized, is rejected, or steers that one (`whenHeld`). One that was started by the run
  * before it (by a tool, a provider, a middleware, or between two of its parts) would wait
- * for itself: it fails with `SessionError` (`SessionInUse`) at once.
+ * for itself: it fails with `SessionError` (`SessionInUse`) at once. Such a run is known by its
+ * fiber, which is one of the run before it, that of its consumer, or a child that the consumer
+ * has forked and that begins the run between two parts. It is also known by where it was made:
+ * a tool may call `Agent.run` and run that in a runtime of its own.
  *
  * The provider commits: its `afterRun` runs after those of all other providers, and not at
  * all if one of them failed. A save that fails, or is lost to another process, fails the run
@@ -144,6 +147,13 @@ export type WhenHeld = "wait" | "reject" | "steer"
  * What is left of a run that did not complete is saved in its finalizer, within
  * `AgentRun.FinalizationBudget`. When that save fails, the failure is recorded and the run
  * ends as it would have.
+ *
+ * **Gotchas**
+ *
+ * Some runs are not known to be started by the run before them, and wait in line: those made
+ * within another runtime, in the body of a `for await`, in a fiber that is detached or in a
+ * scope, or behind an operator that pulls in a fiber of its own (`Stream.buffer`). If the run
+ * before them waits for such a run, both wait for ever. `whenHeld: "reject"` fails instead.
  *
  * @category providers
  * @since 0.1.0

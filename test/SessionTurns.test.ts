@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
-import { Tool, Toolkit } from "effect/ai"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { LanguageModel, Tool, Toolkit } from "effect/ai"
 import * as SqlClient from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import {
@@ -42,6 +42,10 @@ const asking = <E, R>(ask: Effect.Effect<unknown, E, R>) =>
   toolkit.toLayer({ ask: () => Effect.as(ask, "asked") as Effect.Effect<string> })
 
 const store = SessionStore.SessionStore
+
+/** The services of the test, and nothing that a run has added. */
+const servicesOf = (context: Context.Context<any>) =>
+  Context.pick(SessionStore.SessionStore, LanguageModel.LanguageModel)(context)
 
 describe("a run on a session that its own caller holds fails at once, and the session can be used afterwards", () => {
   const attempt = <E, R>(run: Effect.Effect<unknown, E, R>, errors: Array<unknown>) =>
@@ -140,6 +144,61 @@ describe("a run on a session that its own caller holds fails at once, and the se
         Agent.stream(Agent.make("a", { providers: [SessionHistory.provider] }), { prompt: "hi", session: "s" }),
         (part) => part.type === "step-end" ? attempt(again(), errors) : Effect.void
       ),
+    "a fiber that a consumer has forked between parts": (errors) =>
+      Stream.runForEach(
+        Agent.stream(Agent.make("a", { providers: [SessionHistory.provider] }), { prompt: "hi", session: "s" }),
+        (part) =>
+          part.type === "step-end"
+            ? Effect.flatMap(
+              Effect.forkChild(Effect.suspend(() =>
+                Effect.forkChild(attempt(again(), errors)).pipe(
+                  Effect.flatMap(Fiber.join)
+                )
+              )),
+              Fiber.join
+            )
+            : Effect.void
+      ),
+    "a consumer with a time limit": (errors) =>
+      Stream.runForEach(
+        Agent.stream(Agent.make("a", { providers: [SessionHistory.provider] }), { prompt: "hi", session: "s" }),
+        (part) => part.type === "step-end" ? Effect.timeout(attempt(again(), errors), "1 hour") : Effect.void
+      ),
+    "a consumer, in a runtime of its own": (errors) =>
+      Effect.contextWith((context: Context.Context<any>) =>
+        Stream.runForEach(
+          Agent.stream(Agent.make("a", { providers: [SessionHistory.provider] }), { prompt: "hi", session: "s" }),
+          (part) =>
+            part.type === "step-end"
+              ? Effect.promise(() => Effect.runPromise(Effect.provide(attempt(again(), errors), servicesOf(context))))
+              : Effect.void
+        )
+      ),
+    "a tool, in a runtime of its own": (errors) =>
+      Effect.contextWith((context: Context.Context<any>) =>
+        Agent.run(Agent.make("a", { toolkit, providers: [SessionHistory.provider] }), { prompt: "hi", session: "s" })
+          .pipe(
+            Effect.provide(asking(
+              Effect.promise(() => Effect.runPromise(Effect.provide(attempt(again(), errors), servicesOf(context))))
+            ))
+          )
+      ),
+    "a tool, in a runtime of its own, with a middleware around the run": (errors) =>
+      Effect.contextWith((context: Context.Context<any>) => {
+        const around = Agent.withMiddleware(
+          other,
+          Middleware.make("around", { agent: (request, next) => next({ ...request }) })
+        )
+        const run = () => attempt(Agent.run(around, { prompt: "again", session: "s" }), errors)
+        return Agent.run(Agent.make("a", { toolkit, providers: [SessionHistory.provider] }), {
+          prompt: "hi",
+          session: "s"
+        }).pipe(
+          Effect.provide(asking(
+            Effect.promise(() => Effect.runPromise(Effect.provide(run(), servicesOf(context))))
+          ))
+        )
+      }),
     "an agent that is a tool": (errors) => {
       const nested = Agent.make("nested", {
         providers: [ContextProvider.make("p", { beforeRun: () => attempt(again(), errors) })]
@@ -201,6 +260,38 @@ describe("a run on a session that its own caller holds fails at once, and the se
 })
 
 describe("runs on one session", () => {
+  it.effect("a run that a consumer has forked before waits in line while the consumer pulls", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const going = yield* Deferred.make<void>()
+      let forked: Fiber.Fiber<unknown, unknown> | undefined
+      const model = script([ScriptedModel.step(ScriptedModel.delay("1 second"), text("one")), text("two")])
+      const run = Stream.runForEach(
+        Agent.stream(other, { prompt: "hi", session: "s" }),
+        (part) =>
+          Effect.gen(function*() {
+            seen.push(part.type)
+            if (part.type !== "run-start") return
+            const next = Effect.andThen(Deferred.await(going), Effect.suspend(() => again()))
+            forked = yield* Effect.forkChild(Effect.tap(next, ({ text }) => Effect.sync(() => void seen.push(text))))
+          })
+      ).pipe(Effect.andThen(Effect.suspend(() => Fiber.join(forked!))))
+      const fiber = yield* Effect.forkChild(Effect.provide(run, model))
+      yield* Effect.repeat(Effect.yieldNow, { times: 20 })
+      yield* Deferred.succeed(going, undefined)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(seen.slice(-2), ["run-end", "two"])
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+  it.effect("a fiber that has consumed a run begins another one on its session", () =>
+    Effect.gen(function*() {
+      yield* again()
+      yield* Stream.runDrain(Stream.take(Agent.stream(other, { prompt: "hi", session: "s" }), 2))
+      yield* Effect.flatMap(Effect.forkChild(again()), Fiber.join)
+      yield* again()
+    }).pipe(Effect.provide([script(oks), SessionStore.layerMemory])))
+
   it.effect("with `reject` the second fails typed while the first works, and runs when that has ended", () =>
     Effect.gen(function*() {
       const rejecting = Agent.make("r", { providers: [SessionHistory.make({ whenHeld: "reject" })] })

@@ -22,6 +22,7 @@ import * as OwnModel from "../model/ownModel.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as ToolHandler from "../tool/handler.ts"
+import * as CurrentRun from "../words/currentRun.ts"
 import type * as Misuse from "../words/misuse.ts"
 import * as RunId from "../words/runId.ts"
 
@@ -92,13 +93,14 @@ export const forRun = <Part extends AgentRun.Part, E, R>(
   input: Agent.Input & Agent.Added<ReadonlyArray<ContextProvider.Any>, any, any, any>
 ): Stream.Stream<Part, E, R> => {
   if (input.providers === undefined && input.toolkit === undefined) {
-    return agent.stream(input) as Stream.Stream<any, any, any>
+    return CurrentRun.streamMadeHere(input, agent.stream(input) as Stream.Stream<any, any, any>)
   }
   const { providers = [], toolkit, ...own } = input
   const added = toolkit === undefined ? providers : [...providers, inputTools(toolkit, providers)]
-  return Stream.suspend(() =>
-    added.reduce((making, one) => making.withProvider(one), makingOf(agent)).stream(own) as Stream.Stream<any, any, any>
+  const stream: Stream.Stream<any, any, any> = Stream.suspend(() =>
+    added.reduce((making, one) => making.withProvider(one), makingOf(agent)).stream(own)
   )
+  return CurrentRun.streamMadeHere(input, stream)
 }
 
 /** A program may hand on what it was given, beside tools of its own. */

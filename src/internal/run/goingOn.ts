@@ -14,6 +14,7 @@ import type * as Approval from "../../Approval.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Seal from "../approval/seal.ts"
+import * as CurrentRun from "../words/currentRun.ts"
 import { forRun } from "./agentOf.ts"
 import type * as Given from "./given.ts"
 
@@ -111,7 +112,11 @@ export const resume = <
   AgentRun.Result<A>,
   E | Given.AddedError<Providers, Own, E1>,
   R | Given.AddedServices<Providers, Own, R1>
-> => Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
+> =>
+  CurrentRun.madeHere(
+    "result" in waiting ? waiting.result : waiting,
+    Effect.suspend(() => AgentRun.fold(resumeStream(self, waiting, answers)))
+  )
 
 /**
  * Which session goes on, by which run (see `Input`).
@@ -174,7 +179,7 @@ const continue_ = <
   AgentRun.Result<A>,
   E | Given.AddedError<Providers, Own, E1>,
   R | Given.AddedServices<Providers, Own, R1>
-> => Effect.suspend(() => AgentRun.fold(continueStream(self, input)))
+> => CurrentRun.madeHere(input, Effect.suspend(() => AgentRun.fold(continueStream(self, input))))
 
 export {
   /**

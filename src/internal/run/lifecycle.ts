@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -130,9 +131,10 @@ export class Run {
     definition: Definition,
     request: Middleware.AgentRequest,
     scope: Scope.Closeable,
-    context: Context.Context<never>,
+    fiber: Fiber.Fiber<unknown, unknown>,
     within: Layered.Within | undefined
   ) {
+    const { context } = fiber
     this.definition = definition
     this.within = within
     this.id = request.runId ?? ""
@@ -146,11 +148,13 @@ export class Run {
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
-    const known = this.sessionRun = this.session === undefined ? undefined : CurrentRun.make(this.context)
+    const known = this.sessionRun = this.session === undefined
+      ? undefined
+      : CurrentRun.make(fiber, () => this.turns.isIdle)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
     this.pull = Effect.withFiber((fiber) => {
-      if (known !== undefined) known.fiber = fiber
+      if (known !== undefined) CurrentRun.pulledBy(known, fiber)
       return this.turns.take(fiber, advance)
     })
   }
@@ -422,6 +426,7 @@ export class Run {
 
   private ended(outcome: AgentRun.Outcome): void {
     this.within?.onEnd(AgentRun.toExit(outcome))
+    if (this.sessionRun !== undefined) CurrentRun.leave(this.sessionRun)
     this.span?.end(outcome)
     this.parent?.addNestedUsage(
       outcome._tag === "Completed" ? outcome.result.totalUsage : outcome.partial.totalUsage
@@ -490,7 +495,7 @@ export const stream = (
   Stream.fromChannel(Channel.fromTransform((_upstream, consumer) =>
     Effect.withFiber((fiber) => {
       const scope = Scope.forkUnsafe(consumer)
-      const run = new Run(definition, request, scope, fiber.context, within)
+      const run = new Run(definition, request, scope, fiber, within)
       return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
     })
   ))

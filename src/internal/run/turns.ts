@@ -37,6 +37,11 @@ export class Turns {
     return parts
   }
 
+  /** Whether nobody waits for a part. */
+  get isIdle(): boolean {
+    return !this.pulling
+  }
+
   /** The pull in progress has what it gives. A turn whose end nobody tells ends with the fiber, or with its next pull. */
   end(): void {
     this.pulling = false

@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Session from "../../Session.ts"
-import { CurrentRun, type SessionRun } from "../words/currentRun.ts"
+import { callersOf, CurrentRun, type SessionRun } from "../words/currentRun.ts"
 import * as InLine from "./inLine.ts"
 
 /** Who holds a session, or waits for it. */
@@ -128,10 +128,3 @@ export const make = (): (
 
 const inUse = (sessionId: string, holder: Session.SessionInUse["holder"]) =>
   new Session.SessionError({ sessionId, reason: new Session.SessionInUse({ holder }) })
-
-/** The run and those that it is nested in. */
-const callersOf = (run: SessionRun | undefined): ReadonlySet<SessionRun> => {
-  const callers = new Set<SessionRun>()
-  for (let each = run; each !== undefined; each = each.caller) callers.add(each)
-  return callers
-}

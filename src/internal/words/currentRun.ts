@@ -4,20 +4,23 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Fiber from "effect/Fiber"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type * as Session from "../../Session.ts"
 import type * as InLine from "../session/inLine.ts"
 
 /**
- * A run with a session, as those who wait for it know it: `caller` is the run with a session that it is nested in, and
- * `fiber` the one that pulled it last.
+ * A run with a session, as those who wait for it know it: `callers` are the runs with a session that it is nested in, and
+ * `fiber` is the one that pulled it last.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SessionRun {
-  readonly caller: SessionRun | undefined
+  readonly callers: ReadonlyArray<SessionRun>
+  readonly isBetweenParts: () => boolean
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The state of the session, once it is loaded. */
   state: OpenState | undefined
@@ -47,14 +50,117 @@ export interface OpenState {
 export class CurrentRun extends Context.Service<CurrentRun, SessionRun>()("effect-agents/internal/CurrentRun") {}
 
 /**
- * Creates a run with a session that is begun in this context.
+ * Creates a run with a session that is begun in this fiber.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (context: Context.Context<never>): SessionRun => ({
-  caller: Context.getOrUndefined(context, CurrentRun),
+export const make = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  isBetweenParts: () => boolean
+): SessionRun => ({
+  callers: [...Context.get(fiber.context, Made), ...callersIn(fiber)],
+  isBetweenParts,
   fiber: undefined,
   state: undefined,
   inLine: undefined
 })
+
+/** The runs with a session that a fiber is the consumer of, until they end. */
+const consumed = new WeakMap<Fiber.Fiber<unknown, unknown>, Set<SessionRun>>()
+
+/**
+ * The run is pulled by this fiber.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const pulledBy = (self: SessionRun, fiber: Fiber.Fiber<unknown, unknown>): void => {
+  if (self.fiber === fiber) return
+  leave(self)
+  self.fiber = fiber
+  const runs = consumed.get(fiber)
+  if (runs === undefined) consumed.set(fiber, new Set([self]))
+  else runs.add(self)
+}
+
+/**
+ * The run has ended, and nobody is its consumer any more.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const leave = (self: SessionRun): void => {
+  if (self.fiber !== undefined) consumed.get(self.fiber)?.delete(self)
+}
+
+const none: ReadonlyArray<SessionRun> = []
+
+/** The callers of who has made a run. It may be begun elsewhere: a tool begins one in a runtime of its own. */
+const Made = Context.Reference<ReadonlyArray<SessionRun>>("effect-agents/internal/CurrentRun/Made", {
+  defaultValue: () => none
+})
+
+/**
+ * Returns a run that knows who has made it: who calls this.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const madeHere = <A, E, R>(
+  { session }: { readonly session?: string | undefined },
+  run: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const callers = callersHere(session)
+  return callers.length === 0 ? run : Effect.provideService(run, Made, callers)
+}
+
+/**
+ * Returns the stream of a run that knows who has made it: who calls this.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const streamMadeHere = <A, E, R>(
+  { session }: { readonly session?: string | undefined },
+  run: Stream.Stream<A, E, R>
+): Stream.Stream<A, E, R> => {
+  const callers = callersHere(session)
+  return callers.length === 0 ? run : Stream.provideService(run, Made, callers)
+}
+
+const callersHere = (session: string | undefined): ReadonlyArray<SessionRun> => {
+  const fiber = session === undefined ? undefined : Fiber.getCurrent()
+  return fiber === undefined ? none : callersIn(fiber)
+}
+
+/**
+ * The run that the fiber belongs to, those that it consumes, and those whose consumer has forked it and does not pull: it
+ * may wait for what it has forked.
+ */
+const callersIn = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<SessionRun> => {
+  const callers: Array<SessionRun> = []
+  const own = Context.getOrUndefined(fiber.context, CurrentRun)
+  if (own !== undefined) callers.push(own)
+  for (let each: Lineage | undefined = fiber; each !== undefined; each = each._parent) {
+    for (const run of consumed.get(each) ?? []) if (each === fiber || run.isBetweenParts()) callers.push(run)
+  }
+  return callers
+}
+
+/** effect knows the parent of a fiber that was forked as a child; its interface does not say so. */
+type Lineage = Fiber.Fiber<unknown, unknown> & { readonly _parent?: Lineage | undefined }
+
+/**
+ * Returns the run and those that it is nested in.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const callersOf = (run: SessionRun | undefined): ReadonlySet<SessionRun> => {
+  const callers = new Set<SessionRun>()
+  if (run !== undefined) callers.add(run)
+  // what is added meanwhile is visited too
+  for (const each of callers) for (const caller of each.callers) callers.add(caller)
+  return callers
+}
