@@ -411,8 +411,8 @@ export {
 } from "./internal/words/outcome.ts"
 
 /**
- * Tells how a run ended from the `Exit` that its finalizers receive, or from the
- * `Exit` of `Agent.run`.
+ * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. Of an interrupted fiber
+ * that consumes `Agent.stream`, or waits for another one (`Effect.timeout`), `partial` is empty: a finalizer has it.
  *
  * @category outcomes
  * @since 0.1.0

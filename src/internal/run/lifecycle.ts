@@ -35,6 +35,7 @@ import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as CurrentRun from "../words/currentRun.ts"
+import * as Outcomes from "../words/outcome.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Replacements from "../words/replacements.ts"
 import * as RunId from "../words/runId.ts"
@@ -134,7 +135,6 @@ export class Run {
     fiber: Fiber.Fiber<unknown, unknown>,
     within: Layered.Within | undefined
   ) {
-    const { context } = fiber
     this.definition = definition
     this.within = within
     this.id = request.runId ?? ""
@@ -144,13 +144,12 @@ export class Run {
     this.continues = request.continues
     this.input = request.prompt
     this.scope = scope
+    const { context } = fiber
     this.parent = Context.getOrUndefined(context, ParentRun)
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
-    const known = this.sessionRun = this.session === undefined
-      ? undefined
-      : CurrentRun.make(fiber, () => this.turns.isIdle)
+    const known = this.sessionRun = CurrentRun.make(this.session, fiber, () => this.turns.isIdle)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
     this.pull = Effect.withFiber((fiber) => {
@@ -496,6 +495,6 @@ export const stream = (
     Effect.withFiber((fiber) => {
       const scope = Scope.forkUnsafe(consumer)
       const run = new Run(definition, request, scope, fiber, within)
-      return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
+      return Effect.as(Scope.addFinalizerExit(scope, (exit) => Outcomes.remembering(exit, run)), run.pull)
     })
   ))

@@ -50,21 +50,23 @@ export interface OpenState {
 export class CurrentRun extends Context.Service<CurrentRun, SessionRun>()("effect-agents/internal/CurrentRun") {}
 
 /**
- * Creates a run with a session that is begun in this fiber.
+ * Creates a run with a session that is begun in this fiber; undefined without a session.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
+  session: string | undefined,
   fiber: Fiber.Fiber<unknown, unknown>,
   isBetweenParts: () => boolean
-): SessionRun => ({
-  callers: [...Context.get(fiber.context, Made), ...callersIn(fiber)],
-  isBetweenParts,
-  fiber: undefined,
-  state: undefined,
-  inLine: undefined
-})
+): SessionRun | undefined =>
+  session === undefined ? undefined : {
+    callers: [...Context.get(fiber.context, Made), ...callersIn(fiber)],
+    isBetweenParts,
+    fiber: undefined,
+    state: undefined,
+    inLine: undefined
+  }
 
 /** The runs with a session that a fiber is the consumer of, until they end. */
 const consumed = new WeakMap<Fiber.Fiber<unknown, unknown>, Set<SessionRun>>()
