@@ -411,8 +411,9 @@ export {
 } from "./internal/words/outcome.ts"
 
 /**
- * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. Of an interrupted fiber
- * that consumes `Agent.stream`, or waits for another one (`Effect.timeout`), `partial` is empty: a finalizer has it.
+ * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. In the `Exit` of a fiber
+ * that was interrupted itself `partial` is empty, be it of `Agent.run` or of who consumes `Agent.stream`: a finalizer of
+ * the run has all of it.
  *
  * @category outcomes
  * @since 0.1.0

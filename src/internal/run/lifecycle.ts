@@ -35,7 +35,6 @@ import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as CurrentRun from "../words/currentRun.ts"
-import * as Outcomes from "../words/outcome.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as Replacements from "../words/replacements.ts"
 import * as RunId from "../words/runId.ts"
@@ -495,6 +494,6 @@ export const stream = (
     Effect.withFiber((fiber) => {
       const scope = Scope.forkUnsafe(consumer)
       const run = new Run(definition, request, scope, fiber, within)
-      return Effect.as(Scope.addFinalizerExit(scope, (exit) => Outcomes.remembering(exit, run)), run.pull)
+      return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
     })
   ))

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,11 +12,9 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "../../AgentRun.ts"
-import * as Outcomes from "./outcome.ts"
 
 /**
- * Runs a stream of parts to its end and returns the result of its `run-end`. Interrupted, it ends with what there is of
- * the run.
+ * Runs a stream of parts to its end and returns the result of its `run-end`.
  *
  * @category running
  * @since 0.1.0
@@ -43,11 +41,5 @@ export const fold = <E, R, A = unknown>(
       })
       return next
     })
-    return Effect.onExit(drain, (exit) => {
-      const closing = Scope.closeUnsafe(scope, exit) ?? Effect.void
-      // no handler sees an interrupt, but what ends the run may add to its cause
-      return Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-        ? Effect.andThen(closing, Effect.suspend(() => Outcomes.partialOf(exit.cause)))
-        : closing
-    })
+    return Effect.onExit(drain, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
   })

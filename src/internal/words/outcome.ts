@@ -161,42 +161,6 @@ export const toExit = <E>(self: Outcome<E>): Exit.Exit<AgentRun.Result, E> => {
   }
 }
 
-/** What there is of the runs that an interrupt has ended, by its cause: effect lets no handler see it that could return it. */
-const interrupted = new WeakMap<Cause.Cause<unknown>, Outcome>()
-
-/**
- * Finalizes a run with an exit. When that is an interrupt, how the run ended is remembered.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const remembering = (
-  exit: Exit.Exit<unknown, unknown>,
-  run: { readonly finalize: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>; outcome: Outcome | undefined }
-): Effect.Effect<void> => {
-  if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return run.finalize(exit)
-  return Effect.tap(run.finalize(exit), () => Effect.sync(() => void interrupted.set(exit.cause, run.outcome!)))
-}
-
-/**
- * Returns the interrupt again, with what there is of the run that it has ended; nothing when there is no run.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const partialOf = <E>(cause: Cause.Cause<E>): Exit.Exit<void, E> => {
-  const ended = interrupted.get(cause)
-  return ended === undefined
-    ? Exit.void
-    : Exit.failCause(Cause.annotate(cause, Context.make(PartialResult, toPartial(ended)), { overwrite: true }))
-}
-
-const toPartial = (self: Outcome): Partial => {
-  if (self._tag !== "Completed") return self.partial
-  const { runId, steps, text, totalUsage, transcript, usage } = self.result
-  return { runId, text, usage, totalUsage, steps, transcript }
-}
-
 /**
  * Folds the four outcomes of a run into one value.
  *
