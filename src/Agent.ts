@@ -60,12 +60,13 @@ import {
   fromBody,
   fromMaking,
   makingOf,
-  program,
+  ofFunction,
   provided,
   toolkitOf,
   toolsOf
 } from "./internal/run/agentOf.ts"
 import type * as Given from "./internal/run/given.ts"
+import { programOf } from "./internal/program/agentOf.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 import * as LoopBody from "./internal/run/loopBody.ts"
 import * as CurrentRun from "./internal/words/currentRun.ts"
@@ -73,6 +74,7 @@ import type * as Misuse from "./internal/words/misuse.ts"
 import * as Opened from "./internal/run/opened.ts"
 import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
+import type * as Program from "./Program.ts"
 
 /**
  * @category type IDs
@@ -229,6 +231,33 @@ export const make = <
 }
 
 /**
+ * Creates an agent whose tools are called by a program instead of a model: an orchestration of other agents, which are
+ * its tools (`AgentTool`). What the program gives is the `value` of the result, which a run that waits for approvals has
+ * not. The module `Program` says what a call is, and how a program goes on that is run again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const program = <
+  Tools extends Record<string, Tool.Any>,
+  A,
+  E,
+  R,
+  ToolkitError = never,
+  ToolkitServices = never,
+  const Providers extends ReadonlyArray<ContextProvider.Any> = [],
+  const Middlewares extends ReadonlyArray<Middleware.Any> = []
+>(
+  name: string,
+  options: Program.Options<Tools, A, E, R, ToolkitError, ToolkitServices, Providers, Middlewares>
+): Agent<
+  Tools,
+  E | ToolkitError | Program.AgentFailure<Providers, Middlewares>,
+  R | ToolkitServices | Program.AgentServices<Tools, Providers, Middlewares>,
+  A | undefined
+> => programOf(name, options)
+
+/**
  * Creates an agent from a function to a stream of parts: an orchestration of other
  * agents, or a test double. The stream ends with `run-end`. Its input has the id of the run, for its `run-start` and
  * its result.
@@ -254,7 +283,7 @@ export const fromStream = <
     readonly stream: (input: Given.ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> =>
-  fromMaking({ name, description: options.description }, program(name, options.stream), undefined)
+  fromMaking({ name, description: options.description }, ofFunction(name, options.stream), undefined)
 
 /**
  * Runs an agent. Nothing happens until the stream is pulled.

@@ -251,6 +251,22 @@ export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-age
 }
 
 /**
+ * A program that was run again did not make a call that somebody had approved. The call was not run.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CallNotRepeated extends Schema.Error<CallNotRepeated>("effect-agents/AgentError/CallNotRepeated")({
+  _tag: Schema.tag("CallNotRepeated"),
+  tool: Schema.String,
+  toolCallId: Schema.String
+}) {
+  override get message(): string {
+    return `The call \`${this.toolCallId}\` of \`${this.tool}\` was approved, but the program does not make it any more`
+  }
+}
+
+/**
  * @category errors
  * @since 0.1.0
  */
@@ -265,6 +281,7 @@ export type AgentErrorReason =
   | DepthExceeded
   | InvalidOutput
   | NoValue
+  | CallNotRepeated
   | ApprovalRejected
 
 /**
@@ -282,6 +299,7 @@ export const AgentErrorReason: Schema.Union<[
   typeof DepthExceeded,
   typeof InvalidOutput,
   typeof NoValue,
+  typeof CallNotRepeated,
   typeof ApprovalRejected
 ]> = Schema.Union([
   InvalidPrompt,
@@ -294,6 +312,7 @@ export const AgentErrorReason: Schema.Union<[
   DepthExceeded,
   InvalidOutput,
   NoValue,
+  CallNotRepeated,
   ApprovalRejected
 ])
 

@@ -54,6 +54,9 @@ export * as Middleware from "./Middleware.ts"
 export * as ModelFallback from "./ModelFallback.ts"
 
 /** @since 0.1.0 */
+export * as Program from "./Program.ts"
+
+/** @since 0.1.0 */
 export * as Session from "./Session.ts"
 
 /** @since 0.1.0 */

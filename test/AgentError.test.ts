@@ -58,6 +58,12 @@ const errors: ReadonlyArray<readonly [unknown, string, number, boolean]> = [
   [agent(new AgentError.DuplicateTool({ tool: canary, provider: canary })), "misconfigured", 500, false],
   [agent(new AgentError.InvalidTool({ tool: canary, description: canary })), "misconfigured", 500, false],
   [agent(new AgentError.NoValue({ stopReason: "approval-required", tool: canary })), "misconfigured", 500, false],
+  [
+    agent(new AgentError.CallNotRepeated({ tool: canary, toolCallId: canary })),
+    "call-not-repeated",
+    409,
+    false
+  ],
   [agent(new AgentError.DepthExceeded({ maximum: 1 })), "depth-exceeded", 500, false],
   [
     agent(

@@ -4,7 +4,7 @@
  * A new module goes into this table first: choose the lowest floor it can stand on.
  */
 export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: ReadonlyArray<string> }> = [
-  { name: "words", rooms: ["AgentError", "AgentRun", "Approval", "Session"] },
+  { name: "words", rooms: ["AgentError", "AgentRun", "Approval", "Program", "Session"] },
   {
     name: "seams",
     rooms: [
@@ -65,6 +65,7 @@ export const wings: ReadonlyArray<string> = [
   "telemetry",
   "output",
   "run",
+  "program",
   "guardrail",
   "compaction",
   "budget"

@@ -56,6 +56,8 @@ export interface Nested {
  * @since 0.1.0
  */
 export interface Resumption {
+  /** The conversation that the answers are for, as this program has kept it. */
+  readonly conversation: ReadonlyArray<Prompt.Message>
   /** The messages before those of the run: the session's, and what the providers contribute. */
   readonly history: ReadonlyArray<Prompt.Message>
   /** The messages that begin the transcript: those of the result that was resumed, or none. */
@@ -131,6 +133,7 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
   if (assistant === undefined) return rejected(answers[0].approval.approvalId, "changed", "the prompt has another call")
   return Exit.succeed({
     ...rest,
+    conversation,
     assistant,
     waited,
     // the provider runs its own
@@ -145,9 +148,7 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
 const isHosted = (approvalId: string, step: Waiting.LastStep | undefined): boolean =>
   step?.waiting.some(({ call, requests }) => call.providerExecuted && requests[0].approvalId === approvalId) === true
 
-interface Place extends Pick<Resumption, "history" | "own" | "origin"> {
-  readonly conversation: ReadonlyArray<Prompt.Message>
-}
+type Place = Pick<Resumption, "conversation" | "history" | "own" | "origin">
 
 const placeOf = (
   { answers, contributed, kept, origin, prompt, session }: Found

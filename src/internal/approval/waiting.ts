@@ -18,6 +18,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import type { ApprovedAs } from "../tool/handler.ts"
 import * as HostedApproval from "../words/hostedApproval.ts"
+import * as ProgramCall from "../words/programCall.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
@@ -67,6 +68,7 @@ export interface LastStep {
 export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | undefined => {
   let start = messages.length - 1
   while (start >= 0 && (messages[start].role === "tool" || isRequestsOnly(messages[start]))) start--
+  start = firstOfProgram(messages, start)
   const assistant = messages[start]
   if (assistant?.role !== "assistant") return undefined
   const open = new Map<
@@ -136,6 +138,17 @@ const approvedAs = (
   const edited = answer.options[optionsKey]
   const params = Predicate.hasProperty(edited, "params") ? edited.params : asked.params
   return { tool: asked.tool, asked: asked.params, params }
+}
+
+/** The calls of a program are one step: while some of them wait, it makes others, in messages of their own. */
+const firstOfProgram = (messages: ReadonlyArray<Prompt.Message>, last: number): number => {
+  if (last < 0 || !ProgramCall.isOfProgram(messages[last])) return last
+  let first = last
+  for (let index = last - 1; index >= 0; index--) {
+    if (ProgramCall.isOfProgram(messages[index])) first = index
+    else if (messages[index].role !== "tool" && !isRequestsOnly(messages[index])) break
+  }
+  return first
 }
 
 /** The call that a provider asks about, as one of the provider. */

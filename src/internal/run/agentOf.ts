@@ -80,7 +80,7 @@ export const fromMaking = (
  * @category accessors
  * @since 0.1.0
  */
-export const makingOf = (agent: Agent.Any): Making => makings.get(agent) ?? program(agent.name, agent.stream)
+export const makingOf = (agent: Agent.Any): Making => makings.get(agent) ?? ofFunction(agent.name, agent.stream)
 
 /**
  * Runs an agent with what its input adds. Its parts, failures and needs are those of the agent and of what is added.
@@ -117,12 +117,12 @@ const inputTools = (
 }
 
 /**
- * The runs of a program. It gets its providers with its input, and of a middleware it has the place around a run.
+ * The runs of a function to a stream. It gets its providers with its input, and of a middleware it has the place around a run.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const program = (
+export const ofFunction = (
   name: string,
   stream: (input: Agent.ProgramInput) => Stream.Stream<AgentRun.Part, any, any>,
   middleware: ReadonlyArray<Middleware.Any> = [],
@@ -136,8 +136,8 @@ export const program = (
     : aroundRun(name, middleware, (request) => last(request as Agent.ProgramInput))
   return {
     stream: (input) => remembering(identified(around, input)),
-    withMiddleware: (outer) => program(name, stream, [outer, ...middleware], providers),
-    withProvider: (provider) => program(name, stream, middleware, [...providers, provider])
+    withMiddleware: (outer) => ofFunction(name, stream, [outer, ...middleware], providers),
+    withProvider: (provider) => ofFunction(name, stream, middleware, [...providers, provider])
   }
 }
 

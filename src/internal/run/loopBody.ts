@@ -71,13 +71,25 @@ export interface Opened {
 }
 
 /**
+ * Who makes the calls of a run: a model, or a program.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Make {
+  readonly begun: (opened: Opened) => Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown>
+  readonly resumed: (opened: Opened, resumption: Approvals.Resumption) => Lifecycle.Body
+}
+
+/**
  * Creates the body of a run: what is between its providers.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const body = (
-  options: Options
+  options: Options,
+  make: Make = ofModel
 ): (
   run: Lifecycle.Run,
   contributions: Contributions.Contributions
@@ -105,18 +117,18 @@ export const body = (
         const resume = Approvals.resume({ ...found, answers: run.answers }, toolkit?.tools ?? {})
         return Effect.mapBoth(Effect.provideContext(resume, run.context), {
           onFailure: (reason) => run.error(reason),
-          onSuccess: (resumption) => new ResumedLoop(opened, resumption)
+          onSuccess: (resumption) => make.resumed(opened, resumption)
         })
       }
       if (run.continues === true) {
         const messages = Continuing.messagesOf(contributions)
         return Result.isFailure(messages)
           ? Exit.fail(run.error(new AgentError.NothingToContinue({ description: messages.failure })))
-          : begin({ ...opened, contributions: { ...contributions, messages: messages.success } })
+          : make.begun({ ...opened, contributions: { ...contributions, messages: messages.success } })
       }
       const description = problemOf(run.prompt.content)
       return description === undefined
-        ? begin(opened)
+        ? make.begun(opened)
         : Exit.fail(run.error(new AgentError.InvalidPrompt({ description })))
     }
     const { toolkit } = options
@@ -129,10 +141,13 @@ export const body = (
   }
 }
 
-const begin = (opened: Opened): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
-  const loop = new Loop(opened)
-  const beginning = loop.begin()
-  return beginning === undefined ? loop : Effect.as(beginning, loop)
+const ofModel: Make = {
+  begun: (opened) => {
+    const loop = new Loop(opened)
+    const beginning = loop.begin()
+    return beginning === undefined ? loop : Effect.as(beginning, loop)
+  },
+  resumed: (opened, resumption) => new ResumedLoop(opened, resumption)
 }
 
 /** Why a prompt cannot be sent: it has no message, or its messages say nothing. */

@@ -68,7 +68,7 @@ export abstract class Steps {
   protected finalAnswer: AgentRun.StopReason | undefined = undefined
   protected value: unknown = undefined
   protected failure: Cause.Cause<unknown> = Cause.empty
-  private stopReason: AgentRun.StopReason = "stop"
+  protected stopReason: AgentRun.StopReason = "stop"
   // what the providers are told
   protected readonly contributions: Contributions.Contributions
   /** The step that has ended, until the providers know of it. */
@@ -143,11 +143,18 @@ export abstract class Steps {
       for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
     }
     for (const request of builder.hostedApprovals ?? []) this.approvals.push(Waiting.toHostedApproval(request))
-    for (const message of toMessages(builder, results)) this.messages.push(message)
+    for (const message of this.toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     if (this.contributions.everyStep.length > 0) this.ended = { step, to: this.messages.length }
     this.builder = undefined
     return { type: "step-end", step }
+  }
+
+  protected toMessages(
+    builder: StepBuilder,
+    results: ReadonlyArray<Middleware.ToolResult>
+  ): ReadonlyArray<Prompt.Message> {
+    return toMessages(builder, results)
   }
 
   /** The model has nothing more to do: the run stops, unless messages wait for it. */
@@ -210,7 +217,7 @@ export abstract class Steps {
   }
 
   /** Of a step that has ended the providers know first, then the consumer. */
-  private tell(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
+  protected tell(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
     const { ended, failure, phase } = this
     if (ended === undefined) return this.give(parts)
     const { step, to } = ended

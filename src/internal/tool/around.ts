@@ -146,7 +146,7 @@ const instead = (
   called: Target,
   target: Target
 ): ToolHandler.Handler =>
-(request, preliminary, { approvedAs, isExhausted, messages }) => {
+(request, preliminary, { approvedAs, isExhausted, messages, onFailure }) => {
   if (called.tool === undefined && target.tool !== undefined && isExhausted) {
     return Exit.succeed(ToolHandler.exhausted(request))
   }
@@ -154,7 +154,7 @@ const instead = (
   const isApproved = approvedAs !== undefined && approvedAs.tool === request.name &&
     isSameJson(approvedAs.asked, request.params)
   const approved = isApproved ? { ...request, params: approvedAs.params } : request
-  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false })
+  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false, onFailure })
   const inTime = timeout === undefined ? run : Effect.timeoutOrElse(run, {
     duration: timeout,
     orElse: () => Exit.succeed(ToolHandler.tooSlow(request, timeout))

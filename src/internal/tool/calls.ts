@@ -85,7 +85,8 @@ export class Runner {
   stopped = false
   /** The calls of the step in progress, or of the last one. */
   current: ToolCalls | undefined = undefined
-  private readonly parentRun: ParentRun["Service"] | undefined
+  /** What the fibers of its tools know of the run. */
+  readonly parentRun: ParentRun["Service"] | undefined
   private readonly prepared = new Map<string, Prepared>()
 
   constructor(tools: Tools) {
@@ -182,7 +183,7 @@ export interface Asked {
  * @category models
  * @since 0.1.0
  */
-export type Answered = Middleware.ToolResult | AgentRun.ApprovalRequest | AgentRun.AgentPart
+export type Answered = Middleware.ToolResult | AgentRun.ApprovalRequest | AgentRun.AgentPart | Call
 
 /**
  * The calls of one step while they are answered.
@@ -197,21 +198,21 @@ export class ToolCalls {
   executed = 0
   /** The cause of the first call that fails the run. */
   failure: Cause.Cause<unknown> | undefined = undefined
-  private readonly runner: Runner
-  private readonly calls: ReadonlyArray<Call>
+  protected readonly runner: Runner
+  protected readonly calls: ReadonlyArray<Call>
   /** What the model was asked with. */
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly isApproved: boolean
   readonly resumed: ReadonlyMap<string, Approvals.Nested> | undefined
   /** The calls that end because a run nested in them waits for approvals. */
   readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
-  private readonly allowance: number
+  protected allowance: number
   private readonly renamed: Asked["approvedAs"]
-  private readonly running = new Map<number, Running>()
-  private out: Array<Answered> = []
+  protected readonly running = new Map<number, Running>()
+  protected out: Array<Answered> = []
   private next = 0
-  private pending: number
-  private wake: (() => void) | undefined = undefined
+  protected pending: number
+  protected wake: (() => void) | undefined = undefined
   private drained: Array<() => void> = []
 
   constructor(runner: Runner, { allowance, approvedAs, calls, isApproved = false, messages, resumed }: Asked) {
@@ -294,7 +295,7 @@ export class ToolCalls {
    * Calls that are started while the consumer waits begin after a yield: what they
    * tell at once could end the run before it knows of their fibers.
    */
-  private launch(begin: Effect.Effect<void> | undefined): void {
+  protected launch(begin: Effect.Effect<void> | undefined): void {
     const { concurrency } = this.runner
     while (this.next < this.calls.length && this.running.size < concurrency && !this.ends) {
       this.start(this.next++, begin)
@@ -305,7 +306,7 @@ export class ToolCalls {
     return this.failure !== undefined || this.runner.stopped
   }
 
-  private start(index: number, begin: Effect.Effect<void> | undefined): void {
+  protected start(index: number, begin: Effect.Effect<void> | undefined): void {
     const call = this.calls[index]
     const prepared = this.runner.find(call.name)
     const { agent, session, startSpan } = this.runner.tools
@@ -351,7 +352,7 @@ export class ToolCalls {
     })
   }
 
-  private askedOf({ id }: Call): ToolHandler.Asked {
+  protected askedOf({ id }: Call): ToolHandler.Asked {
     const approvedAs = this.renamed?.get(id)
     if (approvedAs === undefined) return this
     return { messages: this.messages, isApproved: false, isExhausted: this.isExhausted, approvedAs }
@@ -375,7 +376,7 @@ export class ToolCalls {
     return timer
   }
 
-  private ended(
+  protected ended(
     index: number,
     call: Call,
     span: ToolSpan | undefined,
@@ -404,7 +405,7 @@ export class ToolCalls {
     this.interrupt()
   }
 
-  private settle(index: number, result: Middleware.ToolResult): void {
+  protected settle(index: number, result: Middleware.ToolResult): void {
     this.pending--
     this.results[index] = result
     const requests = ToolHandler.requestsOf(result)
@@ -423,10 +424,13 @@ export class ToolCalls {
 
   /** Tells the parts of a run nested in a call, as long as the call has no result. */
   emit(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): Effect.Effect<void> {
-    const open = this.calls.some(({ id }, index) => id === toolCallId && this.results[index] === undefined)
-    if (!open || this.failure !== undefined) return Effect.void
+    if (!this.isOpen(toolCallId) || this.failure !== undefined) return Effect.void
     for (const part of parts) this.out.push(part)
     return this.offered()
+  }
+
+  protected isOpen(toolCallId: string): boolean {
+    return this.calls.some(({ id }, index) => id === toolCallId && this.results[index] === undefined)
   }
 
   private offered(): Effect.Effect<void> {
@@ -438,7 +442,7 @@ export class ToolCalls {
       })
   }
 
-  private signal(): void {
+  protected signal(): void {
     const wake = this.wake
     if (wake !== undefined) {
       this.wake = undefined

@@ -14,6 +14,7 @@ import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -60,6 +61,8 @@ export interface Asked {
   readonly isApproved: boolean
   readonly isExhausted: boolean
   readonly approvedAs?: ApprovedAs | undefined
+  /** Is told what a tool itself has failed with: a middleware around it may fail with something else. */
+  readonly onFailure?: ((cause: Cause.Cause<unknown>) => void) | undefined
 }
 
 /**
@@ -337,7 +340,11 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
   const isProviderDefined = Tool.isProviderDefined(tool)
   const isFree = needsApproval === undefined || needsApproval === false
+  const runTelling = (onFailure: (cause: Cause.Cause<unknown>) => void): Admitted => (request, preliminary, params) =>
+    Effect.tapCause(run(request, preliminary, params), (cause) => Effect.sync(() => onFailure(cause)))
   return (request, preliminary, asked) => {
+    const { onFailure } = asked
+    const admitted = onFailure === undefined ? run : runTelling(onFailure)
     const problem = isProviderDefined ? undefined : notAnObject(request.params)
     if (problem !== undefined) return Exit.succeed(invalidParameters(request, problem))
     return flatMapSync(
@@ -345,10 +352,10 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
       (params) => {
         const refusal = refusalOf(rules, params)
         if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
-        if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)
+        if (isFree || asked.isApproved || isAllowed(rules, params)) return admitted(request, preliminary, params)
         return Effect.flatMap(
           isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
-          (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)
+          (needed) => needed ? unapproved(request, context) : admitted(request, preliminary, params)
         )
       },
       (error) => Exit.succeed(invalidParameters(request, issuesOf(request.params, error)))

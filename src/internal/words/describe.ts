@@ -14,6 +14,7 @@ import type * as AgentError from "../../AgentError.ts"
 import type * as Budget from "../../Budget.ts"
 import type * as Compaction from "../../Compaction.ts"
 import type * as Guardrail from "../../Guardrail.ts"
+import type * as Program from "../../Program.ts"
 import type * as Session from "../../Session.ts"
 
 const known = (code: string, status: number, retryable: boolean, message: string): AgentError.Description => ({
@@ -52,7 +53,8 @@ const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "Approva
   InvalidTool: misconfigured,
   DepthExceeded: known("depth-exceeded", 500, false, "Agents called agents too deeply."),
   InvalidOutput: invalidOutput,
-  NoValue: misconfigured
+  NoValue: misconfigured,
+  CallNotRepeated: known("call-not-repeated", 409, false, "The agent does not make the approved call any more.")
 }
 
 const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentError.Description> = {
@@ -111,12 +113,14 @@ const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
 const others = {
   BudgetExceeded: known("budget-exceeded", 429, false, "The run may not spend more."),
   GuardrailTripped: known("content-blocked", 422, false, "The content is not allowed here."),
+  NotExecuted: known("not-executed", 403, false, "A call of the agent was not let through, or not to its end."),
   PromptTooLong: known("prompt-too-long", 413, false, "The conversation is too long for the model."),
   TimeoutError: known("timeout", 504, true, "The run did not end in time.")
 } satisfies Record<
   | Budget.BudgetExceeded["_tag"]
   | Guardrail.GuardrailTripped["_tag"]
   | Compaction.PromptTooLong["_tag"]
+  | Program.NotExecuted["_tag"]
   | Cause.TimeoutError["_tag"],
   AgentError.Description
 >

@@ -137,3 +137,18 @@ const keysOf = (value: object): ReadonlyArray<string> =>
 const isSameBytes = (self: object, that: object): boolean =>
   self instanceof Uint8Array && that instanceof Uint8Array && self.length === that.length &&
   self.every((byte, index) => byte === that[index])
+
+/**
+ * Returns a text that two values have in common exactly when they are the same JSON, whatever the order of their keys.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toKey = (value: unknown): string =>
+  JSON.stringify(
+    shallow(value),
+    (_key, inner: unknown) =>
+      typeof inner === "object" && inner !== null && !Array.isArray(inner)
+        ? Object.fromEntries(Object.entries(inner).sort(([self], [that]) => self < that ? -1 : 1))
+        : inner
+  ) ?? ""

@@ -1,0 +1,32 @@
+/**
+ * How an agent is made of a program.
+ *
+ * @since 0.1.0
+ */
+import type * as Agent from "../../Agent.ts"
+import type * as Program from "../../Program.ts"
+import { fromBody, toolkitOf, toolsOf } from "../run/agentOf.ts"
+import * as LoopBody from "../run/loopBody.ts"
+import * as Body from "./body.ts"
+
+/**
+ * Creates an agent whose tools are called by a program.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const programOf = (
+  name: string,
+  options: Program.Options<any, any, any, any, any, any, any, any>
+): Agent.Agent<any, any, any, any> => {
+  const { description, middleware = [], providers = [], run, toolkit } = options
+  const loop = { instructions: undefined, toolkit: toolkitOf(name, toolkit), stopWhen: [] }
+  return fromBody({ name, description }, { middleware, providers }, (middleware, providers) => ({
+    name,
+    description,
+    remote: false,
+    providers,
+    // what it needs is in the type of the agent, and captured when a run begins
+    body: LoopBody.body({ ...loop, middleware }, Body.make(run as Body.Run))
+  }), toolsOf(toolkit))
+}

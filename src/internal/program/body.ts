@@ -1,0 +1,296 @@
+/**
+ * The run of an agent whose tools are called by a program.
+ *
+ * The program is one fiber beside the pull, which tells the consumer what its calls give. The answer is a step of its
+ * own, the last one.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as AgentError from "../../AgentError.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Middleware from "../../Middleware.ts"
+import type * as Program from "../../Program.ts"
+import * as Session from "../../Session.ts"
+import * as Approvals from "../approval/approval.ts"
+import * as Waiting from "../approval/waiting.ts"
+import type * as Lifecycle from "../run/lifecycle.ts"
+import type { Make, Opened } from "../run/loopBody.ts"
+import type { Parts as StepParts } from "../run/steps.ts"
+import * as ToolCalls from "../tool/calls.ts"
+import type * as ToolHandler from "../tool/handler.ts"
+import * as Json from "../words/json.ts"
+import { ParentRun } from "../words/parentRun.ts"
+import * as ProgramCall from "../words/programCall.ts"
+import * as Parts from "../words/responseParts.ts"
+import { StepBuilder } from "../words/stepBuilder.ts"
+import { ProgramCalls } from "./calls.ts"
+import { type CallOf, ProgramSteps } from "./steps.ts"
+
+/**
+ * A program as a run knows it: what it needs is in the context that the run captures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Run = (input: Program.Input, calls: Record<string, CallOf>) => Effect.Effect<unknown, unknown>
+
+const ended = "The program ended before this call did"
+
+/**
+ * The state of one run of a program.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
+  readonly opening: ReadonlyArray<AgentRun.Part> = []
+  private readonly program: Run
+  private readonly toolkit: ToolHandler.WithHandler | undefined
+  private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  private exit: Exit.Exit<unknown, unknown> | undefined = undefined
+
+  constructor(opened: Opened, program: Run, resumption: Approvals.Resumption | undefined) {
+    super(opened, resumption)
+    this.program = program
+    this.toolkit = opened.toolkit
+    const inherited = Context.get(opened.run.context, Middleware.Inherited) as ProgramBody["middleware"]
+    this.middleware = [...opened.options.middleware, ...opened.contributions.middleware, ...inherited]
+  }
+
+  advance(): Lifecycle.PartPull {
+    switch (this.phase) {
+      case "ask":
+        return this.begin()
+      case "answering":
+        return this.drain()
+      case "failing":
+        return this.run.fail(this.failure)
+      case "stopping":
+        return this.complete()
+      default:
+        // the pull before this one was interrupted while the providers were told of something
+        return this.run.fail(Cause.interrupt())
+    }
+  }
+
+  // --- the beginning ----------------------------------------------------------
+
+  /** Answers are kept before any of their calls runs. */
+  private begin(): Lifecycle.PartPull {
+    const { resumption, run } = this
+    if (resumption === undefined && this.contributions.atStart.length === 0) return this.launch()
+    this.phase = "telling"
+    const start = Effect.suspend(() => this.start())
+    return Effect.matchCauseEffect(resumption === undefined ? start : Approvals.claim(resumption, start), {
+      onFailure: (cause) =>
+        run.fail(Cause.map(cause, (e) => e instanceof AgentError.ApprovalRejected ? run.error(e) : e)),
+      onSuccess: () => this.launch()
+    })
+  }
+
+  private launch(): Lifecycle.PartPull {
+    const { run, toolkit } = this
+    this.phase = "answering"
+    const { span } = run
+    const runner = new ToolCalls.Runner({
+      agent: run.definition.name,
+      session: run.session,
+      toolkit,
+      middleware: this.middleware.flatMap((m) => m.tool ?? []),
+      context: run.context,
+      parent: run,
+      startSpan: span === undefined ? undefined : (request) => span.startTool(request),
+      ask: Waiting.toPart
+    })
+    this.calls = new ProgramCalls(runner, {
+      messages: this.messages,
+      allowance: this.stopping.toolCallLimit,
+      onEnd: (index) => this.onCallEnd(index)
+    })
+    const functions = Object.values(toolkit?.tools ?? {}).map((tool) => [tool.name, this.callOf(tool)] as const)
+    const context = runner.parentRun === undefined ? run.context : Context.add(run.context, ParentRun, runner.parentRun)
+    // what it does at once could end the run before that knows of its fiber
+    const begun = Effect.andThen(
+      Effect.yieldNow,
+      Effect.suspend(() => this.program(this.input(), Object.fromEntries(functions)))
+    )
+    this.fiber = Effect.runForkWith(context)(begun)
+    this.fiber.addObserver((exit) => {
+      this.exit = exit
+      this.calls!.tell()
+    })
+    return this.drain()
+  }
+
+  private input(): Program.Input {
+    const last = this.messages.findLastIndex((message) => message.role === "user")
+    const user = this.messages[last]
+    const text = user?.role === "user" ? user.content.flatMap((part) => part.type === "text" ? part.text : []) : []
+    const conversation = Waiting.forModel(this.messages.slice(0, last + 1)).filter(({ role }) => role !== "system")
+    return { prompt: text.join(""), conversation: Prompt.fromMessages(conversation), session: this.run.session }
+  }
+
+  /** Nothing has happened for a while. */
+  protected override onQuiet(): void {
+    if (!this.isWaiting || this.exit !== undefined || this.isEnding || this.calls!.isBusy) return
+    if (this.over.length > 0 || this.undelivered.length > 0) return
+    this.isSuspended = true
+    this.calls!.tell()
+  }
+
+  // --- what is told -----------------------------------------------------------
+
+  private drain(): Lifecycle.PartPull {
+    const calls = this.calls!
+    const out: Array<AgentRun.Part> = calls.take()
+    if (out.length > 0) this.openStep(out)
+    const over = this.over.splice(0)
+    const { failure } = calls
+    if (over.length > 0) return this.endCalls(out, over)
+    if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+    if (this.exit !== undefined || this.isSuspended) {
+      return Arr.isArrayNonEmpty(out) ? this.give(out) : this.settle()
+    }
+    return Arr.isArrayNonEmpty(out) ? this.give(out) : Effect.flatMap(calls.wait(), () => this.drain())
+  }
+
+  // --- the end ----------------------------------------------------------------
+
+  /** The program has ended, or waits for approvals only. */
+  private settle(): Lifecycle.PartPull {
+    const calls = this.calls!
+    this.isEnding = true
+    const stopping = this.fiber!.pollUnsafe() === undefined ? Fiber.interrupt(this.fiber!) : undefined
+    const rest = calls.stop()
+    if (stopping === undefined && rest === undefined) return this.settled()
+    this.phase = "telling"
+    const stopped = Effect.suspend(() =>
+      this.run.closing(this.run.definition.name, Effect.andThen(stopping ?? Effect.void, rest ?? Effect.void)) ??
+        Effect.void
+    )
+    return Effect.flatMap(Effect.uninterruptible(stopped), () => {
+      this.phase = "answering"
+      return this.settled()
+    })
+  }
+
+  private settled(): Lifecycle.PartPull {
+    const { exit, isSuspended } = this
+    const out: Array<AgentRun.Part> = this.calls!.take()
+    const forgotten = this.replay.records.rest().find((record) =>
+      record._tag === "Answered" && record.answered._tag === "Run"
+    )
+    const failure = !isSuspended && exit !== undefined && Exit.isFailure(exit)
+      ? exit.cause
+      : forgotten !== undefined
+      ? Cause.fail(this.run.error(
+        new AgentError.CallNotRepeated({ tool: forgotten.call.name, toolCallId: forgotten.call.id })
+      ))
+      : undefined
+    if (failure === undefined && isSuspended) return this.suspend(out)
+    const dropped = this.drop()
+    if (dropped !== undefined) {
+      this.openStep(out)
+      out.push(...dropped)
+    }
+    if (failure !== undefined) {
+      return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+    }
+    if (dropped !== undefined) {
+      this.undelivered = []
+      return this.tell(out as StepParts)
+    }
+    return this.answer(out, (exit as Exit.Success<unknown>).value)
+  }
+
+  /** The run ends with what it waits for. */
+  private suspend(out: Array<AgentRun.Part>): Lifecycle.PartPull {
+    const waiting = [...this.open].sort((self, that) => self - that)
+    for (const { call, requests } of this.replay.waitingCalls) {
+      for (const request of requests) {
+        const part = Waiting.toPart(request, call)
+        this.approvals.push(part.approval)
+        out.push(part)
+      }
+    }
+    this.openStep(out)
+    out.push(this.stepOf(waiting))
+    return this.stopNext("approval-required", out as StepParts)
+  }
+
+  /** The calls that still ran, and those that wait for approvals that nobody needs any more. */
+  private drop(): ReadonlyArray<AgentRun.Part> | undefined {
+    const calls = this.calls!
+    const indexes = [...this.open].sort((self, that) => self - that)
+    for (const index of indexes) calls.drop(index, ended)
+    const results = indexes.map((index) => calls.results[index]!)
+    const earlier = [...this.replay.waitingCalls].map(({ call }) => call).concat(
+      this.replay.records.takeRest().flatMap(({ _tag, call }) => _tag === "Waiting" || _tag === "Answered" ? call : [])
+    )
+    this.replay.waitingCalls.clear()
+    if (indexes.length === 0 && earlier.length === 0) return undefined
+    const end = this.stepOf(indexes)
+    if (earlier.length > 0) {
+      this.messages.push(Parts.toolMessage(
+        earlier.map((call) => ProgramCall.withEnd(Session.interruptedResult(call, ended), "cancelled"))
+      ))
+    }
+    return [...results, end]
+  }
+
+  private answer(out: Array<AgentRun.Part>, value: unknown): Lifecycle.PartPull {
+    const text = value === undefined ? "" : Json.toText(value)
+    const builder = this.builder = new StepBuilder()
+    builder.finishReason = "stop"
+    this.value = value
+    this.openStep(out)
+    if (text !== "") {
+      const parts = [Parts.textStart("answer"), Parts.textDelta("answer", text), Parts.textEnd("answer")]
+      for (const part of parts) builder.add(part)
+      out.push(...parts)
+    }
+    this.inStep = false
+    out.push(this.endStep([], []))
+    return this.stopNext(this.limit ?? "stop", out as StepParts)
+  }
+
+  stop(_exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    this.isEnding = true
+    if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
+    const program = this.fiber === undefined || this.fiber.pollUnsafe() !== undefined
+      ? undefined
+      : Fiber.interrupt(this.fiber)
+    const calls = this.calls?.stop()
+    if (program === undefined || calls === undefined) return program ?? calls
+    return Effect.all([program, calls], { concurrency: 2, discard: true })
+  }
+
+  partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {
+    const { steps, usage } = this
+    return {
+      transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),
+      text: steps[steps.length - 1]?.text ?? "",
+      usage,
+      steps
+    }
+  }
+}
+
+/**
+ * Creates who makes the calls of the runs of a program.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (program: Run): Make => ({
+  begun: (opened) => new ProgramBody(opened, program, undefined),
+  resumed: (opened, resumption) => new ProgramBody(opened, program, resumption)
+})

@@ -1,0 +1,238 @@
+/**
+ * The tool calls of a program: they come one by one, and each is ended for itself.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Middleware from "../../Middleware.ts"
+import type * as Approvals from "../approval/approval.ts"
+import type { ToolSpan } from "../telemetry/instrumentation.ts"
+import * as ToolCalls from "../tool/calls.ts"
+import * as ToolHandler from "../tool/handler.ts"
+import type * as ProgramCall from "../words/programCall.ts"
+import * as Parts from "../words/responseParts.ts"
+import type { Call } from "../words/stepBuilder.ts"
+import * as Codec from "./codec.ts"
+
+/**
+ * A call of a program. With an answer to the approval that it waited for it stands in the transcript already.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Made {
+  readonly call: Call
+  readonly answered?: Approvals.Answered | undefined
+}
+
+/**
+ * The tool calls of a program.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ProgramCalls extends ToolCalls.ToolCalls {
+  /** What the calls failed with that failed. */
+  readonly failures = new Map<number, Cause.Cause<unknown>>()
+  readonly made: Array<Made> = []
+  private readonly own: Array<Call>
+  private readonly indexes = new Map<string, number>()
+  private readonly nested: Map<string, Approvals.Nested>
+  private readonly onEnd: (index: number) => void
+  /** Those that the program did not want to end, or that it did not wait for. */
+  private readonly dropped = new Set<number>()
+  /** Those whose failure has no JSON form. */
+  private readonly untold = new Set<number>()
+  /** What the tools have failed with. */
+  private readonly ofTool = new Map<number, Cause.Cause<unknown>>()
+  private hasNews = false
+
+  constructor(
+    runner: ToolCalls.Runner,
+    options: {
+      readonly messages: ReadonlyArray<Prompt.Message>
+      readonly allowance: number
+      /** A call has its result, or waits for approvals. */
+      readonly onEnd: (index: number) => void
+    },
+    own: Array<Call> = [],
+    nested = new Map<string, Approvals.Nested>()
+  ) {
+    super(runner, { calls: own, messages: options.messages, allowance: options.allowance, resumed: nested })
+    this.own = own
+    this.nested = nested
+    this.onEnd = options.onEnd
+  }
+
+  /** Makes a call: it begins when there is room for it. */
+  add(made: Made): number {
+    const { answered, call } = made
+    const index = this.own.push(call) - 1
+    this.indexes.set(call.id, index)
+    this.made.push(made)
+    this.results.push(undefined)
+    this.pending++
+    if (answered === undefined) this.out.push(call)
+    if (answered?._tag === "Denied") {
+      this.settle(index, ToolHandler.notExecuted(call, "execution-denied", answered.reason))
+    } else {
+      if (answered?.nested !== undefined) this.nested.set(call.id, answered.nested)
+      // it begins when the program knows of it: what it does at once could end the run, or the call itself
+      this.launch(Effect.yieldNow)
+    }
+    this.signal()
+    return index
+  }
+
+  /** No more calls are let through. */
+  refuseMore(): void {
+    this.allowance = 0
+  }
+
+  /** What a call waits for. */
+  requestsOf(index: number): ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined {
+    const result = this.results[index]
+    return result === undefined ? undefined : ToolHandler.requestsOf(result)
+  }
+
+  /** Whether a call runs, or waits in line. */
+  get isBusy(): boolean {
+    return this.pending > 0
+  }
+
+  /** Ends a call that nobody wants any more; what it has begun has ended then, and its costs are counted. */
+  cancel(index: number, reason: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const end = () => {
+        const result = this.results[index]
+        if (result !== undefined && ToolHandler.requestsOf(result) === undefined) return
+        if (result !== undefined) this.pending++
+        this.dropped.add(index)
+        this.settle(index, ToolHandler.notExecuted(this.own[index], "execution-interrupted", reason))
+        this.launch(Effect.yieldNow)
+        this.signal()
+      }
+      const running = this.running.get(index)
+      if (running === undefined) return Effect.sync(end)
+      this.running.delete(index)
+      running.timer?.interruptUnsafe()
+      running.span?.end({ _tag: "Cancelled" })
+      this.runner.ending.add(running.fiber)
+      running.fiber.interruptUnsafe()
+      return Effect.andThen(Fiber.await(running.fiber), Effect.sync(end))
+    })
+  }
+
+  /** Gives a call that is not over its end, when the program is at its own. */
+  drop(index: number, reason: string): void {
+    this.results[index] = ToolHandler.notExecuted(this.own[index], "execution-interrupted", reason)
+    this.dropped.add(index)
+  }
+
+  /** Whether the program is told that a call was not run, or not to its end. */
+  isRefused(index: number): boolean {
+    const result = this.results[index]
+    return result !== undefined && !this.failures.has(index) &&
+      (!ToolHandler.wasExecuted(result) || ToolHandler.executionFailureOf(result) !== undefined)
+  }
+
+  /** How a call has ended; undefined when it has not, or is none of these. */
+  endOf(id: string): ProgramCall.End | undefined {
+    const index = this.indexes.get(id)
+    if (index === undefined || this.results[index] === undefined) return undefined
+    if (this.dropped.has(index)) return "cancelled"
+    if (this.failures.has(index)) return this.untold.has(index) ? "failed" : "result"
+    return this.isRefused(index) ? "denied" : "result"
+  }
+
+  /** Wakes who waits. */
+  tell(): void {
+    this.hasNews = true
+    this.signal()
+  }
+
+  /** Succeeds when there is something to take, or when it was told. */
+  override wait(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.out.length > 0 || this.hasNews) {
+        this.hasNews = false
+        return resume(Effect.void)
+      }
+      this.wake = () => {
+        this.hasNews = false
+        resume(Effect.void)
+      }
+    })
+  }
+
+  protected override start(index: number, begin: Effect.Effect<void> | undefined): void {
+    // it was cancelled while it waited in line
+    if (this.results[index] === undefined) super.start(index, begin)
+  }
+
+  protected override askedOf(call: Call): ToolHandler.Asked {
+    const index = this.indexes.get(call.id)!
+    const { answered } = this.made[index]
+    const approvedAs = answered?._tag === "Run" ? answered.approvedAs : undefined
+    return {
+      messages: this.messages,
+      isApproved: answered?._tag === "Run" && approvedAs === undefined,
+      isExhausted: this.isExhausted,
+      approvedAs,
+      onFailure: (cause) => this.ofTool.set(index, cause)
+    }
+  }
+
+  protected override ended(
+    index: number,
+    call: Call,
+    span: ToolSpan | undefined,
+    exit: Exit.Exit<Middleware.ToolResult, unknown>
+  ): void {
+    const isOfTool = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) && this.isOfTool(index, exit.cause)
+    if (!isOfTool) {
+      super.ended(index, call, span, exit)
+      return this.failure === undefined ? undefined : this.tell()
+    }
+    span?.end({ _tag: "Failed", cause: exit.cause })
+    this.failures.set(index, exit.cause)
+    this.settle(index, this.failed(index, call, exit.cause))
+  }
+
+  /** What a middleware fails with is none of the call's failures: it fails the run. */
+  private isOfTool(index: number, cause: Cause.Cause<unknown>): boolean {
+    const own = this.ofTool.get(index)
+    return own === cause || own !== undefined && Cause.squash(own) === Cause.squash(cause)
+  }
+
+  /** A failure is the program's; who reads the transcript reads its JSON. */
+  private failed(index: number, call: Call, cause: Cause.Cause<unknown>): Middleware.ToolResult {
+    const error = Cause.findErrorOption(cause)
+    const { tool } = this.runner.find(call.name)
+    const json = error._tag === "Some" && tool !== undefined ? Codec.of(tool).failureToJson(error.value) : undefined
+    if (json === undefined) this.untold.add(index)
+    const result = json ?? "The call failed"
+    return Parts.toolResult({
+      id: call.id,
+      name: call.name,
+      result,
+      encodedResult: result,
+      isFailure: true,
+      preliminary: false
+    })
+  }
+
+  protected override isOpen(toolCallId: string): boolean {
+    const index = this.indexes.get(toolCallId)
+    return index !== undefined && this.results[index] === undefined
+  }
+
+  protected override settle(index: number, result: Middleware.ToolResult): void {
+    super.settle(index, result)
+    this.onEnd(index)
+  }
+}

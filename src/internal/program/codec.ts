@@ -1,0 +1,59 @@
+/**
+ * The values of a tool as its caller has them: the other direction of the codecs that a model's calls go through.
+ *
+ * @since 0.1.0
+ */
+import * as Tool from "effect/ai/Tool"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import * as JsonCodec from "../words/jsonCodec.ts"
+import * as NestedTools from "../tool/nested.ts"
+
+type Coder = (value: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+
+/**
+ * How the caller of a tool writes parameters, and reads results that were kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallerCodec {
+  readonly encodeParams: Coder
+  readonly decodeSuccess: Coder
+  readonly decodeFailure: Coder
+  /** The JSON of a failure; undefined when what is decoded from it is not that failure. */
+  readonly failureToJson: (failure: unknown) => Schema.Json | undefined
+}
+
+const codecs = new WeakMap<Tool.Any, CallerCodec>()
+
+/**
+ * Returns the codec of a tool, made once.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (tool: Tool.Any): CallerCodec => {
+  const known = codecs.get(tool)
+  if (known !== undefined) return known
+  const { parametersSchema, successSchema } = tool
+  const failureSchema = JsonCodec.make(Tool.failureResultSchema(tool))
+  const encodeFailure = Schema.encodeUnknownEffect(failureSchema) as Coder
+  // an agent may fail with anything, of which only the message is told
+  const isTold = tool.failureMode === "error" && tool.annotations.mapUnsafe.has(NestedTools.CalledAgent.key)
+  const made: CallerCodec = {
+    encodeParams: Schema.isSchema(parametersSchema)
+      ? Schema.encodeUnknownEffect(JsonCodec.make(parametersSchema)) as Coder
+      : Effect.succeed,
+    decodeSuccess: Schema.decodeUnknownEffect(JsonCodec.make(successSchema)) as Coder,
+    decodeFailure: Schema.decodeUnknownEffect(failureSchema) as Coder,
+    failureToJson: (failure) => {
+      if (isTold) return undefined
+      const encoded = encodeFailure(failure)
+      return Exit.isExit(encoded) && Exit.isSuccess(encoded) ? encoded.value as Schema.Json : undefined
+    }
+  }
+  codecs.set(tool, made)
+  return made
+}

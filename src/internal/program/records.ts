@@ -1,0 +1,130 @@
+/**
+ * What the transcript says of the calls of a program that is run again.
+ *
+ * A call of the program is the call of the transcript that has the same tool and the same key, or the same tool and the
+ * same parameters if neither has a key. Several that are the same are taken in the order in which the program had made
+ * them. The results are given in the order in which the program had got them the first time, so that what it does next
+ * does not depend on which of its fibers asks first.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import type * as Approvals from "../approval/approval.ts"
+import type * as Waiting from "../approval/waiting.ts"
+import * as Json from "../words/json.ts"
+import * as ProgramCall from "../words/programCall.ts"
+
+/**
+ * What a call of the transcript means for the program.
+ *
+ * - `Ended`: it has the result, which was the `rank`-th that was given.
+ * - `Cancelled`: the program had interrupted it, and is expected to do so again.
+ * - `Again`: nothing is known of its end, or nothing that can be told: it is made again.
+ * - `Answered`: somebody has answered the approval that it waited for.
+ * - `Waiting`: it waits for an approval.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Record =
+  & { readonly n: number; readonly call: Prompt.ToolCallPart }
+  & (
+    | { readonly _tag: "Ended"; readonly rank: number; readonly result: Prompt.ToolResultPart }
+    | { readonly _tag: "Cancelled" }
+    | { readonly _tag: "Again" }
+    | { readonly _tag: "Answered"; readonly answered: Approvals.Answered }
+    | { readonly _tag: "Waiting"; readonly waiting: Waiting.WaitingCall }
+  )
+
+/**
+ * The calls of the transcript that the program has not made again yet.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Records {
+  /** The number of the next call that is not in the transcript. */
+  next = 0
+  private readonly byName = new Map<string, Array<Record>>()
+
+  constructor(
+    messages: ReadonlyArray<Prompt.Message>,
+    answered: ReadonlyArray<Approvals.Answered>,
+    waiting: ReadonlyArray<Waiting.WaitingCall>
+  ) {
+    const results = new Map<string, { readonly part: Prompt.ToolResultPart; readonly rank: number }>()
+    let rank = 0
+    for (const message of messages) {
+      if (message.role !== "tool") continue
+      for (const part of message.content) {
+        if (part.type === "tool-result") results.set(part.id, { part, rank: isGiven(part) ? rank++ : rank })
+      }
+    }
+    const found: Array<{ readonly name: string; readonly record: Record }> = []
+    for (const message of messages) {
+      if (message.role !== "assistant") continue
+      for (const call of message.content) {
+        if (call.type !== "tool-call") continue
+        const mark = ProgramCall.callMarkOf(call)
+        if (mark === undefined) continue
+        this.next = Math.max(this.next, mark.n + 1)
+        const about = { n: mark.n, call }
+        const answer = answered.find((one) => one.call.id === call.id)
+        const waits = waiting.find((one) => one.call.id === call.id)
+        found.push({
+          name: nameOf(call.name, mark.key, call.params),
+          record: answer !== undefined
+            ? { ...about, _tag: "Answered", answered: answer }
+            : waits !== undefined
+            ? { ...about, _tag: "Waiting", waiting: waits }
+            : ofResult(about, results.get(call.id))
+        })
+      }
+    }
+    found.sort((self, that) => self.record.n - that.record.n)
+    for (const { name, record } of found) {
+      const same = this.byName.get(name)
+      if (same === undefined) this.byName.set(name, [record])
+      else same.push(record)
+    }
+  }
+
+  /** Takes the record of this call, if there is one. */
+  take(tool: string, key: string | undefined, params: unknown): Record | undefined {
+    if (this.byName.size === 0) return undefined
+    const name = nameOf(tool, key, params)
+    const same = this.byName.get(name)
+    const record = same?.shift()
+    if (same?.length === 0) this.byName.delete(name)
+    return record
+  }
+
+  /** Takes those that the program has not asked for. */
+  takeRest(): ReadonlyArray<Record> {
+    const rest = this.rest()
+    this.byName.clear()
+    return rest
+  }
+
+  /** Those that the program has not asked for. */
+  rest(): ReadonlyArray<Record> {
+    return [...this.byName.values()].flat()
+  }
+}
+
+const nameOf = (tool: string, key: string | undefined, params: unknown): string =>
+  JSON.stringify(key === undefined ? [tool, Json.toKey(params)] : [tool, "", key])
+
+const isGiven = (result: Prompt.ToolResultPart): boolean => {
+  const end = ProgramCall.endOf(result)
+  return end === "result" || end === "denied"
+}
+
+const ofResult = (
+  about: { readonly n: number; readonly call: Prompt.ToolCallPart },
+  result: { readonly part: Prompt.ToolResultPart; readonly rank: number } | undefined
+): Record => {
+  if (result === undefined) return { ...about, _tag: "Again" }
+  if (isGiven(result.part)) return { ...about, _tag: "Ended", rank: result.rank, result: result.part }
+  return ProgramCall.endOf(result.part) === "cancelled" ? { ...about, _tag: "Cancelled" } : { ...about, _tag: "Again" }
+}
