@@ -48,31 +48,19 @@ import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import type { Pipeable } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as AgentError from "./AgentError.ts"
-import * as AgentOutput from "./AgentOutput.ts"
+import type * as AgentOutput from "./AgentOutput.ts"
 import * as AgentRun from "./AgentRun.ts"
 import type * as ContextProvider from "./ContextProvider.ts"
-import {
-  forRun,
-  fromBody,
-  fromMaking,
-  makingOf,
-  ofFunction,
-  provided,
-  toolkitOf,
-  toolsOf
-} from "./internal/run/agentOf.ts"
+import { forRun, fromMaking, makingOf, ofFunction, provided } from "./internal/run/agentOf.ts"
 import type * as Given from "./internal/run/given.ts"
 import { programOf } from "./internal/program/agentOf.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
-import * as LoopBody from "./internal/run/loopBody.ts"
+import { modelOf } from "./internal/run/modelOf.ts"
 import * as CurrentRun from "./internal/words/currentRun.ts"
-import type * as Misuse from "./internal/words/misuse.ts"
 import * as Opened from "./internal/run/opened.ts"
-import { prepare } from "./internal/output/output.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Program from "./Program.ts"
 
@@ -208,27 +196,7 @@ export const make = <
   | OutputServices,
   A,
   AgentOutput.DeepPartial<I>
-> => {
-  const { description, instructions, output, settings, stopWhen = [], toolChoice, toolkit } = options
-  const prepared = outputOf(output)
-  const loop = {
-    instructions,
-    toolkit: toolkitOf(name, toolkit),
-    stopWhen,
-    output: prepared,
-    settings,
-    toolChoice
-  }
-  const parts = { middleware: options.middleware ?? [], providers: options.providers ?? [], model: options.model }
-  return fromBody({ name, description }, parts, (middleware, providers) => ({
-    name,
-    description,
-    remote: false,
-    providers,
-    promisesValue: prepared?.output.mayWait === false,
-    body: LoopBody.body({ ...loop, middleware })
-  }), toolkit === undefined ? {} : toolsOf(toolkit))
-}
+> => modelOf(name, options)
 
 /**
  * Creates an agent whose tools are called by a program instead of a model: an orchestration of other agents, which are
@@ -507,11 +475,3 @@ export const tools = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 ): Readonly<Tools> | undefined =>
   // those that were remembered when the agent was made
   NestedTools.of(self) as Tools | undefined
-
-const outputOf = (
-  output: AgentOutput.Any | Schema.Codec<unknown, unknown, any, unknown> | Misuse.Fields | undefined
-): LoopBody.Options["output"] =>
-  output === undefined
-    ? undefined
-    // fields have been refused by the compiler
-    : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output as Schema.Codec<unknown>))
