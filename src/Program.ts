@@ -53,6 +53,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"

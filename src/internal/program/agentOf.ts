@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Agent from "../../Agent.ts"
 import type * as Program from "../../Program.ts"
 import { fromBody, toolkitOf, toolsOf } from "../run/agentOf.ts"

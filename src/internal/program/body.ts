@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"

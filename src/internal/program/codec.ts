@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

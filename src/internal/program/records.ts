@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Approvals from "../approval/approval.ts"
 import type * as Waiting from "../approval/waiting.ts"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Waiting from "../approval/waiting.ts"

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import * as IdGenerator from "effect/ai/IdGenerator"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"

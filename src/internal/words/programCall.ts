@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
 
