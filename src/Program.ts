@@ -84,20 +84,28 @@ export interface Input {
 /**
  * How a call is made.
  *
- * - `key`: what a call is known by when the program is run again; otherwise it is known by its parameters. Give one where
- *   the parameters are not the same the next time.
- * - `answer`: with `true` the text of the agent that is called is streamed as the text of this run.
- * - `undo`: what is done when the call has succeeded and the run does not complete. All that was done is undone, the last
- *   first, after everything that ran was stopped, within `AgentRun.FinalizationBudget`. It is told how the run ended. One
- *   that fails is logged, and the others are still called. A run that waits for approvals has completed.
+ * **Gotchas**
+ *
+ * A process that is killed undoes nothing. What a run has undone stands in its transcript as it was: begin anew, and do not
+ * continue the session of such a run.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallOptions<in A> {
+  /**
+   * What the call is known by when the program is run again. Give one where the parameters are not the same the next time.
+   * Default: its parameters.
+   */
   readonly key?: string | undefined
+  /** Whether the text of the agent that is called is streamed as the text of this run. Default: false. */
   readonly answer?: boolean | undefined
-  readonly undo?: ((result: A, exit: Exit.Exit<never, unknown>) => Effect.Effect<unknown, unknown>) | undefined
+  /**
+   * What is done when the call has succeeded and the run does not complete: the last one first, after everything that ran
+   * was stopped, within `AgentRun.FinalizationBudget`. It is told how the run ended. One that fails is logged, and the
+   * others are still called. A run that waits for approvals has completed. Default: nothing.
+   */
+  readonly undo?: ((result: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown>) | undefined
 }
 
 /**
@@ -129,11 +137,6 @@ export type Calls<Tools extends Record<string, Tool.Any>> = {
 /**
  * What an agent is made of whose tools are called by a program.
  *
- * - `toolkit`: the tools that the program may call.
- * - `providers`: context providers, in the order of their `beforeRun`s. Names are unique.
- * - `middleware`: the first is the outermost.
- * - `run`: the program.
- *
  * @category models
  * @since 0.1.0
  */
@@ -147,10 +150,15 @@ export interface Options<
   Providers extends ReadonlyArray<ContextProvider.Any>,
   Middlewares extends ReadonlyArray<Middleware.Any>
 > {
+  /** What a model is told of the agent that may call it. Default: nothing. */
   readonly description?: string | undefined
+  /** The tools that the program may call. */
   readonly toolkit: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
+  /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
+  /** What is around the run and its calls, the outermost first. Default: none. */
   readonly middleware?: Middlewares | undefined
+  /** The program. */
   readonly run: (input: Input, call: Calls<Tools>) => Effect.Effect<A, E, R>
 }
 

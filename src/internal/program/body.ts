@@ -151,7 +151,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
 
   private drain(): Lifecycle.PartPull {
     const calls = this.calls!
-    const out: Array<AgentRun.Part> = calls.take()
+    const out: Array<AgentRun.Part> = this.answers.tell(calls.take())
     if (out.length > 0) this.openStep(out)
     const over = this.over.splice(0)
     const { failure } = calls
@@ -185,7 +185,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
 
   private settled(): Lifecycle.PartPull {
     const { exit, isSuspended } = this
-    const out: Array<AgentRun.Part> = this.calls!.take()
+    const out: Array<AgentRun.Part> = this.answers.tell(this.calls!.take())
     const forgotten = this.replay.records.rest().find((record) =>
       record._tag === "Answered" && record.answered._tag === "Run"
     )
@@ -212,8 +212,16 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return this.answer(out, (exit as Exit.Success<unknown>).value)
   }
 
+  /** The open calls of the transcript that the program has not made again. */
+  private takeForgotten(): ReadonlyArray<Prompt.ToolCallPart> {
+    return this.replay.records.takeRest().flatMap(({ _tag, call }) =>
+      _tag === "Waiting" || _tag === "Answered" ? call : []
+    )
+  }
+
   /** The run ends with what it waits for. */
   private suspend(out: Array<AgentRun.Part>): Lifecycle.PartPull {
+    this.close(this.takeForgotten())
     const waiting = [...this.open].sort((self, that) => self - that)
     for (const { call, requests } of this.replay.waitingCalls) {
       for (const request of requests) {
@@ -233,52 +241,70 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     const indexes = [...this.open].sort((self, that) => self - that)
     for (const index of indexes) calls.drop(index, ended)
     const results = indexes.map((index) => calls.results[index]!)
-    const earlier = [...this.replay.waitingCalls].map(({ call }) => call).concat(
-      this.replay.records.takeRest().flatMap(({ _tag, call }) => _tag === "Waiting" || _tag === "Answered" ? call : [])
-    )
+    const earlier = [...this.replay.waitingCalls].map(({ call }) => call).concat(this.takeForgotten())
     this.replay.waitingCalls.clear()
     if (indexes.length === 0 && earlier.length === 0) return undefined
-    const end = this.stepOf(indexes)
-    if (earlier.length > 0) {
-      this.messages.push(Parts.toolMessage(
-        earlier.map((call) => ProgramCall.withEnd(Session.interruptedResult(call, ended), "cancelled"))
-      ))
-    }
-    return [...results, end]
+    this.close(earlier)
+    return [...results, this.stepOf(indexes)]
+  }
+
+  /** Gives calls of the transcript an end that the program does not ask for any more. */
+  private close(calls: ReadonlyArray<Prompt.ToolCallPart>): void {
+    if (calls.length === 0) return
+    this.messages.push(Parts.toolMessage(
+      calls.map((call) => ProgramCall.withEnd(Session.interruptedResult(call, ended), "cancelled"))
+    ))
   }
 
   private answer(out: Array<AgentRun.Part>, value: unknown): Lifecycle.PartPull {
-    const text = value === undefined ? "" : Json.toText(value)
+    const texts = this.answers.all ?? [{ text: value === undefined ? "" : Json.toText(value), isStreamed: false }]
     const builder = this.builder = new StepBuilder()
     builder.finishReason = "stop"
     this.value = value
     this.openStep(out)
-    if (text !== "") {
-      const parts = [Parts.textStart("answer"), Parts.textDelta("answer", text), Parts.textEnd("answer")]
+    texts.forEach(({ isStreamed, text }, index) => {
+      if (text === "") return
+      const id = `answer-${index}`
+      const parts = [Parts.textStart(id), Parts.textDelta(id, text), Parts.textEnd(id)]
       for (const part of parts) builder.add(part)
-      out.push(...parts)
-    }
+      if (!isStreamed) out.push(...parts)
+    })
     this.inStep = false
     out.push(this.endStep([], []))
     return this.stopNext(this.limit ?? "stop", out as StepParts)
   }
 
-  stop(_exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+  stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
     this.isEnding = true
     if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
     const program = this.fiber === undefined || this.fiber.pollUnsafe() !== undefined
       ? undefined
       : Fiber.interrupt(this.fiber)
     const calls = this.calls?.stop()
-    if (program === undefined || calls === undefined) return program ?? calls
-    return Effect.all([program, calls], { concurrency: 2, discard: true })
+    const stopped = program === undefined || calls === undefined
+      ? program ?? calls
+      : Effect.all([program, calls], { concurrency: 2, discard: true })
+    if (Exit.isSuccess(exit) || (this.undos.length === 0 && stopped === undefined)) return stopped
+    return Effect.andThen(stopped ?? Effect.void, Effect.suspend(() => this.undo(exit)))
+  }
+
+  /** The last one first; one that fails is recorded. */
+  private undo(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.forEach(
+      this.undos.splice(0).reverse(),
+      ({ tool, undo }) =>
+        Effect.suspend(() =>
+          this.run.closing(`${tool} (undo)`, Effect.orDie(Effect.suspend(() => undo(exit)))) ?? Effect.void
+        ),
+      { discard: true }
+    )
   }
 
   partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {
     const { steps, usage } = this
     return {
       transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),
-      text: steps[steps.length - 1]?.text ?? "",
+      text: this.answers.text || (steps[steps.length - 1]?.text ?? ""),
       usage,
       steps
     }

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Middleware from "../../Middleware.ts"
+import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import * as ToolCalls from "../tool/calls.ts"
@@ -28,6 +29,7 @@ import * as Codec from "./codec.ts"
 export interface Made {
   readonly call: Call
   readonly answered?: Approvals.Answered | undefined
+  readonly options: Program.CallOptions<unknown>
 }
 
 /**

@@ -28,6 +28,7 @@ import { type Parts as StepParts, Steps } from "../run/steps.ts"
 import * as ProgramCall from "../words/programCall.ts"
 import * as Parts from "../words/responseParts.ts"
 import { type Call, StepBuilder } from "../words/stepBuilder.ts"
+import { Answers } from "./answers.ts"
 import type { ProgramCalls } from "./calls.ts"
 import * as Codec from "./codec.ts"
 import { Records } from "./records.ts"
@@ -41,6 +42,8 @@ import * as Results from "./results.ts"
  * @since 0.1.0
  */
 export type CallOf = (params?: unknown, options?: Program.CallOptions<unknown>) => Effect.Effect<unknown, unknown>
+
+type Undo = (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown>
 
 const notNeeded = "The program did not need the result any more"
 
@@ -64,6 +67,9 @@ export abstract class ProgramSteps extends Steps {
   protected undelivered: ReadonlyArray<number> = []
   /** Calls that are in no step yet. */
   protected readonly open = new Set<number>()
+  /** What undoes the calls that have succeeded, in the order in which they have. */
+  protected readonly undos: Array<{ readonly tool: string; readonly undo: Undo }> = []
+  protected readonly answers = new Answers()
   /** Why it stops, when that is not the program's end. */
   protected limit: AgentRun.StopReason | undefined = undefined
   protected inStep = false
@@ -122,26 +128,35 @@ export abstract class ProgramSteps extends Steps {
   ): Effect.Effect<unknown, unknown> {
     const { records } = this.replay
     const record = records.take(tool.name, options.key, params)
-    const make = () => this.make(tool.name, params, { n: records.next++, key: options.key })
+    const make = () => this.make(tool.name, params, { n: records.next++, key: options.key }, options)
     switch (record?._tag) {
       case undefined:
       case "Again":
         return make()
       case "Ended":
-        return this.replay.inOrder(record.rank, () => Results.kept(tool, record.result))
+        return this.replay.inOrder(record.rank, () =>
+          Effect.map(Results.kept(tool, record.result), (value) => {
+            this.succeeded(tool.name, undefined, value, options)
+            return value
+          }))
       case "Cancelled":
         return this.replay.unlessCancelled(make)
       case "Answered":
-        return this.made({ call: record.answered.call, answered: record.answered })
+        return this.made({ call: record.answered.call, answered: record.answered, options })
       case "Waiting":
         return this.replay.waiting(record.waiting)
     }
   }
 
-  private make(name: string, params: unknown, mark: ProgramCall.CallMark): Effect.Effect<unknown, unknown> {
+  private make(
+    name: string,
+    params: unknown,
+    mark: ProgramCall.CallMark,
+    options: Program.CallOptions<unknown>
+  ): Effect.Effect<unknown, unknown> {
     return Effect.flatMap(
       this.ids.generateId(),
-      (id) => this.made({ call: Parts.toolCall(id, name, params, false, ProgramCall.toCallOptions(mark)) })
+      (id) => this.made({ call: Parts.toolCall(id, name, params, false, ProgramCall.toCallOptions(mark)), options })
     )
   }
 
@@ -152,6 +167,7 @@ export abstract class ProgramSteps extends Steps {
       this.waiters.set(index, resume)
       this.open.add(index)
       this.replay.touch()
+      if (made.options.answer === true) this.answers.add(made.call.id)
       calls.add(made)
       return Effect.suspend(() => {
         if (this.isEnding || !this.waiters.delete(index)) return Effect.void
@@ -161,8 +177,18 @@ export abstract class ProgramSteps extends Steps {
     })
   }
 
+  /** What it has done is undone if the run does not complete, whether the program comes to know of it or not. */
+  private succeeded(tool: string, id: string | undefined, value: unknown, options: Program.CallOptions<unknown>): void {
+    const { answer, undo } = options
+    if (answer === true) this.answers.succeeded(id, value)
+    if (undo !== undefined) this.undos.push({ tool, undo: (exit) => undo(value, exit) })
+  }
+
   protected onCallEnd(index: number): void {
     if (this.calls!.requestsOf(index) === undefined) {
+      const { call: { id, name }, options } = this.calls!.made[index]
+      const exit = Results.exitOf(this.calls!, index)
+      if (Exit.isSuccess(exit)) this.succeeded(name, id, exit.value, options)
       this.asking.delete(index)
       this.over.push(index)
     } else {

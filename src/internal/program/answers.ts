@@ -1,0 +1,87 @@
+/**
+ * The text of a program's run, as far as it is the text of agents that the program calls.
+ *
+ * @since 0.1.0
+ */
+
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Json from "../words/json.ts"
+import * as Parts from "../words/responseParts.ts"
+
+interface Streamed {
+  /** That of the step in progress, or of the last one. */
+  text: string
+  /** The block that has not ended. */
+  open: string | undefined
+}
+
+/**
+ * The texts of the calls that are the answer of their program.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Answers {
+  private readonly streamed = new Map<string, Streamed>()
+  private readonly ended: Array<{ readonly text: string; readonly isStreamed: boolean }> = []
+
+  /** The text of this call is that of the run. */
+  add(toolCallId: string): void {
+    this.streamed.set(toolCallId, { text: "", open: undefined })
+  }
+
+  /** The call has succeeded; one of an earlier run has streamed nothing in this one. */
+  succeeded(toolCallId: string | undefined, value: unknown): void {
+    const text = toolCallId === undefined ? "" : this.streamed.get(toolCallId)?.text ?? ""
+    this.ended.push(text === "" ? { text: Json.toText(value), isStreamed: false } : { text, isStreamed: true })
+  }
+
+  /** What the answer is, in the order in which the calls have ended; undefined when none of them is. */
+  get all(): ReadonlyArray<{ readonly text: string; readonly isStreamed: boolean }> | undefined {
+    return this.ended.length === 0 ? undefined : this.ended
+  }
+
+  /** The text so far. */
+  get text(): string {
+    const begun = [...this.streamed.values()].map(({ text }) => text)
+    return this.ended.length > 0 ? this.ended.map(({ text }) => text).join("") : begun.join("")
+  }
+
+  /** The parts, with the text of the answer beside that of its agent. */
+  tell(parts: Array<AgentRun.Part>): Array<AgentRun.Part> {
+    return this.streamed.size === 0 ? parts : parts.flatMap((part) => this.partsOf(part))
+  }
+
+  private partsOf(part: AgentRun.Part): ReadonlyArray<AgentRun.Part> {
+    if (part.type === "tool-result") {
+      const open = this.streamed.get(part.id)?.open
+      return open === undefined || part.preliminary ? [part] : [this.end(part.id, open), part]
+    }
+    if (part.type !== "agent-part" || part.path.length > 1) return [part]
+    const streamed = this.streamed.get(part.toolCallId)
+    if (streamed === undefined) return [part]
+    const inner = part.part
+    switch (inner.type) {
+      case "step-start":
+        streamed.text = ""
+        return [part]
+      case "text-start":
+        streamed.open = inner.id
+        return [part, Parts.textStart(idOf(part.toolCallId, inner.id))]
+      case "text-delta":
+        streamed.text += inner.delta
+        return [part, Parts.textDelta(idOf(part.toolCallId, inner.id), inner.delta)]
+      case "text-end":
+        return [part, this.end(part.toolCallId, inner.id)]
+      default:
+        return [part]
+    }
+  }
+
+  private end(toolCallId: string, id: string): AgentRun.Part {
+    this.streamed.get(toolCallId)!.open = undefined
+    return Parts.textEnd(idOf(toolCallId, id))
+  }
+}
+
+const idOf = (toolCallId: string, id: string): string => `${toolCallId}:${id}`
