@@ -67,8 +67,8 @@ export interface Change {
   /** The entries that replace those of the same name. Default: the state stays as it is. */
   readonly state?: Session.State | undefined
   /**
-   * The title in a list. Without one a session has the text of its first user message as its title. It is one line of at
-   * most 80 UTF-16 units; a longer one is cut between two characters.
+   * The title in a list: one line of at most 80 UTF-16 units; a longer one is cut between two characters. Default: the
+   * text of the first user message.
    */
   readonly title?: string | undefined
 }
@@ -128,9 +128,9 @@ export interface Page extends Schema.Schema.Type<typeof Page> {}
  * @since 0.1.0
  */
 export interface ListOptions {
-  /** How many sessions a page has at most: 50, and never more than 1,000. */
+  /** How many sessions a page has, never more than 1,000. Default: 50. */
   readonly pageSize?: number | undefined
-  /** `next` of the page before; the first page without one. */
+  /** `next` of the page before. Default: that of the first page. */
   readonly cursor?: string | undefined
 }
 
@@ -143,7 +143,7 @@ export interface ListOptions {
 export interface ForkOptions {
   /** The id of the new session. */
   readonly to: string
-  /** The version of the session that the new one begins with: the last one. */
+  /** The version of the session that the new one begins with. Default: the last one. */
   readonly version?: number | undefined
 }
 
