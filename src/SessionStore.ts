@@ -180,7 +180,7 @@ export interface Options {
  */
 export interface ManyOptions {
   /**
-   * Returns a page of the sessions, those first that were saved last. No history is read for it.
+   * Returns a page of the sessions, those first that were saved last. No history is decoded for it.
    *
    * Who goes through all the pages sees each session once that is not saved meanwhile. One that is saved meanwhile goes to
    * the front, where the pages before were.

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { type Cause, Effect, FileSystem, Layer, Queue, Random, Stream } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
@@ -6,12 +6,16 @@ import { fileURLToPath } from "node:url"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
+import * as Postgres from "./fixtures/postgres.ts"
+import * as PostgresClient from "./fixtures/postgresClient.ts"
 import { files, inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
 
 const fixture = fileURLToPath(new URL("./fixtures/sessionProcess.ts", import.meta.url))
 
+type Kind = "files" | "keyValue" | "sqlite" | "postgres"
+
 /** A process of the fixture, killed when the scope closes. Its lines end when its output does. */
-const start = (mode: "save" | "race" | "contend" | "lock", kind: "files" | "keyValue" | "sqlite", path: string) =>
+const start = (mode: "save" | "race" | "contend" | "lock", kind: Kind, path: string) =>
   Effect.gen(function*() {
     const lines = yield* Queue.unbounded<string, Cause.Done>()
     const child = yield* Effect.acquireRelease(
@@ -35,41 +39,92 @@ const sqlite = (filename: string) => SqliteSessionStore.layerFile({ filename, bu
 const load = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
   Effect.provide(Effect.flatMap(SessionStore.SessionStore, (store) => store.load("shared")), Layer.fresh(layer))
 
+const chains = 3
+const kills = 5
+const rounds = 500
+
+/** Kills one process after the other at random moments, each going on with what the one before has left. */
+const chain = <E, R>(
+  kind: Kind,
+  path: string,
+  layer: Layer.Layer<SessionStore.SessionStore, E, R>
+) =>
+  Effect.gen(function*() {
+    let version = 0
+    for (let kill = 0; kill < kills; kill++) {
+      const process = yield* start("save", kind, path)
+      const said: Array<string> = []
+      const moment = yield* Random.nextIntBetween(1, 20)
+      while (said.length < moment) said.push(yield* process.line)
+      said.push(...yield* process.kill)
+      const saved = said.flatMap((line) => line.startsWith("saved ") ? [Number(line.slice(6))] : [])
+      const last = saved.at(-1) ?? version
+
+      const session = yield* load(layer)
+      assert.include([last, last + 1], session.version)
+      const versions = Array.from({ length: session.version }, (_, index) => index + 1)
+      assert.deepStrictEqual(
+        texts(session),
+        versions.flatMap((each) => [`${each} ask`, `${each} answer ${"x".repeat(each * 50)}`])
+      )
+      assert.deepStrictEqual(session.state, session.version === 0 ? {} : { last: session.version })
+      version = session.version
+    }
+    assert.isAbove(version, 0)
+  })
+
+/** Two processes save one version at once, again and again. */
+const race = <E, R>(kind: Kind, path: string, layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
+  Effect.gen(function*() {
+    const one = yield* start("race", kind, path)
+    const two = yield* start("race", kind, path)
+    const winners: Array<number> = []
+    for (let version = 0; version < rounds; version++) {
+      assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
+      yield* one.go
+      yield* two.go
+      const outcomes = [[one.pid, yield* one.line], [two.pid, yield* two.line]] as const
+      const [won, lost] = outcomes[0][1].startsWith("saved") ? outcomes : [outcomes[1], outcomes[0]]
+      assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
+      winners.push(won[0])
+    }
+    assert.deepStrictEqual(
+      texts(yield* load(layer)),
+      winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
+    )
+  })
+
+/** Two processes save as fast as they can, while one after the other is killed. */
+const contend = <E, R>(kind: Kind, path: string, layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
+  Effect.gen(function*() {
+    const saved: Array<string> = []
+    const before = texts(yield* load(layer)).length
+    const take = (line: string) => saved.push(line.slice("saved ".length))
+    let running = yield* start("contend", kind, path)
+    const kills = 5
+    for (let kill = 0; kill < kills; kill++) {
+      const next = yield* start("contend", kind, path)
+      const moment = yield* Random.nextIntBetween(1, 20)
+      for (let line = 0; line < moment; line++) take(yield* running.line)
+      take(yield* next.line)
+      for (const line of yield* running.kill) take(line)
+      running = next
+    }
+    for (const line of yield* running.kill) take(line)
+
+    const session = yield* load(layer)
+    const found = texts(session)
+    assert.strictEqual(found.length - before, session.version * 2)
+    const answers = found.filter((_, index) => index % 2 === 1)
+    assert.deepStrictEqual(found, answers.flatMap((answer) => [`${answer} ask`, answer]))
+    assert.strictEqual(new Set(answers).size, answers.length)
+    assert.deepStrictEqual(saved.filter((save) => !answers.includes(save)), [])
+    // what was not said any more is at most one save for each kill
+    assert.isAtMost(answers.length - saved.length, kills + 1)
+  })
+
 describe("sessions and processes", () => {
   describe("kill -9 in the middle of a save", () => {
-    const chains = 3
-    const kills = 5
-
-    /** Kills one process after the other at random moments, each going on with what the one before has left. */
-    const chain = <E, R>(
-      kind: "files" | "keyValue" | "sqlite",
-      path: string,
-      layer: Layer.Layer<SessionStore.SessionStore, E, R>
-    ) =>
-      Effect.gen(function*() {
-        let version = 0
-        for (let kill = 0; kill < kills; kill++) {
-          const process = yield* start("save", kind, path)
-          const said: Array<string> = []
-          const moment = yield* Random.nextIntBetween(1, 20)
-          while (said.length < moment) said.push(yield* process.line)
-          said.push(...yield* process.kill)
-          const saved = said.flatMap((line) => line.startsWith("saved ") ? [Number(line.slice(6))] : [])
-          const last = saved.at(-1) ?? version
-
-          const session = yield* load(layer)
-          assert.include([last, last + 1], session.version)
-          const versions = Array.from({ length: session.version }, (_, index) => index + 1)
-          assert.deepStrictEqual(
-            texts(session),
-            versions.flatMap((each) => [`${each} ask`, `${each} answer ${"x".repeat(each * 50)}`])
-          )
-          assert.deepStrictEqual(session.state, session.version === 0 ? {} : { last: session.version })
-          version = session.version
-        }
-        assert.isAbove(version, 0)
-      })
-
     const repeat = <E, R>(f: (folder: string) => Effect.Effect<void, E, R>) =>
       Effect.forEach(Array.from({ length: chains }), () => inFolder((folder) => Effect.scoped(f(folder))), {
         concurrency: 3,
@@ -101,68 +156,52 @@ describe("sessions and processes", () => {
   ] as const
 
   for (const { kind, layer, path } of shared) {
-    const rounds = 500
-
     it.live(
       `${kind}: of two processes that save one version exactly one succeeds, ${rounds} times`,
-      () =>
-        inFolder((folder) =>
-          Effect.gen(function*() {
-            const one = yield* start("race", kind, path(folder))
-            const two = yield* start("race", kind, path(folder))
-            const winners: Array<number> = []
-            for (let version = 0; version < rounds; version++) {
-              assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
-              yield* one.go
-              yield* two.go
-              const outcomes = [[one.pid, yield* one.line], [two.pid, yield* two.line]] as const
-              const [won, lost] = outcomes[0][1].startsWith("saved") ? outcomes : [outcomes[1], outcomes[0]]
-              assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
-              winners.push(won[0])
-            }
-            assert.deepStrictEqual(
-              texts(yield* load(layer(path(folder)))),
-              winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
-            )
-          })
-        ),
+      () => inFolder((folder) => race(kind, path(folder), layer(path(folder)))),
       90_000
     )
 
     it.live(
       `${kind}: two processes save as fast as they can, are killed and start again, and no save is lost`,
-      () =>
-        inFolder((folder) =>
-          Effect.gen(function*() {
-            const saved: Array<string> = []
-            const before = texts(yield* load(layer(path(folder)))).length
-            const take = (line: string) => saved.push(line.slice("saved ".length))
-            let running = yield* start("contend", kind, path(folder))
-            const kills = 5
-            for (let kill = 0; kill < kills; kill++) {
-              const next = yield* start("contend", kind, path(folder))
-              const moment = yield* Random.nextIntBetween(1, 20)
-              for (let line = 0; line < moment; line++) take(yield* running.line)
-              take(yield* next.line)
-              for (const line of yield* running.kill) take(line)
-              running = next
-            }
-            for (const line of yield* running.kill) take(line)
-
-            const session = yield* load(layer(path(folder)))
-            const found = texts(session)
-            assert.strictEqual(found.length - before, session.version * 2)
-            const answers = found.filter((_, index) => index % 2 === 1)
-            assert.deepStrictEqual(found, answers.flatMap((answer) => [`${answer} ask`, answer]))
-            assert.strictEqual(new Set(answers).size, answers.length)
-            assert.deepStrictEqual(saved.filter((save) => !answers.includes(save)), [])
-            // what was not said any more is at most one save for each kill
-            assert.isAtMost(answers.length - saved.length, kills + 1)
-          })
-        ),
+      () => inFolder((folder) => contend(kind, path(folder), layer(path(folder)))),
       90_000
     )
   }
+
+  layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true })("on PostgreSQL", (it) => {
+    const inDatabase = <A, E, R>(
+      f: (path: string, layer: ReturnType<typeof PostgresClient.sessions>) => Effect.Effect<A, E, R>
+    ) =>
+      Effect.flatMap(Postgres.Server, (port) =>
+        Effect.flatMap(
+          Postgres.createDatabase(port),
+          (database) => Effect.scoped(f(`${port}/${database}`, PostgresClient.sessions(port, database)))
+        ))
+
+    it.effect(
+      `has the old session or the new one when a process is killed in a save, ${chains * kills} times`,
+      () =>
+        Effect.forEach(
+          Array.from({ length: chains }),
+          () => inDatabase((path, layer) => chain("postgres", path, layer)),
+          { concurrency: 3, discard: true }
+        ),
+      240_000
+    )
+
+    it.effect(
+      `of two processes that save one version exactly one succeeds, ${rounds} times`,
+      () => inDatabase((path, layer) => race("postgres", path, layer)),
+      240_000
+    )
+
+    it.effect(
+      "two processes save as fast as they can, are killed and start again, and no save is lost",
+      () => inDatabase((path, layer) => contend("postgres", path, layer)),
+      240_000
+    )
+  })
 
   it.live("a lock held longer than the busy timeout is a typed error, and is over when it is released", () =>
     inFolder((folder) =>

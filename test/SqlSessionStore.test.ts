@@ -10,6 +10,7 @@ import { SqlSessionStore } from "../src/sql/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
 import * as Postgres from "./fixtures/postgres.ts"
+import { client, password, sessions } from "./fixtures/postgresClient.ts"
 import { texts } from "./fixtures/sessions.ts"
 
 const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
@@ -34,7 +35,7 @@ const withStore = <A, E>(
         Effect.all([SessionStore.SessionStore, SqlClient.SqlClient]),
         ([store, sql]) => f(store, sql)
       ),
-      Layer.provideMerge(SqlSessionStore.layer, Postgres.client(port, database))
+      Layer.provideMerge(SqlSessionStore.layer, client(port, database))
     )
   )
 
@@ -53,7 +54,7 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
         ]
       ) {
         cases(SessionStore.layerMemory).forEach(({ name }, index) => {
-          it.effect(name, () => inDatabase((port, database) => cases(Postgres.sessions(port, database))[index]!.effect))
+          it.effect(name, () => inDatabase((port, database) => cases(sessions(port, database))[index]!.effect))
         })
       }
     })
@@ -69,9 +70,9 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
                     SqlClient.SqlClient,
                     (sql) => sql.unsafe(`ALTER DATABASE ${database} SET default_transaction_isolation = '${isolation}'`)
                   ),
-                  Postgres.client(port)
+                  client(port)
                 )
-                yield* SessionStoreSuite.casesShared(Postgres.sessions(port, database))[index]!.effect
+                yield* SessionStoreSuite.casesShared(sessions(port, database))[index]!.effect
               })
             ))
         })
@@ -172,7 +173,7 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
           yield* Effect.provide(
             Effect.flatMap(SqlClient.SqlClient, (sql) =>
               sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ${database}`),
-            Postgres.client(port)
+            client(port)
           )
           const results = [
             yield* Effect.result(store.load("x")),
@@ -186,14 +187,14 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
           }
           assert.deepStrictEqual(results.at(-1), Result.succeed(first))
           assert.strictEqual((yield* store.save(first, { append: [] })).version, 2)
-        }).pipe(Effect.provide(Postgres.sessions(port, database)))
+        }).pipe(Effect.provide(sessions(port, database)))
       ))
 
     describe("tables", () => {
       it.effect("are made once, however many open the database at the same moment", () =>
         inDatabase((port, database) =>
           Effect.gen(function*() {
-            const stores = Array.from({ length: 6 }, () => Layer.build(Layer.fresh(Postgres.sessions(port, database))))
+            const stores = Array.from({ length: 6 }, () => Layer.build(Layer.fresh(sessions(port, database))))
             const opened = yield* Effect.scoped(Effect.flatMap(
               Effect.all(stores, { concurrency: "unbounded" }),
               Effect.forEach((context) => Context.get(context, SessionStore.SessionStore).load("x"))
@@ -201,7 +202,7 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
             assert.strictEqual(opened.length, 6)
             const rows = yield* Effect.provide(
               Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT name, version FROM effect_agents_schema`),
-              Postgres.client(port, database)
+              client(port, database)
             )
             assert.deepStrictEqual(rows, [{ name: "sessions", version: 2 }])
           })
@@ -233,7 +234,7 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
               port,
               database,
               username: "postgres",
-              password: Redacted.make(Postgres.password),
+              password: Redacted.make(password),
               transformResultNames: (name) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
               transformQueryNames: (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
             })
