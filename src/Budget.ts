@@ -82,6 +82,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Types from "effect/Types"
+import type * as AgentRun from "./AgentRun.ts"
 import { Account } from "./internal/budget/account.ts"
 import * as Spending from "./internal/model/spending.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
@@ -120,6 +121,22 @@ export interface Price {
 }
 
 /**
+ * Returns the price of a model; undefined for a model that it does not know.
+ *
+ * **Details**
+ *
+ * `model` is the name that the model reports, or that of effect/ai's `Model.ModelName`; `provider` is that of
+ * `Model.ProviderName`. `usage` is what the call has used so far: some models cost more in a long call. It is asked again
+ * whenever more is known of a call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Prices {
+  (model: string | undefined, provider: string | undefined, usage: AgentRun.Usage): Price | undefined
+}
+
+/**
  * What may be spent. Without a limit it is free.
  *
  * @category models
@@ -143,10 +160,10 @@ export type Options =
       /** How much, in the currency of the `prices`. */
       readonly money: number
       /**
-       * What the tokens of all models cost, or a function from the name of a model: the one it reports, or that of
-       * effect/ai's `Model.ModelName`. A price that is not a number is a defect of the next call.
+       * What the tokens of all models cost, or a function that knows it. A price that is not a number is a defect of the
+       * next call. A call of a model without a price uses up what is left of the money.
        */
-      readonly prices: Price | ((model: string | undefined) => Price)
+      readonly prices: Price | Prices
     }
     | {
       /** How much, in the currency of the `prices`, which it needs. Default: no limit. */
@@ -179,7 +196,7 @@ export interface Budget<out E = never> extends Pipeable {
   readonly name: string
   /** What may be spent of each; wall time in milliseconds. */
   readonly limits: Readonly<Partial<Record<Resource, number>>>
-  readonly price: (model: string | undefined) => Price
+  readonly price: Prices
   readonly atLimit: "final-answer" | "fail"
 }
 

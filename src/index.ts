@@ -36,6 +36,12 @@ export * as ApprovalSeal from "./ApprovalSeal.ts"
 export * as Budget from "./Budget.ts"
 
 /** @since 0.1.0 */
+export * as BudgetAccount from "./BudgetAccount.ts"
+
+/** @since 0.1.0 */
+export * as BudgetStore from "./BudgetStore.ts"
+
+/** @since 0.1.0 */
 export * as Compaction from "./Compaction.ts"
 
 /** @since 0.1.0 */

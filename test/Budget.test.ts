@@ -629,6 +629,24 @@ describe("Budget", () => {
         }).pipe(Effect.provide([script([noting, noting, text("done")]), handlers]))
     )
 
+    it.effect("uses up the money with the call of a model that has no price, and names its provider and usage", () =>
+      Effect.gen(function*() {
+        const asked: Array<unknown> = []
+        const budget = Budget.make({
+          money: 5,
+          prices: (model, provider, { inputTokens }) => {
+            asked.push([model, provider, inputTokens.total])
+            return undefined
+          }
+        })
+        const agent = Agent.make("agent", { toolkit, middleware: [Budget.middleware(budget)] })
+        const [result, spent] = yield* Effect.all([Agent.run(agent, { prompt: "go" }), spentOf(budget)]).pipe(
+          Budget.provide(budget)
+        )
+        assert.deepStrictEqual(shown(result), ["done", 2, "budget-money"])
+        assert.deepStrictEqual([spent.money, asked], [5, [["small", "scripted", 10], ["small", "scripted", 10]]])
+      }).pipe(Effect.provide([namedScript([noting, text("done")], { name: "small" }), handlers])))
+
     const spends = (
       outcome: AgentRun.Outcome["_tag"],
       last: ScriptedModel.Step,

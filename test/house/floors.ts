@@ -11,6 +11,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
       "ContextProvider",
       "Middleware",
       "SessionStore",
+      "BudgetStore",
       "StopCondition",
       "DirectLanguageModel",
       "AgentOutput",
@@ -28,6 +29,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
       "Compaction",
       "AgentTool",
       "Budget",
+      "BudgetAccount",
       "ModelFallback",
       "ApprovalSeal",
       "ToolFailure"

@@ -4,14 +4,13 @@
  * @since 0.1.0
  */
 
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Budget from "../../Budget.ts"
 import type { Cost } from "../model/spending.ts"
 import * as Usage from "../words/usage.ts"
+import { costOf } from "./cost.ts"
+import { Refusals } from "./refusals.ts"
 
 /**
  * An open budget. What changes it is synchronous: to ask whether there is something
@@ -20,15 +19,15 @@ import * as Usage from "../words/usage.ts"
  * @category models
  * @since 0.1.0
  */
-export class Account {
+export class Account extends Refusals<Budget.BudgetExceeded> {
   readonly budget: Budget.Budget<unknown>
   toolCalls = 0
   private tokens = 0
   private money = 0
+  /** Calls that nobody knows the price of. */
+  private unpriced = 0
   private modelCalls = 0
-  private guards = 0
   private readonly openedAt: number
-  private readonly exceeded: Deferred.Deferred<never, Budget.BudgetExceeded> = Deferred.makeUnsafe()
   private readonly makeError: (resource: Budget.Resource, limit: number, used: number) => Budget.BudgetExceeded
 
   constructor(
@@ -36,6 +35,7 @@ export class Account {
     now: number,
     makeError: (resource: Budget.Resource, limit: number, used: number) => Budget.BudgetExceeded
   ) {
+    super()
     this.budget = budget
     this.openedAt = now
     this.makeError = makeError
@@ -46,7 +46,7 @@ export class Account {
       case "tokens":
         return this.tokens
       case "money":
-        return this.money
+        return this.unpriced > 0 ? Math.max(this.money, this.budget.limits.money ?? 0) : this.money
       case "model-calls":
         return this.modelCalls
       case "tool-calls":
@@ -78,22 +78,16 @@ export class Account {
   }
 
   /** Adds what a model call has used, as far as it is known. */
-  readonly spend = ({ after, before, model, modelBefore }: Cost): void => {
-    this.add(after, model, 1)
-    if (before !== Usage.empty) this.add(before, modelBefore, -1)
+  readonly spend = ({ after, before, model, modelBefore, provider }: Cost): void => {
+    this.add(after, model, provider, 1)
+    if (before !== Usage.empty) this.add(before, modelBefore, provider, -1)
   }
 
-  private add(usage: AgentRun.Usage, model: string | undefined, sign: 1 | -1): void {
-    const { cacheRead = 0, cacheWrite = 0, uncached } = usage.inputTokens
-    const input = usage.inputTokens.total ?? (uncached ?? 0) + cacheRead + cacheWrite
-    const output = usage.outputTokens.total ?? (usage.outputTokens.text ?? 0) + (usage.outputTokens.reasoning ?? 0)
-    const price = this.budget.price(model)
-    this.tokens += sign * (input + output)
-    this.money += sign * (Math.max(0, input - cacheRead - cacheWrite) * price.input +
-      cacheRead * (price.cacheRead ?? price.input) +
-      cacheWrite * (price.cacheWrite ?? price.input) +
-      output * price.output) /
-      1_000_000
+  private add(usage: AgentRun.Usage, model: string | undefined, provider: string | undefined, sign: 1 | -1): void {
+    const { money, tokens } = costOf(this.budget, usage, model, provider)
+    this.tokens += sign * tokens
+    if (money === undefined) this.unpriced += sign
+    else this.money += sign * money
   }
 
   private usedUp(resources: ReadonlyArray<Budget.Resource>, now: number): Budget.BudgetExceeded | undefined {
@@ -105,13 +99,10 @@ export class Account {
     return resource && this.makeError(resource, this.budget.limits[resource]!, this.used(resource, now))
   }
 
-  // --- failing ----------------------------------------------------------------
-
   /** Fails when somebody was refused, or when the time is over. */
-  readonly limitReached: Effect.Effect<never, Budget.BudgetExceeded> = Effect.suspend(() => {
-    const refused = Deferred.await(this.exceeded)
+  override readonly limitReached: Effect.Effect<never, Budget.BudgetExceeded> = Effect.suspend(() => {
     const limit = this.budget.limits["wall-time"]
-    if (limit === undefined) return refused
+    if (limit === undefined) return this.refused
     const timeIsOver = Effect.clockWith((clock) => {
       const elapsed = clock.currentTimeMillisUnsafe() - this.openedAt
       return Effect.flatMap(
@@ -119,33 +110,8 @@ export class Account {
         () => Effect.fail(this.makeError("wall-time", limit, clock.currentTimeMillisUnsafe() - this.openedAt))
       )
     })
-    return Effect.raceFirst(refused, timeIsOver)
+    return Effect.raceFirst(this.refused, timeIsOver)
   })
-
-  /**
-   * What becomes of a call that is refused. If the run that has the budget guards it,
-   * it waits for its end: only that run has the failure in its type.
-   */
-  refuse(exceeded: Budget.BudgetExceeded): Effect.Effect<never> {
-    Deferred.doneUnsafe(this.exceeded, Exit.fail(exceeded))
-    // unguarded, it is the run's own call, or that of a provider of its
-    return this.guards > 0 ? Effect.never : Exit.fail(exceeded) as Exit.Exit<never>
-  }
-
-  guarding<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
-      this.guards++
-      return Effect.ensuring(effect, Effect.sync(() => this.guards--))
-    })
-  }
-
-  /** The stream fails when the limit is reached, and what it does then is interrupted. */
-  cut<A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E | Budget.BudgetExceeded, R> {
-    return Stream.transformPull(
-      stream,
-      (pull) => Effect.succeed(this.guarding(Effect.raceFirst(pull, this.limitReached)))
-    )
-  }
 }
 
 const ofModelCalls: ReadonlyArray<Budget.Resource> = ["wall-time", "tokens", "money", "model-calls"]

@@ -245,8 +245,9 @@ export class EdgeCall implements CallReport {
     this.told = after
     tally.change(before, after)
     if (accountants.length === 0) return
-    const model = this.modelTold = this.modelId ?? Context.getOrUndefined(this.context, Model.ModelName)
-    for (const account of accountants) account({ before, after, model, modelBefore })
+    const { model, provider } = this.names()
+    this.modelTold = model
+    for (const account of accountants) account({ before, after, model, modelBefore, provider })
   }
 }
 

@@ -19,6 +19,8 @@ export interface Cost {
   /** The model that has answered, as far as it is known, and the one that `before` was told of. */
   readonly model: string | undefined
   readonly modelBefore: string | undefined
+  /** The provider that the context of the call names. */
+  readonly provider: string | undefined
 }
 
 /**

@@ -1,0 +1,303 @@
+/**
+ * What many runs, users and processes may spend together in a day, a month, or ever.
+ *
+ * A `BudgetAccount` is a budget that is kept in a `BudgetStore`. `layer` opens one: of a tenant, of a team. An agent with
+ * `BudgetAccount.middleware` needs one in its context, and each run of the agent draws from it together with all runs
+ * nested in that one. A `Budget` beside it limits each run alone.
+ *
+ * **Details**
+ *
+ * A run that finds the account used up is refused: it fails with `BudgetExceeded` before its model is called. What becomes
+ * of a run that works when the account is used up is a choice. With `refuse: "run"` it may finish. With `refuse: "call"`
+ * its next model call is its final answer, and its tool calls are refused; of a budget made with `Budget.orFail` it fails
+ * with `BudgetExceeded` instead. A run that is resumed after an approval is a new run.
+ *
+ * With `refuse: "call"`, whatever the number of processes:
+ *
+ * - model calls and tool calls of a budget made with `orFail`: never more than the limit. Of one that gives final answers:
+ *   one more model call for each run that was on its way, and never a tool call more.
+ * - tokens, money: exceeded by what the calls in flight use at the moment when the limit is reached, and by the final
+ *   answers.
+ *
+ * A model call is charged when it begins, what it used when it ends, and what is known of a call that is cut when that is
+ * cut. A process that dies loses what its calls in flight have used. When the store fails, no run and no call begins: it
+ * fails with `BudgetStoreError`. A run that works keeps the answers that it has paid for; what they cost is charged before
+ * anything else begins in this process. A charge whose answer is lost may be counted twice, and never not at all.
+ *
+ * What is charged belongs to the window in which it is charged. Windows follow the clock of each process. A model
+ * without a price uses up the money of the window. What is counted is what `Budget` counts; a wall time is for a run
+ * alone, and no account has it.
+ *
+ * **Example** (Two runs of a tenant that has one model call a day)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { Agent, Budget, BudgetAccount, BudgetStore } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const assistant = Agent.make("assistant", { middleware: [BudgetAccount.middleware] })
+ *
+ * const account = BudgetAccount.layer(Budget.make({ name: "daily", modelCalls: 1 }), {
+ *   id: "acme",
+ *   refill: "1 day",
+ *   refuse: "run"
+ * })
+ *
+ * const ask = Agent.run(assistant, { prompt: "Hello" }).pipe(
+ *   Effect.flatMap(({ text }) => Console.log(text)),
+ *   Effect.catchTag("BudgetExceeded", (error) => Console.log(error.message))
+ * )
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Hello, Acme.")])
+ *
+ * const program = Effect.andThen(ask, ask).pipe(
+ *   Effect.provide([model, Layer.provide(account, BudgetStore.layerMemory)])
+ * )
+ *
+ * Effect.runPromise(program)
+ * // => Hello, Acme.
+ * // => The budget `daily` is exceeded: 1 of 1 model-calls are used
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import type * as AiError from "effect/ai/AiError"
+import type * as LanguageModel from "effect/ai/LanguageModel"
+import * as Context from "effect/Context"
+import type * as Cron from "effect/Cron"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Budget from "./Budget.ts"
+import * as BudgetStore from "./BudgetStore.ts"
+import { Ledger } from "./internal/budget/ledger.ts"
+import { Refusals } from "./internal/budget/refusals.ts"
+import * as Windows from "./internal/budget/windows.ts"
+import * as Spending from "./internal/model/spending.ts"
+import * as ToolHandler from "./internal/tool/handler.ts"
+import * as Middleware from "./Middleware.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-agents/BudgetAccount"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-agents/BudgetAccount"
+
+/**
+ * How an account is opened.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Which account of the store it is. */
+  readonly id: string
+  /** What is refused of a run that works when the account is used up: nothing, as only a new run is, or its next call. */
+  readonly refuse: "run" | "call"
+  /**
+   * When nothing is spent again: at every multiple of a duration since 1970 in UTC, or by a schedule. Give the schedule a
+   * time zone, so that all processes have the same. Default: never.
+   */
+  readonly refill?: Duration.Input | Cron.Cron | undefined
+  /** What is spent already, if the store does not know the account yet. Default: nothing. */
+  readonly seed?: Partial<BudgetStore.Amounts> | undefined
+  /** How long the store may take for one operation before that fails. Default: 5 seconds. */
+  readonly timeLimit?: Duration.Input | undefined
+}
+
+/**
+ * An open account.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Account {
+  readonly [TypeId]: Ledger
+  readonly id: string
+  readonly budget: Budget.Budget<unknown>
+  /** What is spent in this window, and what was added to its limits. */
+  readonly balance: Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
+  /** Adds to the limits of this window. */
+  readonly topUp: (
+    amounts: Partial<BudgetStore.Amounts>
+  ) => Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
+  /** Charges what was spent beside runs, as by a model call of the program's own, also when nothing is left. */
+  readonly charge: (
+    amounts: Partial<BudgetStore.Amounts>
+  ) => Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
+}
+
+/**
+ * Service for the account that runs draw from.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class BudgetAccount extends Context.Service<BudgetAccount, Account>()("effect-agents/BudgetAccount") {}
+
+/**
+ * Middleware that has each run of an agent, and the runs nested in it, draw from the account in the context. A nested run
+ * that has the middleware too, and the same account, draws from it once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const middleware: Middleware.Middleware<
+  Budget.BudgetExceeded | BudgetStore.BudgetStoreError,
+  BudgetAccount
+> // what a model call fails with and needs by itself is the agent's
+ = Middleware.make("budget-account", {
+  model: (request, next) => cut(next(request)),
+  tool: (request, next) => cut(next(request)),
+  agent: (request, next) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const { [TypeId]: ledger } = yield* BudgetAccount
+      const draws = yield* Draws
+      if (draws.some((draw) => draw.ledger === ledger)) return next(request)
+      const exceeded = yield* ledger.usedUp(ofModelCalls(ledger))
+      if (exceeded !== undefined) return yield* exceeded
+      return Stream.ensuring(Stream.updateContext(next(request), drawFrom(new Draw(ledger))), settled(ledger))
+    }))
+  // `AiError` and `LanguageModel` are the agent's own
+}) as Middleware.Middleware<Budget.BudgetExceeded | BudgetStore.BudgetStoreError, BudgetAccount>
+
+/**
+ * Opens an account of the store. A budget with a wall time is a defect: time is a limit of each run.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E>(
+  budget: Budget.Budget<E>,
+  options: Options
+): Layer.Layer<BudgetAccount, BudgetStore.BudgetStoreError, BudgetStore.BudgetStore> =>
+  Layer.effect(BudgetAccount)(Effect.gen(function*() {
+    const { id, refill, refuse, seed = {}, timeLimit = "5 seconds" } = options
+    if (budget.limits["wall-time"] !== undefined) {
+      return yield* Effect.die(new Error(`The account \`${id}\` has a wall time: use \`Budget.middleware\` for it`))
+    }
+    if (Duration.isDuration(refill) && !(Duration.toMillis(refill) > 0)) {
+      return yield* Effect.die(new Error(`The account \`${id}\` is refilled after no time at all`))
+    }
+    const ledger = new Ledger({
+      id,
+      budget,
+      refuse,
+      store: yield* BudgetStore.BudgetStore,
+      windowAt: Windows.make(refill),
+      timeLimit,
+      makeExceeded: (resource, limit, used) => new Budget.BudgetExceeded({ budget: budget.name, resource, limit, used })
+    })
+    yield* ledger.open(seed)
+    yield* Effect.addFinalizer(() => settled(ledger))
+    return {
+      [TypeId]: ledger,
+      id,
+      budget,
+      balance: ledger.balance,
+      topUp: (amounts) => ledger.topUp(amounts),
+      charge: (amounts) => ledger.add(amounts)
+    }
+  }))
+
+// -----------------------------------------------------------------------------
+// Runs
+// -----------------------------------------------------------------------------
+
+/** A run that draws from an account, with all runs nested in it. */
+class Draw extends Refusals<Budget.BudgetExceeded | BudgetStore.BudgetStoreError> {
+  readonly ledger: Ledger
+
+  constructor(ledger: Ledger) {
+    super()
+    this.ledger = ledger
+  }
+}
+
+const Draws = Context.Reference<ReadonlyArray<Draw>>("effect-agents/BudgetAccount/Draws", {
+  defaultValue: () => []
+})
+
+const drawFrom = (draw: Draw) => <R>(context: Context.Context<R>): Context.Context<R> =>
+  context.pipe(
+    Context.add(Draws, [...Context.get(context, Draws), draw]),
+    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), draw.ledger.spend]),
+    Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(draw)])
+  )
+
+/** What a model call needs. As in `Budget`, there is no next step when only tool calls are used up. */
+const ofModelCalls = ({ budget }: Ledger): ReadonlyArray<Exclude<Budget.Resource, "wall-time">> =>
+  budget.atLimit === "fail"
+    ? ["tokens", "money", "model-calls"]
+    : ["tokens", "money", "model-calls", "tool-calls"]
+
+/** Writes what is noted. What cannot be written stays noted. */
+const settled = (ledger: Ledger): Effect.Effect<void> =>
+  Effect.catchTag(ledger.settle, "BudgetStoreError", (error) => Effect.logError(error.message, error.cause))
+
+/** What every model call and tool call that draws from an account has to pass. */
+const gate = (draw: Draw): Middleware.Middleware<AiError.AiError, LanguageModel.LanguageModel> => {
+  const { ledger } = draw
+  const { atLimit, name } = ledger.budget
+  const { refuse } = ledger.parts
+  return Middleware.make("budget-account", {
+    model: (request, next) => {
+      const call = (request: Middleware.ModelRequest) => Stream.ensuring(next(request), settled(ledger))
+      if (refuse === "run") {
+        return Stream.suspend(() => {
+          ledger.owe({ modelCalls: 1 })
+          return call(request)
+        })
+      }
+      return Stream.unwrap(
+        Effect.gen(function*() {
+          const exceeded = yield* ledger.take({ modelCalls: 1 }, ofModelCalls(ledger))
+          if (exceeded === undefined) return call(request)
+          if (atLimit === "fail") return yield* draw.refuse(exceeded)
+          yield* ledger.add({ modelCalls: 1 })
+          return call({ ...request, finalAnswer: request.finalAnswer ?? `${name}-${exceeded.resource}` })
+        }).pipe(Effect.catchTag("BudgetStoreError", (error) => draw.refuse(error)))
+      )
+    },
+    tool: (request, next) => {
+      if (request.tool === undefined) return next(request)
+      const call = Stream.map(next(request), (result) => {
+        if (!result.preliminary && !ToolHandler.wasExecuted(result)) ledger.owe({ toolCalls: -1 })
+        return result
+      })
+      if (refuse === "run" || ledger.limits.toolCalls === undefined) {
+        return Stream.suspend(() => {
+          ledger.owe({ toolCalls: 1 })
+          return call
+        })
+      }
+      return Stream.unwrap(
+        Effect.gen(function*() {
+          const exceeded = yield* ledger.take({ toolCalls: 1 }, ["tool-calls"])
+          if (exceeded === undefined) return call
+          if (atLimit === "fail") return yield* draw.refuse(exceeded)
+          const reason = `The budget \`${name}\` allows no more tool calls: its ${exceeded.resource} are used up`
+          return Stream.succeed(ToolHandler.notExecuted(request, "execution-denied", reason))
+        }).pipe(Effect.catchTag("BudgetStoreError", (error) => draw.refuse(error)))
+      )
+    }
+  })
+}
+
+/** The calls of the run that draws from the account: they are cut when it fails. */
+const cut = <A, E, R>(
+  stream: Stream.Stream<A, E, R>
+): Stream.Stream<A, E | Budget.BudgetExceeded | BudgetStore.BudgetStoreError, R | BudgetAccount> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { [TypeId]: ledger } = yield* BudgetAccount
+    const draw = (yield* Draws).find((draw) => draw.ledger === ledger)
+    return draw === undefined || ledger.parts.refuse === "run" ? stream : draw.cut(stream)
+  }))

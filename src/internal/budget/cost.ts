@@ -1,0 +1,33 @@
+/**
+ * What the usage of a model call costs.
+ *
+ * @since 0.1.0
+ */
+
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Budget from "../../Budget.ts"
+
+/**
+ * Returns the tokens of a call, and what they cost by the prices of a budget: undefined when they have no price for the
+ * model.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const costOf = (
+  budget: Budget.Budget<unknown>,
+  usage: AgentRun.Usage,
+  model: string | undefined,
+  provider: string | undefined
+): { readonly tokens: number; readonly money: number | undefined } => {
+  const { cacheRead = 0, cacheWrite = 0, uncached } = usage.inputTokens
+  const input = usage.inputTokens.total ?? (uncached ?? 0) + cacheRead + cacheWrite
+  const output = usage.outputTokens.total ?? (usage.outputTokens.text ?? 0) + (usage.outputTokens.reasoning ?? 0)
+  const price = budget.price(model, provider, usage)
+  const money = price && (Math.max(0, input - cacheRead - cacheWrite) * price.input +
+        cacheRead * (price.cacheRead ?? price.input) +
+        cacheWrite * (price.cacheWrite ?? price.input) +
+        output * price.output) /
+      1_000_000
+  return { tokens: input + output, money }
+}

@@ -1,0 +1,194 @@
+/**
+ * An account as one process keeps it: what it has used and not yet written is here.
+ *
+ * @since 0.1.0
+ */
+
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Budget from "../../Budget.ts"
+import * as BudgetStore from "../../BudgetStore.ts"
+import type { Cost } from "../model/spending.ts"
+import * as Usage from "../words/usage.ts"
+import { costOf } from "./cost.ts"
+
+type Amounts = BudgetStore.Amounts
+
+const { nothing } = BudgetStore
+
+/**
+ * What a ledger is made of: the account, its store, and a constructor of an upper floor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Parts {
+  readonly id: string
+  readonly budget: Budget.Budget<unknown>
+  readonly refuse: "run" | "call"
+  readonly store: BudgetStore.BudgetStore["Service"]
+  readonly windowAt: (now: number) => number
+  readonly timeLimit: Duration.Input
+  readonly makeExceeded: (resource: Budget.Resource, limit: number, used: number) => Budget.BudgetExceeded
+}
+
+/**
+ * Everything that one process does with an account.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Ledger {
+  readonly parts: Parts
+  private owed: Amounts = nothing
+
+  constructor(parts: Parts) {
+    this.parts = parts
+  }
+
+  get budget(): Budget.Budget<unknown> {
+    return this.parts.budget
+  }
+
+  /** The limits of the account, by the names of a store. */
+  get limits(): Partial<Amounts> {
+    const { limits } = this.budget
+    return {
+      ...limits.tokens !== undefined && { tokens: limits.tokens },
+      ...limits.money !== undefined && { money: limits.money },
+      ...limits["model-calls"] !== undefined && { modelCalls: limits["model-calls"] },
+      ...limits["tool-calls"] !== undefined && { toolCalls: limits["tool-calls"] }
+    }
+  }
+
+  open(seed: Partial<Amounts>): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> {
+    return this.ask("open", (window) => this.parts.store.open(this.parts.id, window, BudgetStore.add(nothing, seed)))
+  }
+
+  topUp(amounts: Partial<Amounts>): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> {
+    return this.ask(
+      "topUp",
+      (window) => this.parts.store.topUp(this.parts.id, window, BudgetStore.add(nothing, amounts))
+    )
+  }
+
+  /** The balance, with everything that this process has used. */
+  readonly balance: Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> = Effect.suspend(() =>
+    Effect.andThen(
+      this.settle,
+      this.ask("balance", (window) => this.parts.store.balance(this.parts.id, window))
+    )
+  )
+
+  /** What is used up of these resources. */
+  usedUp(
+    names: ReadonlyArray<Resource>
+  ): Effect.Effect<Budget.BudgetExceeded | undefined, BudgetStore.BudgetStoreError> {
+    return Effect.map(this.balance, (balance) => this.exceeded(names, balance))
+  }
+
+  /** Takes the amounts, unless these resources are used up. */
+  take(
+    amounts: Partial<Amounts>,
+    names: ReadonlyArray<Resource>
+  ): Effect.Effect<Budget.BudgetExceeded | undefined, BudgetStore.BudgetStoreError> {
+    const all = this.limits
+    const limits: Partial<Record<keyof Amounts, number>> = {}
+    for (const name of names) {
+      const limit = all[keys[name]]
+      if (limit !== undefined) limits[keys[name]] = limit
+    }
+    return Effect.map(
+      Effect.andThen(this.settle, this.charge(BudgetStore.add(nothing, amounts), limits)),
+      ({ balance, granted }) => granted ? undefined : this.exceeded(names, balance)
+    )
+  }
+
+  /** Adds the amounts, whatever is left. */
+  add(amounts: Partial<Amounts>): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> {
+    return Effect.map(
+      Effect.andThen(this.settle, this.charge(BudgetStore.add(nothing, amounts))),
+      ({ balance }) => balance
+    )
+  }
+
+  /** Notes what was used, to be written by the next `settle`. */
+  owe(amounts: Partial<Amounts>): void {
+    this.owed = BudgetStore.add(this.owed, amounts)
+  }
+
+  /** Notes what a model call has used, as far as it is known. */
+  readonly spend = ({ after, before, model, modelBefore, provider }: Cost): void => {
+    this.oweUsage(after, model, provider, 1)
+    if (before !== Usage.empty) this.oweUsage(before, modelBefore, provider, -1)
+  }
+
+  /**
+   * Writes what is noted. When the store fails it stays noted: the next call in this process that asks for something
+   * writes it first.
+   */
+  readonly settle: Effect.Effect<void, BudgetStore.BudgetStoreError> = Effect.suspend(() => {
+    const owed = this.owed
+    if (isNothing(owed)) return Effect.void
+    this.owed = nothing
+    return Effect.asVoid(Effect.onError(this.charge(owed), () => Effect.sync(() => this.owe(owed))))
+  }).pipe(Effect.uninterruptible)
+
+  private charge(
+    amounts: Amounts,
+    limits?: Partial<Amounts>
+  ): Effect.Effect<BudgetStore.Charged, BudgetStore.BudgetStoreError> {
+    const { id, store } = this.parts
+    return this.ask("charge", (window) => store.charge({ id, window, amounts, limits }))
+  }
+
+  /** Asks the store about the window of this moment. It answers, or fails in time: an interruption waits for that. */
+  private ask<A>(
+    operation: BudgetStore.BudgetStoreError["operation"],
+    ask: (window: number) => Effect.Effect<A, BudgetStore.BudgetStoreError>
+  ): Effect.Effect<A, BudgetStore.BudgetStoreError> {
+    const { id, timeLimit, windowAt } = this.parts
+    const late = () =>
+      new BudgetStore.BudgetStoreError({ account: id, operation, cause: new Error("It did not answer in time") })
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => ask(windowAt(now))).pipe(
+      Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.fail(late()) }),
+      Effect.uninterruptible
+    )
+  }
+
+  private oweUsage(usage: AgentRun.Usage, model: string | undefined, provider: string | undefined, sign: 1 | -1): void {
+    const { money = NaN, tokens } = costOf(this.budget, usage, model, provider)
+    // what has no price takes all the money there is in a window
+    const known = Number.isFinite(money) ? money : this.budget.limits.money ?? 0
+    this.owe({ tokens: sign * tokens, money: sign * known })
+  }
+
+  private exceeded(
+    names: ReadonlyArray<Resource>,
+    { added, spent }: BudgetStore.Balance
+  ): Budget.BudgetExceeded | undefined {
+    const { limits } = this
+    for (const name of names) {
+      const key = keys[name]
+      const limit = limits[key]
+      if (limit !== undefined && !(spent[key] < limit + added[key])) {
+        return this.parts.makeExceeded(name, limit + added[key], spent[key])
+      }
+    }
+    return undefined
+  }
+}
+
+type Resource = Exclude<Budget.Resource, "wall-time">
+
+const keys = {
+  tokens: "tokens",
+  money: "money",
+  "model-calls": "modelCalls",
+  "tool-calls": "toolCalls"
+} as const satisfies Record<Resource, keyof Amounts>
+
+const isNothing = (amounts: Amounts): boolean =>
+  amounts.tokens === 0 && amounts.money === 0 && amounts.modelCalls === 0 && amounts.toolCalls === 0
