@@ -267,6 +267,23 @@ export class CallNotRepeated extends Schema.Error<CallNotRepeated>("effect-agent
 }
 
 /**
+ * A record of the run's journal cannot be used: it cannot be read, is of another call, or could not be written because
+ * a value has no JSON. See `Journal`. Nothing is done again until it is mended.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidRecord extends Schema.Error<InvalidRecord>("effect-agents/AgentError/InvalidRecord")({
+  _tag: Schema.tag("InvalidRecord"),
+  record: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `Record \`${this.record}\` of the journal: ${this.description}`
+  }
+}
+
+/**
  * @category errors
  * @since 0.1.0
  */
@@ -283,6 +300,7 @@ export type AgentErrorReason =
   | NoValue
   | CallNotRepeated
   | ApprovalRejected
+  | InvalidRecord
 
 /**
  * @category errors
@@ -300,7 +318,8 @@ export const AgentErrorReason: Schema.Union<[
   typeof InvalidOutput,
   typeof NoValue,
   typeof CallNotRepeated,
-  typeof ApprovalRejected
+  typeof ApprovalRejected,
+  typeof InvalidRecord
 ]> = Schema.Union([
   InvalidPrompt,
   InvalidSession,
@@ -313,7 +332,8 @@ export const AgentErrorReason: Schema.Union<[
   InvalidOutput,
   NoValue,
   CallNotRepeated,
-  ApprovalRejected
+  ApprovalRejected,
+  InvalidRecord
 ])
 
 /**

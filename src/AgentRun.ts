@@ -12,17 +12,13 @@ import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Cut from "./internal/words/cut.ts"
 import * as Fold from "./internal/words/fold.ts"
-import * as Outcomes from "./internal/words/outcome.ts"
 import * as Results from "./internal/words/result.ts"
 import * as UsageSum from "./internal/words/usage.ts"
 import type * as Approval from "./Approval.ts"
@@ -402,31 +398,62 @@ export {
    */
   AbandonedRun,
   /**
+   * Adds a finalizer to the scope that a provider's `beforeRun` runs in. It is called
+   * once, however the run ends, with the `Exit` of the run, after those added later
+   * and before the consumer goes on.
+   *
+   * `Effect.addFinalizer` does the same; this one knows the type of the `Exit`.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  addFinalizer,
+  /**
+   * Returns whether a run that did not complete goes on elsewhere: it has a `Journal`, and its process hands it over.
+   * What a finalizer would do for a run that has ended is then left to the next attempt.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  isSuspended,
+  /**
+   * Folds the four outcomes of a run into one value.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  matchOutcome,
+  /**
+   * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. In the `Exit` of a
+   * fiber that was interrupted itself `partial` is empty, be it of `Agent.run` or of who consumes `Agent.stream`: a
+   * finalizer of the run has all of it.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  outcome,
+  /**
    * Annotation of the cause of every run that did not complete.
    *
    * @category outcomes
    * @since 0.1.0
    */
-  PartialResult
+  PartialResult,
+  /**
+   * Annotation of the cause of a run that goes on elsewhere.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  SuspendedRun,
+  /**
+   * Returns the `Exit` that stands for an outcome; the inverse of `outcome`.
+   *
+   * @category outcomes
+   * @since 0.1.0
+   */
+  toExit
 } from "./internal/words/outcome.ts"
-
-/**
- * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. In the `Exit` of a fiber
- * that was interrupted itself `partial` is empty, be it of `Agent.run` or of who consumes `Agent.stream`: a finalizer of
- * the run has all of it.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const outcome: <E>(exit: Exit.Exit<Result, E>) => Outcomes.Outcome<E> = Outcomes.outcome
-
-/**
- * Returns the `Exit` that stands for an outcome; the inverse of `outcome`.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const toExit: <E>(self: Outcomes.Outcome<E>) => Exit.Exit<Result, E> = Outcomes.toExit
 
 /**
  * Returns whether a message belongs to a step that did not end: its run failed, was
@@ -438,35 +465,6 @@ export const toExit: <E>(self: Outcomes.Outcome<E>) => Exit.Exit<Result, E> = Ou
  * @since 0.1.0
  */
 export const isCut: (message: Prompt.Message) => boolean = Cut.isCut
-
-/**
- * Folds the four outcomes of a run into one value.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const matchOutcome: {
-  <E, A, B = A, C = A, D = A>(cases: {
-    readonly onCompleted: (result: Result) => A
-    readonly onFailed: (cause: Cause.Cause<E>, partial: Outcomes.Partial) => B
-    readonly onInterrupted: (partial: Outcomes.Partial) => C
-    readonly onAbandoned: (partial: Outcomes.Partial) => D
-  }): (exit: Exit.Exit<Result, E>) => A | B | C | D
-} = Outcomes.matchOutcome
-
-/**
- * Adds a finalizer to the scope that a provider's `beforeRun` runs in. It is called
- * once, however the run ends, with the `Exit` of the run, after those added later
- * and before the consumer goes on.
- *
- * `Effect.addFinalizer` does the same; this one knows the type of the `Exit`.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const addFinalizer: <R>(
-  finalizer: (exit: Exit.Exit<Result, unknown>) => Effect.Effect<unknown, never, R>
-) => Effect.Effect<void, never, R | Scope.Scope> = Outcomes.addFinalizer
 
 // -----------------------------------------------------------------------------
 // Running

@@ -222,7 +222,11 @@ const openSession = Effect.fnUntraced(function*(
   let onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => Save = () => Effect.void
   // one finalizer: a save that hangs does not keep the session
   const turn = Scope.makeUnsafe()
-  yield* AgentRun.addFinalizer((exit) => Effect.ensuring(Effect.orDie(onEnd(exit)), Scope.close(turn, exit)))
+  yield* AgentRun.addFinalizer((exit) => {
+    // a run that goes on elsewhere keeps what is to be kept there
+    const end = AgentRun.isSuspended(exit) ? Effect.void : Effect.orDie(onEnd(exit))
+    return Effect.ensuring(end, Scope.close(turn, exit))
+  })
   const run = yield* Effect.serviceOption(CurrentRun)
   const isKeptByCaller = yield* Origin.isKeptByCaller
   const inLine = whenHeld === "steer" && !isKeptByCaller

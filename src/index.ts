@@ -54,6 +54,9 @@ export * as DirectLanguageModel from "./DirectLanguageModel.ts"
 export * as Guardrail from "./Guardrail.ts"
 
 /** @since 0.1.0 */
+export * as Journal from "./Journal.ts"
+
+/** @since 0.1.0 */
 export * as Middleware from "./Middleware.ts"
 
 /** @since 0.1.0 */

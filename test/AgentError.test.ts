@@ -65,6 +65,7 @@ const errors: ReadonlyArray<readonly [unknown, string, number, boolean]> = [
     false
   ],
   [agent(new AgentError.DepthExceeded({ maximum: 1 })), "depth-exceeded", 500, false],
+  [agent(new AgentError.InvalidRecord({ record: canary, description: canary })), "journal-unreadable", 500, false],
   [
     agent(
       new AgentError.InvalidOutput({

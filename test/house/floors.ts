@@ -15,7 +15,8 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
       "StopCondition",
       "DirectLanguageModel",
       "AgentOutput",
-      "Steering"
+      "Steering",
+      "Journal"
     ]
   },
   { name: "engine", rooms: ["ToolLoop", "AgentTelemetry"] },
@@ -66,6 +67,7 @@ export const wings: ReadonlyArray<string> = [
   "approval",
   "telemetry",
   "output",
+  "journal",
   "run",
   "program",
   "guardrail",
@@ -80,7 +82,8 @@ export const internalUsers: ReadonlyArray<string> = [
   "AgentRun",
   "AgentOutput",
   "Approval",
-  "SessionStore"
+  "SessionStore",
+  "Journal"
 ]
 
 /** Files of `internal` whose exports a public module exports: they are documented like its own. */

@@ -42,6 +42,8 @@ export class Tally {
   /** Those who keep an account of it. */
   readonly accountants: ReadonlyArray<(cost: Cost) => void>
   private step: AgentRun.Usage = AgentRun.emptyUsage
+  /** What calls of the step have cost that another attempt of the run has made. */
+  private replayed: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
 
   constructor(context: Context.Context<never>) {
@@ -52,14 +54,21 @@ export class Tally {
     this.calls++
   }
 
-  change(before: AgentRun.Usage, after: AgentRun.Usage): void {
+  change(before: AgentRun.Usage, after: AgentRun.Usage, isReplayed: boolean): void {
     this.usage = Usage.change(this.usage, before, after)
     this.step = Usage.change(this.step, before, after)
+    if (isReplayed) this.replayed = Usage.change(this.replayed, before, after)
   }
 
   /** What the step has cost: `said` of its parts, when a middleware has answered without a model. */
   stepUsage(said: AgentRun.Usage): AgentRun.Usage {
     return this.calls === 0 ? said : this.step
+  }
+
+  /** What of it this attempt of the run has spent. */
+  liveUsage(said: AgentRun.Usage): AgentRun.Usage {
+    const usage = this.stepUsage(said)
+    return this.replayed === AgentRun.emptyUsage ? usage : Usage.change(usage, this.replayed, AgentRun.emptyUsage)
   }
 
   /** What the run has cost, with the step in progress. */
@@ -72,6 +81,7 @@ export class Tally {
     const usage = this.stepUsage(said)
     this.usage = this.usageWith(said)
     this.step = AgentRun.emptyUsage
+    this.replayed = AgentRun.emptyUsage
     this.calls = 0
     return usage
   }
@@ -145,6 +155,7 @@ export class EdgeCall implements CallReport {
   private modelId: string | undefined = undefined
   /** Why it finished with the reason `error`, when the provider has said it. */
   private error: AiError.AiError | undefined = undefined
+  private isReplayed = false
 
   constructor(edge: Edge, context: Context.Context<never>) {
     this.edge = edge
@@ -162,6 +173,10 @@ export class EdgeCall implements CallReport {
 
   failure(error: AiError.AiError): void {
     this.error = error
+  }
+
+  replayed(): void {
+    this.isReplayed = true
   }
 
   /** Returns the parts as everything behind the edge sees them: the same array, most often. */
@@ -243,7 +258,7 @@ export class EdgeCall implements CallReport {
     const { edge: { tally }, modelTold: modelBefore, told: before } = this
     const { accountants } = tally
     this.told = after
-    tally.change(before, after)
+    tally.change(before, after, this.isReplayed)
     if (accountants.length === 0) return
     const { model, provider } = this.names()
     this.modelTold = model

@@ -48,6 +48,8 @@ export interface CallReport {
   usage(usage: AgentRun.Usage): void
   /** Why the call finishes with the reason `error`. */
   failure(error: AiError.AiError): void
+  /** The call was made before, by another attempt of the run: what it says now is taken from a record. */
+  replayed?(): void
 }
 
 /**

@@ -100,7 +100,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   private launch(): Lifecycle.PartPull {
     const { run, toolkit } = this
     this.phase = "answering"
-    const { span } = run
+    const { journal, span } = run
     const runner = new ToolCalls.Runner({
       agent: run.definition.name,
       session: run.session,
@@ -108,7 +108,10 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
       middleware: this.middleware.flatMap((m) => m.tool ?? []),
       context: run.context,
       parent: run,
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request),
+      startSpan: span === undefined && journal === undefined
+        ? undefined
+        : (request) => run.liveSpan()?.startTool(request),
+      journal,
       ask: Waiting.toPart
     })
     this.calls = new ProgramCalls(runner, {

@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
+import type { CallJournal } from "../journal/run.ts"
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -177,7 +178,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     if (this.results[index] === undefined) super.start(index, begin)
   }
 
-  protected override askedOf(call: Call): ToolHandler.Asked {
+  protected override askedOf(call: Call, kept: CallJournal | undefined): ToolHandler.Asked {
     const index = this.indexes.get(call.id)!
     const { answered } = this.made[index]
     const approvedAs = answered?._tag === "Run" ? answered.approvedAs : undefined
@@ -186,7 +187,8 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
       isApproved: answered?._tag === "Run" && approvedAs === undefined,
       isExhausted: this.isExhausted,
       approvedAs,
-      onFailure: (cause) => this.ofTool.set(index, cause)
+      onFailure: (cause) => this.ofTool.set(index, cause),
+      keep: kept?.keep
     }
   }
 

@@ -5,11 +5,15 @@
  */
 
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import type * as Exit from "effect/Exit"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
+import type { RunJournal } from "../journal/run.ts"
+import { bounded } from "../words/bounded.ts"
 import { FailsRun } from "../words/failsRun.ts"
 
 /**
@@ -29,6 +33,83 @@ export const inOrder = <Started extends { readonly provider: ContextProvider.Any
   }
   return committing.length === 0 ? pending : [...pending, ...committing]
 }
+
+/**
+ * What the `afterRun`s of a run need of it. Each may take `budget`. `record` is told of one that is best-effort and
+ * did not succeed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Completing {
+  readonly agent: string
+  readonly result: AgentRun.Result
+  readonly budget: Duration.Input
+  readonly context: Context.Context<never>
+  readonly journal: RunJournal | undefined
+  readonly record: (provider: string, cause: Cause.Cause<unknown> | undefined) => Effect.Effect<void>
+}
+
+interface Pending {
+  readonly provider: ContextProvider.ContextProvider<unknown, never>
+  readonly request: ContextProvider.Request
+  readonly contribution: ContextProvider.Contribution | undefined
+}
+
+/**
+ * Runs the `afterRun`s one after the other, and adds to `failures` what is to fail the run. Those that do not have to
+ * wait run at once: undefined when none had to.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runAll = (
+  run: Completing,
+  pending: ReadonlyArray<Pending>,
+  failures: Array<Cause.Reason<unknown>>,
+  from = 0
+): Effect.Effect<void, unknown> | undefined => {
+  for (let index = from; index < pending.length; index++) {
+    const { provider } = pending[index]
+    if (provider.commitment === "committing" && failures.length > 0) return undefined
+    const ended = (exit: Exit.Exit<unknown, unknown> | undefined, isLive = true): Effect.Effect<void> | undefined => {
+      if (exit !== undefined && Exit.isSuccess(exit)) return undefined
+      if (provider.commitment === "best-effort") return isLive ? run.record(provider.name, exit?.cause) : undefined
+      failures.push(Cause.makeFailReason(failure(run.agent, provider, run.result, exit, run.budget)))
+      return undefined
+    }
+    const rest = run.journal === undefined
+      ? runOne(run, pending[index], ended)
+      : Effect.flatMap(
+        run.journal.afterRun(provider.name, toEnd(run, pending[index])),
+        ({ exit, isLive }) => ended(exit, isLive) ?? Effect.void
+      )
+    if (rest !== undefined) {
+      return Effect.flatMap(rest, () => runAll(run, pending, failures, index + 1) ?? Effect.void)
+    }
+  }
+  return undefined
+}
+
+const runOne = (
+  { budget, context, result }: Completing,
+  { contribution, provider, request }: Pending,
+  ended: (exit: Exit.Exit<unknown, unknown> | undefined) => Effect.Effect<void> | undefined
+): Effect.Effect<void> | undefined => {
+  const afterRun = Effect.suspend(() => provider.afterRun!({ request, result, state: contribution?.state }))
+  return bounded(afterRun, budget, context, ended, provider.commitment === "committing")
+}
+
+/** How one ends, within its budget. */
+const toEnd = (run: Completing, one: Pending): Effect.Effect<Exit.Exit<unknown, unknown> | undefined> =>
+  Effect.suspend(() => {
+    let end: Exit.Exit<unknown, unknown> | undefined
+    const rest = runOne(run, one, (exit) => {
+      end = exit
+      return undefined
+    })
+    return Effect.map(rest ?? Effect.void, () => end)
+  })
 
 /**
  * What a run fails with whose `afterRun` ended so; without an exit it overran its budget.

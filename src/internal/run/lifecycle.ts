@@ -19,20 +19,19 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
-import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Steering from "../../Steering.ts"
 import { bounded } from "../words/bounded.ts"
-import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
+import type { RunSpan } from "../telemetry/instrumentation.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Waiting from "../approval/waiting.ts"
+import { RunJournal } from "../journal/run.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as CurrentRun from "../words/currentRun.ts"
 import { ParentRun } from "../words/parentRun.ts"
@@ -40,58 +39,35 @@ import * as Replacements from "../words/replacements.ts"
 import * as RunId from "../words/runId.ts"
 import * as AfterRun from "./afterRun.ts"
 import * as Contributions from "./contributions.ts"
+import type { Body, Definition, PartPull } from "./definition.ts"
 import * as Finalizers from "./finalizers.ts"
 import * as Started from "./started.ts"
 import * as Steered from "./steered.ts"
 import * as Input from "./input.ts"
 import type * as Layered from "./layered.ts"
+import * as LiveSpan from "./liveSpan.ts"
 import * as Partial from "./partial.ts"
 import * as Promised from "./promised.ts"
 import * as Recorded from "./recorded.ts"
 import { Turns } from "./turns.ts"
 
-/**
- * One pull of a run.
- *
- * @category models
- * @since 0.1.0
- */
-export type PartPull = Pull.Pull<readonly [AgentRun.Part, ...Array<AgentRun.Part>], any>
-
-/**
- * What a run does between its providers. `advance` is one pull; it ends in
- * `run.complete` or `run.fail`. `stop` is called once when the run ends in any
- * way, and ends whatever is still open.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Body {
-  readonly opening: ReadonlyArray<AgentRun.Part>
-  readonly advance: () => PartPull
-  readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
-  readonly partial: () => Omit<AgentRun.Partial, "runId" | "totalUsage">
-}
-
-/**
- * What a run is a run of.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Definition {
-  readonly name: string
-  readonly description: string | undefined
-  readonly remote: boolean
-  /** Who runs it, and with which model; otherwise those of the context. */
-  readonly provider?: string | undefined
-  readonly model?: string | undefined
-  /** What they need is in the context that the run captures. */
-  readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
-  /** Every run that completes has a value: one that has none fails instead. */
-  readonly promisesValue?: boolean | undefined
-  readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
-}
+export type {
+  /**
+   * @category models
+   * @since 0.1.0
+   */
+  Body,
+  /**
+   * @category models
+   * @since 0.1.0
+   */
+  Definition,
+  /**
+   * @category models
+   * @since 0.1.0
+   */
+  PartPull
+} from "./definition.ts"
 
 /**
  * The state of one run.
@@ -112,7 +88,9 @@ export class Run {
   readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
   private readonly within: Layered.Within | undefined
+  readonly journal: RunJournal | undefined
   span: RunSpan | undefined = undefined
+  onSpan: ((span: RunSpan) => void) | undefined = undefined
   /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
   context: Context.Context<never>
   prompt: Prompt.Prompt = Prompt.empty
@@ -148,6 +126,8 @@ export class Run {
     this.origin = Context.getOrUndefined(context, Origin.Origin)
     const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
     this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
+    this.journal = RunJournal.of(this.context, definition.name)
+    if (this.journal !== undefined) this.context = this.journal.provide(this.context)
     const known = this.sessionRun = CurrentRun.make(this.session, fiber, () => this.turns.isIdle)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
@@ -187,18 +167,23 @@ export class Run {
 
   private beginAs(id: string): PartPull {
     this.id = id
-    const instrumentation = Context.getOrUndefined(this.context, Instrumentation)
-    if (instrumentation !== undefined) {
-      const { description, model, name, provider, remote } = this.definition
-      this.span = instrumentation.startRun(
-        { agent: name, runId: id, description, session: this.session, remote, provider, model },
-        this.context
-      )
-      this.context = this.span.context
+    if (this.journal === undefined && LiveSpan.start(this, this.context) !== undefined) {
+      this.context = this.span!.context
     }
     const { answers, session } = this
     const read = Input.read({ prompt: this.input, session, answers, remote: this.definition.remote }, this.context)
     return Result.isFailure(read) ? this.fail(Cause.fail(this.error(read.failure))) : this.startWith(read.success)
+  }
+
+  /** The span of the run. With a journal it begins with the first thing that is done and not read from a record. */
+  liveSpan(): RunSpan | undefined {
+    return this.journal === undefined ? this.span : LiveSpan.begin(this, this.journal)
+  }
+
+  /** What the span is told, or is going to be when it begins. */
+  observe(onSpan: (span: RunSpan) => void): void {
+    if (this.span === undefined) this.onSpan = onSpan
+    else onSpan(this.span)
   }
 
   /** A prompt asks for no approval and answers none: that is said with `answers`, and known from elsewhere. */
@@ -293,42 +278,40 @@ export class Run {
     }
     if (approvals.length > 0) Origin.remember(whole, this.contributions.kept !== undefined, this.origin)
     const pending = AfterRun.inOrder(this.started)
-    if (pending.length === 0) {
+    if (pending.length === 0 && this.journal?.failure === undefined) {
       this.completed(whole)
       return this.deliver()
     }
-    return Effect.flatMap(
+    return Effect.matchCauseEffect(
       // the outcome is decided in here, whatever the fiber is told meanwhile
-      Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, 0, whole, []))),
-      () => this.phase === "completed" ? this.deliver() : this.closeFailed()
+      Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, whole))),
+      {
+        // only a journal fails
+        onFailure: (cause) => this.fail(cause),
+        onSuccess: () => this.phase === "completed" ? this.deliver() : this.closeFailed()
+      }
     )
   }
 
-  /** Those that do not have to wait run at once. */
-  private afterRuns(
-    pending: ReadonlyArray<Started.Started>,
-    from: number,
-    result: AgentRun.Result,
-    failures: Array<Cause.Reason<unknown>>
-  ): Effect.Effect<void> {
-    for (let index = from; index < pending.length; index++) {
-      const { contribution, provider, request } = pending[index]
-      const isCommitting = provider.commitment === "committing"
-      if (isCommitting && failures.length > 0) break
-      const afterRun = Effect.suspend(() => provider.afterRun!({ request, result, state: contribution?.state }))
-      const rest = bounded(afterRun, this.budget(), this.context, (exit) => {
-        if (exit !== undefined && Exit.isSuccess(exit)) return undefined
-        if (provider.commitment === "best-effort") return this.record(provider.name, "afterRun", exit?.cause)
-        failures.push(
-          Cause.makeFailReason(AfterRun.failure(this.definition.name, provider, result, exit, this.budget()))
-        )
-        return undefined
-      }, isCommitting)
-      if (rest !== undefined) return Effect.flatMap(rest, () => this.afterRuns(pending, index + 1, result, failures))
+  private afterRuns(pending: ReadonlyArray<Started.Started>, result: AgentRun.Result): Effect.Effect<void, unknown> {
+    const failures: Array<Cause.Reason<unknown>> = []
+    const { context, definition, journal } = this
+    const run: AfterRun.Completing = {
+      agent: definition.name,
+      result,
+      budget: this.budget(),
+      context,
+      journal,
+      record: (provider, cause) => this.record(provider, "afterRun", cause)
     }
-    if (failures.length === 0) this.completed(result)
-    else this.failed(Cause.fromReasons(failures))
-    return Effect.void
+    const decide = () => {
+      if (journal?.failure !== undefined) return Effect.fail(journal.failure)
+      if (failures.length > 0) this.failed(Cause.fromReasons(failures))
+      else this.completed(result)
+      return Effect.void
+    }
+    const rest = AfterRun.runAll(run, pending, failures)
+    return rest === undefined ? decide() : Effect.flatMap(rest, decide)
   }
 
   private completed(result: AgentRun.Result): void {
@@ -355,8 +338,11 @@ export class Run {
 
   /** The run ends with this cause: everything is finalized, then the cause is the stream's. */
   fail(cause: Cause.Cause<unknown>): PartPull {
-    this.failed(cause)
-    return this.closeFailed()
+    const fail = (cause: Cause.Cause<unknown>) => {
+      this.failed(cause)
+      return this.closeFailed()
+    }
+    return this.journal === undefined ? fail(cause) : Effect.flatMap(this.journal.ending(cause), fail)
   }
 
   private failed(cause: Cause.Cause<unknown>): void {
@@ -376,6 +362,15 @@ export class Run {
    * interrupt, or otherwise.
    */
   finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { journal } = this
+    if (journal === undefined) return this.finalizeWith(exit)
+    journal.close()
+    const left = this.outcome === undefined ? journal.leaving(exit) : Effect.succeed(exit)
+    const finalized = Effect.flatMap(left, (exit) => this.finalizeWith(exit))
+    return Effect.andThen(finalized, Effect.suspend(() => journal.end(this.outcome!)))
+  }
+
+  private finalizeWith(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const outcome = this.outcome ??= Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
       ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial: this.partial() }
       : { _tag: "Abandoned", partial: this.partial() }
@@ -425,7 +420,9 @@ export class Run {
   private ended(outcome: AgentRun.Outcome): void {
     this.within?.onEnd(AgentRun.toExit(outcome))
     if (this.sessionRun !== undefined) CurrentRun.leave(this.sessionRun)
-    this.span?.end(outcome)
+    // a run of which nothing was read from records has its span, whatever it did
+    const span = this.journal?.scope.isReplayed === false ? this.liveSpan() : this.span
+    span?.end(outcome)
     this.parent?.addNestedUsage(
       outcome._tag === "Completed" ? outcome.result.totalUsage : outcome.partial.totalUsage
     )
@@ -445,7 +442,9 @@ export class Run {
   /** The context with the model of the agent's caller, where the agent brings its own. */
   get outside(): Context.Context<never> | undefined {
     const caller = this.within?.caller
-    return caller === undefined ? undefined : OwnModel.withModelOf(this.context, caller)
+    if (caller === undefined) return undefined
+    const outside = OwnModel.withModelOf(this.context, caller)
+    return this.journal?.provide(outside) ?? outside
   }
 
   private budget(): Duration.Input {

@@ -98,7 +98,7 @@ export class Loop extends Steps implements Lifecycle.Body {
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]
     this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
-    this.direct = this.modelPlaces.length === 0 && output === undefined
+    this.direct = this.modelPlaces.length === 0 && output === undefined && opened.run.journal === undefined
       ? ModelCall.directly(this.model, context, options.settings)
       : undefined
     this.hasApprovals = this.messages.some(Waiting.isAboutApproval)
@@ -114,10 +114,8 @@ export class Loop extends Steps implements Lifecycle.Body {
       case "answering":
         // the pull before this one was interrupted when the calls had been answered
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
-      case "ask": {
-        const taken = Inbox.takeInto(this.run, this.messages)
-        return taken === undefined ? this.openModel() : this.give(taken)
-      }
+      case "ask":
+        return Inbox.isRecorded(this.run) && !this.hasListened ? this.listen(() => this.ask()) : this.ask()
       case "telling":
         // the pull before this one was interrupted while the providers were told of a step
         return this.run.fail(Cause.interrupt())
@@ -130,13 +128,22 @@ export class Loop extends Steps implements Lifecycle.Body {
 
   // --- ask ------------------------------------------------------------------
 
+  private ask(): Lifecycle.PartPull {
+    this.phase = "ask"
+    const taken = Inbox.takeInto(this.run, this.messages)
+    return taken === undefined ? this.openModel() : this.give(taken)
+  }
+
   private openModel(): Lifecycle.PartPull {
     this.phase = "asking"
     this.pulling = true
     this.builder = new StepBuilder()
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
-    const span = this.modelSpan = this.run.span?.startModel(request, this.begins())
+    // in a journal it begins when the model is called
+    const span = this.modelSpan = this.run.journal === undefined
+      ? this.run.span?.startModel(request, this.begins())
+      : undefined
     const edge = this.edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
@@ -178,9 +185,11 @@ export class Loop extends Steps implements Lifecycle.Body {
   /** After all middleware, which may have made it the last one. */
   private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
+    const startSpan = () => this.modelSpan ??= this.run.liveSpan()?.startModel(request, this.begins())
+    const own = this.run.journal?.model(model, this.steps.length, startSpan) ?? model
     const parts = this.output === undefined
-      ? ModelCall.streamText(model, request, this.plainPrompt)
-      : this.output.call(model, request)
+      ? ModelCall.streamText(own, request, this.plainPrompt)
+      : this.output.call(own, request)
     if (this.startFailure !== undefined) return Stream.die(this.startFailure)
     return this.admission === undefined ? parts : Stream.unwrap(Effect.as(this.admission.ask, parts))
   }
@@ -282,7 +291,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   }
 
   private stepUsage(): AgentRun.Usage {
-    return this.tally.stepUsage(this.builder?.usage ?? AgentRun.emptyUsage)
+    return this.tally.liveUsage(this.builder?.usage ?? AgentRun.emptyUsage)
   }
 
   private modelEnd(tag: "Finished" | "Cancelled"): ModelEnd {
@@ -351,6 +360,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   private runTools(calls: ReadonlyArray<Call>): Lifecycle.PartPull {
     this.toolCalls = new ToolCalls.ToolCalls(this.tools(), {
       calls,
+      step: this.steps.length,
       messages: this.asked,
       allowance: this.stopping.toolCallLimit - this.executedToolCalls
     })
@@ -364,7 +374,7 @@ export class Loop extends Steps implements Lifecycle.Body {
 
   private makeRunner(): ToolCalls.Runner {
     const { middleware, own, run, toolkit } = this
-    const { outside, span } = run
+    const { journal, outside, span } = run
     return new ToolCalls.Runner({
       agent: run.definition.name,
       session: run.session,
@@ -373,8 +383,11 @@ export class Loop extends Steps implements Lifecycle.Body {
       context: run.context,
       outside: outside === undefined || own === undefined ? undefined : { tools: own.tools, context: outside },
       parent: run,
-      startSpan: span === undefined ? undefined : (request) => span.startTool(request),
-      ask: Waiting.toPart
+      startSpan: span === undefined && journal === undefined
+        ? undefined
+        : (request) => run.liveSpan()?.startTool(request),
+      ask: Waiting.toPart,
+      journal
     })
   }
 

@@ -94,13 +94,18 @@ export const toPromptResult = (
  * @since 0.1.0
  */
 export const progressOf = (
-  run: Omit<StopCondition.Progress, "elapsed"> & { readonly clock: Clock.Clock; readonly startedAt: number }
+  run: Omit<StopCondition.Progress, "elapsed"> & {
+    readonly clock: Clock.Clock
+    readonly startedAt: number
+    readonly journal?: { readonly elapsed: number } | undefined
+  }
 ): StopCondition.Progress => ({
   steps: run.steps,
   usage: run.usage,
   executedToolCalls: run.executedToolCalls,
   failedToolCalls: run.failedToolCalls,
-  elapsed: run.clock.currentTimeMillisUnsafe() - run.startedAt
+  // what has been decided by the clock is decided in the same way again
+  elapsed: run.journal?.elapsed ?? run.clock.currentTimeMillisUnsafe() - run.startedAt
 })
 
 /**

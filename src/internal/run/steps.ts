@@ -19,6 +19,7 @@ import * as Waiting from "../approval/waiting.ts"
 import { type Edge, Tally } from "../model/edge.ts"
 import type * as Output from "../output/output.ts"
 import * as ToolHandler from "../tool/handler.ts"
+import type { RunJournal } from "../journal/run.ts"
 import type { Call, StepBuilder } from "../words/stepBuilder.ts"
 import * as Contributions from "./contributions.ts"
 import * as Inbox from "./inbox.ts"
@@ -64,6 +65,8 @@ export abstract class Steps {
   /** What its model calls go through; undefined when the step began in another run. */
   protected edge: Edge | undefined = undefined
   protected approvals: Array<Approval.Approval> = []
+  /** Whether the run was told what waited for it when it began. */
+  protected hasListened = false
   // the end
   protected finalAnswer: AgentRun.StopReason | undefined = undefined
   protected value: unknown = undefined
@@ -103,11 +106,14 @@ export abstract class Steps {
 
   /** Telemetry is told of the input when nobody may refuse it any more, or of what takes its place. */
   protected showInput(isRefused: boolean): void {
-    const { run: { span } } = this
-    if (span === undefined) return
+    const { instructions, run } = this
+    if (run.span === undefined && run.journal === undefined) return
     const input = this.messages.slice(this.inputFrom, this.inputTo)
-    if (isRefused) span.onRefused(this.instructions, input)
-    else span.onInput(this.instructions, input)
+    run.observe((span) => isRefused ? span.onRefused(instructions, input) : span.onInput(instructions, input))
+  }
+
+  get journal(): RunJournal | undefined {
+    return this.run.journal
   }
 
   get usage(): AgentRun.Usage {
@@ -159,13 +165,34 @@ export abstract class Steps {
 
   /** The model has nothing more to do: the run stops, unless messages wait for it. */
   protected finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
-    const mayGoOn = this.approvals.length === 0 && this.run.steering?.inbox.isStopping !== true && !isIncomplete(reason)
+    return Inbox.isRecorded(this.run)
+      ? this.listen(() => this.finishedNow(reason, parts))
+      : this.finishedNow(reason, parts)
+  }
+
+  private finishedNow(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
+    const mayGoOn = this.approvals.length === 0 && !Inbox.isStopping(this.run) && !isIncomplete(reason)
     if (!mayGoOn || !Inbox.goesOn(this.run)) return this.stopNext(reason, parts)
     this.output?.again()
-    return this.afterStep(parts)
+    return this.follow(parts)
   }
 
   protected afterStep(parts: Parts): Lifecycle.PartPull {
+    return Inbox.isRecorded(this.run) ? this.listen(() => this.follow(parts)) : this.follow(parts)
+  }
+
+  /** In a journal what the run is told from outside is recorded, before it decides by it. */
+  protected listen(then: () => Lifecycle.PartPull): Lifecycle.PartPull {
+    this.hasListened = true
+    // interrupted meanwhile, the run cannot go on
+    this.phase = "telling"
+    return Effect.matchCauseEffect(Effect.updateContext(Inbox.listen(this.run), () => this.run.context), {
+      onFailure: (cause) => this.run.fail(cause),
+      onSuccess: then
+    })
+  }
+
+  private follow(parts: Parts): Lifecycle.PartPull {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     const progress = progressOf(this)
     // predicates are the user's: what they throw fails the run
@@ -176,7 +203,7 @@ export abstract class Steps {
   }
 
   private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
-    const isStopping = this.run.steering?.inbox.isStopping === true
+    const isStopping = Inbox.isStopping(this.run)
     if (isStopping || condition?.then === "stop") {
       const reason = isStopping ? "stopped" : condition!.reason
       // a run with an output has to have its value

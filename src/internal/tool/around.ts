@@ -18,6 +18,7 @@ import * as Json from "../words/json.ts"
 import * as JsonValue from "../words/jsonValue.ts"
 import { encodingError } from "./execute.ts"
 import * as ToolHandler from "./handler.ts"
+import * as NestedTools from "./nested.ts"
 
 /** How many results may wait in a middleware before a handler that gives preliminary ones has to wait too. */
 const highWater = 256
@@ -146,15 +147,16 @@ const instead = (
   called: Target,
   target: Target
 ): ToolHandler.Handler =>
-(request, preliminary, { approvedAs, isExhausted, messages, onFailure }) => {
+(request, preliminary, { approvedAs, isExhausted, keep, messages, onFailure }) => {
   if (called.tool === undefined && target.tool !== undefined && isExhausted) {
     return Exit.succeed(ToolHandler.exhausted(request))
   }
-  const { timeout } = target
+  // what keeps the call keeps its time limit too
+  const timeout = keep === undefined || NestedTools.isNested(target.tool) ? target.timeout : undefined
   const isApproved = approvedAs !== undefined && approvedAs.tool === request.name &&
     isSameJson(approvedAs.asked, request.params)
   const approved = isApproved ? { ...request, params: approvedAs.params } : request
-  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false, onFailure })
+  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false, keep, onFailure })
   const inTime = timeout === undefined ? run : Effect.timeoutOrElse(run, {
     duration: timeout,
     orElse: () => Exit.succeed(ToolHandler.tooSlow(request, timeout))

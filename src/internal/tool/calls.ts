@@ -17,12 +17,15 @@ import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Approvals from "../approval/approval.ts"
+// it stands above, and is asked here what a call gives
+import type { CallJournal, RunJournal } from "../journal/run.ts"
 import type { Outside } from "../model/ownModel.ts"
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import type { Call } from "../words/stepBuilder.ts"
 import * as Around from "./around.ts"
 import * as ToolHandler from "./handler.ts"
+import * as NestedTools from "./nested.ts"
 
 /** How many results may wait for the consumer before a handler that gives preliminary ones has to wait too. */
 const highWater = 256
@@ -65,9 +68,10 @@ export interface Tools {
   readonly outside?: Outside | undefined
   /** The run that they belong to, which counts what runs nested in them spend. */
   readonly parent: { readonly id: string; readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
-  readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan) | undefined
+  readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan | undefined) | undefined
   /** How a call asks for the approval that it needs; otherwise it is denied. */
   readonly ask: ((request: Prompt.ToolApprovalRequestPart, call: Call) => AgentRun.ApprovalRequest) | undefined
+  readonly journal?: RunJournal | undefined
 }
 
 /**
@@ -167,6 +171,8 @@ interface Prepared extends Around.Target {
  */
 export interface Asked {
   readonly calls: ReadonlyArray<Call>
+  /** The index of the step. */
+  readonly step?: number | undefined
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly allowance: number
   /** Somebody has approved them: they are not asked for again. */
@@ -208,6 +214,9 @@ export class ToolCalls {
   readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
   protected allowance: number
   private readonly renamed: Asked["approvedAs"]
+  private readonly step: number
+  /** The moment that decisions about the calls are made by, in a journal. */
+  private readonly now: number | undefined
   protected readonly running = new Map<number, Running>()
   protected out: Array<Answered> = []
   private next = 0
@@ -215,7 +224,10 @@ export class ToolCalls {
   protected wake: (() => void) | undefined = undefined
   private drained: Array<() => void> = []
 
-  constructor(runner: Runner, { allowance, approvedAs, calls, isApproved = false, messages, resumed }: Asked) {
+  constructor(runner: Runner, asked: Asked) {
+    const { allowance, approvedAs, calls, isApproved = false, messages, resumed, step = 0 } = asked
+    this.step = step
+    this.now = runner.tools.journal?.scope.now
     this.runner = runner
     this.calls = calls
     this.messages = messages
@@ -322,14 +334,15 @@ export class ToolCalls {
       return this.settle(index, ToolHandler.exhausted(call))
     }
     this.executed++
-    const span = startSpan?.(request)
+    const kept = this.keeping(call, startSpan && (() => startSpan(request)))
+    const span = kept ?? startSpan?.(request)
     const handler = Effect.suspend(() =>
-      prepared.handler(request, (result) => this.preliminary(index, result), this.askedOf(call))
+      prepared.handler(request, (result) => this.preliminary(index, result), this.askedOf(call, kept))
     )
     const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
     const fiber = span === undefined
       ? prepared.fork(handling)
-      : Effect.runForkWith(inSpan(prepared.context, span))(handling)
+      : Effect.runForkWith(kept?.provide(prepared.context) ?? inSpan(prepared.context, span))(handling)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(index, call, span, exit)
     // it has stopped the run itself, before the run knew of its fiber or of this step
@@ -340,7 +353,10 @@ export class ToolCalls {
     }
     const running: Running = { fiber, span, timer: undefined }
     this.running.set(index, running)
-    if (prepared.timeout !== undefined) running.timer = this.startTimer(index, call, prepared.timeout)
+    const { timeout, tool } = prepared
+    // what keeps a call keeps its time limit too
+    const isTimed = timeout !== undefined && (kept === undefined || NestedTools.isNested(tool))
+    if (isTimed) running.timer = this.startTimer(index, call, timeout)
     fiber.addObserver((exit) => {
       this.runner.ending.delete(fiber)
       if (this.running.get(index)?.fiber !== fiber) return
@@ -352,10 +368,25 @@ export class ToolCalls {
     })
   }
 
-  protected askedOf({ id }: Call): ToolHandler.Asked {
+  protected askedOf({ id }: Call, kept: CallJournal | undefined): ToolHandler.Asked {
     const approvedAs = this.renamed?.get(id)
-    if (approvedAs === undefined) return this
-    return { messages: this.messages, isApproved: false, isExhausted: this.isExhausted, approvedAs }
+    if (approvedAs === undefined && kept === undefined) return this
+    const { isApproved, isExhausted, messages } = this
+    return { messages, isApproved: isApproved && approvedAs === undefined, isExhausted, approvedAs, keep: kept?.keep }
+  }
+
+  private keeping({ id }: Call, startSpan: (() => ToolSpan | undefined) | undefined): CallJournal | undefined {
+    const { context, journal } = this.runner.tools
+    return journal?.call(this.step, id, {
+      now: this.now,
+      startSpan,
+      timeoutOf: (tool) => timeoutOf(tool, context),
+      waitsFor: () => this.suspended.get(id),
+      onSlow: (fiber) => {
+        this.runner.ending.add(fiber)
+        fiber.addObserver(() => this.runner.ending.delete(fiber))
+      }
+    })
   }
 
   /** A tool that does not end in time is interrupted and answered for; the run does not wait for it until its end. */

@@ -278,3 +278,12 @@ export const unapproved = (
     (approvalId) => waiting(request, [Prompt.toolApprovalRequestPart({ approvalId, toolCallId: request.id })])
   )
 }
+
+/**
+ * Marks the result of a call that no handler gave as it was marked before it was recorded.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export const remark = (result: Middleware.ToolResult, type: ExecutionFailure | "mistake"): Middleware.ToolResult =>
+  marked(result, type)

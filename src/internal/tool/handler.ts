@@ -49,9 +49,21 @@ export type Handler = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
+ * Keeps what a call gives, from the moment that its parameters are decoded: see `Journal`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Keep = (
+  request: Middleware.ToolRequest,
+  tool: Tool.Any,
+  handled: Effect.Effect<Middleware.ToolResult, unknown>
+) => Effect.Effect<Middleware.ToolResult, unknown>
+
+/**
  * How calls came about: what the model was asked with, whether somebody has approved
  * them, and whether more were let through than may run. With `approvedAs` the call is
- * approved when a middleware runs it as that.
+ * approved when a middleware runs it as that. `keep` is there in a run with a journal.
  *
  * @category models
  * @since 0.1.0
@@ -63,6 +75,7 @@ export interface Asked {
   readonly approvedAs?: ApprovedAs | undefined
   /** Is told what a tool itself has failed with: a middleware around it may fail with something else. */
   readonly onFailure?: ((cause: Cause.Cause<unknown>) => void) | undefined
+  readonly keep?: Keep | undefined
 }
 
 /**
@@ -340,23 +353,28 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
   const isProviderDefined = Tool.isProviderDefined(tool)
   const isFree = needsApproval === undefined || needsApproval === false
-  const runTelling = (onFailure: (cause: Cause.Cause<unknown>) => void): Admitted => (request, preliminary, params) =>
-    Effect.tapCause(run(request, preliminary, params), (cause) => Effect.sync(() => onFailure(cause)))
+  const admitted = (...[request, preliminary, asked, params]: [...Parameters<Handler>, unknown]) => {
+    const refusal = refusalOf(rules, params)
+    if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
+    if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)
+    return Effect.flatMap(
+      isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
+      (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)
+    )
+  }
   return (request, preliminary, asked) => {
-    const { onFailure } = asked
-    const admitted = onFailure === undefined ? run : runTelling(onFailure)
+    const { keep, onFailure } = asked
     const problem = isProviderDefined ? undefined : notAnObject(request.params)
     if (problem !== undefined) return Exit.succeed(invalidParameters(request, problem))
     return flatMapSync(
       ToolCodec.decodeParams(tool, request.params),
       (params) => {
-        const refusal = refusalOf(rules, params)
-        if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
-        if (isFree || asked.isApproved || isAllowed(rules, params)) return admitted(request, preliminary, params)
-        return Effect.flatMap(
-          isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
-          (needed) => needed ? unapproved(request, context) : admitted(request, preliminary, params)
-        )
+        const handled = keep === undefined
+          ? admitted(request, preliminary, asked, params)
+          : keep(request, tool, Effect.suspend(() => admitted(request, preliminary, asked, params)))
+        return onFailure === undefined
+          ? handled
+          : Effect.tapCause(handled, (cause) => Effect.sync(() => onFailure(cause)))
       },
       (error) => Exit.succeed(invalidParameters(request, issuesOf(request.params, error)))
     )

@@ -22,6 +22,15 @@ export class CalledAgent extends Context.Service<CalledAgent, () => Agent.Any>()
   "effect-agents/internal/CalledAgent"
 ) {}
 
+/**
+ * Returns whether a tool calls an agent.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isNested = (tool: Tool.Any | undefined): boolean =>
+  tool !== undefined && Option.isSome(Context.getOption(tool.annotations, CalledAgent))
+
 // Of an agent, or of an effect that gives a toolkit.
 const known = new WeakMap<object, Tools>()
 

@@ -16,6 +16,7 @@ import type * as Compaction from "../../Compaction.ts"
 import type * as Guardrail from "../../Guardrail.ts"
 import type * as Program from "../../Program.ts"
 import type * as Session from "../../Session.ts"
+import type { JournalError } from "./journalError.ts"
 
 const known = (code: string, status: number, retryable: boolean, message: string): AgentError.Description => ({
   code,
@@ -34,6 +35,7 @@ const invalidCall = known("invalid-tool-call", 502, true, "The model called a to
 const misconfigured = known("misconfigured", 500, false, "The agent is not set up correctly.")
 const modelFailed = known("model-failed", 502, false, "The model failed.")
 const modelUnavailable = known("model-unavailable", 503, false, "The model is not available.")
+const journalUnreadable = known("journal-unreadable", 500, false, "What the run has done before cannot be read.")
 const sessionUnreadable = known("session-unreadable", 500, false, "The stored conversation cannot be read.")
 const toolFailed = known("tool-failed", 500, false, "A tool of the agent failed.")
 const unavailable = known("unavailable", 503, true, "The agent is not available now.")
@@ -54,7 +56,8 @@ const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "Approva
   DepthExceeded: known("depth-exceeded", 500, false, "Agents called agents too deeply."),
   InvalidOutput: invalidOutput,
   NoValue: misconfigured,
-  CallNotRepeated: known("call-not-repeated", 409, false, "The agent does not make the approved call any more.")
+  CallNotRepeated: known("call-not-repeated", 409, false, "The agent does not make the approved call any more."),
+  InvalidRecord: journalUnreadable
 }
 
 const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentError.Description> = {
@@ -111,6 +114,7 @@ const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
 }
 
 const others = {
+  JournalError: journalUnreadable,
   BudgetExceeded: known("budget-exceeded", 429, false, "The run may not spend more."),
   GuardrailTripped: known("content-blocked", 422, false, "The content is not allowed here."),
   NotExecuted: known("not-executed", 403, false, "A call of the agent was not let through, or not to its end."),
@@ -121,7 +125,8 @@ const others = {
   | Guardrail.GuardrailTripped["_tag"]
   | Compaction.PromptTooLong["_tag"]
   | Program.NotExecuted["_tag"]
-  | Cause.TimeoutError["_tag"],
+  | Cause.TimeoutError["_tag"]
+  | JournalError["_tag"],
   AgentError.Description
 >
 

@@ -103,6 +103,23 @@ export class PartialResult extends Context.Service<PartialResult, Partial>()("ef
 export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-agents/AgentRun/AbandonedRun") {}
 
 /**
+ * Annotation of the cause of a run that goes on elsewhere.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export class SuspendedRun extends Context.Service<SuspendedRun, true>()("effect-agents/AgentRun/SuspendedRun") {}
+
+/**
+ * Returns whether a run has ended here only: another attempt goes on with it.
+ *
+ * @category outcomes
+ * @since 0.1.0
+ */
+export const isSuspended = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Option.isSome(Context.getOption(Cause.annotations(exit.cause), SuspendedRun))
+
+/**
  * The partial of a run that has not begun.
  *
  * @category outcomes
@@ -188,9 +205,9 @@ export const matchOutcome = <E, A, B = A, C = A, D = A>(cases: {
 }
 
 /**
- * Adds a finalizer to the scope of a provider.
+ * Adds a finalizer to the scope that a provider's `beforeRun` runs in.
  *
- * @category finalizers
+ * @category outcomes
  * @since 0.1.0
  */
 export const addFinalizer = <R>(

@@ -1,0 +1,296 @@
+/**
+ * A place in an execution that names its records: the execution itself, a run, a tool call.
+ *
+ * A name has to be the same each time that the execution is begun. So each tool call has a scope of its own: a counter
+ * that parallel calls share gives them their numbers in another order each time.
+ *
+ * @since 0.1.0
+ */
+
+import * as IdGenerator from "effect/ai/IdGenerator"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type * as Tracer from "effect/Tracer"
+import type * as Journal from "../../Journal.ts"
+import { JournalError } from "../words/journalError.ts"
+import * as JsonValue from "../words/jsonValue.ts"
+
+type Service = Journal.Journal["Service"]
+
+/**
+ * What all scopes of one attempt share: the first record that could not be used is what all of them fail with.
+ */
+interface Attempt {
+  readonly journal: Service
+  failure: JournalError | undefined
+}
+
+/**
+ * What a record gives: its value, and whether it was made just now.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recorded {
+  readonly value: Schema.Json
+  readonly isLive: boolean
+}
+
+/**
+ * A call that was left before it had ended. Whether the run goes on without it, or was interrupted itself, is known
+ * later: then the call is recorded as one that was left, or not at all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Left {
+  readonly settle: Effect.Effect<void>
+  readonly discard: Effect.Effect<void>
+}
+
+/**
+ * One place that names its records.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Scope {
+  readonly attempt: Attempt
+  readonly path: string
+  readonly ids: IdGenerator.Service
+  /** The moment of the last record; undefined before the first one of an execution. */
+  now: number | undefined
+  /** When the first call in here began. */
+  private startedAt: number | undefined
+  /** What is done from now on ends the run, and is not recorded. */
+  isClosed = false
+  /** Whether something in here was taken from a record. */
+  isReplayed = false
+  /** Called when something happens in here for the first time: the spans that it belongs to begin. */
+  readonly onLive: (() => Tracer.AnySpan | undefined) | undefined
+  /** The calls that were left before they had ended, by somebody within the run. */
+  private readonly left: Set<Left> = new Set()
+  private hasEnded = false
+  private readonly parent: Scope | undefined
+  private readonly names = new Map<string, number>()
+
+  constructor(attempt: Attempt, path: string, parent?: Scope, onLive?: () => Tracer.AnySpan | undefined) {
+    this.attempt = attempt
+    this.path = path
+    this.parent = parent
+    this.now = parent?.now
+    this.startedAt = parent?.now
+    this.onLive = onLive
+    this.ids = seeded(`${attempt.journal.id}/${path}`)
+  }
+
+  /** Whether it is that of the execution itself. */
+  get isRoot(): boolean {
+    return this.parent === undefined
+  }
+
+  /** How long it has taken until the last record, in milliseconds. */
+  get elapsed(): number {
+    return this.startedAt === undefined || this.now === undefined ? 0 : this.now - this.startedAt
+  }
+
+  /** Returns the name the first time, then with a number. */
+  unique(name: string): string {
+    const count = (this.names.get(name) ?? 0) + 1
+    this.names.set(name, count)
+    return `${this.path}${count === 1 ? name : `${name}~${count}`}`
+  }
+
+  /** Returns the name with the next number: `<name>/0`, `<name>/1`, ... */
+  next(name: string): string {
+    const count = this.names.get(name) ?? 0
+    this.names.set(name, count + 1)
+    return `${this.path}${name}/${count}`
+  }
+
+  /** The scope of a run that begins in this one. The runs of the execution itself are its segments. */
+  run(agent: string): Scope {
+    if (this.parent !== undefined) return this.child(this.unique(segment(agent)))
+    const count = this.names.get("run") ?? 0
+    this.names.set("run", count + 1)
+    return new Scope(this.attempt, count === 0 ? "" : `r${count}/`, this)
+  }
+
+  /** The scope of what has this name. */
+  child(name: string, onLive?: () => Tracer.AnySpan | undefined): Scope {
+    return new Scope(this.attempt, `${name}/`, this, onLive)
+  }
+
+  /** What has ended in here is known to the scope around it. */
+  end(): void {
+    const { parent } = this
+    if (parent === undefined) return
+    this.hasEnded = true
+    parent.advance(this.now)
+    for (const left of this.left) parent.add(left)
+    this.left.clear()
+  }
+
+  /** A call was left in here, also when everything else has ended. */
+  add(left: Left): void {
+    if (this.hasEnded) this.parent!.add(left)
+    else this.left.add(left)
+  }
+
+  private replayed(): void {
+    this.isReplayed = true
+    this.parent?.replayed()
+  }
+
+  /** The run goes on: what was left in here is recorded as that. */
+  get settle(): Effect.Effect<void> {
+    return Effect.suspend(() => this.decide(({ settle }) => settle))
+  }
+
+  /** The run was interrupted: what was left in here is not recorded. */
+  get discard(): Effect.Effect<void> {
+    return Effect.suspend(() => this.decide(({ discard }) => discard))
+  }
+
+  private decide(how: (left: Left) => Effect.Effect<void>): Effect.Effect<void> {
+    if (this.left.size === 0) return Effect.void
+    const all = [...this.left]
+    this.left.clear()
+    return Effect.forEach(all, how, { concurrency: "unbounded", discard: true })
+  }
+
+  private advanceFrom({ from, to }: { readonly from: number; readonly to: number }): void {
+    this.startedAt ??= from
+    this.advance(to)
+  }
+
+  advance(now: number | undefined): void {
+    if (now !== undefined && (this.now === undefined || now > this.now)) this.now = now
+  }
+
+  /**
+   * Returns what is recorded under a name, or runs the effect and records what it gives. `kind` says what the record
+   * is for: it is not given to anything else.
+   */
+  record(
+    name: string,
+    kind: string,
+    execute: Effect.Effect<unknown, JournalError>
+  ): Effect.Effect<Recorded, JournalError> {
+    return Effect.suspend(() => {
+      const { attempt } = this
+      if (attempt.failure !== undefined) return Effect.fail(attempt.failure)
+      let live: { readonly value: Schema.Json; readonly from: number; readonly to: number } | undefined
+      const writing = Effect.gen({ self: this }, function*() {
+        const from = yield* Clock.currentTimeMillis
+        const value = yield* write(name, yield* execute)
+        const to = yield* Clock.currentTimeMillis
+        live = { value, from, to }
+        return yield* Effect.orDie(encode({ from, to, for: kind, value }))
+      })
+      const context = Effect.context<never>()
+      const recording = Effect.flatMap(
+        context,
+        (context) => attempt.journal.record(name, Effect.updateContext(writing, (_: Context.Context<never>) => context))
+      )
+      return Effect.flatMap(recording, (text): Effect.Effect<Recorded, JournalError> => {
+        if (live !== undefined) {
+          this.advanceFrom(live)
+          return Effect.succeed({ value: live.value, isLive: true })
+        }
+        return Effect.flatMap(read(name, text), ({ for: of, from, to, value }) => {
+          if (of !== kind) return Effect.fail(invalid(name, `it is of ${of}, and was asked for ${kind}`))
+          this.replayed()
+          this.advanceFrom({ from, to })
+          return Effect.succeed({ value, isLive: false })
+        })
+      }).pipe(Effect.tapError((error) => Effect.sync(() => attempt.failure ??= error)))
+    })
+  }
+
+  /** A record could not be used: nothing more is done in this attempt. */
+  broken(error: JournalError): Effect.Effect<never, JournalError> {
+    this.attempt.failure ??= error
+    return Effect.fail(error)
+  }
+}
+
+/**
+ * The scope that code runs in.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Current extends Context.Service<Current, Scope>()("effect-agents/internal/JournalScope") {}
+
+/** The service stands above this file. */
+const key = Context.Service<Journal.Journal, Service>("effect-agents/Journal" satisfies typeof Journal.Journal.key)
+
+// one service is one attempt
+const roots = new WeakMap<Service, Scope>()
+
+/**
+ * Returns the scope of a context; undefined where there is no journal.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (context: Context.Context<never>): Scope | undefined => {
+  const journal = Context.getOrUndefined(context, key)
+  if (journal === undefined) return undefined
+  const current = Context.getOrUndefined(context, Current)
+  if (current?.attempt.journal === journal) return current
+  let root = roots.get(journal)
+  if (root === undefined) roots.set(journal, root = new Scope({ journal, failure: undefined }, ""))
+  return root
+}
+
+/**
+ * Returns a name as one piece of a path.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const segment = (name: string): string =>
+  name.replace(/[%/~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+
+/**
+ * Creates the error of a record.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const invalid = (record: string, description: string): JournalError => new JournalError({ record, description })
+
+const Envelope = Schema.fromJsonString(Schema.Struct({
+  from: Schema.Finite,
+  to: Schema.Finite,
+  for: Schema.String,
+  value: Schema.Json
+}))
+
+const encode = Schema.encodeEffect(Envelope)
+
+const decode = Schema.decodeUnknownEffect(Envelope)
+
+const read = (name: string, text: string) =>
+  Effect.mapError(decode(text), ({ message }) => invalid(name, `it cannot be read: ${message}`))
+
+const write = (name: string, value: unknown): Effect.Effect<Schema.Json, JournalError> => {
+  const json = JsonValue.toJson(value)
+  return json._tag === "Success"
+    ? Effect.succeed(json.success)
+    : Effect.fail(invalid(name, `it cannot be written: it has ${json.failure}`))
+}
+
+/** Ids that look like effect's own, and are the same in each attempt. */
+const seeded = (seed: string): IdGenerator.Service => {
+  let count = 0
+  return {
+    generateId: () =>
+      Effect.suspend(() => Random.withSeed(IdGenerator.defaultIdGenerator.generateId(), `${seed}#${count++}`))
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * A tool call in a journal.
+ *
+ * What is recorded is what lies below all middleware: the rules and the approval that the call has to pass, its time
+ * limit, and what its handler gave. A run nested in a call has records of its own.
+ *
+ * @since 0.1.0
+ */
+
+import * as AiError from "effect/ai/AiError"
+import * as Prompt from "effect/ai/Prompt"
+import * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Middleware from "../../Middleware.ts"
+import { Accountants, type Cost } from "../model/spending.ts"
+import * as Gate from "../tool/gate.ts"
+import * as JsonCodec from "../words/jsonCodec.ts"
+import type { JournalError } from "../words/journalError.ts"
+import { ParentRun } from "../words/parentRun.ts"
+import * as Parts from "../words/responseParts.ts"
+import * as Usage from "../words/usage.ts"
+import { Recording } from "./recording.ts"
+import * as Scope from "./scope.ts"
+
+/**
+ * One call, below its middleware.
+ *
+ * - `scope`, `name`: where it is recorded.
+ * - `waitsFor`: what the runs nested in it wait for, when they have interrupted it.
+ * - `onSlow`: called with what did not end in time and was interrupted.
+ * - `onLive`: called when the call is made, with its context; returns the one that it is made in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly scope: Scope.Scope
+  readonly name: string
+  readonly request: Middleware.ToolRequest
+  readonly tool: Tool.Any
+  readonly timeout: Duration.Duration | undefined
+  readonly waitsFor: () => ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined
+  readonly onSlow: (fiber: Fiber.Fiber<unknown, unknown>) => void
+  readonly onLive: (context: Context.Context<never>) => Context.Context<never>
+}
+
+const Record = Schema.Union([
+  Schema.Struct({
+    is: Schema.Literal("result"),
+    isFailure: Schema.Boolean,
+    encoded: Schema.Unknown,
+    // what the run knows of a failure that is none of the tool's
+    mark: Schema.optionalKey(Schema.Literals(["execution-denied", "execution-interrupted", "mistake"]))
+  }),
+  Schema.Struct({ is: Schema.Literal("waiting"), requests: Schema.Array(Prompt.ToolApprovalRequestPart) }),
+  Schema.Struct({ is: Schema.Literal("failed"), of: Schema.Literals(["model", "tool"]), error: Schema.Unknown }),
+  Schema.Struct({ is: Schema.Literal("interrupted") }),
+  Schema.Struct({ is: Schema.Literal("left") })
+])
+
+type Record = typeof Record.Type
+
+/** What the runs have cost that a handler has run itself. They are not run again. */
+const Nested = Schema.Struct({
+  usage: Schema.optionalKey(AgentRun.Usage),
+  costs: Schema.optionalKey(Schema.Array(Schema.Struct({
+    model: Schema.optionalKey(Schema.String),
+    usage: AgentRun.Usage
+  })))
+})
+
+const Kept = JsonCodec.make<Kept, unknown, never, never>(Schema.Struct({ call: Record, nested: Nested }))
+
+interface Kept {
+  readonly call: Record
+  readonly nested: typeof Nested.Type
+}
+
+const decodeAll = Schema.decodeUnknownEffect(Kept)
+
+const encodeAll = Schema.encodeEffect(Kept)
+
+/**
+ * Runs a call, or takes its end from its record.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (
+  call: Call,
+  handled: Effect.Effect<Middleware.ToolResult, unknown>
+): Effect.Effect<Middleware.ToolResult, unknown> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const { name, request, scope, tool } = call
+    let live: Exit.Exit<Middleware.ToolResult, unknown> | undefined
+    const spent = new Spent(context)
+    const ended = (exit: Exit.Exit<Middleware.ToolResult, unknown>): Effect.Effect<Record, unknown> => {
+      live = exit
+      if (Exit.isSuccess(exit)) return Effect.succeed(recordOf(exit.value))
+      const requests = call.waitsFor()
+      if (requests !== undefined) return Effect.succeed({ is: "waiting", requests })
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      return error === undefined
+        ? Effect.failCause(exit.cause as Cause.Cause<never>)
+        // what its schema does not know ends the call like a defect: it is not recorded
+        : Effect.catchCause(failedOf(tool, error), () => Effect.failCause(exit.cause))
+    }
+    const write = (call: Record) => Effect.orDie(encodeAll({ call, nested: spent.nested() }))
+    const execute = Effect.suspend(() => {
+      const own = spent.watch(call.onLive(context))
+      const inTime = call.timeout === undefined ? handled : within(call, call.timeout, handled, own)
+      return Effect.flatMap(Effect.exit(Effect.updateContext(inTime, (_: Context.Context<never>) => own)), ended)
+    })
+    const recording = new Recording(scope, {
+      name,
+      kind: `a call of ${request.name}`,
+      // a failure that cannot be recorded is the caller's
+      execute: Effect.flatMap(execute, write) as Effect.Effect<unknown>,
+      interrupted: Effect.suspend(() => write(waitingOr(call, { is: "interrupted" }))),
+      left: Effect.suspend(() => write({ is: "left" }))
+    }, context)
+    return Effect.flatMap(recording.recorded, ({ isLive, value }): Effect.Effect<Middleware.ToolResult, unknown> => {
+      if (isLive) return live ?? Effect.interrupt
+      return Effect.flatMap(
+        Effect.catchTag(decodeAll(value), "SchemaError", ({ message }) => broken(call, message)),
+        ({ call: record, nested }) => {
+          spent.tell(nested)
+          return replay(call, record)
+        }
+      )
+    })
+  })
+
+const waitingOr = (call: Call, record: Record): Record => {
+  const requests = call.waitsFor()
+  return requests === undefined ? record : { is: "waiting", requests }
+}
+
+const broken = ({ name, scope }: Call, message: string): Effect.Effect<never, JournalError> =>
+  scope.broken(Scope.invalid(name, `it does not decode: ${message}`))
+
+/** A tool that does not end in time is interrupted and answered for, and not waited for. */
+const within = (
+  { onSlow, request }: Call,
+  timeout: Duration.Duration,
+  handled: Effect.Effect<Middleware.ToolResult, unknown>,
+  context: Context.Context<never>
+): Effect.Effect<Middleware.ToolResult, unknown> =>
+  Effect.suspend(() => {
+    const fiber = Effect.runForkWith(context)(handled)
+    const slow = Effect.map(Effect.sleep(timeout), () => {
+      onSlow(fiber)
+      fiber.interruptUnsafe()
+      return Gate.tooSlow(request, timeout)
+    })
+    return Effect.onInterrupt(
+      Effect.flatten(Effect.raceFirst(Fiber.await(fiber), Effect.map(slow, Exit.succeed))),
+      () => Fiber.interrupt(fiber)
+    )
+  })
+
+const recordOf = (result: Middleware.ToolResult): Record => {
+  const requests = Gate.requestsOf(result)
+  if (requests !== undefined) return { is: "waiting", requests }
+  const { encodedResult, isFailure } = result
+  const mark = Gate.executionFailureOf(result) ?? (Gate.wasExecuted(result) ? undefined : "mistake")
+  return { is: "result", isFailure, encoded: encodedResult ?? null, ...mark !== undefined && { mark } }
+}
+
+const failedOf = (tool: Tool.Any, error: unknown): Effect.Effect<Record, unknown> => {
+  const of = AiError.isAiError(error) ? "model" : "tool"
+  return Effect.map(
+    Schema.encodeUnknownEffect(failureCodec(tool, of))(error),
+    (error): Record => ({ is: "failed", of, error })
+  )
+}
+
+// what its schemas need is in the context of the run
+const failureCodec = (tool: Tool.Any, of: "model" | "tool"): Schema.Codec<unknown, unknown> =>
+  of === "model" ? AiErrors : codecOf(tool.failureSchema)
+
+const codecOf = (schema: Schema.Top): Schema.Codec<unknown, unknown> =>
+  JsonCodec.make(schema as Schema.Codec<unknown, unknown>)
+
+const AiErrors: Schema.Codec<unknown, unknown> = JsonCodec.make<unknown, unknown, never, never>(AiError.AiError)
+
+const replay = (call: Call, record: Record): Effect.Effect<Middleware.ToolResult, unknown> => {
+  const { request, tool } = call
+  switch (record.is) {
+    case "waiting":
+      return Effect.succeed(Gate.waiting(request, record.requests))
+    case "interrupted":
+      return Effect.interrupt
+    case "left":
+      // who left it leaves it again
+      return Effect.never
+    case "failed":
+      return Effect.matchEffect(Schema.decodeUnknownEffect(failureCodec(tool, record.of))(record.error), {
+        onFailure: ({ message }) => broken(call, message),
+        onSuccess: Effect.fail
+      })
+    case "result": {
+      const { encoded, isFailure, mark } = record
+      if (mark !== undefined) return Effect.succeed(Gate.remark(resultOf(request, encoded, encoded, true), mark))
+      const schema = isFailure ? Tool.failureResultSchema(tool) : tool.successSchema
+      return Effect.matchEffect(Schema.decodeUnknownEffect(codecOf(schema))(encoded), {
+        onFailure: ({ message }) => broken(call, message),
+        onSuccess: (result) => Effect.sync(() => resultOf(request, result, encoded, isFailure, tool))
+      })
+    }
+  }
+}
+
+const resultOf = (
+  { id, name }: Middleware.ToolRequest,
+  result: unknown,
+  encodedResult: unknown,
+  isFailure: boolean,
+  tool?: Tool.Any
+): Middleware.ToolResult =>
+  Parts.toolResult({
+    id,
+    name,
+    result,
+    encodedResult,
+    isFailure,
+    preliminary: false,
+    modelOutput: isFailure ? undefined : tool?.toModelOutput?.(result)
+  })
+
+/** What is spent in a call by the runs that its handler runs itself. */
+class Spent {
+  private readonly parent: ParentRun["Service"] | undefined
+  private readonly accountants: ReadonlyArray<(cost: Cost) => void>
+  private usage: AgentRun.Usage = Usage.empty
+  private readonly costs = new Map<string | undefined, AgentRun.Usage>()
+
+  constructor(context: Context.Context<never>) {
+    this.parent = Context.getOrUndefined(context, ParentRun)
+    this.accountants = Context.get(context, Accountants)
+  }
+
+  watch(context: Context.Context<never>): Context.Context<never> {
+    const { accountants, parent } = this
+    const watched = accountants.length === 0
+      ? context
+      : Context.add(context, Accountants, [...accountants, (cost) => this.add(cost)])
+    return parent === undefined ? watched : Context.add(watched, ParentRun, {
+      ...parent,
+      addNestedUsage: (usage) => {
+        this.usage = Usage.add(this.usage, usage)
+        parent.addNestedUsage(usage)
+      }
+    })
+  }
+
+  private add({ after, before, model, modelBefore }: Cost): void {
+    if (before !== Usage.empty) this.change(modelBefore, before, Usage.empty)
+    this.change(model, Usage.empty, after)
+  }
+
+  private change(model: string | undefined, before: AgentRun.Usage, after: AgentRun.Usage): void {
+    this.costs.set(model, Usage.change(this.costs.get(model) ?? Usage.empty, before, after))
+  }
+
+  nested(): typeof Nested.Type {
+    const costs = [...this.costs].map(([model, usage]) => ({ ...model !== undefined && { model }, usage }))
+    return { ...this.usage !== Usage.empty && { usage: this.usage }, ...costs.length > 0 && { costs } }
+  }
+
+  /** What was spent when the call was made counts again. */
+  tell({ costs = [], usage }: typeof Nested.Type): void {
+    if (usage !== undefined) this.parent?.addNestedUsage(usage)
+    for (const { model, usage } of costs) {
+      const cost = { before: Usage.empty, after: usage, model, modelBefore: undefined }
+      for (const account of this.accountants) account(cost)
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What a run is a run of, and what it does between its providers.
+ *
+ * @since 0.1.0
+ */
+
+import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as ContextProvider from "../../ContextProvider.ts"
+import type * as Contributions from "./contributions.ts"
+import type { Run } from "./lifecycle.ts"
+
+/**
+ * One pull of a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PartPull = Pull.Pull<readonly [AgentRun.Part, ...Array<AgentRun.Part>], any>
+
+/**
+ * What a run does between its providers. `advance` is one pull; it ends in
+ * `run.complete` or `run.fail`. `stop` is called once when the run ends in any
+ * way, and ends whatever is still open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Body {
+  readonly opening: ReadonlyArray<AgentRun.Part>
+  readonly advance: () => PartPull
+  readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
+  readonly partial: () => Omit<AgentRun.Partial, "runId" | "totalUsage">
+}
+
+/**
+ * What a run is a run of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Definition {
+  readonly name: string
+  readonly description: string | undefined
+  readonly remote: boolean
+  /** Who runs it, and with which model; otherwise those of the context. */
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
+  /** What they need is in the context that the run captures. */
+  readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
+  /** Every run that completes has a value: one that has none fails instead. */
+  readonly promisesValue?: boolean | undefined
+  readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
+}

@@ -1,0 +1,619 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream, Tracer } from "effect"
+import { AiError, IdGenerator, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
+import {
+  Agent,
+  AgentError,
+  AgentRun,
+  AgentTelemetry,
+  AgentTool,
+  Approval,
+  Compaction,
+  ContextProvider,
+  Guardrail,
+  Journal,
+  Middleware,
+  ModelFallback,
+  SessionHistory,
+  SessionStore,
+  Steering,
+  StopCondition,
+  ToolLoop
+} from "../src/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { Boom, type Log, showExit } from "./utils.ts"
+
+const { fail, hang, layer: script, step, text, toolCalls } = ScriptedModel
+
+type Records = Map<string, string>
+
+const withJournal = (records: Records, options?: Parameters<typeof Journal.layerMemory>[1]) =>
+  Effect.provide(Journal.layerMemory(records, options))
+
+const Pay = Tool.make("pay", {
+  parameters: Schema.Struct({ n: Schema.Finite }),
+  success: Schema.Struct({ at: Schema.Date })
+})
+const paying = Toolkit.make(Pay)
+
+const tools = (log: Log) =>
+  paying.toLayer({ pay: ({ n }) => Effect.sync(() => (log.push(`pay ${n}`), { at: new Date(n) })) })
+
+const pay = (n: number, id = `c${n}`) => ({ id, name: "pay", params: { n } })
+
+const payer = Agent.make("payer", { toolkit: paying })
+
+/** Runs an agent twice over one journal; the second time there is nothing that it could call. */
+const twice = <A, E, R>(run: Effect.Effect<A, E, R | Journal.Journal>, records: Records = new Map()) =>
+  Effect.gen(function*() {
+    const first = yield* Effect.exit(withJournal(records)(run))
+    const second = yield* Effect.exit(withJournal(records)(run))
+    return { first, second, names: [...records.keys()] }
+  })
+
+const reasonOf = (exit: Exit.Exit<unknown, unknown>): AgentError.AgentErrorReason | undefined => {
+  const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+  return AgentError.isAgentError(error) ? error.reason : undefined
+}
+
+describe("Journal", () => {
+  describe("step", () => {
+    const dated = (log: Log) => Effect.sync(() => (log.push("ran"), new Date(5)))
+
+    it.effect("is the effect where there is no journal", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const run = Journal.step("dated", { success: Schema.Date }, dated(log))
+        yield* run
+        assert.deepStrictEqual(yield* run, new Date(5))
+        assert.deepStrictEqual(log, ["ran", "ran"])
+      }))
+
+    it.effect("runs once, and gives what it gave", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const { first, names, second } = yield* twice(Journal.step("a/b", { success: Schema.Date }, dated(log)))
+        assert.deepStrictEqual([first, second], [Exit.succeed(new Date(5)), Exit.succeed(new Date(5))])
+        assert.deepStrictEqual([log, names], [["ran"], ["a%2Fb"]])
+      }))
+
+    it.effect("numbers a name that is used again", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const one = Journal.step("one", { success: Schema.Date }, dated(log))
+        const { names } = yield* twice(Effect.andThen(one, one))
+        assert.deepStrictEqual([log, names], [["ran", "ran"], ["one", "one~2"]])
+      }))
+
+    it.effect("keeps a failure, and neither a defect nor an interruption", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const failing = <E>(effect: Effect.Effect<never, E>) =>
+          Effect.suspend(() => {
+            log.push("ran")
+            return effect
+          })
+        const codecs = { success: Schema.Never, failure: Schema.Date }
+        const failed = yield* twice(Journal.step("fails", codecs, failing(Effect.fail(new Date(1)))))
+        assert.deepStrictEqual([failed.first, failed.second], [Exit.fail(new Date(1)), Exit.fail(new Date(1))])
+        assert.strictEqual(log.length, 1)
+        const died = yield* twice(Journal.step("dies", { success: Schema.Never }, failing(Effect.die("boom"))))
+        assert.deepStrictEqual([died.second, died.names], [Exit.die("boom"), []])
+        const left = yield* twice(Journal.step("leaves", { success: Schema.Never }, failing(Effect.interrupt)))
+        assert.deepStrictEqual(left.names, [])
+        assert.strictEqual(log.length, 5)
+      }))
+
+    it.effect("has a value that is nothing, and an optional key that is undefined", () =>
+      Effect.gen(function*() {
+        const nothing = yield* twice(Journal.step("nothing", { success: Schema.Void }, Effect.void))
+        assert.deepStrictEqual(nothing.second, Exit.void)
+        const optional = Schema.Struct({ a: Schema.optional(Schema.String), b: Schema.Unknown })
+        const value = { a: undefined, b: [1, { c: null }] }
+        const run = Journal.step("optional", { success: optional }, Effect.succeed(value))
+        const { second } = yield* twice(run)
+        assert.deepStrictEqual(second, Exit.succeed({ b: [1, { c: null }] }) as typeof second)
+      }))
+
+    it.effect("fails typed with a record that cannot be used, and so does everything after it", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const two = Effect.andThen(
+          Effect.exit(Journal.step("one", { success: Schema.Date }, dated(log))),
+          Journal.step("two", { success: Schema.Date }, dated(log))
+        )
+        for (const text of ["", "{", "null", `{"from":0,"to":0,"for":"step","value":{"success":7}}`]) {
+          const exit = yield* Effect.exit(withJournal(new Map([["one", text]]))(two))
+          const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+          assert.instanceOf(error, Journal.JournalError)
+          assert.strictEqual(error.record, "one")
+        }
+        assert.deepStrictEqual(log, [])
+        const unwritable = Journal.step("bad", { success: Schema.Unknown }, Effect.succeed({ f: () => 1, n: 1n }))
+        const { first, names } = yield* twice(unwritable)
+        assert.isTrue(Exit.isFailure(first))
+        assert.deepStrictEqual(names, [])
+      }))
+  })
+
+  describe("currentTimeMillis", () => {
+    it.effect("is the clock, and in a journal the moment of the last record", () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Journal.currentTimeMillis, 1000)
+        const run = Effect.gen(function*() {
+          const begun = yield* Journal.currentTimeMillis
+          yield* TestClock.adjust("1 second")
+          const same = yield* Journal.currentTimeMillis
+          yield* Journal.step("work", { success: Schema.Void }, TestClock.adjust("3 seconds"))
+          return [begun, same, yield* Journal.currentTimeMillis]
+        })
+        const { first, second } = yield* twice(run)
+        assert.deepStrictEqual([first, second], [Exit.succeed([1000, 1000, 5000]), Exit.succeed([1000, 1000, 5000])])
+      }))
+  })
+
+  describe("a run", () => {
+    it.effect("names its records, those of nested runs below their call, and those of its segments apart", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const toolkit = AgentTool.toolkit(AgentTool.make(payer))
+        const provider = ContextProvider.make("notes", {
+          beforeRun: () => Effect.succeed({}),
+          afterRun: () => Effect.void
+        })
+        const agent = Agent.make("main", { toolkit, providers: [SessionHistory.provider, provider] })
+        const ask = (n: number) => toolCalls({ id: "d/1", name: "payer", params: { prompt: `pay ${n}` } })
+        const model = script([ask(1), toolCalls(pay(1)), text("leaf"), text("one"), ask(2), text("leaf"), text("two")])
+        const run = (prompt: string) => Agent.run(agent, { prompt, session: "s" })
+        const { first, names, second } = yield* twice(
+          Effect.all([run("first"), run("second")]).pipe(
+            Effect.provide([model, tools(log), SessionStore.layerMemory])
+          )
+        )
+        assert(Exit.isSuccess(first))
+        assert.deepStrictEqual(second, first)
+        assert.deepStrictEqual(first.value.map(({ text }) => text), ["one", "two"])
+        assert.deepStrictEqual(log, ["pay 1"])
+        assert.deepStrictEqual(names, [
+          "session/load/0",
+          "model/0",
+          "tool/0/d%2F1/payer/model/0",
+          "tool/0/d%2F1/payer/tool/0/c1",
+          "tool/0/d%2F1/payer/model/1",
+          "model/1",
+          "afterRun/notes",
+          "session/save/0",
+          "afterRun/session-history",
+          "r1/session/load/0",
+          "r1/model/0",
+          "r1/tool/0/d%2F1/payer/model/0",
+          "r1/model/1",
+          "r1/afterRun/notes",
+          "r1/session/save/0",
+          "r1/afterRun/session-history"
+        ])
+      }))
+
+    it.effect("has the parts of its first time, deltas one by one, without the preliminary results", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const parts = (model: ReadonlyArray<ScriptedModel.Step>) =>
+          Stream.runCollect(Agent.stream(payer, { prompt: "Pay" })).pipe(
+            Effect.provide([script(model), tools([])]),
+            withJournal(records)
+          )
+        const first = yield* parts([step(text(["I ", "pay"]), toolCalls(pay(1))), text(["done", "!"])])
+        assert.deepStrictEqual(yield* parts([]), first)
+      }))
+
+    it.effect("has ids that are the same each time", () =>
+      Effect.gen(function*() {
+        const named = Tool.make("named", { success: Schema.String })
+        const toolkit = Toolkit.make(named)
+        const ids: Array<string> = []
+        const layer = toolkit.toLayer({
+          named: () =>
+            Effect.gen(function*() {
+              const { generateId } = yield* IdGenerator.IdGenerator
+              ids.push(yield* generateId())
+              return yield* Effect.interrupt
+              // a run in a journal has one
+            }) as Effect.Effect<never>
+        })
+        const agent = Agent.make("agent", { toolkit })
+        const run = Agent.run(agent, { prompt: "hi" }).pipe(
+          Effect.provide([layer, Layer.succeed(IdGenerator.IdGenerator)(IdGenerator.defaultIdGenerator)])
+        )
+        const once = (records: Records) =>
+          run.pipe(
+            Effect.provide(script([toolCalls({ id: "c", name: "named", params: {} }), text("done")])),
+            withJournal(records)
+          )
+        const first = yield* once(new Map())
+        const second = yield* once(new Map())
+        assert.strictEqual(second.runId, first.runId)
+        assert.strictEqual(ids[0], ids[1])
+        assert.notStrictEqual(ids[0], first.runId)
+      }))
+
+    it.effect("fails with `InvalidRecord` when a record of a model, a tool or a session cannot be used", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const nested = AgentTool.make(payer, { failureMode: "return" })
+        const agent = Agent.make("main", {
+          toolkit: AgentTool.toolkit(nested),
+          providers: [SessionHistory.provider]
+        })
+        const records: Records = new Map()
+        const run = (records: Records, model: ReadonlyArray<ScriptedModel.Step>) =>
+          Agent.run(agent, { prompt: "hi", session: "s" }).pipe(
+            Effect.provide([script(model), tools(log), SessionStore.layerMemory]),
+            withJournal(records),
+            Effect.exit
+          )
+        const call = toolCalls({ id: "d", name: "payer", params: { prompt: "pay" } })
+        yield* run(records, [call, toolCalls(pay(1)), text("leaf"), text("main")])
+        assert.deepStrictEqual(log, ["pay 1"])
+        for (const [name, text] of records) {
+          const torn = [
+            text.slice(0, -3),
+            text.replace(/"for":"[^"]*"/, `"for":"something else"`),
+            text.replace(/"value":.*/, `"value":{"success":{"id":7}}}`)
+          ]
+          for (const each of torn) {
+            const copy = new Map([...records, [name, each]])
+            // it is asked for when its `afterRun` is not known to have ended
+            if (name === "session/save/0") copy.delete("afterRun/session-history")
+            const exit = yield* run(copy, [])
+            const reason = reasonOf(exit)
+            assert(reason?._tag === "InvalidRecord", `${name} ${showExit(exit)}`)
+            assert.strictEqual(reason.record, name)
+          }
+        }
+        assert.deepStrictEqual(log, ["pay 1"])
+      }))
+  })
+
+  describe("a tool call", () => {
+    const kinds = {
+      failing: Tool.make("failing", { failure: Schema.Struct({ _tag: Schema.tag("No"), at: Schema.Date }) }),
+      returning: Tool.make("returning", { failure: Schema.Struct({ at: Schema.Date }), failureMode: "return" }),
+      interrupting: Tool.make("interrupting"),
+      slow: Tool.make("slow").annotate(ToolLoop.ToolTimeout, "5 seconds")
+    }
+    const toolkit = Toolkit.make(kinds.failing, kinds.returning, kinds.interrupting, kinds.slow)
+    const call = (name: string) => ({ id: name, name, params: {} })
+
+    const run = (log: Log, calls: ReadonlyArray<string>) => {
+      const did = <A>(name: string, value: A): A => {
+        log.push(name)
+        return value
+      }
+      const layer = toolkit.toLayer({
+        failing: () => Effect.suspend(() => Effect.fail(did("failing", { _tag: "No" as const, at: new Date(3) }))),
+        returning: () => Effect.suspend(() => Effect.fail(did("returning", { at: new Date(4) }))),
+        interrupting: () => Effect.suspend(() => did("interrupting", Effect.interrupt)),
+        slow: () => Effect.suspend(() => did("slow", Effect.never))
+      })
+      return Agent.run(Agent.make("agent", { toolkit }), { prompt: "hi" }).pipe(
+        Effect.provide([script([toolCalls(...calls.map(call)), text("done")]), layer])
+      )
+    }
+
+    it.effect("keeps a failure for the model, an interruption of itself, and that it took too long", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const fiber = yield* Effect.forkChild(twice(run(log, ["returning", "interrupting", "slow"])))
+        yield* TestClock.adjust("5 seconds")
+        const { first, second } = yield* Fiber.join(fiber)
+        assert(Exit.isSuccess(first))
+        assert.deepStrictEqual(second, first)
+        assert.strictEqual(first.value.text, "done")
+        assert.deepStrictEqual(log, ["returning", "interrupting", "slow"])
+      }))
+
+    it.effect("keeps a typed failure of the run", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const { first, second } = yield* twice(run(log, ["failing"]))
+        assert(Exit.isFailure(first) && Exit.isFailure(second))
+        const expected = { _tag: "No", at: new Date(3) }
+        assert.deepStrictEqual(
+          [Cause.squash(first.cause), Cause.squash(second.cause)] as Array<unknown>,
+          [expected, expected]
+        )
+        assert.deepStrictEqual(log, ["failing"])
+      }))
+
+    it.effect("asks for its approval once, in a segment of its own it is answered", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const asking = Toolkit.make(Tool.make("pay", {
+          parameters: Schema.Struct({ n: Schema.Finite }),
+          success: Schema.Struct({ at: Schema.Date }),
+          needsApproval: () => {
+            log.push("asked")
+            return true
+          }
+        }))
+        const leaf = Agent.make("leaf", { toolkit: asking })
+        const agent = Agent.make("main", { toolkit: AgentTool.toolkit(AgentTool.make(leaf)) })
+        const layer = asking.toLayer({ pay: ({ n }) => Effect.sync(() => (log.push(`pay ${n}`), { at: new Date(n) })) })
+        const run = Effect.gen(function*() {
+          const waiting = yield* Agent.run(agent, { prompt: "Pay" })
+          const answers = waiting.approvals.map((approval) => Approval.approve(approval))
+          return [waiting, yield* Agent.resume(agent, { result: waiting }, answers)] as const
+        }).pipe(Effect.provide([
+          script([
+            toolCalls({ id: "d", name: "leaf", params: { prompt: "pay" } }),
+            toolCalls(pay(1)),
+            text("leaf"),
+            text("main")
+          ]),
+          layer
+        ]))
+        const { first, names, second } = yield* twice(run)
+        assert(Exit.isSuccess(first))
+        assert.deepStrictEqual(second, first)
+        assert.strictEqual(first.value[1].text, "main")
+        assert.deepStrictEqual(log, ["asked", "pay 1"])
+        assert.deepStrictEqual(names, [
+          "model/0",
+          "tool/0/d/leaf/model/0",
+          "tool/0/d/leaf/tool/0/c1",
+          "r1/tool/0/d/leaf/tool/0/c1",
+          "r1/tool/0/d/leaf/model/1",
+          "r1/model/1"
+        ])
+      }))
+  })
+
+  describe("an `afterRun`", () => {
+    const agent = (log: Log, afterRun: Effect.Effect<void, unknown>, kind: "critical" | "best-effort" = "critical") => {
+      const provider = ContextProvider.make("after", {
+        beforeRun: () => Effect.succeed({}),
+        afterRun: () => Effect.andThen(Effect.sync(() => log.push("after")), afterRun)
+      })
+      return Agent.make("agent", { providers: [kind === "critical" ? provider : ContextProvider.bestEffort(provider)] })
+    }
+    const run = (agent: Agent.Agent<any, unknown, LanguageModel.LanguageModel>) =>
+      Effect.provide(Agent.run(agent, { prompt: "hi" }), script([text("done")]))
+
+    it.effect("runs once, also when it fails", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const { first, second } = yield* twice(run(agent(log, Effect.fail(new Boom({ of: "after" })))))
+        assert.deepStrictEqual([reasonOf(first)?._tag, reasonOf(second)?._tag], ["AfterRunFailed", "AfterRunFailed"])
+        assert.strictEqual(showExit(second), showExit(first))
+        const lenient = yield* twice(run(agent(log, Effect.fail(new Boom({ of: "after" })), "best-effort")))
+        assert.deepStrictEqual(lenient.second, lenient.first)
+        assert.isTrue(Exit.isSuccess(lenient.first))
+        assert.deepStrictEqual(log, ["after", "after"])
+      }))
+
+    it.effect("overruns its budget once", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const fiber = yield* Effect.forkChild(twice(run(agent(log, Effect.never))))
+        yield* TestClock.adjust("10 seconds")
+        const { first, second } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual([reasonOf(first)?._tag, reasonOf(second)?._tag], ["AfterRunFailed", "AfterRunFailed"])
+        assert.deepStrictEqual(log, ["after"])
+      }))
+  })
+
+  describe("a model call", () => {
+    it.effect("that fails is made again by who tries again, each time once", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const agent = Agent.make("agent", { middleware: [ModelFallback.retry(ModelFallback.backoff())] })
+        const overloaded = fail(new AiError.RateLimitError({}))
+        const run = (model: ReadonlyArray<ScriptedModel.Step>) =>
+          Agent.run(agent, { prompt: "hi" }).pipe(Effect.provide(script(model)), withJournal(records), Effect.forkChild)
+        const first = yield* run([step(overloaded), step(overloaded), text("done")])
+        yield* TestClock.adjust("10 seconds")
+        const second = yield* run([])
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual(yield* Fiber.join(second), yield* Fiber.join(first))
+        assert.deepStrictEqual([...records.keys()], ["model/0", "model/0~2", "model/0~3"])
+      }))
+
+    it.effect("that a middleware leaves is left again, and not made again", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const impatient = Middleware.make("impatient", {
+          model: (request, next) => {
+            if (request.finalAnswer !== undefined) return next(request)
+            const first = next(request).pipe(Stream.takeUntil((part) => part.type === "text-delta"))
+            return Stream.concat(
+              Stream.drain(first),
+              Stream.suspend(() => next(request))
+            )
+          }
+        })
+        const agent = Agent.make("agent", { toolkit: paying, middleware: [impatient] })
+        const run = (model: ReadonlyArray<ScriptedModel.Step>) =>
+          Agent.run(agent, { prompt: "hi" }).pipe(Effect.provide([script(model), tools([])]), withJournal(records))
+        const first = yield* run([
+          step(text(["he", "llo"]), hang),
+          toolCalls(pay(1)),
+          step(text("x"), hang),
+          text("done")
+        ])
+        assert.strictEqual(first.text, "done")
+        assert.deepStrictEqual([...records.keys()], ["model/0", "model/0~2", "tool/0/c1", "model/1", "model/1~2"])
+        assert.deepStrictEqual(yield* run([]), first)
+      }))
+
+    it.effect("beside the run is recorded by what it asks", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const compaction = Compaction.make({ maxTokens: 60, strategies: [Compaction.summarise()] })
+        const judge = Guardrail.inputBefore("judge", () =>
+          Effect.map(
+            LanguageModel.generateObject({ prompt: "Is it fine?", schema: Schema.Struct({ fine: Schema.Boolean }) }),
+            ({ value }) => value.fine ? Guardrail.pass : Guardrail.trip()
+          ))
+        const agent = Agent.make("agent", { providers: [compaction], middleware: [judge] })
+        const history = Array.from({ length: 6 }, (_, index) => [
+          { role: "user" as const, content: `A long question with the number ${index} and many words` },
+          { role: "assistant" as const, content: [{ type: "text" as const, text: `An answer to ${index}` }] }
+        ]).flat()
+        const run = (model: ReadonlyArray<ScriptedModel.Step>) =>
+          Agent.run(agent, { prompt: [...history, { role: "user", content: "And now?" }] }).pipe(
+            Effect.provide(script(model)),
+            withJournal(records)
+          )
+        const first = yield* run([text(`{"fine":true}`), ...Array.from({ length: 5 }, () => text("a summary"))])
+        assert.deepStrictEqual(yield* run([]), first)
+        const names = [...records.keys()]
+        assert.isTrue(names.slice(0, -1).every((name) => name.startsWith("aux/")), String(names))
+        assert.isAtLeast(names.length, 3)
+        assert.strictEqual(names.at(-1), "model/0")
+      }))
+  })
+
+  describe("what comes from outside", () => {
+    it.effect("messages and a stop are told again where they were told", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const run = Effect.fnUntraced(function*(model: ReadonlyArray<ScriptedModel.Step>, message: string | undefined) {
+          const steering = yield* Steering.make
+          const layer = paying.toLayer({
+            pay: ({ n }) => Effect.as(n === 1 && message ? steering.send(message) : steering.stop, { at: new Date(n) })
+          })
+          return yield* Agent.run(payer, { prompt: "hi", steering }).pipe(
+            Effect.provide([script(model), layer]),
+            withJournal(records)
+          )
+        })
+        const first = yield* run([toolCalls(pay(1)), text("one"), toolCalls(pay(2)), text("never")], "wait")
+        assert.strictEqual(first.stopReason, "stop")
+        const user = first.transcript.content.filter(({ role }) => role === "user")
+        assert.strictEqual(user.length, 2)
+        assert.deepStrictEqual(yield* run([], undefined), first)
+      }))
+
+    it.effect("time counts as it was recorded", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const agent = Agent.make("agent", { toolkit: paying, stopWhen: [StopCondition.duration("10 seconds")] })
+        const slow = paying.toLayer({ pay: ({ n }) => Effect.as(Effect.sleep("20 seconds"), { at: new Date(n) }) })
+        const run = (model: ReadonlyArray<ScriptedModel.Step>) =>
+          Agent.run(agent, { prompt: "hi" }).pipe(
+            Effect.provide([script(model), slow]),
+            withJournal(records),
+            Effect.forkChild
+          )
+        const first = yield* run([toolCalls(pay(1)), text("in short")])
+        yield* TestClock.adjust("1 minute")
+        const second = yield* run([])
+        assert.deepStrictEqual(yield* Fiber.join(second), yield* Fiber.join(first))
+        assert.strictEqual((yield* Fiber.join(first)).stopReason, "duration-limit")
+      }))
+  })
+
+  describe("telemetry", () => {
+    it.effect("has the spans of what is done, and none of what is read from records", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const agent = Agent.make("main", { toolkit: AgentTool.toolkit(AgentTool.make(payer)) })
+        const run = Effect.fnUntraced(function*(model: ReadonlyArray<ScriptedModel.Step>) {
+          const spans: Array<Tracer.Span> = []
+          const tracer = Tracer.make({
+            span: (options) => {
+              const span = new Tracer.NativeSpan(options)
+              spans.push(span)
+              return span
+            }
+          })
+          yield* Agent.run(agent, { prompt: "hi" }).pipe(
+            Effect.provide([script(model), tools([]), AgentTelemetry.layer()]),
+            Effect.provideService(Tracer.Tracer, tracer),
+            withJournal(records),
+            Effect.timeoutOption("1 second"),
+            Effect.forkChild,
+            Effect.tap(() => Effect.forEach(Array.from({ length: 500 }), () => Effect.yieldNow, { discard: true })),
+            Effect.tap(() => TestClock.adjust("1 second")),
+            Effect.flatMap(Fiber.join)
+          )
+          assert.deepStrictEqual(spans.filter(({ status }) => status._tag !== "Ended"), [])
+          const nameOf = (span: Tracer.Span): string =>
+            span.parent._tag === "Some" && span.parent.value._tag === "Span"
+              ? `${nameOf(span.parent.value)} > ${span.name}`
+              : span.name
+          return spans.map(nameOf).toSorted()
+        })
+        const call = toolCalls({ id: "d", name: "payer", params: { prompt: "pay" } })
+        const leaf = "invoke_agent main > execute_tool payer > invoke_agent payer"
+        assert.deepStrictEqual(yield* run([call, toolCalls(pay(1)), step(text("le"), hang)]), [
+          "invoke_agent main",
+          "invoke_agent main > chat",
+          "invoke_agent main > execute_tool payer",
+          leaf,
+          `${leaf} > chat`,
+          `${leaf} > chat`,
+          `${leaf} > execute_tool pay`
+        ])
+        assert.deepStrictEqual(yield* run([text("leaf"), text("done")]), [
+          "invoke_agent main",
+          "invoke_agent main > chat",
+          "invoke_agent main > execute_tool payer",
+          leaf,
+          `${leaf} > chat`
+        ])
+        assert.deepStrictEqual(yield* run([]), [])
+      }))
+  })
+
+  describe("AgentRun.isSuspended", () => {
+    const ends = Effect.fnUntraced(function*(isSuspended: boolean, leave: "interrupt" | "take" | "die") {
+      const seen: Array<string> = []
+      const provider = ContextProvider.make("watch", {
+        beforeRun: () =>
+          Effect.as(
+            AgentRun.addFinalizer((exit) =>
+              Effect.sync(() => {
+                seen.push(`${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`)
+              })
+            ),
+            {}
+          )
+      })
+      const agent = Agent.make("agent", { providers: [provider, SessionHistory.make({ keep: "always" })] })
+      const begun = yield* Deferred.make<void>()
+      const stream = Agent.stream(agent, { prompt: "hi", session: "s" })
+      const consumed = Stream.runForEach(
+        leave === "take" ? Stream.take(stream, 3) : stream,
+        (part) =>
+          part.type !== "text-delta"
+            ? Effect.void
+            : leave === "die"
+            ? Effect.die("consumer")
+            : Effect.andThen(Deferred.succeed(begun, undefined), Effect.never)
+      )
+      const store = yield* SessionStore.SessionStore
+      const fiber = yield* consumed.pipe(
+        Effect.provide(script([step(text("half"), hang)])),
+        withJournal(new Map(), { isSuspended: () => isSuspended }),
+        Effect.forkChild
+      )
+      if (leave === "interrupt") yield* Effect.andThen(Deferred.await(begun), Fiber.interrupt(fiber))
+      else yield* Fiber.await(fiber)
+      const { history } = yield* store.load("s")
+      return [...seen, history.content.length]
+    }, Effect.provide(SessionStore.layerMemory))
+
+    it.effect("tells a finalizer that the run goes on elsewhere, and its session waits for that", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* ends(false, "interrupt"), ["Interrupted false", 2])
+        assert.deepStrictEqual(yield* ends(true, "interrupt"), ["Interrupted true", 1])
+        assert.deepStrictEqual(yield* ends(false, "take"), ["Abandoned false", 2])
+        assert.deepStrictEqual(yield* ends(true, "take"), ["Interrupted true", 1])
+        assert.deepStrictEqual(yield* ends(false, "die"), ["Abandoned false", 2])
+        assert.deepStrictEqual(yield* ends(true, "die"), ["Interrupted true", 1])
+      }))
+  })
+})
