@@ -70,7 +70,8 @@ export {
  *
  * - `id`: of the execution, the same in each attempt. Ids that are made within are derived from it.
  * - `record`: returns the text that is recorded under a name. If there is none it runs the effect, records the text that
- *   it gives, and returns that. Nothing is recorded of an effect that is interrupted. No name is asked for twice.
+ *   it gives, and returns that. Nothing is recorded of an effect that is interrupted, nor of one that ends while the
+ *   attempt does: `record` interrupts itself then, and the run ends with that. No name is asked for twice.
  * - `isSuspended`: whether this cause, at the moment that a run ends with it, ends only this attempt: another one goes on
  *   with the run (see `AgentRun.isSuspended`). It may be an interruption because the process has to stop, a defect that
  *   is going to be mended, a record that cannot be read.

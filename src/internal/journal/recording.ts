@@ -62,7 +62,11 @@ export class Recording {
         }
       )
     })
-    this.fiber = fork(scope.record(name, kind, executing))
+    this.fiber = fork(Effect.onExit(scope.record(name, kind, executing), (exit) =>
+      Effect.sync(() => {
+        const isInterrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+        if (isInterrupted && !this.isLeft) scope.attempt.isOver = true
+      })))
   }
 
   /** Waits for the record. Who is interrupted meanwhile leaves the call. */

@@ -108,6 +108,11 @@ export class RunJournal {
     return this.scope.attempt.failure
   }
 
+  /** Whether the attempt ends: a call that was interrupted has not interrupted itself. */
+  get isOver(): boolean {
+    return this.scope.attempt.isOver
+  }
+
   /** How long the run has worked, in milliseconds: until its last record, since its first one. */
   get elapsed(): number {
     return this.scope.elapsed

@@ -26,6 +26,8 @@ type Service = Journal.Journal["Service"]
 interface Attempt {
   readonly journal: Service
   failure: JournalError | undefined
+  /** Whether the journal itself has interrupted a call: the attempt ends. */
+  isOver: boolean
 }
 
 /**
@@ -244,7 +246,7 @@ export const of = (context: Context.Context<never>): Scope | undefined => {
   const current = Context.getOrUndefined(context, Current)
   if (current?.attempt.journal === journal) return current
   let root = roots.get(journal)
-  if (root === undefined) roots.set(journal, root = new Scope({ journal, failure: undefined }, ""))
+  if (root === undefined) roots.set(journal, root = new Scope({ journal, failure: undefined, isOver: false }, ""))
   return root
 }
 

@@ -419,7 +419,7 @@ export class ToolCalls {
       if (!ToolHandler.wasExecuted(exit.value)) this.executed--
       return this.settle(index, exit.value)
     }
-    if (Cause.hasInterruptsOnly(exit.cause)) {
+    if (Cause.hasInterruptsOnly(exit.cause) && this.runner.tools.journal?.isOver !== true) {
       const requests = this.suspended.get(call.id)
       if (requests !== undefined) {
         const result = ToolHandler.waiting(call, requests)
