@@ -24,7 +24,9 @@ const journalOf = Effect.gen(function*() {
         })
       }).pipe(Effect.provideContext(context), Effect.withTracerEnabled(false)),
     isSuspended: (cause) =>
-      Effect.succeed(Cause.hasDies(cause) || instance.suspended || (Cause.hasInterruptsOnly(cause) && !instance.interrupted))
+      Effect.succeed(
+        Cause.hasDies(cause) || instance.suspended || (Cause.hasInterruptsOnly(cause) && !instance.interrupted)
+      )
   })
 })
 
@@ -109,7 +111,13 @@ describe("a run in a workflow", () => {
         assert.isAtLeast(bodies.begun, 3)
 
         const { history, version } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.load("s"))
-        assert.deepStrictEqual(history.content.map(({ role }) => role), ["user", "assistant", "tool", "tool", "assistant"])
+        assert.deepStrictEqual(history.content.map(({ role }) => role), [
+          "user",
+          "assistant",
+          "tool",
+          "tool",
+          "assistant"
+        ])
         assert.isAtLeast(version, 2)
         yield* ScriptedModel.assertDone
       }).pipe(
@@ -120,10 +128,10 @@ describe("a run in a workflow", () => {
 })
 
 const settled = Effect.fnUntraced(function*(id: string) {
-  for (let n = 0; n < 4_000; n++) {
+  for (let n = 0; n < 20_000; n++) {
     const result = yield* Assistant.poll(id)
     if (Option.isSome(result)) return result.value._tag
-    yield* Effect.sleep("1 millis")
+    yield* Effect.yieldNow
   }
   return "Running"
 })

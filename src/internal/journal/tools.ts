@@ -73,6 +73,7 @@ const Nested = Schema.Struct({
   usage: Schema.optionalKey(AgentRun.Usage),
   costs: Schema.optionalKey(Schema.Array(Schema.Struct({
     model: Schema.optionalKey(Schema.String),
+    provider: Schema.optionalKey(Schema.String),
     usage: AgentRun.Usage
   })))
 })
@@ -241,7 +242,7 @@ class Spent {
   private readonly parent: ParentRun["Service"] | undefined
   private readonly accountants: ReadonlyArray<(cost: Cost) => void>
   private usage: AgentRun.Usage = Usage.empty
-  private readonly costs = new Map<string | undefined, AgentRun.Usage>()
+  private readonly costs: Array<Pick<Cost, "model" | "provider"> & { usage: AgentRun.Usage }> = []
 
   constructor(context: Context.Context<never>) {
     this.parent = Context.getOrUndefined(context, ParentRun)
@@ -262,25 +263,36 @@ class Spent {
     })
   }
 
-  private add({ after, before, model, modelBefore }: Cost): void {
-    if (before !== Usage.empty) this.change(modelBefore, before, Usage.empty)
-    this.change(model, Usage.empty, after)
+  private add({ after, before, model, modelBefore, provider }: Cost): void {
+    if (before !== Usage.empty) this.change(modelBefore, provider, before, Usage.empty)
+    this.change(model, provider, Usage.empty, after)
   }
 
-  private change(model: string | undefined, before: AgentRun.Usage, after: AgentRun.Usage): void {
-    this.costs.set(model, Usage.change(this.costs.get(model) ?? Usage.empty, before, after))
+  private change(
+    model: string | undefined,
+    provider: string | undefined,
+    before: AgentRun.Usage,
+    after: AgentRun.Usage
+  ): void {
+    const known = this.costs.find((cost) => cost.model === model && cost.provider === provider)
+    if (known !== undefined) known.usage = Usage.change(known.usage, before, after)
+    else this.costs.push({ model, provider, usage: Usage.change(Usage.empty, before, after) })
   }
 
   nested(): typeof Nested.Type {
-    const costs = [...this.costs].map(([model, usage]) => ({ ...model !== undefined && { model }, usage }))
+    const costs = this.costs.map(({ model, provider, usage }) => ({
+      ...model !== undefined && { model },
+      ...provider !== undefined && { provider },
+      usage
+    }))
     return { ...this.usage !== Usage.empty && { usage: this.usage }, ...costs.length > 0 && { costs } }
   }
 
   /** What was spent when the call was made counts again. */
   tell({ costs = [], usage }: typeof Nested.Type): void {
     if (usage !== undefined) this.parent?.addNestedUsage(usage)
-    for (const { model, usage } of costs) {
-      const cost = { before: Usage.empty, after: usage, model, modelBefore: undefined }
+    for (const { model, provider, usage } of costs) {
+      const cost = { before: Usage.empty, after: usage, model, modelBefore: undefined, provider }
       for (const account of this.accountants) account(cost)
     }
   }
