@@ -62,7 +62,9 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as AgentError from "./AgentError.ts"
+// what the input of a program and its options are told of, in the words of the seams
 import type * as ContextProvider from "./ContextProvider.ts"
+// as above
 import type * as Middleware from "./Middleware.ts"
 
 /**

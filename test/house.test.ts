@@ -77,6 +77,7 @@ describe("the rules themselves", () => {
     const body = `import * as Effect from "effect/Effect"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import { dual } from "effect/Function"
+// the context of an agent
 import type * as Agent from "./Agent.ts"
 import * as Session from "./Session.ts"
 /** Makes.
@@ -120,6 +121,11 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
       "internal/run/state.ts",
       `import * as L from "../../ToolLoop.ts"`,
       `internal/run/state.ts:3: imports upward: internal/run/state (wing run) -> ToolLoop (floor 2)`
+    ],
+    [
+      "Session.ts",
+      `import type * as A from "./Agent.ts"`,
+      `Session.ts:3: looks upward, and no comment above says why: Session (floor 0) -> Agent (floor 3)`
     ],
     [
       "internal/tool/gate.ts",

@@ -110,6 +110,11 @@ const document = { sourceType: "document", id: "s", mediaType: "text/plain", tit
 const deep = (levels: number): Schema.Json => JSON.parse(`${"{\"a\":".repeat(levels)}1${"}".repeat(levels)}`)
 
 /** Of each type at least one, with metadata and without. */
+const overHttp: NonNullable<Response.FinishPart["response"]> = {
+  status: 200,
+  headers: { "x-account": canary }
+}
+
 const samples: ReadonlyArray<AgentRun.Part> = [
   ...[{}, metadata].flatMap((metadata): Array<AgentRun.Part> => [
     Response.makePart("text-start", { id: "t", metadata }),
@@ -130,6 +135,7 @@ const samples: ReadonlyArray<AgentRun.Part> = [
     Response.makePart("source", { ...document, metadata } as never),
     Response.makePart("response-metadata", { id: "r", modelId: "m", timestamp: DateTime.makeUnsafe(0), metadata }),
     Response.makePart("finish", { reason: "stop", usage, response: undefined, metadata }),
+    Response.makePart("finish", { reason: "stop", usage, response: overHttp, metadata }),
     Response.makePart("error", { error: aiError, metadata }),
     Response.makePart("error", { error: { code: 1, is: false }, metadata }),
     Response.makePart("error", { error: false, metadata })
@@ -166,6 +172,13 @@ describe("AgentRun.parts", () => {
         const [back] = yield* cross(AgentRun.parts(), [part])
         assertSame(back, withoutUndefined(part))
       }
+    }))
+
+  it.effect("sends nothing of what was said over HTTP", () =>
+    Effect.gen(function*() {
+      const finish = Response.makePart("finish", { reason: "stop", usage, response: overHttp, metadata })
+      const texts = yield* send(AgentRun.parts(), [finish])
+      assert.notInclude(texts[0], canary)
     }))
 
   it.effect("brings back an error that is no `AiError` by its name and its message", () =>

@@ -1,5 +1,6 @@
 /**
- * The rooms of `src`, from the ground up. A room imports lower floors only; `import type` may look up.
+ * The rooms of `src`, from the ground up. A room imports lower floors only; an `import type` that looks up has a comment
+ * above it that says why.
  *
  * A new module goes into this table first: choose the lowest floor it can stand on.
  */
@@ -55,7 +56,8 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const internalAbove = 1
 
 /**
- * The wings of `internal`, from the ground up: a wing imports itself and lower wings only; `import type` may look up.
+ * The wings of `internal`, from the ground up: a wing imports itself and lower wings only; an `import type` may
+ * look up with a reason.
  * A file lies in the wing of its subject.
  */
 export const wings: ReadonlyArray<string> = [

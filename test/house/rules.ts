@@ -84,7 +84,7 @@ const checkImports = (source: Source): Array<string> => {
   for (const found of importsOf(source)) {
     const at = `${source.path}:${found.line}`
     if (found.dynamic) complaints.push(`${at}: import("${found.specifier}") inside src`)
-    if (found.specifier.startsWith(".")) complaints.push(...checkRelative(source.path, found).map((_) => `${at}: ${_}`))
+    if (found.specifier.startsWith(".")) complaints.push(...checkRelative(source, found).map((_) => `${at}: ${_}`))
     else complaints.push(...checkPackage(source.path, found.specifier).map((_) => `${at}: ${_}`))
     if (
       found.braces.length > 0 && !bracesAllowed.includes(found.specifier) && isWholeModule(source.path, found.specifier)
@@ -105,7 +105,8 @@ const isWholeModule = (from: string, specifier: string): boolean =>
 
 const isInternal = (path: string): boolean => path.split("/").slice(0, -1).includes("internal")
 
-const checkRelative = (from: string, { runtime, specifier }: Import): Array<string> => {
+const checkRelative = (source: Source, { line, runtime, specifier }: Import): Array<string> => {
+  const from = source.path
   const to = resolve(from, specifier)
   if (to === undefined) return [`"${specifier}" leaves src`]
   if (!to.endsWith(".ts")) return [`"${specifier}" has no .ts extension`]
@@ -116,10 +117,15 @@ const checkRelative = (from: string, { runtime, specifier }: Import): Array<stri
     return [`${fromSubpath === undefined ? "the core" : "a subpath"} imports the subpath ${toSubpath}`]
   }
   const [here, there] = [heightOf(from), heightOf(to)]
-  if (here === undefined || there === undefined || !runtime || there <= here) return []
+  if (here === undefined || there === undefined || there <= here) return []
   if (to.startsWith("internal/") && internalUsers.includes(roomOf(from))) return []
-  return [`imports upward: ${roomOf(from)} (${floorOf(from)}) -> ${roomOf(to)} (${floorOf(to)})`]
+  const way = `${roomOf(from)} (${floorOf(from)}) -> ${roomOf(to)} (${floorOf(to)})`
+  if (runtime) return [`imports upward: ${way}`]
+  return hasReason(source, line) ? [] : [`looks upward, and no comment above says why: ${way}`]
 }
+
+/** Whether a comment stands above this line. */
+const hasReason = ({ text }: Source, line: number): boolean => text.split("\n")[line - 2]?.startsWith("// ") === true
 
 const checkPackage = (from: string, specifier: string): Array<string> => {
   if (specifier === "effect" || /^effect(\/[a-z][a-z-]*)+$/.test(specifier)) return [`"${specifier}" is a barrel`]

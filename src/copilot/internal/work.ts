@@ -34,6 +34,7 @@ import { declare } from "./offeredTools.ts"
 import { Reply, toUsage } from "./reply.ts"
 import { check, configOf } from "./sessionConfig.ts"
 import { ToolAnswers } from "./toolAnswers.ts"
+import type { PartPull } from "../../internal/words/partPull.ts"
 
 /**
  * What the body needs to know of an agent.
@@ -165,7 +166,7 @@ class Work implements Lifecycle.Body {
     span?.onInput(this.instructions, [...history, ...prompt])
   }
 
-  advance(): Lifecycle.PartPull {
+  advance(): PartPull {
     switch (this.phase) {
       case "open":
         return this.drain()
@@ -191,7 +192,7 @@ class Work implements Lifecycle.Body {
     }
   }
 
-  private drain(): Lifecycle.PartPull {
+  private drain(): PartPull {
     // the model has finished, unless somebody has sent more
     if (this.done) this.goOn()
     const { failure, reply: { steps } } = this
@@ -218,7 +219,7 @@ class Work implements Lifecycle.Body {
     wake?.()
   }
 
-  private complete(): Lifecycle.PartPull {
+  private complete(): PartPull {
     const { spent, steps, text } = this.reply
     return this.run.complete({
       text,
@@ -244,7 +245,7 @@ class Work implements Lifecycle.Body {
   }
 
   /** The providers know of so many steps before the run goes on. */
-  private tellProviders(steps: number, then: () => Lifecycle.PartPull): Lifecycle.PartPull {
+  private tellProviders(steps: number, then: () => PartPull): PartPull {
     const { everyStep } = this.contributions
     const from = this.toldSteps
     if (from >= steps || everyStep.length === 0) return then()

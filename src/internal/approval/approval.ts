@@ -14,6 +14,7 @@ import type * as Middleware from "../../Middleware.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as Fields from "../words/fields.ts"
 import * as Json from "../words/json.ts"
+import type { Nested } from "../words/parentRun.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call } from "../words/stepBuilder.ts"
 import type { Origin } from "./origin.ts"
@@ -36,18 +37,6 @@ export type Answered =
     readonly approvedAs?: ToolHandler.ApprovedAs
   }
   | { readonly _tag: "Denied"; readonly call: Call; readonly reason: string }
-
-/**
- * The answers to what a nested run asked, and where that run stands.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Nested {
-  readonly answers: ReadonlyArray<Approval.Answer>
-  /** Its conversation as JSON. */
-  readonly transcript: Schema.Json | undefined
-}
 
 /**
  * A step that goes on with its answers.

@@ -7,11 +7,12 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+// the agent that is called, which the tool of an agent holds
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Fields from "../words/fields.ts"
-import type { Nested } from "./approval.ts"
+import type { Nested } from "../words/parentRun.ts"
 import * as Waiting from "./waiting.ts"
 
 const Transcript = Schema.toCodecJson(Fields.Transcript)

@@ -8,6 +8,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+// a result is opened for the agent that goes on
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"

@@ -6,6 +6,7 @@
 
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
+// the account is the inside of that module
 import type * as Budget from "../../Budget.ts"
 import type { Cost } from "../model/spending.ts"
 import * as Usage from "../words/usage.ts"

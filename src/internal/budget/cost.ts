@@ -5,6 +5,7 @@
  */
 
 import type * as AgentRun from "../../AgentRun.ts"
+// this is the inside of that module
 import type * as Budget from "../../Budget.ts"
 
 /**

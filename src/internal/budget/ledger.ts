@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
+// this is the inside of that module
 import type * as Budget from "../../Budget.ts"
 import * as BudgetStore from "../../BudgetStore.ts"
 import type { Cost } from "../model/spending.ts"

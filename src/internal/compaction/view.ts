@@ -10,6 +10,7 @@ import type * as Tokenizer from "effect/ai/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as AgentRun from "../../AgentRun.ts"
+// the view is the inside of that module
 import type * as Compaction from "../../Compaction.ts"
 import { isSame } from "../words/json.ts"
 import * as Tokens from "./tokens.ts"

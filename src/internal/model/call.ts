@@ -27,8 +27,9 @@ import {
 } from "./direct.ts"
 import type { Edge, EdgeCall } from "./edge.ts"
 import { offer } from "./toolCodec.ts"
+// a call hands its context to its span and makes none
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
-import type * as Lifecycle from "../run/lifecycle.ts"
+import type { PartPull } from "../words/partPull.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
@@ -76,8 +77,8 @@ export const callModel = (
  * @since 0.1.0
  */
 export interface Handlers {
-  readonly onSuccess: (parts: StreamParts) => Lifecycle.PartPull
-  readonly onFailure: (cause: Cause.Cause<unknown>) => Lifecycle.PartPull
+  readonly onSuccess: (parts: StreamParts) => PartPull
+  readonly onFailure: (cause: Cause.Cause<unknown>) => PartPull
 }
 
 /** What becomes of a call that no middleware is around: it is at the edge already. */
@@ -107,7 +108,7 @@ export const open = (
     readonly edge: Edge
     readonly handlers: Handlers
   }
-): Effect.Effect<Lifecycle.PartPull, any> => {
+): Effect.Effect<PartPull, any> => {
   const { call, context, edge, handlers, middleware, model, scope } = options
   const withModel = Context.add(context, LanguageModel.LanguageModel, model)
   if (middleware.length > 0) {
@@ -127,7 +128,7 @@ const openStream = (
   scope: Scope.Scope,
   context: Context.Context<LanguageModel.LanguageModel>,
   handlers: Handlers
-): Effect.Effect<Lifecycle.PartPull, any> =>
+): Effect.Effect<PartPull, any> =>
   Effect.map(
     Effect.updateContext(
       Effect.suspend(() => Channel.toPullScoped(call().channel, scope)),
@@ -243,7 +244,7 @@ export type Direct = (
   span: ModelSpan | undefined,
   edge: Edge,
   handlers: Handlers
-) => Effect.Effect<Lifecycle.PartPull, AiError.AiError> | undefined
+) => Effect.Effect<PartPull, AiError.AiError> | undefined
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 
+// this makes the agents, in the words of their module
 import type * as Agent from "../../Agent.ts"
 import type * as Program from "../../Program.ts"
 import { fromBody, toolkitOf, toolsOf } from "../run/agentOf.ts"

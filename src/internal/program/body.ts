@@ -33,6 +33,7 @@ import * as Parts from "../words/responseParts.ts"
 import { StepBuilder } from "../words/stepBuilder.ts"
 import { ProgramCalls } from "./calls.ts"
 import { type CallOf, ProgramSteps } from "./steps.ts"
+import type { PartPull } from "../words/partPull.ts"
 
 /**
  * A program as a run knows it: what it needs is in the context that the run captures.
@@ -66,7 +67,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     this.middleware = [...opened.options.middleware, ...opened.contributions.middleware, ...inherited]
   }
 
-  advance(): Lifecycle.PartPull {
+  advance(): PartPull {
     switch (this.phase) {
       case "ask":
         return this.begin()
@@ -85,7 +86,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   // --- the beginning ----------------------------------------------------------
 
   /** Answers are kept before any of their calls runs. */
-  private begin(): Lifecycle.PartPull {
+  private begin(): PartPull {
     const { resumption, run } = this
     if (resumption === undefined && this.contributions.atStart.length === 0) return this.launch()
     this.phase = "telling"
@@ -97,7 +98,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     })
   }
 
-  private launch(): Lifecycle.PartPull {
+  private launch(): PartPull {
     const { run, toolkit } = this
     this.phase = "answering"
     const { journal, span } = run
@@ -152,7 +153,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
 
   // --- what is told -----------------------------------------------------------
 
-  private drain(): Lifecycle.PartPull {
+  private drain(): PartPull {
     const calls = this.calls!
     const out: Array<AgentRun.Part> = this.answers.tell(calls.take())
     if (out.length > 0) this.openStep(out)
@@ -169,7 +170,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   // --- the end ----------------------------------------------------------------
 
   /** The program has ended, or waits for approvals only. */
-  private settle(): Lifecycle.PartPull {
+  private settle(): PartPull {
     const calls = this.calls!
     this.isEnding = true
     const stopping = this.fiber!.pollUnsafe() === undefined ? Fiber.interrupt(this.fiber!) : undefined
@@ -186,7 +187,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     })
   }
 
-  private settled(): Lifecycle.PartPull {
+  private settled(): PartPull {
     const { exit, isSuspended } = this
     const out: Array<AgentRun.Part> = this.answers.tell(this.calls!.take())
     const forgotten = this.replay.records.rest().find((record) =>
@@ -223,7 +224,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   }
 
   /** The run ends with what it waits for. */
-  private suspend(out: Array<AgentRun.Part>): Lifecycle.PartPull {
+  private suspend(out: Array<AgentRun.Part>): PartPull {
     this.close(this.takeForgotten())
     const waiting = [...this.open].sort((self, that) => self - that)
     for (const { call, requests } of this.replay.waitingCalls) {
@@ -259,7 +260,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     ))
   }
 
-  private answer(out: Array<AgentRun.Part>, value: unknown): Lifecycle.PartPull {
+  private answer(out: Array<AgentRun.Part>, value: unknown): PartPull {
     const texts = this.answers.all ?? [{ text: value === undefined ? "" : Json.toText(value), isStreamed: false }]
     const builder = this.builder = new StepBuilder()
     builder.finishReason = "stop"

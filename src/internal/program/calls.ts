@@ -20,6 +20,7 @@ import type * as ProgramCall from "../words/programCall.ts"
 import * as Parts from "../words/responseParts.ts"
 import type { Call } from "../words/stepBuilder.ts"
 import * as Codec from "./codec.ts"
+import type { Nested } from "../words/parentRun.ts"
 
 /**
  * A call of a program. With an answer to the approval that it waited for it stands in the transcript already.
@@ -45,7 +46,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   readonly made: Array<Made> = []
   private readonly own: Array<Call>
   private readonly indexes = new Map<string, number>()
-  private readonly nested: Map<string, Approvals.Nested>
+  private readonly nested: Map<string, Nested>
   private readonly onEnd: (index: number) => void
   /** Those that the program did not want to end, or that it did not wait for. */
   private readonly dropped = new Set<number>()
@@ -64,7 +65,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
       readonly onEnd: (index: number) => void
     },
     own: Array<Call> = [],
-    nested = new Map<string, Approvals.Nested>()
+    nested = new Map<string, Nested>()
   ) {
     super(runner, { calls: own, messages: options.messages, allowance: options.allowance, resumed: nested })
     this.own = own

@@ -21,7 +21,6 @@ import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
 import * as Cut from "../run/cut.ts"
-import type * as Lifecycle from "../run/lifecycle.ts"
 import type { Opened } from "../run/loopBody.ts"
 import { progressOf, toMessages } from "../run/step.ts"
 import { type Parts as StepParts, Steps } from "../run/steps.ts"
@@ -34,6 +33,7 @@ import * as Codec from "./codec.ts"
 import { Records } from "./records.ts"
 import { Replay } from "./replay.ts"
 import * as Results from "./results.ts"
+import type { PartPull } from "../words/partPull.ts"
 
 /**
  * A call of a program, as a function.
@@ -211,7 +211,7 @@ export abstract class ProgramSteps extends Steps {
   }
 
   /** Calls that have ended together are a step. */
-  protected endCalls(out: Array<AgentRun.Part>, over: ReadonlyArray<number>): Lifecycle.PartPull {
+  protected endCalls(out: Array<AgentRun.Part>, over: ReadonlyArray<number>): PartPull {
     this.openStep(out)
     out.push(this.stepOf(over))
     this.undelivered = over
@@ -263,7 +263,7 @@ export abstract class ProgramSteps extends Steps {
   }
 
   /** The program goes on when the providers know of the results. */
-  protected override give(parts: StepParts): Lifecycle.PartPull {
+  protected override give(parts: StepParts): PartPull {
     if (this.phase !== "failing") this.deliver()
     return super.give(parts)
   }

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+// this makes the agents, in the words of their module
 import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as ContextProvider from "../../ContextProvider.ts"

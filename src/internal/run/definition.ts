@@ -6,19 +6,21 @@
 
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Pull from "effect/Pull"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Contributions from "./contributions.ts"
+import type { PartPull } from "../words/partPull.ts"
 import type { Run } from "./lifecycle.ts"
 
-/**
- * One pull of a run.
- *
- * @category models
- * @since 0.1.0
- */
-export type PartPull = Pull.Pull<readonly [AgentRun.Part, ...Array<AgentRun.Part>], any>
+export type {
+  /**
+   * One pull of a run.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  PartPull
+} from "../words/partPull.ts"
 
 /**
  * What a run does between its providers. `advance` is one pull; it ends in

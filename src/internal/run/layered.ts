@@ -17,7 +17,7 @@ import { Instrumentation } from "../telemetry/instrumentation.ts"
 import { bounded } from "../words/bounded.ts"
 import { emptyPartial } from "../words/outcome.ts"
 import * as Finalizers from "./finalizers.ts"
-import type { PartPull } from "./lifecycle.ts"
+import type { PartPull } from "../words/partPull.ts"
 import * as Recorded from "./recorded.ts"
 
 /**

@@ -14,11 +14,11 @@ import type * as Middleware from "../../Middleware.ts"
 import * as Approvals from "../approval/approval.ts"
 import * as Waiting from "../approval/waiting.ts"
 import * as Cut from "./cut.ts"
-import type * as Lifecycle from "./lifecycle.ts"
 import { Loop } from "./loop.ts"
 import type { Opened } from "./loopBody.ts"
 import { StepBuilder } from "../words/stepBuilder.ts"
 import * as ToolCalls from "../tool/calls.ts"
+import type { PartPull } from "../words/partPull.ts"
 
 /**
  * The steps of a run whose first one is the step that waited: its answered calls are
@@ -45,14 +45,14 @@ export class ResumedLoop extends Loop {
     this.toldTo = this.messages.length
   }
 
-  override advance(): Lifecycle.PartPull {
+  override advance(): PartPull {
     if (this.hasBegun) return super.advance()
     this.hasBegun = true
     return this.resume(this.resumption!)
   }
 
   /** The answers are kept before any of their calls runs: it runs at most once. */
-  private resume(resumption: Approvals.Resumption): Lifecycle.PartPull {
+  private resume(resumption: Approvals.Resumption): PartPull {
     // interrupted while they are kept, the run cannot go on
     this.phase = "answering"
     const { run } = this
@@ -64,7 +64,7 @@ export class ResumedLoop extends Loop {
   }
 
   /** Those that were denied are answered first. */
-  private runAnswered({ answered }: Approvals.Resumption): Lifecycle.PartPull {
+  private runAnswered({ answered }: Approvals.Resumption): PartPull {
     const approved = answered.filter((one) => one._tag === "Run")
     this.builder = new StepBuilder()
     this.builder.finishReason = "tool-calls"
@@ -87,7 +87,7 @@ export class ResumedLoop extends Loop {
   protected override afterTools(
     parts: Array<AgentRun.Part>,
     ran: ReadonlyArray<Middleware.ToolResult>
-  ): Lifecycle.PartPull {
+  ): PartPull {
     if (this.resumption === undefined) return super.afterTools(parts, ran)
     const { answered, waiting } = this.resumption
     const next = ran[Symbol.iterator]()

@@ -5,6 +5,7 @@
  */
 
 import type * as Schema from "effect/Schema"
+// this makes the agents, in the words of their module
 import type * as Agent from "../../Agent.ts"
 import * as AgentOutput from "../../AgentOutput.ts"
 import { prepare } from "../output/output.ts"

@@ -13,6 +13,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+// the agent that is opened
 import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as RunId from "../words/runId.ts"

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type { PartPull } from "./lifecycle.ts"
+import type { PartPull } from "../words/partPull.ts"
 
 /**
  * The turns of the fibers that pull a run. Most runs are pulled by one: it never waits.

@@ -16,12 +16,12 @@ import type * as Pull from "effect/Pull"
 import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
-import type * as Approvals from "../approval/approval.ts"
 // it stands above, and is asked here what a call gives
 import type { CallJournal, RunJournal } from "../journal/run.ts"
 import type { Outside } from "../model/ownModel.ts"
+// a call tells its span how it ended and makes none
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
-import { ParentRun } from "../words/parentRun.ts"
+import { type Nested, ParentRun } from "../words/parentRun.ts"
 import type { Call } from "../words/stepBuilder.ts"
 import * as Around from "./around.ts"
 import * as ToolHandler from "./handler.ts"
@@ -178,7 +178,7 @@ export interface Asked {
   /** Somebody has approved them: they are not asked for again. */
   readonly isApproved?: boolean | undefined
   /** What the runs nested in them go on with, by the id of the call. */
-  readonly resumed?: ReadonlyMap<string, Approvals.Nested> | undefined
+  readonly resumed?: ReadonlyMap<string, Nested> | undefined
   /** Those that are approved only as what a middleware runs in their place, by their id. */
   readonly approvedAs?: ReadonlyMap<string, ToolHandler.ApprovedAs> | undefined
 }
@@ -209,7 +209,7 @@ export class ToolCalls {
   /** What the model was asked with. */
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly isApproved: boolean
-  readonly resumed: ReadonlyMap<string, Approvals.Nested> | undefined
+  readonly resumed: ReadonlyMap<string, Nested> | undefined
   /** The calls that end because a run nested in them waits for approvals. */
   readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
   protected allowance: number

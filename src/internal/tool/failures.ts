@@ -15,6 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
+// this is the inside of that module
 import type * as ToolFailure from "../../ToolFailure.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"

@@ -16,6 +16,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
+// two spellings of one key, held together by its type
 import type * as Waiting from "../approval/waiting.ts"
 import * as JsonValue from "../words/jsonValue.ts"
 import * as Parts from "../words/responseParts.ts"

@@ -7,18 +7,17 @@
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
-import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 
 type Tools = Readonly<Record<string, Tool.Any>>
 
 /**
- * Annotation of a tool that calls an agent.
+ * Annotation of a tool that calls an agent: which one.
  *
  * @category annotations
  * @since 0.1.0
  */
-export class CalledAgent extends Context.Service<CalledAgent, () => Agent.Any>()(
+export class CalledAgent extends Context.Service<CalledAgent, () => { readonly name: string }>()(
   "effect-agents/internal/CalledAgent"
 ) {}
 

@@ -137,6 +137,9 @@ const Count = Schema.optionalKey(Schema.Int).pipe(Schema.decodeTo(Schema.optiona
   )
 }))
 
+// what was said over HTTP is between the program and its provider: headers tell whose account it is
+const { response: _response, ...finishFields } = Response.FinishPart.fields
+
 const schemas: Readonly<Record<string, AnySchema>> = {
   "text-start": Response.TextStartPart,
   "text-delta": Response.TextDeltaPart,
@@ -163,7 +166,7 @@ const schemas: Readonly<Record<string, AnySchema>> = {
   source: Schema.Union([Response.UrlSourcePart, Response.DocumentSourcePart]),
   "response-metadata": Response.ResponseMetadataPart,
   finish: Schema.Struct({
-    ...Response.FinishPart.fields,
+    ...finishFields,
     usage: Schema.Struct({
       inputTokens: Schema.Struct({ uncached: Count, total: Count, cacheRead: Count, cacheWrite: Count }),
       outputTokens: Schema.Struct({ total: Count, text: Count, reasoning: Count })

@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Session from "../../Session.ts"
+// a run is in line for its session
 import type * as InLine from "../session/inLine.ts"
 
 /**

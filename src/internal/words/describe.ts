@@ -11,8 +11,11 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as AgentError from "../../AgentError.ts"
+// one of the reasons that a run fails for
 import type * as Budget from "../../Budget.ts"
+// one of the reasons that a run fails for
 import type * as Compaction from "../../Compaction.ts"
+// one of the reasons that a run fails for
 import type * as Guardrail from "../../Guardrail.ts"
 import type * as Program from "../../Program.ts"
 import type * as Session from "../../Session.ts"

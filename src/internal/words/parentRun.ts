@@ -6,8 +6,21 @@
 import type * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
-import type { Nested } from "../approval/approval.ts"
+import type * as Approval from "../../Approval.ts"
+
+/**
+ * The answers to what a nested run asked, and where that run stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Nested {
+  readonly answers: ReadonlyArray<Approval.Answer>
+  /** Its conversation as JSON. */
+  readonly transcript: Schema.Json | undefined
+}
 
 /**
  * The run that a tool's fiber belongs to. A run that finds one adds its total
