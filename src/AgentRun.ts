@@ -330,7 +330,7 @@ export {
    *
    * - Of the result of a tool only the `encodedResult` is sent, never the `result` itself.
    * - Empty metadata and false flags are left out. What a `finish` part knows of the HTTP response, its status and
-   *   headers, is left out too.
+   *   headers, is left out too, and so are headers, bodies and causes in the error of a provider.
    * - A result that a guardrail or a middleware has put in place of another is its `encodedResult` when the schema of
    *   the tool does not decode it.
    * - A part of an unknown type, which a newer version may send, does not decode. Look at `type` before to skip it.

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, DateTime, Effect, Exit, Schema, Stream } from "effect"
+import { Arbitrary, DateTime, Effect, Exit, Redacted, Schema, Stream } from "effect"
 import { AiError, Prompt, Response, Tool, Toolkit } from "effect/ai"
 import { isDeepStrictEqual } from "node:util"
 import {
@@ -189,6 +189,44 @@ describe("AgentRun.parts", () => {
       const [back] = yield* receive(AgentRun.parts(), texts)
       assert(back.type === "error" && back.error instanceof Error)
       assert.deepStrictEqual([back.error.name, back.error.message], ["TypeError", "overloaded"])
+    }))
+
+  it.effect("tells of the error of a provider neither headers, bodies nor causes, and no key in an address", () =>
+    Effect.gen(function*() {
+      const headers = { "set-cookie": canary, authorization: Redacted.make(canary) }
+      const http = { response: { status: 500, headers }, body: canary }
+      const url = `https://user:${canary}@a.test/v1?key=${canary}#${canary}`
+      const reasons: ReadonlyArray<AiError.AiErrorReason> = [
+        new AiError.RateLimitError({ http }),
+        new AiError.QuotaExhaustedError({ http }),
+        new AiError.AuthenticationError({ kind: "InvalidKey", http }),
+        new AiError.ContentPolicyError({ description: "d", http }),
+        new AiError.InvalidRequestError({ description: "d", http }),
+        new AiError.InternalProviderError({ description: "d", http }),
+        new AiError.UnknownError({ description: "d", http }),
+        new AiError.NetworkError({ reason: "TransportError", method: "POST", url, cause: new Error(canary) })
+      ]
+      for (const reason of reasons) {
+        const error = AiError.make({ module: "m", method: "x", reason })
+        const result = Response.makePart("tool-result", {
+          id: "c",
+          name: "see",
+          result: error,
+          encodedResult: "failed",
+          isFailure: true,
+          preliminary: false,
+          providerExecuted: false
+        })
+        const texts = yield* send(AgentRun.parts(), [Response.makePart("error", { error }), result])
+        for (const text of texts) assert.notInclude(text, canary)
+        const [sent, answered] = yield* receive(AgentRun.parts(), texts)
+        for (const back of [sent.type === "error" && sent.error, answered.type === "tool-result" && answered.result]) {
+          assert(AiError.isAiError(back))
+          assert.strictEqual(back.reason._tag, reason._tag)
+          assert.strictEqual(back.isRetryable, error.isRetryable)
+          if (back.reason._tag === "NetworkError") assert.strictEqual(back.reason.url, "https://a.test/v1")
+        }
+      }
     }))
 
   it.effect("has null for a value that is undefined", () =>

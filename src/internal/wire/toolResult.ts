@@ -65,7 +65,7 @@ export const toSent = ({ modelOutput, result, ...part }: Part): Sent => ({
   ...part,
   ...modelOutput !== undefined && { modelOutput },
   // the model reads the message alone
-  ...AiError.isAiError(result) && typeof part.encodedResult === "string" && { error: result },
+  ...AiError.isAiError(result) && typeof part.encodedResult === "string" && { error: Schemas.toSentAiError(result) },
   isVerbatim: Object.is(result, part.encodedResult)
 })
 
