@@ -545,3 +545,48 @@ describe("the tool choice of an agent", () => {
       assert.deepStrictEqual((yield* nested.script.requests).map((request) => request.toolChoice), ["auto"])
     }))
 })
+
+describe("a function of the agent's options that throws", () => {
+  const die = (): never => {
+    throw new Error("boom")
+  }
+  const later = <A>(first: A) => {
+    let calls = 0
+    return () => calls++ === 0 ? first : die()
+  }
+  const Look = Tool.make("look", { success: Schema.String })
+  const kit = Toolkit.make(Look)
+  const handlers = kit.toLayer({ look: () => Effect.succeed("seen") })
+  const options = {
+    "settings, at once": () => ({ settings: die }),
+    "settings, in the second step": () => ({ settings: later(Context.empty()) }),
+    "toolChoice, at once": () => ({ toolChoice: die }),
+    "toolChoice, in the second step": () => ({ toolChoice: later("auto" as const) }),
+    "toolChoice, of an agent with an output": () => ({ toolChoice: die, output: Schema.Struct({ n: Schema.Finite }) })
+  }
+  for (const [name, make] of Object.entries(options)) {
+    for (const telemetry of [Layer.empty, AgentTelemetry.layer()]) {
+      it.effect(`fails the run: ${name}, ${telemetry === Layer.empty ? "without" : "with"} telemetry`, () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const { settings, toolChoice, output } = {
+            settings: undefined,
+            toolChoice: undefined,
+            output: undefined,
+            ...make()
+          }
+          const providers = [logged("p", log)]
+          const agent = Agent.make("agent", { toolkit: kit, providers, settings, toolChoice, output })
+          const exit = yield* Effect.exit(Agent.run(agent, input)).pipe(
+            Effect.provide([
+              ScriptedModel.layer([toolCalls({ name: "look", params: {} }), text("a")]),
+              handlers,
+              telemetry
+            ])
+          )
+          assert.strictEqual(showExit(exit), "Failed Die boom after \"\"")
+          assert.deepStrictEqual(log, ["p before", "p end: Failed Die boom after \"\""])
+        }))
+    }
+  }
+})

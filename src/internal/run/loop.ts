@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
@@ -138,6 +139,13 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.phase = "asking"
     this.pulling = true
     this.builder = new StepBuilder()
+    if (this.settings === undefined && typeof this.toolChoice !== "function") return this.askModel()
+    // these functions are the user's: one that throws fails the run
+    const asked = Result.try(() => this.askModel())
+    return Result.isFailure(asked) ? this.modelFailed(Cause.die(asked.failure)) : asked.success
+  }
+
+  private askModel(): Lifecycle.PartPull {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     // in a journal it begins when the model is called
