@@ -229,6 +229,43 @@ describe("Approval", () => {
         assert.deepStrictEqual(log, [])
       }).pipe(Effect.provide(layers())))
 
+    for (
+      const [how, read] of [
+        ["as parts", (result: AgentRun.Result) => {
+          const parts = AgentRun.parts()
+          const [{ result: read }] = [{ type: "run-end", result } as const].map((part) => {
+            const text = JSON.stringify(Schema.encodeUnknownSync(parts)(part)).replaceAll("\"a\"", "\"/\"")
+            return Schema.decodeUnknownSync(parts)(JSON.parse(text)) as AgentRun.RunEnd
+          })
+          return read
+        }],
+        ["as a result", throughJson]
+      ] as const
+    ) {
+      it.effect(`are none of a result that a program or a middleware has read from JSON, ${how}`, () =>
+        Effect.gen(function*() {
+          const log: Log = []
+          const run = Effect.provide(handlers(log))
+          const asked = read(yield* run(Agent.run(agent, { prompt: "go" })))
+          const part: AgentRun.RunEnd = { type: "run-end", result: asked }
+          const copy: AgentRun.RunEnd = { type: "run-end", result: { ...asked } }
+          const elsewhere = Agent.fromStream("elsewhere", { stream: () => Stream.make(part) })
+          const between = Middleware.make("between", { agent: () => Stream.make(copy) })
+          const relayed = [
+            yield* Agent.run(elsewhere, { prompt: "go" }),
+            yield* run(Agent.run(Agent.withMiddleware(agent, between), { prompt: "go" }))
+          ]
+          for (const result of relayed) {
+            assert.strictEqual(result.approvals.length, 1)
+            assert.deepStrictEqual(
+              yield* rejection(run(Agent.resume(agent, { result }, approveAll(result)))),
+              ["unknown", "approval-1"]
+            )
+          }
+          assert.deepStrictEqual(log, [])
+        }).pipe(Effect.provide(layers())))
+    }
+
     it.effect("of a program are those of the agent that it runs", () =>
       Effect.gen(function*() {
         const log: Log = []

@@ -12,6 +12,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
+import * as Received from "../words/received.ts"
 
 /**
  * What is known of the conversation that a run goes on with.
@@ -91,7 +92,8 @@ export const remember = (
 }
 
 /**
- * Remembers a result that a middleware or a program has made of that of a run.
+ * Remembers a result that a middleware or a program has made of that of a run. One that it has read from JSON, such as
+ * that of an agent elsewhere, is no result of this process.
  *
  * @category accessors
  * @since 0.1.0
@@ -99,8 +101,8 @@ export const remember = (
 export const rememberRebuilt = (result: AgentRun.Result): void => {
   if (result.approvals.length === 0 || ofResult.has(result)) return
   const before = ofTranscript.get(result.transcript)
-  if (before === undefined) remember(result, false, undefined)
-  else ofResult.set(result, before)
+  if (before !== undefined) ofResult.set(result, before)
+  else if (!Received.isReceived(result.transcript)) remember(result, false, undefined)
 }
 
 /**

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Fields from "./fields.ts"
+import * as Received from "./received.ts"
 
 const Count = Fields.undefinable(Schema.Int)
 
@@ -78,7 +79,7 @@ export const Result = Schema.Struct({
   totalUsage: Usage,
   steps: Schema.Array(Step),
   stopReason: Schema.String as Schema.Codec<AgentRun.StopReason, string>,
-  transcript: Fields.Transcript,
+  transcript: Received.Transcript,
   approvals: Schema.Array(Approval.Approval),
   seal: Fields.OptionalText
 })

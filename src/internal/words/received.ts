@@ -1,0 +1,36 @@
+/**
+ * Transcripts that were read from JSON. No run of this process has made them, whatever is in them and whoever hands them
+ * on.
+ *
+ * @since 0.1.0
+ */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as Fields from "./fields.ts"
+
+const received = new WeakSet<Prompt.Prompt>()
+
+/**
+ * Returns whether a transcript is one that was read.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isReceived = (transcript: Prompt.Prompt): boolean => received.has(transcript)
+
+/**
+ * The transcript of a result.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Transcript: Schema.Codec<Prompt.Prompt, Prompt.PromptEncoded> = Fields.Transcript.pipe(
+  Schema.decodeTo(Schema.toType(Fields.Transcript), {
+    decode: SchemaGetter.transform((transcript: Prompt.Prompt) => {
+      received.add(transcript)
+      return transcript
+    }),
+    encode: SchemaGetter.passthrough()
+  })
+)
