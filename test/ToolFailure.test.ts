@@ -1,7 +1,7 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
-import { LanguageModel, McpClient, McpProtocol, type Prompt, Tool, Toolkit } from "effect/ai"
+import { Effect, Fiber, Layer, Redacted, Schema, Stream } from "effect"
+import { AiError, LanguageModel, McpClient, McpProtocol, type Prompt, Tool, Toolkit } from "effect/ai"
 import { ChildProcess } from "effect/process"
 import { Agent, AgentTool, Approval, ContextProvider, ToolFailure } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -179,6 +179,72 @@ describe("ToolFailure", () => {
       ])
     )
   })
+
+  it.effect("tells nothing of what the provider of a model has sent when a tool fails with its error", () =>
+    Effect.gen(function*() {
+      const headers = { "set-cookie": "secret", authorization: Redacted.make("secret") }
+      const url = "https://user:secret@a.test/v1?key=secret"
+      const reasons: ReadonlyArray<AiError.AiErrorReason> = [
+        new AiError.InternalProviderError({
+          description: "overloaded",
+          http: { response: { status: 500, headers }, body: "secret" }
+        }),
+        new AiError.NetworkError({ reason: "TransportError", method: "POST", url, cause: new Error("secret") })
+      ]
+      for (const reason of reasons) {
+        const error = AiError.make({ module: "m", method: "x", reason })
+        const fails = Effect.fail(error)
+        const model = Effect.map(ScriptedModel.make([ScriptedModel.fail(error)]), (made) => made.languageModel)
+        const Returns = Tool.make("work", { success: Schema.String, failure: AiError.AiError, failureMode: "return" })
+        const own = Toolkit.make(Returns)
+        const returned = ToolFailure.returnToModel(toolkitOf(Schema.Unknown))
+        const sub = ToolFailure.returnToModel(
+          AgentTool.toolkit(AgentTool.make(Agent.make("sub", { model }), { name: "work" }))
+        )
+        const transcriptOf = <E>(agent: Agent.Agent<any, E, LanguageModel.LanguageModel>, params: object) =>
+          Effect.map(
+            Effect.provide(
+              Agent.run(agent, { prompt: "go" }),
+              script([toolCalls({ name: "work", params }), text("done")])
+            ),
+            (result) => result.transcript
+          )
+        const transcripts = [
+          yield* transcriptOf(
+            Agent.make("a", { toolkit: Effect.provide(own, own.toLayer({ work: () => fails })) }),
+            {}
+          ),
+          yield* transcriptOf(
+            Agent.make("a", { toolkit: Effect.provide(returned, returned.toLayer({ work: () => fails })) }),
+            {}
+          ),
+          yield* transcriptOf(Agent.make("a", { toolkit: sub }), { prompt: "?" })
+        ]
+        for (const transcript of transcripts) {
+          const [answered] = resultsOf(transcript)
+          assert.isTrue(answered.isFailure)
+          assert.include(JSON.stringify(answered.result), reason._tag)
+          assert.notInclude(JSON.stringify(transcript), "secret")
+        }
+      }
+    }))
+
+  it.effect("tells the model that a tool failed whose error cannot say why", () =>
+    Effect.gen(function*() {
+      class Silent extends Error {
+        override get message(): string {
+          throw new Error("no message")
+        }
+      }
+      const kit = ToolFailure.returnToModel(toolkitOf(Schema.Never))
+      const { transcript } = yield* Agent.run(Agent.make("a", { toolkit: kit }), { prompt: "go" }).pipe(
+        Effect.provide([
+          script([toolCalls({ name: "work", params: {} }), text("done")]),
+          kit.toLayer({ work: () => Effect.fail(new Silent() as never) })
+        ])
+      )
+      assert.deepStrictEqual(told(transcript), [[true, "The tool failed"]])
+    }))
 
   it.effect("works for tools that a provider contributes", () => {
     const kit = toolkitOf(Boom)

@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import * as Json from "../words/json.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import * as ObjectRoot from "../words/jsonSchema.ts"
+import * as TellableError from "../words/tellableError.ts"
 import * as Text from "../words/text.ts"
 
 /**
@@ -75,12 +76,13 @@ const make = (tool: Tool.Any): ToolCodec => {
   const { codec, ...offer } = offerOf(tool)
   // with failure mode "error" a failure is the run's, and needs no JSON
   const failureSchema = failureMode === "return" ? Tool.failureResultSchema(tool) : Failure
+  const encodeFailure = encoderOf(failureSchema)
   return {
     ...offer,
     tool,
     decodeParams: Json.bounded(Schema.isSchema(parametersSchema) ? decoderOf(parametersSchema, codec) : Effect.succeed),
     encodeSuccess: encoderOf(successSchema),
-    encodeFailure: encoderOf(failureSchema)
+    encodeFailure: (error) => encodeFailure(AiError.isAiError(error) ? TellableError.of(error) : error)
   }
 }
 

@@ -54,9 +54,12 @@ export const Told: Schema.Codec<ToolFailure.ToolFailure, string> = Schema.String
   Schema.declare((_): _ is ToolFailure.ToolFailure => true),
   SchemaTransformation.transform({
     decode: (message) => make(message, undefined),
-    encode: (error) => Message.of(error, "The tool failed")
+    // a message may be one that is made when it is asked for
+    encode: (error) => Result.getOrElse(Result.try(() => Message.of(error, unspoken)), () => unspoken)
   })
 ))
+
+const unspoken = "The tool failed"
 
 const returningTools = new WeakMap<Tool.Any, Tool.Any>()
 

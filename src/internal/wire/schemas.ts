@@ -18,6 +18,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Fields from "../words/fields.ts"
 import * as Results from "../words/result.ts"
+import * as TellableError from "../words/tellableError.ts"
 
 /**
  * A part as JSON. Its `type` is that of the part.
@@ -191,31 +192,6 @@ const schemas: Readonly<Record<string, AnySchema>> = {
   "output-partial": Schema.Struct({ type: Schema.tag("output-partial"), value: Fields.Value })
 }
 
-/**
- * The error of a model as it is sent: without the headers and the body of the provider's answer, without what caused it,
- * and without what may be a key in an address. Redacted headers too would be plain text in JSON.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const toSentAiError = (error: AiError.AiError): AiError.AiError => {
-  const { method, module, reason } = error
-  const sent = toSentReason(reason)
-  return sent === reason ? error : AiError.make({ module, method, reason: sent })
-}
-
-const toSentReason = (reason: AiError.AiErrorReason): AiError.AiErrorReason => {
-  const schema = AiError.AiErrorReason.members.find((member) => reason instanceof member)
-  const { cause, http, ...fields } = { cause: undefined, http: undefined, ...reason }
-  const isNetwork = reason._tag === "NetworkError"
-  if (schema === undefined || (cause === undefined && http === undefined && !isNetwork)) return reason
-  // the fields are those of a reason of this schema
-  return schema.make({ ...fields, ...isNetwork && { url: addressOf(reason.url) } } as never)
-}
-
-/** Who asks, and what is asked for, may be secret: `https://user:password@host/path?key=...` */
-const addressOf = (url: string): string => url.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//")
-
 /** An error is an instance in the process: which of them is said beside it. */
 const SentError = Schema.Struct({
   ...base,
@@ -227,7 +203,7 @@ const SentError = Schema.Struct({
 
 const toSentError = ({ error, ...part }: Response.ErrorPart): typeof SentError.Type =>
   AiError.isAiError(error)
-    ? { ...part, error: undefined, aiError: toSentAiError(error) }
+    ? { ...part, error: undefined, aiError: TellableError.of(error) }
     : Predicate.isError(error)
     ? { ...part, error: undefined, thrown: error }
     : { ...part, error }

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as Fields from "../words/fields.ts"
+import * as TellableError from "../words/tellableError.ts"
 import * as Schemas from "./schemas.ts"
 
 /**
@@ -65,7 +66,7 @@ export const toSent = ({ modelOutput, result, ...part }: Part): Sent => ({
   ...part,
   ...modelOutput !== undefined && { modelOutput },
   // the model reads the message alone
-  ...AiError.isAiError(result) && typeof part.encodedResult === "string" && { error: Schemas.toSentAiError(result) },
+  ...AiError.isAiError(result) && typeof part.encodedResult === "string" && { error: TellableError.of(result) },
   isVerbatim: Object.is(result, part.encodedResult)
 })
 
