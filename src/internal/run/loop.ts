@@ -154,13 +154,15 @@ export class Loop extends Steps implements Lifecycle.Body {
       : undefined
     const edge = this.edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
+    // the settings are for the agent's own model calls, and for what is around them
+    const context = span?.context ?? this.run.context
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,
       {
         model,
         middleware,
         call,
-        context: this.listening(this.set(span?.context ?? this.run.context)),
+        context: this.listening(this.settings?.(context) ?? context),
         scope,
         edge,
         handlers
@@ -175,11 +177,6 @@ export class Loop extends Steps implements Lifecycle.Body {
   private begins(): ModelBegins {
     if (this.modelPlaces.length === 0) return "at-once"
     return this.admission?.isPending === true ? "unchecked" : "when-asked"
-  }
-
-  /** The agent's settings are for its own model calls, and for what is around them. */
-  private set(context: Context.Context<never>): Context.Context<never> {
-    return this.settings === undefined ? context : this.settings(context)
   }
 
   /** Guardrails tell what they replace. */
