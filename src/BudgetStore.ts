@@ -2,7 +2,7 @@
  * Where the accounts of `BudgetAccount` are kept.
  *
  * A `BudgetStore` keeps one record for each account: its window, what is spent in it and what was added to its limits.
- * `layerMemory` keeps them in the process. A store of your own is four functions.
+ * `layerMemory` keeps them in the process, `SqlBudgetStore` of `effect-agents/sql` in a database that processes share. A store of your own is four functions.
  *
  * **Example** (What two tenants have spent)
  *
@@ -112,7 +112,7 @@ export interface Charge {
 }
 
 /**
- * Whether a charge was granted, and the balance after it.
+ * Whether a charge was granted, and the balance after it. When it was not, something is used up in that balance.
  *
  * @category models
  * @since 0.1.0

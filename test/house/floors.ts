@@ -46,6 +46,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   sql: [],
+  prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],
   otel: ["@effect/opentelemetry/", "@opentelemetry/"],
   "ai-sdk": ["@ai-sdk/provider"],

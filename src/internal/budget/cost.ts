@@ -9,6 +9,28 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as Budget from "../../Budget.ts"
 
 /**
+ * Returns the tokens of a call by their price: `input` is all of the input, with what was read from a cache or written to
+ * one. What is not reported is summed from what is.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const tokensOf = (usage: AgentRun.Usage): {
+  readonly input: number
+  readonly cacheRead: number
+  readonly cacheWrite: number
+  readonly output: number
+} => {
+  const { cacheRead = 0, cacheWrite = 0, uncached } = usage.inputTokens
+  return {
+    input: usage.inputTokens.total ?? (uncached ?? 0) + cacheRead + cacheWrite,
+    cacheRead,
+    cacheWrite,
+    output: usage.outputTokens.total ?? (usage.outputTokens.text ?? 0) + (usage.outputTokens.reasoning ?? 0)
+  }
+}
+
+/**
  * Returns the tokens of a call, and what they cost by the prices of a budget: undefined when they have no price for the
  * model.
  *
@@ -21,9 +43,7 @@ export const costOf = (
   model: string | undefined,
   provider: string | undefined
 ): { readonly tokens: number; readonly money: number | undefined } => {
-  const { cacheRead = 0, cacheWrite = 0, uncached } = usage.inputTokens
-  const input = usage.inputTokens.total ?? (uncached ?? 0) + cacheRead + cacheWrite
-  const output = usage.outputTokens.total ?? (usage.outputTokens.text ?? 0) + (usage.outputTokens.reasoning ?? 0)
+  const { cacheRead, cacheWrite, input, output } = tokensOf(usage)
   const price = budget.price(model, provider, usage)
   const money = price && (Math.max(0, input - cacheRead - cacheWrite) * price.input +
         cacheRead * (price.cacheRead ?? price.input) +

@@ -103,7 +103,13 @@ export class Ledger {
     }
     return Effect.map(
       Effect.andThen(this.settle, this.charge(BudgetStore.add(nothing, amounts), limits)),
-      ({ balance, granted }) => granted ? undefined : this.exceeded(names, balance)
+      ({ balance, granted }) => {
+        if (granted) return undefined
+        // a store that refuses what there is something left of is believed all the same
+        const anything = names.find((name) => limits[keys[name]] !== undefined) ?? "tokens"
+        return this.exceeded(names, balance) ??
+          this.parts.makeExceeded(anything, limits[keys[anything]] ?? 0, balance.spent[keys[anything]])
+      }
     )
   }
 
