@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Ref, Schema, Stream } from "effect"
-import { IdGenerator, Tool, Toolkit } from "effect/ai"
+import { AiError, IdGenerator, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
   AgentError,
@@ -90,6 +90,31 @@ describe("Program", () => {
           "assistant: {\"two\":\"other(step(go))\"}"
         ])
       }).pipe(Effect.provide([handlers([]), ids])))
+
+    it.effect("keep nothing of what the provider of a model has sent with the error of a tool", () =>
+      Effect.gen(function*() {
+        const error = AiError.make({
+          module: "m",
+          method: "x",
+          reason: new AiError.InternalProviderError({
+            description: "overloaded",
+            http: { response: { status: 500, headers: { "set-cookie": "secret" } }, body: "secret" }
+          })
+        })
+        const Ask = Tool.make("ask", { parameters: X, success: Schema.String, failure: AiError.AiError })
+        const toolkit = Toolkit.make(Ask)
+        const agent = Agent.program("asks", {
+          toolkit,
+          run: ({ prompt }, call) => Effect.catch(call.ask({ x: prompt }), (failed) => Effect.succeed(failed._tag))
+        })
+        const result = yield* Agent.run(agent, { prompt: "go" }).pipe(
+          Effect.provide(toolkit.toLayer({ ask: () => Effect.fail(error) }))
+        )
+        assert.strictEqual(result.value, "AiError")
+        const transcript = JSON.stringify(result.transcript)
+        assert.include(transcript, "overloaded")
+        assert.notInclude(transcript, "secret")
+      }))
 
     it.effect("fail with the failure of their tool, whatever its failure mode", () =>
       Effect.gen(function*() {

@@ -4,11 +4,13 @@
  * @since 0.1.0
  */
 
+import * as AiError from "effect/ai/AiError"
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as JsonCodec from "../words/jsonCodec.ts"
+import * as TellableError from "../words/tellableError.ts"
 import * as NestedTools from "../tool/nested.ts"
 
 type Coder = (value: unknown) => Effect.Effect<unknown, Schema.SchemaError>
@@ -51,7 +53,8 @@ export const of = (tool: Tool.Any): CallerCodec => {
     decodeFailure: Schema.decodeUnknownEffect(failureSchema) as Coder,
     failureToJson: (failure) => {
       if (isTold) return undefined
-      const encoded = encodeFailure(failure)
+      // the transcript is read by models
+      const encoded = encodeFailure(AiError.isAiError(failure) ? TellableError.of(failure) : failure)
       return Exit.isExit(encoded) && Exit.isSuccess(encoded) ? encoded.value as Schema.Json : undefined
     }
   }
