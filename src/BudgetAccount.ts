@@ -28,6 +28,10 @@
  * without a price uses up the money of the window. What is counted is what `Budget` counts; a wall time is for a run
  * alone, and no account has it.
  *
+ * **Gotchas**
+ *
+ * A run that goes on from the records of a `Journal` is charged again for the calls that it takes from them.
+ *
  * **Example** (Two runs of a tenant that has one model call a day)
  *
  * ```ts
