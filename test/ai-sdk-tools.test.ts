@@ -4,7 +4,7 @@
  */
 import type * as Sdk from "@ai-sdk/provider"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Result, Schema, Stream } from "effect"
 import { Chat, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { AiSdk } from "../src/ai-sdk/index.ts"
 import * as Text from "../src/internal/words/text.ts"
@@ -56,6 +56,8 @@ describe("AiSdk", () => {
       Effect.fnUntraced(function*({ sample: { fields, value } }) {
         const schema = schemaOf(fields)
         const written = yield* encode(schema, value)
+        // effect reads no JSON with a key `__proto__`
+        if (Result.isFailure(Result.try(() => Tool.unsafeSecureJsonParse(JSON.stringify(written))))) return
         for (const strict of [undefined, true]) {
           const kit = toolkitOf(schema, strict)
           let received: unknown
