@@ -105,7 +105,8 @@ describe("Program", () => {
         const toolkit = Toolkit.make(Ask)
         const agent = Agent.program("asks", {
           toolkit,
-          run: ({ prompt }, call) => Effect.catch(call.ask({ x: prompt }), (failed) => Effect.succeed(failed._tag))
+          run: ({ prompt }, call) =>
+            call.ask({ x: prompt }).pipe(Effect.catchTag("AiError", ({ _tag }) => Effect.succeed(_tag)))
         })
         const result = yield* Agent.run(agent, { prompt: "go" }).pipe(
           Effect.provide(toolkit.toLayer({ ask: () => Effect.fail(error) }))
