@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 import { CountReporter } from "./test/count-reporter.ts"
 
@@ -7,7 +8,10 @@ export default defineConfig({
     reporters: ["default", new CountReporter()],
     // the machine that runs this has two cores, and some tests start processes
     maxConcurrency: 2,
-    testTimeout: 30_000,
+    maxWorkers: 2,
+    // most of the time of a process that a test starts went into compiling effect: it is done once
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile-cache") },
+    testTimeout: 60_000,
     typecheck: {
       enabled: true,
       include: ["test/types/**/*.tst.ts"],
