@@ -1,10 +1,9 @@
 /**
  * Agents: immutable values that run as streams.
  *
- * An `Agent` is a name, a description, and a function from an input to a `Stream`
- * of parts. `make` creates one from a model in the context, a toolkit and context
- * providers; its expected failures are in `E`, what it needs is in `R`. `stream`
- * runs it, `run` folds the stream to its result.
+ * An `Agent` is a name, a description, and a function from an input to a `Stream` of parts. `make` creates one that
+ * calls a model and its tools in a loop. Its expected failures are in `E`, and the services that it needs are in `R`.
+ * `stream` runs an agent, and `run` folds the stream to its result.
  *
  * **Example** (An agent with a tool)
  *
@@ -77,11 +76,11 @@ export const TypeId: TypeId = "~effect-agents/Agent"
 export type TypeId = "~effect-agents/Agent"
 
 /**
- * An agent: what it can fail with is `E`, what it needs is `R`, what the `value` of its
- * result is `A`, and what there is of that while it is written `P`. Without an `output`
- * these are `undefined` and `never`.
+ * An agent. `E` are its expected failures, and `R` the services that it needs. `A` is the type of the `value` of its
+ * result, and `P` the type of that value while it is still being written. Without an `output`, `A` is `undefined` and
+ * `P` is `never`.
  *
- * The stream runs nothing until it is pulled; each time it is run is a new run.
+ * The stream does nothing until it is pulled. Running it again is a new run.
  *
  * @category models
  * @since 0.1.0
@@ -97,7 +96,9 @@ export interface Agent<
   readonly name: string
   readonly description: string | undefined
   readonly stream: (input: Given.Input) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
-  /** Returns the same agent with a middleware around its own, at whatever places its kind of run has. */
+  /**
+   * Returns the same agent with a middleware around the middleware that it has, at each place that its kind of run has.
+   */
   readonly withMiddleware: <E1, R1>(middleware: Middleware.Middleware<E1, R1>) => Agent<Tools, E | E1, R | R1, A, P>
 }
 
@@ -135,8 +136,8 @@ export type Part<A> = A extends Agent<infer Tools, any, any, infer Value, infer 
   : never
 
 /**
- * The type of the `value` that a run of an agent gives: `undefined` without an `output`, or `undefined` if it waits with
- * `AgentOutput.orWaiting`.
+ * The type of the `value` that a run of an agent gives. It is `undefined` without an `output`, and may be `undefined`
+ * with `AgentOutput.orWaiting`.
  *
  * @category utility types
  * @since 0.1.0
@@ -156,7 +157,8 @@ export const isAgent = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId
  *
  * **Gotchas**
  *
- * Two providers of one name, and a tool that no model can be offered, are a defect here, not a failure of a run.
+ * Two providers with the same name, or a tool that cannot be offered to a model, are a defect of this call. They are
+ * not failures of a run.
  *
  * @category constructors
  * @since 0.1.0
@@ -199,9 +201,9 @@ export const make = <
 > => modelOf(name, options)
 
 /**
- * Creates an agent whose tools are called by a program instead of a model: an orchestration of other agents, which are
- * its tools (`AgentTool`). What the program gives is the `value` of the result, which a run that waits for approvals has
- * not. The module `Program` says what a call is, and how a program goes on that is run again.
+ * Creates an agent whose tools are called by a program instead of a model. Use it to orchestrate other agents, given to
+ * it as tools (`AgentTool`). The program's success is the `value` of the result; a run that waits for approvals has no
+ * value. The module `Program` describes the calls of a program, and how a program that is run again goes on.
  *
  * @category constructors
  * @since 0.1.0
@@ -226,12 +228,12 @@ export const program = <
 > => programOf(name, options)
 
 /**
- * Creates an agent from a function to a stream of parts: an orchestration of other
- * agents, or a test double. The stream ends with `run-end`. Its input has the id of the run, for its `run-start` and
- * its result.
+ * Creates an agent from a function that returns a stream of parts: an orchestration of other agents, or a test double.
+ * The stream must end with `run-end`. The input holds the id of the run, which belongs in `run-start` and in the
+ * result.
  *
- * Of a middleware, only the function around a run applies. Providers that the agent or a run of it is given are in the
- * input, for the agents that the function runs.
+ * Only the part of a middleware that is around a run applies to such an agent. The input also holds the providers of
+ * the agent and of this run, so that the function can give them to the agents that it runs.
  *
  * @category constructors
  * @since 0.1.0
@@ -245,9 +247,9 @@ export const fromStream = <
 >(
   name: string,
   options: {
-    /** What a model reads that may call this agent as a tool. Default: none. */
+    /** The description of this agent that a calling model reads when the agent is a tool. Default: none. */
     readonly description?: string | undefined
-    /** What a run streams. It ends with `run-end`. */
+    /** The parts of one run. The stream must end with `run-end`. */
     readonly stream: (input: Given.ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> =>
@@ -304,17 +306,18 @@ export const run = <
 > => CurrentRun.madeHere(input, Effect.suspend(() => AgentRun.fold(forRun(self, input))))
 
 /**
- * Begins a run in the scope of the caller, up to its `run-start`: what fails before, such as a provider or a layer, is
- * the failure of this effect, and can be a status of a server. No model was called yet. What fails later is in `parts`.
+ * Begins a run in the scope of the caller, and returns when the run emits `run-start`; no model has been called by
+ * then. A failure before that, of a provider or a layer for example, is the failure of this effect, so that a server
+ * can answer with a status. A later failure is a failure of the stream `parts`.
  *
  * **Details**
  *
- * The run belongs to the scope: when that closes before the parts were read to their end, the run ends, and so does a
- * fiber that still reads them. Its outcome is `Interrupted` where the scope, or who reads the parts, is closed by an
- * interrupt, as when a client of a server disconnects; otherwise it is `Abandoned`.
+ * The run belongs to the scope. When the scope closes before the parts were read to their end, the run ends, and a
+ * fiber that still reads the parts ends too. The outcome is `Interrupted` if an interrupt closed the scope or ended the
+ * reader, as when a client of a server disconnects. Otherwise it is `Abandoned`.
  *
- * The parts need nothing: the services are those of the caller. A second reader of them is a defect. An input with a
- * `session`, its `answers` and an empty prompt goes on as `resume` does.
+ * `parts` needs no services: those of the caller were taken when the run began. Reading `parts` a second time is a
+ * defect. An input with a `session`, `answers` and an empty prompt continues a waiting run, as `resume` does.
  *
  * **Example** (A status before a stream)
  *
@@ -392,10 +395,10 @@ export const withMiddleware: {
 )
 
 /**
- * Returns the agent with one more context provider, after those that it has. Names are unique: a second provider of one
- * name is a defect here.
+ * Returns the agent with one more context provider, after those that it has. Names are unique: a second provider with
+ * the same name is a defect of this call.
  *
- * An agent made with `fromStream` gets it in its input.
+ * An agent made with `fromStream` receives the provider in its input.
  *
  * @category combinators
  * @since 0.1.0
@@ -417,22 +420,23 @@ export const withProvider: {
 )
 
 /**
- * Returns the agent with services of its own: a model, a store, whatever a layer or a context gives. It needs what the
- * layer needs, and no longer what that gives. A failure of the layer is one of the run, before its first part.
+ * Returns the agent with services of its own, given as a layer or a context: a model, a store, or any other. The agent
+ * then needs what the layer needs, and no longer what the layer gives. When the layer fails, the run fails before its
+ * first part.
  *
  * **Details**
  *
- * The layer is built when a run begins, as `Effect.provide` builds one, and released after everything of the run, with
- * the `Exit` of the run.
+ * The layer is built when a run begins, in the way of `Effect.provide`. It is released last of all, after the
+ * finalizers of the run, with the `Exit` of the run.
  *
- * The services are those of everything in the run: its providers, its middleware, its tools, and the agents among them
- * that bring none of their own. A middleware that is put around the agent afterwards runs around the layer, with its
- * functions for model and tool calls inside the run.
+ * Everything in the run uses these services: its providers, its middleware, its tools, and the agents that it calls,
+ * unless they bring their own. A middleware that is added afterwards runs outside of the layer with its `agent`
+ * function, and inside of the run with its `model` and `tool` functions.
  *
  * **Gotchas**
  *
- * What is to outlive a run is built outside of it, and given as a context: a layer of a store in memory begins anew with
- * each run.
+ * A layer begins anew with each run, so an in-memory store in it is empty each time. Build what has to outlive a run
+ * outside of it, and give it as a context.
  *
  * @category combinators
  * @since 0.1.0
@@ -463,9 +467,9 @@ export const provide: {
 )
 
 /**
- * Returns the tools that an agent offers its model, by name, for a server that describes it. They are undefined when
- * only a run knows them: those of an effect that gives a toolkit, and of a program. What providers contribute is not
- * among them.
+ * Returns the tools that an agent offers to its model, by name, for a server that describes the agent. Returns
+ * `undefined` for an agent whose tools only a run knows: a program, or an agent whose toolkit is given by an effect.
+ * Tools that providers contribute are not included.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * The errors that this package itself adds to a run.
+ * The errors that this package adds to a run.
  *
- * `AgentError` is the envelope, its `reason` the detail. The failures of models,
- * tools and providers keep their own types and stand beside it in `E`.
+ * `AgentError` is the error, and its `reason` says what happened. The failures of models, tools and providers keep
+ * their own types and stand beside it in `E`.
  *
  * **Example** (Catching one reason)
  *
@@ -41,7 +41,7 @@ export const TypeId: TypeId = "~effect-agents/AgentError"
 export type TypeId = "~effect-agents/AgentError"
 
 /**
- * The prompt of a run could not be read, or there was nothing to send.
+ * The prompt of a run could not be read, or it was empty.
  *
  * @category errors
  * @since 0.1.0
@@ -56,7 +56,7 @@ export class InvalidPrompt extends Schema.Error<InvalidPrompt>("effect-agents/Ag
 }
 
 /**
- * The run was given a session that is kept for the agent of a tool (`AgentTool.ownSession`).
+ * The run was given a session id that is reserved for the agent of a tool (`AgentTool.ownSession`).
  *
  * @category errors
  * @since 0.1.0
@@ -71,7 +71,7 @@ export class InvalidSession extends Schema.Error<InvalidSession>("effect-agents/
 }
 
 /**
- * `Agent.continue` found no message that asks for an answer.
+ * `Agent.continue` found no message that needs an answer.
  *
  * @category errors
  * @since 0.1.0
@@ -86,8 +86,8 @@ export class NothingToContinue extends Schema.Error<NothingToContinue>("effect-a
 }
 
 /**
- * A critical `afterRun` failed, died, or overran its budget. The model's work was
- * done: `result` is the whole result of the run. `cause` is the provider's own.
+ * A critical `afterRun` failed, died, or exceeded its time limit. The model had finished: `result` is the complete
+ * result of the run. `cause` is the provider's own.
  *
  * @category errors
  * @since 0.1.0
@@ -95,7 +95,7 @@ export class NothingToContinue extends Schema.Error<NothingToContinue>("effect-a
 export class AfterRunFailed extends Schema.Error<AfterRunFailed>("effect-agents/AgentError/AfterRunFailed")({
   _tag: Schema.tag("AfterRunFailed"),
   provider: Schema.String,
-  // the schema leaves out a value that is undefined, the type does not
+  // the schema leaves out a value that is `undefined`; the type does not
   result: AgentRun.Result as Schema.Codec<AgentRun.Result, typeof AgentRun.Result.Encoded>,
   cause: Schema.Defect()
 }) {
@@ -123,8 +123,8 @@ export class LimitReached extends Schema.Error<LimitReached>("effect-agents/Agen
 }
 
 /**
- * Two tools of one run have the same name: one of the agent's toolkit and one
- * that a context provider contributed, or two contributed ones.
+ * Two tools of one run have the same name: one of the agent and one that a context provider contributed, or two
+ * contributed ones.
  *
  * @category errors
  * @since 0.1.0
@@ -156,8 +156,7 @@ export class InvalidTool extends Schema.Error<InvalidTool>("effect-agents/AgentE
 }
 
 /**
- * Agents called agents deeper than `AgentTool.MaximumDepth` allows. The agent of the
- * error was not run.
+ * Agents called agents deeper than `AgentTool.MaximumDepth` allows. The agent named in the error was not run.
  *
  * @category errors
  * @since 0.1.0
@@ -172,10 +171,10 @@ export class DepthExceeded extends Schema.Error<DepthExceeded>("effect-agents/Ag
 }
 
 /**
- * The model gave no final answer that decodes, and has been told often enough.
+ * The model gave no final answer that decodes, and no corrections are left.
  *
- * `issues` say where and why its last answer is wrong, `raw` is that answer as the
- * model wrote it, `usage` is what the run has spent.
+ * `issues` say what is wrong and where in its last answer. `raw` is that answer as the model wrote it. `usage` is what
+ * the run has used.
  *
  * @category errors
  * @since 0.1.0
@@ -199,13 +198,14 @@ export class InvalidOutput extends Schema.Error<InvalidOutput>("effect-agents/Ag
 }
 
 /**
- * A run of an agent with an `output` had to end without a value, and the agent does not say that its runs may:
- * `AgentOutput.orWaiting` says it. What waited for an approval has not run.
+ * A run of an agent with an `output` had to end without a value, and the agent does not allow that
+ * (`AgentOutput.orWaiting` does). The call that waited for an approval was not run.
  *
- * The agent of a tool fails with it too where it is called outside of a run and has to wait: nobody can be asked.
+ * An agent that is called as a tool outside of a run also fails with this error when it has to wait: there is nobody to
+ * ask.
  *
- * - `stopReason`: what the run would have completed with.
- * - `tool`: the first tool that waits for an approval, if one does.
+ * - `stopReason`: the stop reason with which the run would have completed.
+ * - `tool`: the first tool that waits for an approval, if there is one.
  *
  * @category errors
  * @since 0.1.0
@@ -226,14 +226,14 @@ export class NoValue extends Schema.Error<NoValue>("effect-agents/AgentError/NoV
 /**
  * An answer to an approval was rejected. Nothing was run, and no answer was kept.
  *
- * - `unknown`: nobody has asked for it: neither the session, nor a run whose result this
- *   process has given out, nor one whose result carries a seal.
- * - `changed`: it was asked for another tool, or with other parameters.
- * - `answered`: it has an answer already.
- * - `expired`: the conversation has gone on without an answer.
+ * - `unknown`: nobody has asked for it: neither the session, nor a result that a run of this process gave, nor a sealed
+ *   result.
+ * - `changed`: it was requested for another tool or for other parameters.
+ * - `answered`: it already has an answer.
+ * - `expired`: the conversation went on without an answer.
  * - `ambiguous`: more than one call waits under its id.
  * - `invalid`: the edited parameters do not decode.
- * - `unsupported`: the agent asks for no approvals.
+ * - `unsupported`: the agent never asks for approvals.
  *
  * @category errors
  * @since 0.1.0
@@ -251,7 +251,7 @@ export class ApprovalRejected extends Schema.Error<ApprovalRejected>("effect-age
 }
 
 /**
- * A program that was run again did not make a call that somebody had approved. The call was not run.
+ * A program that was run again did not repeat a call that was approved. The call was not run.
  *
  * @category errors
  * @since 0.1.0
@@ -267,8 +267,8 @@ export class CallNotRepeated extends Schema.Error<CallNotRepeated>("effect-agent
 }
 
 /**
- * A record of the run's journal cannot be used: it cannot be read, is of another call, or could not be written because
- * a value has no JSON. See `Journal`. Nothing is done again until it is mended.
+ * A record of the run's journal cannot be used: it cannot be read, it belongs to another call, or it could not be
+ * written because a value has no JSON form. See `Journal`. The run repeats nothing until the record is mended.
  *
  * @category errors
  * @since 0.1.0
@@ -337,9 +337,9 @@ export const AgentErrorReason: Schema.Union<[
 ])
 
 /**
- * A failure of a run that is neither the model's, nor a tool's, nor a provider's.
+ * A failure of a run that comes from neither the model, nor a tool, nor a provider.
  *
- * Catch it by tag, or one of its reasons with `Effect.catchReason("AgentError", "AfterRunFailed", ...)`.
+ * Catch it by its tag, or one of its reasons with `Effect.catchReason("AgentError", "AfterRunFailed", ...)`.
  *
  * @category errors
  * @since 0.1.0
@@ -350,7 +350,7 @@ export class AgentError extends Schema.Error<AgentError>(TypeId)({
   reason: AgentErrorReason
 }) {
   /**
-   * Marks this value as an agent error for runtime guards.
+   * Marks a value as an agent error, for guards at run time.
    *
    * @since 0.1.0
    */
@@ -378,7 +378,7 @@ export const isAgentError = (u: unknown): u is AgentError => Predicate.isError(u
 export const make = (agent: string, reason: AgentErrorReason): AgentError => new AgentError({ agent, reason })
 
 /**
- * Schema for what a failure may tell a stranger.
+ * Schema for the public description of a failure.
  *
  * @category models
  * @since 0.1.0
@@ -391,12 +391,12 @@ export const Description = Schema.Struct({
 })
 
 /**
- * What a failure may tell a stranger: somebody who uses a server, and may know nothing of its inside.
+ * The description of a failure that a server may show to a user, who must not learn anything about its inside.
  *
  * - `code`: what went wrong, for a program: `"rate-limited"`, `"session-conflict"`, ...
- * - `message`: a sentence for a person.
+ * - `message`: what went wrong, as a sentence for a person.
  * - `retryable`: whether the same request may succeed later.
- * - `status`: the HTTP status to answer with. 499 is that of a request whose client went away.
+ * - `status`: the HTTP status to answer with. 499 means that the client went away.
  *
  * @category models
  * @since 0.1.0
@@ -404,19 +404,19 @@ export const Description = Schema.Struct({
 export interface Description extends Schema.Schema.Type<typeof Description> {}
 
 /**
- * Returns what a failure may tell a stranger. It knows the failures of this package, those of `effect/ai`, and
+ * Returns the public description of a failure. It knows the failures of this package, those of `effect/ai`, and
  * `TimeoutError`.
  *
- * Every code and message is a fixed text: nothing of the failure is in them, neither its own message nor a tool, an
- * argument, a key or a path.
+ * Every code and message is a fixed text. Nothing of the failure is in it: not its message, and no tool, argument, key
+ * or path.
  *
  * **Details**
  *
- * - A defect is `"internal"`, also when there is an expected failure beside it.
- * - Your own failure, of a tool or of a provider, is `"failed"`: its tag may say too much. Look at it first where a client
- *   should know more.
+ * - A defect is `"internal"`, even if there is an expected failure beside it.
+ * - Your own failures, of tools and providers, are `"failed"`, because even a tag may say too much. If a client should
+ *   know more, handle them before this.
  * - Interruption without a failure is `"interrupted"`.
- * - Otherwise the first failure of the cause decides.
+ * - Otherwise the first failure in the cause decides.
  *
  * **Example** (What a server answers)
  *

@@ -1,13 +1,12 @@
 /**
- * The final answer of an agent as a value of a schema.
+ * The final answer of an agent as a value with a schema.
  *
- * `Agent.make(name, { output: Schema })` gives a `Result` whose `value` has the
- * schema's type. `tool`, which a bare schema stands for, works with any model that
- * calls tools: the model is offered a tool whose parameters are the schema, and
- * calling it ends the run. `json` asks for the provider's own JSON mode instead.
+ * `Agent.make(name, { output: Schema })` gives a `Result` whose `value` has the type of the schema. A bare schema
+ * stands for `tool(schema)`, which works with every model that calls tools: the model is offered a tool with the schema
+ * as its parameters, and calling that tool ends the run. `json` uses the provider's own JSON mode instead.
  *
- * A run that completes has its value. `orWaiting` is for agents whose runs may wait for
- * approvals first: their `value` may be `undefined`.
+ * A completed run has a value. Use `orWaiting` for an agent whose runs may have to wait for approvals first: its
+ * `value` may be `undefined`.
  *
  * **Example** (An answer with a type)
  *
@@ -54,16 +53,15 @@ export const TypeId: TypeId = "~effect-agents/AgentOutput"
 export type TypeId = "~effect-agents/AgentOutput"
 
 /**
- * How the final answer of an agent is asked for, and what it is decoded to: `A`,
- * from the `I` that the model writes, with the services `R`.
+ * How the final answer of an agent is requested and decoded: to `A`, from the `I` that the model writes, with the
+ * services `R`.
  *
- * - `codec`: what the model is shown and what its answer is decoded by: the JSON form
- *   of the schema. A schema of anything but objects is wrapped as `{ value }`,
- *   because that is all that models accept.
- * - `schema`: what `codec` is the JSON form of. An answer is decoded as the parameters of a tool are: `null` for an
- *   optional key that does not admit it counts as absent.
- * - `corrections`: how often an answer that is not valid goes back to the model, with
- *   the issues. Then the run fails with `AgentError` (`InvalidOutput`).
+ * - `codec`: the JSON form of the schema. The model is shown its JSON schema, and the answer is decoded with it. A
+ *   schema of anything but an object is wrapped as `{ value }`, because models accept only objects.
+ * - `schema`: the schema that `codec` is the JSON form of. An answer is decoded like the parameters of a tool: `null`
+ *   for an optional key that does not admit `null` counts as absent.
+ * - `corrections`: how often an invalid answer goes back to the model together with the issues. After that the run
+ *   fails with `AgentError` (`InvalidOutput`).
  * - `mayWait`: whether a run may complete without the value, see `orWaiting`.
  *
  * @category models
@@ -79,7 +77,7 @@ export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
   readonly isWrapped: boolean
   readonly corrections: number
   readonly mayWait: boolean
-  /** Never there: keeps the type of what the model writes. */
+  /** Has no value at run time. It keeps the type that the model writes. */
   readonly "~Encoded"?: I
 }
 
@@ -92,9 +90,9 @@ export interface AgentOutput<out A, out I = A, out R = never> extends Pipeable {
 export interface Any extends AgentOutput<unknown, unknown, any> {}
 
 /**
- * A value of which parts may be missing: any key of an object, any last elements of
- * an array, the end of any string. What JSON writes as a string is a string here. What
- * JSON writes in a form of its own (an `Option`, a `Map`, a `Chunk`) is unknown.
+ * A value that may be incomplete: an object may lack any key, an array its last elements, and a string its end. A type
+ * that JSON writes as a string is a string here. A type with its own form in JSON (an `Option`, a `Map`, a `Chunk`) is
+ * unknown.
  *
  * @category utility types
  * @since 0.1.0
@@ -107,7 +105,7 @@ export type DeepPartial<T> = unknown extends T ? T
   : { readonly [K in keyof T]?: DeepPartial<T[K]> }
 
 /**
- * What the two constructors have in common.
+ * The options of both constructors.
  *
  * @category models
  * @since 0.1.0
@@ -118,9 +116,9 @@ export interface Options {
    * `tool`, `"answer"` for `json`.
    */
   readonly name?: string | undefined
-  /** What the model reads of the answer. Default: the description of the schema. */
+  /** The description of the answer that the model reads. Default: the description of the schema. */
   readonly description?: string | undefined
-  /** How often an answer that is not valid goes back to the model. Default: 2. */
+  /** How often an invalid answer goes back to the model. Default: 2. */
   readonly corrections?: number | undefined
 }
 
@@ -133,31 +131,27 @@ export interface Options {
 export const isAgentOutput = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
 
 /**
- * Asks for the final answer as a call of a tool, `final_answer` unless a name is
- * given, and numbered if the agent has a tool of that name.
+ * Requests the final answer as a tool call. The tool is named `final_answer` unless another name is given; it gets a
+ * number if the agent has a tool with that name.
  *
- * Until it is called the model has to call tools, this one or others: the tool choice
- * is `"required"`, or the tool itself if there are no others. A model that answers
- * with text is told once to use the tool.
+ * Until the model calls it, the model has to call tools: the tool choice is `"required"`, or this tool if there are no
+ * others. A model that answers with text instead is told once to use the tool.
  *
  * **Details**
  *
- * - The step in which a valid answer comes is the last one. The other tools that it
- *   calls are run: what the model asked for is never dropped, but it does not see
- *   those results. An answer beside a call that has to wait for an approval, and a
- *   second answer in one step, are refused.
- * - A limit that asks for a forced final answer asks for this one. So does what would
- *   stop a run without one: `StopCondition.toolCalled`, `StopCondition.when`, and
- *   `stop` of `Steering`. The stop reason is then theirs.
- * - The answer is not a tool call for tool middleware, budgets and telemetry: nothing
- *   is executed. In the transcript it is a call with a result, like any other.
- * - Parts of type `output-partial` come when the model streams its tool parameters.
+ * - The step with a valid answer is the last one. The other tools that the model calls in it are run as well, but the
+ *   model does not see their results. An answer is refused if it comes beside a call that has to wait for an approval,
+ *   or as the second answer of one step.
+ * - A limit that forces a final answer asks for this answer. So do `StopCondition.toolCalled`, `StopCondition.when` and
+ *   `stop` of `Steering`, which would otherwise stop the run without one. The stop reason is then theirs.
+ * - Nothing is executed for the answer, so tool middleware, budgets and telemetry do not count it as a tool call. In
+ *   the transcript it is a call with a result.
+ * - `output-partial` parts come if the model streams the parameters of its tool calls.
  *
  * **Gotchas**
  *
- * A schema that cannot be written as JSON schema is a defect here, not a failure of
- * a run. A model that does not allow a required tool while it thinks needs a
- * middleware that sets `toolChoice` to `"auto"`, or `json`.
+ * A schema that has no JSON schema is a defect of this call, not a failure of a run. Some models do not allow a
+ * required tool while they think. For those use `json`, or a middleware that sets `toolChoice` to `"auto"`.
  *
  * @category constructors
  * @since 0.1.0
@@ -168,17 +162,15 @@ export const tool = <A, I, R>(
 ): AgentOutput<A, I, R> => make("tool", "final_answer", schema, options)
 
 /**
- * Asks for the final answer in the provider's own JSON mode
- * (`LanguageModel.generateObject`).
+ * Requests the final answer in the provider's own JSON mode (`LanguageModel.generateObject`).
  *
  * **Details**
  *
- * - An agent with tools works with them until the model would stop, and is then asked
- *   for the answer in one more step. Without tools every step is such a call.
- * - effect/ai has no streaming for it: the parts of the answer come at once, as text,
- *   and there are no partial values.
- * - Middleware around model calls sees the call and its parts. Text that a middleware
- *   has changed is decoded instead of what the model said.
+ * - An agent with tools works with them until the model would stop. One more step then asks for the answer. Without
+ *   tools every step asks for it.
+ * - effect/ai does not stream this mode: the parts of the answer come at once, as text, and there are no partial
+ *   values.
+ * - Model middleware sees the call and its parts. If it changes the text, the changed text is decoded.
  *
  * @category constructors
  * @since 0.1.0
@@ -189,17 +181,17 @@ export const json = <A, I, R>(
 ): AgentOutput<A, I, R> => make("json", "answer", schema, options)
 
 /**
- * The same output for an agent whose runs may complete without an answer: `value` is `undefined` while a run waits for
- * approvals, and when another run has taken its prompt (stop reason `"steered"`). The type of `value` says so, and a
- * program has to look before it reads it.
+ * Allows the runs of the agent to complete without an answer: `value` is `undefined` while a run waits for approvals,
+ * and when another run has taken its prompt (stop reason `"steered"`). The type of `value` says so, and a program has
+ * to check it before use.
  *
  * **Details**
  *
- * A run of any other agent that completes has its value, so that its `value` can be read as it is. The run keeps that
- * promise: where it would have to wait it fails with `AgentError` (`NoValue`). It is the agent that says which of the
- * two it is, because the type of a tool does not tell whether it has `needsApproval`, and tools may come from a context
- * provider, from an agent that is called, or from the provider of the model. An agent without an `output` has no value
- * to promise: it may wait.
+ * Without `orWaiting` a completed run always has its value, and a program can read it without a check. A run that would
+ * have to wait fails with `AgentError` (`NoValue`) to keep that promise. The agent has to say which of the two holds,
+ * because types cannot: the type of a tool does not show `needsApproval`, and tools may also come from a context
+ * provider, a called agent, or the provider of the model. An agent without an `output` has no value to promise, so it
+ * may always wait.
  *
  * **Example** (A report, unless somebody has to be asked first)
  *

@@ -1,10 +1,31 @@
 /**
- * The words of an agent run: the parts it streams, the steps it takes, the
- * result it ends with, and the four ways in which it can end.
+ * The vocabulary of an agent run: the parts that it streams, its steps, its result, and the four ways in which it can
+ * end.
  *
- * A run is a `Stream` of `Part`s. Its end is a value: an `Exit` whose success is
- * a `Result` and whose failure carries what there was until then. `outcome`
- * reads that `Exit`; nothing else decides how a run ended.
+ * A run is a `Stream` of `Part`s. It ends with an `Exit`: the success is a `Result`, and the cause of a failure carries
+ * what the run had done until then. `outcome` reads that `Exit`, and nothing else decides how a run ended.
+ *
+ * **Example** (How a run ended)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent, AgentRun } from "effect-agents"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const run = Agent.run(Agent.make("assistant"), { prompt: "Hello?" })
+ *
+ * const program = Effect.flatMap(Effect.exit(run), (exit) => {
+ *   const outcome = AgentRun.outcome(exit)
+ *   return outcome._tag === "Completed"
+ *     ? Console.log(outcome.result.text, outcome.result.stopReason)
+ *     : Console.log(outcome._tag, outcome.partial.steps.length)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Hello!")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => Hello! stop
+ * ```
  *
  * @since 0.1.0
  */
@@ -23,13 +44,8 @@ import * as Results from "./internal/words/result.ts"
 import * as UsageSum from "./internal/words/usage.ts"
 import type * as Approval from "./Approval.ts"
 
-// -----------------------------------------------------------------------------
-// Usage
-// -----------------------------------------------------------------------------
-
 /**
- * Tokens as the providers reported them. A field is `undefined` until a model
- * call reported it.
+ * The number of tokens, as the providers reported them. A field is `undefined` until a model call has reported it.
  *
  * @category models
  * @since 0.1.0
@@ -43,7 +59,7 @@ export const Usage = Results.Usage
 export type Usage = typeof Usage.Type
 
 /**
- * The usage of no model call.
+ * The usage of zero model calls.
  *
  * @category models
  * @since 0.1.0
@@ -51,23 +67,18 @@ export type Usage = typeof Usage.Type
 export const emptyUsage: Usage = UsageSum.empty
 
 /**
- * Returns the sum of two usages. What neither reports stays `undefined`.
+ * Returns the sum of two usages. A field that neither of them reports stays `undefined`.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const addUsage: (self: Usage, that: Usage) => Usage = UsageSum.add
 
-// -----------------------------------------------------------------------------
-// Steps and results
-// -----------------------------------------------------------------------------
-
 /**
  * A tool call of a finished step, and how it ended.
  *
- * `executed` is false when the handler never ran: an unknown tool, parameters
- * that did not decode, a limit that was reached, an incomplete finish, or a tool
- * that the provider executed itself.
+ * `executed` is false when no handler ran: the tool is unknown, the parameters did not decode, a limit was reached, the
+ * model's answer was incomplete, or the provider executed the tool itself.
  *
  * @category models
  * @since 0.1.0
@@ -81,8 +92,8 @@ export const ToolCall = Results.ToolCall
 export type ToolCall = typeof ToolCall.Type
 
 /**
- * One finished model call and the tool calls it asked for. `index` counts from 0.
- * `provider` and `model` are who answered, as far as that is known.
+ * One finished model call and the tool calls that it asked for. `index` counts from 0. `provider` and `model` name who
+ * answered, if that is known.
  *
  * @category models
  * @since 0.1.0
@@ -96,12 +107,15 @@ export const Step = Results.Step
 export type Step = typeof Step.Type
 
 /**
- * Why a completed run stopped: the model's own finish reason (`"stop"`,
- * `"length"`, `"content-filter"`, ...) when it asked for no tools, otherwise the
- * name of the `StopCondition` that held, `"output"` when it gave its final answer,
- * `"stopped"` when the caller asked it to stop, `"approval-required"` when tool calls
- * of its last step wait for an approval, or `"steered"` when another run on its session
- * has taken its prompt (`whenHeld` of `SessionHistory`): then it has no steps.
+ * Why a completed run stopped:
+ *
+ * - the finish reason of the model (`"stop"`, `"length"`, `"content-filter"`, ...) if it asked for no tools,
+ * - the name of the `StopCondition` that held,
+ * - `"output"`: the model gave its final answer,
+ * - `"stopped"`: the caller asked the run to stop,
+ * - `"approval-required"`: tool calls of its last step wait for an approval,
+ * - `"steered"`: another run on its session has taken its prompt (`whenHeld` of `SessionHistory`). The run has no
+ *   steps.
  *
  * @category models
  * @since 0.1.0
@@ -121,21 +135,19 @@ export type StopReason =
   | (string & {})
 
 /**
- * What a completed run gives.
+ * The result of a completed run.
  *
  * - `runId`: the id of the run.
- * - `text`: the text of the last step; empty when there was none.
- * - `value`: the decoded answer of an agent with an `output`; otherwise undefined.
- * - `usage`: the sum of this run's own model calls.
- * - `totalUsage`: `usage` and that of the runs nested in this one.
+ * - `text`: the text of the last step, or `""` if it has none.
+ * - `value`: the decoded answer of an agent with an `output`, otherwise `undefined`.
+ * - `usage`: the sum of the run's own model calls.
+ * - `totalUsage`: `usage` and the usage of all runs nested in this one.
  * - `steps`: every finished step, in order.
- * - `transcript`: this run's messages from its prompt on, without loaded history
- *   and without the system message. Every tool call in it has a result, or waits for
- *   one of the `approvals`.
- * - `approvals`: what a run that stopped with `"approval-required"` waits for. It has no `value`,
- *   nor has one that was `"steered"`: see `AgentOutput.orWaiting`.
- * - `seal`: what `ApprovalSeal.seal` has put there, for a result that comes back from a
- *   client.
+ * - `transcript`: the messages of this run, beginning with its prompt. Loaded history and the system message are not in
+ *   it. Every tool call in it has a result or waits for one of the `approvals`.
+ * - `approvals`: the approvals that a run with stop reason `"approval-required"` waits for. Such a run has no `value`,
+ *   and neither has one that was `"steered"`: see `AgentOutput.orWaiting`.
+ * - `seal`: the signature that `ApprovalSeal.seal` adds, for a result that a client sends back.
  *
  * @category models
  * @since 0.1.0
@@ -143,7 +155,7 @@ export type StopReason =
 export const Result = Results.Result
 
 /**
- * What a completed run gives; `A` is the type of its `value`.
+ * The result of a completed run. `A` is the type of its `value`.
  *
  * @category models
  * @since 0.1.0
@@ -152,14 +164,10 @@ export interface Result<out A = unknown> extends Schema.Schema.Type<typeof Resul
   readonly value: A
 }
 
-// -----------------------------------------------------------------------------
-// Parts
-// -----------------------------------------------------------------------------
-
 /**
- * The first part: every `beforeRun` has succeeded, no model was called yet.
+ * The first part. Every `beforeRun` has succeeded, and no model was called yet.
  *
- * `parentRunId` is the id of the run that has called this one in a tool, if one has.
+ * `parentRunId` is the id of the run that called this one through a tool, if there is one.
  *
  * @category parts
  * @since 0.1.0
@@ -173,7 +181,7 @@ export interface RunStart {
 }
 
 /**
- * A step begins; its model call is made when the next part is pulled.
+ * A step begins. Its model call is made when the next part is pulled.
  *
  * @category parts
  * @since 0.1.0
@@ -184,7 +192,7 @@ export interface StepStart {
 }
 
 /**
- * A step has finished: its model call and all its tool calls.
+ * A step has finished: its model call and all of its tool calls.
  *
  * @category parts
  * @since 0.1.0
@@ -195,8 +203,7 @@ export interface StepEnd {
 }
 
 /**
- * The last part, and the receipt of the run: every critical `afterRun` has
- * succeeded, everything was saved.
+ * The last part, and the receipt of the run: every critical `afterRun` has succeeded, and everything is saved.
  *
  * @category parts
  * @since 0.1.0
@@ -207,8 +214,8 @@ export interface RunEnd<out A = unknown> {
 }
 
 /**
- * A message that came while the run worked is now part of its transcript, and the next model call reads it. It was sent
- * with `Steering`, or it is the prompt of a run that waited for the session (`whenHeld` of `SessionHistory`).
+ * A message that arrived during the run is now part of the transcript, and the next model call reads it. `Steering`
+ * sent it, or it is the prompt of a run that waited for the session (`whenHeld` of `SessionHistory`).
  *
  * @category parts
  * @since 0.1.0
@@ -219,10 +226,12 @@ export interface SteeringMessage {
 }
 
 /**
- * A call waits for an approval: one of the run, of a run nested in it, or of the provider. What is asked for is in
- * `approval`, as in the result. A request without one waits for nothing: a model has said it about a call of the run.
+ * A tool call waits for an approval. It is a call of this run, of a run nested in it, or of the provider. `approval`
+ * holds the tool and its parameters, as in the result. A request without `approval` needs no answer: the model emitted
+ * it for a call of the run.
  *
- * The request of a nested run comes twice: as an `agent-part`, and from the run that called it, which is to be answered.
+ * The request of a nested run comes twice: once as an `agent-part`, and once from the run that called the nested one.
+ * Answer the second.
  *
  * @category parts
  * @since 0.1.0
@@ -232,11 +241,11 @@ export interface ApprovalRequest extends Response.ToolApprovalRequestPart {
 }
 
 /**
- * What there is of the final answer of an agent with an `output` while the model
- * writes it: parsed from the JSON that has come so far, neither decoded nor checked.
+ * The partial value of an agent's `output`, as far as the model has written it. It is parsed from incomplete JSON; it
+ * is neither decoded nor checked.
  *
- * A later one replaces an earlier one. A string may still grow; a number and a
- * literal are whole. An answer that is rejected has had its partial values too.
+ * Each one replaces the one before. A string may still grow; a number or a literal is complete. Partial values also
+ * come for an answer that is rejected afterwards.
  *
  * @category parts
  * @since 0.1.0
@@ -247,7 +256,7 @@ export interface OutputPartial<out P = unknown> {
 }
 
 /**
- * A result that no handler gave: the model's mistake, a limit, a timeout, or an
+ * A tool result that no handler gave. The run makes it after a mistake of the model, a limit, a timeout or an
  * interruption. `encodedResult` is what the model reads.
  *
  * @category parts
@@ -261,10 +270,9 @@ export type SynthesizedToolResult = Response.ToolResultFailure<
 /**
  * A part of the run of an agent that this run calls as a tool.
  *
- * `path` are the names of the agents from the one that this run has called to the
- * one whose part it is. `toolCallId` is the call that runs the last of them: its
- * `tool-call` came before, in this run or in the run of the agent before it. `runId` is
- * the run whose part it is, `parentRunId` the run that has called it.
+ * `path` lists the names of the agents from the one that this run called to the one that emitted the part. `toolCallId`
+ * is the call that runs the last agent of `path`; its `tool-call` came before, in this run or in the run of the agent
+ * before it in `path`. `runId` is the run that emitted the part, and `parentRunId` the run that called it.
  *
  * @category parts
  * @since 0.1.0
@@ -279,21 +287,22 @@ export interface AgentPart {
 }
 
 /**
- * One element of a run's stream, told apart by `type`: effect/ai's stream parts,
- * those of a run, and the parts of the runs nested in it.
+ * One element of the stream of a run, distinguished by `type`. It is a stream part of effect/ai, a part that this
+ * package adds, or a part of a nested run.
  *
- * The order is `run-start`, then for each step `step-start`, its `steering` messages, the model's parts,
- * its `tool-result`s and `agent-part`s as they come, `step-end`; at last `run-end`.
- * `A` is the type of the result's `value`, `P` that of its partial values.
+ * The order is `run-start`; for each step `step-start`, its `steering` messages, the model's parts, its `tool-result`s
+ * and `agent-part`s as they come, and `step-end`; at last `run-end`. `A` is the type of the result's `value`, and `P`
+ * the type of its partial values.
  *
  * **Details**
  *
- * The id of a tool call is unique in its step, and the id of a text or of a reasoning from its start to its end. Across
- * steps, and across runs nested in one another, they are told apart by the `runId` of the run (that of its `run-start`,
- * or of the `agent-part`), the `index` of the step (that of the last `step-start` of this run), and the id.
+ * The id of a tool call is unique within its step. The id of a text or reasoning is unique from its start to its end.
+ * To tell ids apart across steps and nested runs, use three values together: the `runId` (of `run-start` or
+ * `agent-part`), the `index` of the step (of the last `step-start` of that run), and the id.
  *
- * The `params` of a `tool-call` are unknown, also with a known `name`: the model wrote them, and nobody has decoded them
- * yet. A `tool-result` with a name of the toolkit that is no failure has the result of that tool.
+ * The `params` of a `tool-call` are `unknown` even if its `name` is known, because the model wrote them and they are
+ * not decoded yet. A `tool-result` that is no failure, and that has the name of a tool in the toolkit, has that tool's
+ * type.
  *
  * @category parts
  * @since 0.1.0
@@ -312,38 +321,35 @@ export type Part<Tools extends Record<string, Tool.Any> = any, A = unknown, P = 
 
 export {
   /**
-   * A part as JSON. Its `type` is that of the part.
+   * A part as JSON. Its `type` is the `type` of the part.
    *
    * @category parts
    * @since 0.1.0
    */
   type PartEncoded,
   /**
-   * Creates the codec of the parts of a run, to JSON and back. It is a schema, for `Schema.encodeEffect`,
-   * `Schema.fromJsonString`, an RPC or an HTTP API.
+   * Creates the codec that turns the parts of a run into JSON and back. It is a schema: use it with
+   * `Schema.encodeEffect`, `Schema.fromJsonString`, an RPC or an HTTP API.
    *
-   * With a toolkit the parts have its types, and results are decoded with the schemas of its tools. With an `output`, as
-   * the agent has it, so is the `value` of the result. Without them a result is its `encodedResult`, and the value is
-   * JSON: a date is a string.
+   * With a `toolkit` the parts have the types of its tools, and results are decoded with the tools' schemas. With the
+   * `output` of the agent, the `value` of the result is decoded too. Without them a result is its `encodedResult` and
+   * the value is plain JSON, in which a date is a string.
    *
    * **Details**
    *
-   * - Of the result of a tool only the `encodedResult` is sent, never the `result` itself.
-   * - Empty metadata and false flags are left out. What a `finish` part knows of the HTTP response, its status and
-   *   headers, is left out too, and so are headers, bodies and causes in the error of a provider.
-   * - A result that a guardrail or a middleware has put in place of another is its `encodedResult` when the schema of
-   *   the tool does not decode it.
-   * - A part of an unknown type, which a newer version may send, does not decode. Look at `type` before to skip it.
+   * - Only the `encodedResult` of a tool result is sent, never the `result` itself.
+   * - Empty metadata and false flags are left out. So are the status and headers of the HTTP response in a `finish`
+   *   part, and the headers, bodies and causes in a provider's error.
+   * - A result that a guardrail or middleware has replaced is decoded as its `encodedResult` when the tool's schema
+   *   does not accept it.
+   * - A part whose type is unknown, because a newer version sent it, does not decode. To skip such parts look at `type`
+   *   first.
    *
    * @category schemas
    * @since 0.1.0
    */
   parts
 } from "./internal/wire/parts.ts"
-
-// -----------------------------------------------------------------------------
-// Outcomes
-// -----------------------------------------------------------------------------
 
 export type {
   /**
@@ -382,7 +388,7 @@ export type {
    */
   Outcome,
   /**
-   * What there is of a run that did not complete.
+   * What a run that did not complete had done until then.
    *
    * @category outcomes
    * @since 0.1.0
@@ -392,26 +398,25 @@ export type {
 
 export {
   /**
-   * Annotation that tells an abandoned run from an interrupted one.
+   * Annotation of the cause of an abandoned run, which tells it from an interrupted one.
    *
    * @category outcomes
    * @since 0.1.0
    */
   AbandonedRun,
   /**
-   * Adds a finalizer to the scope that a provider's `beforeRun` runs in. It is called
-   * once, however the run ends, with the `Exit` of the run, after those added later
-   * and before the consumer goes on.
+   * Adds a finalizer to the scope of a provider's `beforeRun`. It is called once, however the run ends, with the `Exit`
+   * of the run. Finalizers run in reverse order of their addition, and before the consumer goes on.
    *
-   * `Effect.addFinalizer` does the same; this one knows the type of the `Exit`.
+   * `Effect.addFinalizer` does the same, but does not know the type of the `Exit`.
    *
    * @category outcomes
    * @since 0.1.0
    */
   addFinalizer,
   /**
-   * Returns whether a run that did not complete goes on elsewhere: it has a `Journal`, and its process hands it over.
-   * What a finalizer would do for a run that has ended is then left to the next attempt.
+   * Returns whether a run that did not complete goes on elsewhere: it has a `Journal`, and its process hands it over. A
+   * finalizer should then leave its work to the next attempt.
    *
    * @category outcomes
    * @since 0.1.0
@@ -425,9 +430,9 @@ export {
    */
   matchOutcome,
   /**
-   * Tells how a run ended from the `Exit` that its finalizers receive, or from that of `Agent.run`. In the `Exit` of a
-   * fiber that was interrupted itself `partial` is empty, be it of `Agent.run` or of who consumes `Agent.stream`: a
-   * finalizer of the run has all of it.
+   * Tells how a run ended from the `Exit` that its finalizers receive, or from the `Exit` of `Agent.run`. `partial` is
+   * empty in the `Exit` of a fiber that was itself interrupted, whether it ran `Agent.run` or consumed `Agent.stream`.
+   * A finalizer of the run always has all of it.
    *
    * @category outcomes
    * @since 0.1.0
@@ -457,24 +462,18 @@ export {
 } from "./internal/words/outcome.ts"
 
 /**
- * Returns whether a message belongs to a step that did not end: its run failed, was
- * interrupted or was abandoned in it. The mark is in the `options` of the message, under
- * `"effect-agents/AgentRun"`, and survives JSON. It changes nothing: it is for whoever
- * shows the conversation.
+ * Returns whether a message belongs to a step that did not end, because the run failed, was interrupted or was
+ * abandoned. The mark is in the `options` of the message, under `"effect-agents/AgentRun"`, and survives JSON. It
+ * changes nothing in a run; programs that show the conversation may use it.
  *
  * @category guards
  * @since 0.1.0
  */
 export const isCut: (message: Prompt.Message) => boolean = Cut.isCut
 
-// -----------------------------------------------------------------------------
-// Running
-// -----------------------------------------------------------------------------
-
 /**
- * The time that each of these may take before it is interrupted and recorded: an
- * `afterRun`, each finalizer of a provider, the end of a model stream, the end of
- * the running tools. Default: 10 seconds.
+ * The time limit for each of these: an `afterRun`, each finalizer of a provider, the end of a model stream, the end of
+ * the running tools. One that takes longer is interrupted, and that is recorded. Default: 10 seconds.
  *
  * @category references
  * @since 0.1.0
@@ -484,9 +483,9 @@ export const FinalizationBudget = Context.Reference<Duration.Input>("effect-agen
 })
 
 /**
- * Runs a stream of parts to its end and returns the result of its `run-end`.
+ * Runs a stream of parts to its end, and returns the result in its `run-end`.
  *
- * A stream that ends without a `run-end` breaks the contract of a run: a defect.
+ * A stream that ends without a `run-end` is a defect, because it breaks the contract of a run.
  *
  * @category running
  * @since 0.1.0

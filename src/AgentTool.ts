@@ -1,15 +1,13 @@
 /**
  * Agents as tools of other agents.
  *
- * `make` gives the tool of an agent and its handler: put the tool in a `Toolkit`
- * beside others and the handler in its layer, or take `toolkit`, which is a toolkit
- * of agents alone. A call runs the agent inside the fiber of the call: what it
- * spends is in the total usage of the run that called it, its span is under
- * `execute_tool`, and interrupting the caller ends the agent first.
+ * `make` returns the tool of an agent together with its handler. Put the tool into a `Toolkit` beside others and the
+ * handler into its layer; or use `toolkit` for a toolkit that has only agents. The agent runs in the fiber of the tool
+ * call. Its usage counts in the total usage of the calling run, its span is a child of `execute_tool`, and interrupting
+ * the caller ends the agent first.
  *
- * The parts of the agent's run are in the stream of the caller, each as one
- * `agent-part` with the path of agent names, and hold the agent up like preliminary
- * results do when nobody reads them.
+ * The stream of the caller contains the parts of the agent's run, each as an `agent-part` with the path of agent names.
+ * The agent waits while nobody reads its parts, as a tool with preliminary results does.
  *
  * **Example** (An agent that asks another one)
  *
@@ -74,7 +72,7 @@ import * as NestedTools from "./internal/tool/nested.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * The parameters of an agent's tool, unless others are given: a prompt.
+ * The default parameters of an agent's tool: a prompt.
  *
  * @category models
  * @since 0.1.0
@@ -84,7 +82,7 @@ export const Parameters: Schema.Struct<{ readonly prompt: Schema.String }> = Sch
 })
 
 /**
- * What the model reads when an agent has failed and its tool returns failures.
+ * The failure of an agent, as the model reads it if the tool returns its failures.
  *
  * @category models
  * @since 0.1.0
@@ -95,9 +93,8 @@ export interface AgentFailedEncoded {
 }
 
 /**
- * The failure of an agent whose tool returns failures. The model reads the agent's
- * name and the message; `error` itself stays in the process, and is undefined in a
- * failure that was decoded.
+ * The failure of an agent whose tool returns its failures. The model reads the name of the agent and the message.
+ * `error` stays in the process, and is `undefined` in a failure that was decoded.
  *
  * @category models
  * @since 0.1.0
@@ -108,8 +105,8 @@ export interface AgentFailed<out E> extends AgentFailedEncoded {
 }
 
 /**
- * The failure of an agent's tool: the agent's own in failure mode `"error"`,
- * `AgentFailed` around it in failure mode `"return"`.
+ * The failure of an agent's tool: the agent's own failure in failure mode `"error"`, and an `AgentFailed` that holds it
+ * in failure mode `"return"`.
  *
  * @category utility types
  * @since 0.1.0
@@ -182,51 +179,51 @@ export type Options<
   & {
     /** The name of the tool. Default: that of the agent. */
     readonly name?: Name | undefined
-    /** What the model of the caller reads. Default: the description of the agent. */
+    /** The description that the model of the caller reads. Default: the description of the agent. */
     readonly description?: string | undefined
     /**
-     * The schema of what the tool is called with. With one that has no `prompt`, the option `prompt` makes a prompt
-     * of it. Default: `{ prompt: string }`.
+     * The schema of the tool's parameters. If it has no `prompt`, the option `prompt` has to make the agent's prompt
+     * from the parameters. Default: `{ prompt: string }`.
      */
     readonly parameters?: Params | undefined
     /**
-     * The schema of what the tool answers. For an agent with an `output` it is that of its value; of anything else
-     * the option `result` makes a value of the agent's result. Default: a string, which is the text of the agent's
+     * The schema of the tool's result. The agent's value has to have this type if the agent has an `output`; otherwise
+     * the option `result` has to make it from the agent's result. Default: a string, which is the text of the agent's
      * last step, or the value of an agent whose `output` is a string.
      */
     readonly success?: Success | undefined
     /**
-     * What a failure of the agent is: with `"error"` one of the caller's run, with `"return"` a result that the model
-     * reads. Default: `"error"`.
+     * What happens when the agent fails. With `"error"` the run of the caller fails; with `"return"` the failure is a
+     * result that the model reads. Default: `"error"`.
      */
     readonly failureMode?: Mode | undefined
-    /** Whether somebody is asked before the agent is called. Default: nobody is. */
+    /** Whether a person has to approve a call of the agent. Default: no. */
     readonly needsApproval?: Tool.NeedsApproval<Params> | undefined
     /**
-     * What the agent knows. With `"none"` its prompt only, and nothing is saved. With `"own"` it has a session beside
-     * each session of the caller (`ownSession`), and knows what it was asked there before; a caller without a session
-     * gives it none, and a run that waits for approvals is kept with the caller's call until they are answered. With
-     * `"parent"` it sees the conversation of the caller up to the call, and saves nothing: what it says is in the
-     * caller's session as the result of the call. Default: `"none"`.
+     * Which conversation the agent has. With `"none"` it sees only its prompt, and saves nothing. With `"own"` it has
+     * its own session beside each session of the caller (`ownSession`), and remembers what it was asked there before. A
+     * caller without a session gives it none. A run in its own session that waits for approvals is kept with the
+     * caller's call until they are answered. With `"parent"` the agent sees the conversation of the caller up to the
+     * call, and saves nothing; its answer is in the caller's session as the result of the call. Default: `"none"`.
      */
     readonly session?: "none" | "own" | "parent" | undefined
-    /** Whether the agent's parts are in the stream of the caller. Default: `"stream"`, which puts them there. */
+    /** Whether the agent's parts are in the stream of the caller. Default: `"stream"`, which means that they are. */
     readonly parts?: "stream" | "none" | undefined
   }
   & (Params["Type"] extends { readonly prompt: Prompt.RawInput } ? {
-      /** Makes the prompt of the agent of what the tool is called with. Default: its `prompt`. */
+      /** Makes the agent's prompt from the parameters of the tool. Default: takes the parameter `prompt`. */
       readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined
     }
     : { readonly prompt: (params: Params["Type"]) => Prompt.RawInput })
   & (Answer<A> extends Success["Type"] ? {
-      /** Makes the answer of the tool of the result of the agent. Default: its value, otherwise its text. */
+      /** Makes the tool's result from the agent's result. Default: the value, or the text if there is no value. */
       readonly result?: ((result: AgentRun.Result<A>) => Success["Type"]) | undefined
     }
     : { readonly result: (result: AgentRun.Result<A>) => Success["Type"] })
 
 /**
- * What an agent answers: the `value` of its result, or its text without an `output`. While its run waits the call waits
- * too, so that an agent with `AgentOutput.orWaiting` answers with a value like others.
+ * The answer of an agent: the `value` of its result, or its text if it has no `output`. While the agent's run waits for
+ * an approval the tool call waits too, so an agent with `AgentOutput.orWaiting` always answers with a value.
  *
  * @category utility types
  * @since 0.1.0
@@ -238,8 +235,8 @@ export type Answer<A> = unknown extends A ? string : [A] extends [undefined] ? s
 // -----------------------------------------------------------------------------
 
 /**
- * How many agents deep a run may call agents. A call beyond it fails with
- * `AgentError` (`DepthExceeded`), by the failure mode of its tool. Default: 8.
+ * How deep agents may call agents. A deeper call fails with `AgentError` (`DepthExceeded`), in the way of its tool's
+ * failure mode. Default: 8.
  *
  * @category references
  * @since 0.1.0
@@ -249,7 +246,7 @@ export const MaximumDepth = Context.Reference<number>("effect-agents/AgentTool/M
 })
 
 /**
- * How many agents deep this is: 0 in a run that no agent has called.
+ * The depth of the current run: 0 for a run that no agent has called.
  *
  * @category references
  * @since 0.1.0
@@ -267,10 +264,10 @@ export const Depth = Context.Reference<number>("effect-agents/AgentTool/Depth", 
  *
  * **Details**
  *
- * Outside a run the handler works too: then nobody sees its parts.
+ * The handler works outside of a run too; nobody sees the agent's parts then.
  *
- * An agent that has itself as a tool is given as a function, with the type of the
- * agent written down, because it cannot be inferred from itself.
+ * An agent that has itself as a tool is given as a function. Its type has to be written down, because it cannot be
+ * inferred from itself.
  *
  * **Example** (An agent that calls itself)
  *
@@ -408,7 +405,8 @@ const run = Effect.fnUntraced(function*(
 })
 
 /**
- * Returns the id of the session that an agent with `session: "own"` has beside its caller's. No run may be given it.
+ * Returns the id of the session that an agent with `session: "own"` has beside its caller's session. Starting a run
+ * with this id is refused.
  *
  * @category accessors
  * @since 0.1.0
@@ -417,7 +415,7 @@ export const ownSession = (session: string, tool: string): string => OwnSession.
 
 const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawInput => prompt
 
-/** The value of an agent with an `output`, as far as the tool's schema can be that of it; otherwise the text. */
+/** The agent's value if the tool's schema may be the schema of that value, otherwise the text. */
 const answerOf = ({ stopReason, text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown => {
   const hasValue = success === undefined ? typeof value === "string" : value !== undefined || stopReason === "output"
   return hasValue ? value : text
@@ -430,8 +428,8 @@ const withoutSystem = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<P
   messages.filter((message) => message.role !== "system")
 
 /**
- * Returns the toolkit of these agents: `Agent.make` takes it as it is. To have other
- * tools beside them, put the tools in a `Toolkit` and the handlers in its layer.
+ * Creates a toolkit of these agents, ready for `Agent.make`. To combine agents with other tools, put the tools in a
+ * `Toolkit` and the handlers in its layer.
  *
  * @category combinators
  * @since 0.1.0
@@ -441,7 +439,7 @@ export const toolkit = <const AgentTools extends ReadonlyArray<Any>>(
 ): Effect.Effect<Toolkit.WithHandler<ToolsOf<AgentTools>>> => {
   const kit = Toolkit.make(...agentTools.map(({ tool }) => tool))
   const handlers = Object.fromEntries(agentTools.map(({ handler, tool }) => [tool.name, handler]))
-  // made once, so that a model can cache by its identity; a handler finds what it needs where it is called
+  // created once, because a model caches by the identity of a toolkit; a handler finds its services where it is called
   const resolved = Effect.runSync(Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context)))
   // the tools of the toolkit are those of the list
   const toolkit = Effect.succeed(resolved as unknown as Toolkit.WithHandler<ToolsOf<AgentTools>>)
@@ -463,7 +461,7 @@ export type ToolsOf<AgentTools extends ReadonlyArray<Any>> = {
 // -----------------------------------------------------------------------------
 
 /**
- * Returns whether a value is the failure of an agent whose tool returns failures.
+ * Returns whether a value is the failure of an agent whose tool returns its failures.
  *
  * @category guards
  * @since 0.1.0
@@ -487,7 +485,9 @@ const Failed: Schema.Codec<AgentFailed<unknown>, AgentFailedEncoded> = Encoded.p
   })
 ))
 
-/** In failure mode `"error"` a failure is the run's own, and encoded only where `ToolFailure` returns it to the model. */
+/**
+ * In failure mode `"error"` the failure is the run's own. It is encoded only if `ToolFailure` returns it to the model.
+ */
 const failing = (agent: () => Agent.Any): Schema.Codec<unknown, AgentFailedEncoded> =>
   Encoded.pipe(Schema.decodeTo(
     Schema.declare((_): _ is unknown => true),
