@@ -46,7 +46,7 @@
  *
  * @since 0.1.0
  */
-import * as Prompt from "effect/ai/Prompt"
+import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Context from "effect/Context"
@@ -65,6 +65,7 @@ import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as Message from "./internal/words/message.ts"
 import * as RunId from "./internal/words/runId.ts"
+import * as CalledPrompt from "./internal/tool/calledPrompt.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
 // -----------------------------------------------------------------------------
@@ -211,10 +212,13 @@ export type Options<
     readonly parts?: "stream" | "none" | undefined
   }
   & (Params["Type"] extends { readonly prompt: Prompt.RawInput } ? {
-      /** Makes the agent's prompt from the parameters of the tool. Default: takes the parameter `prompt`. */
-      readonly prompt?: ((params: Params["Type"]) => Prompt.RawInput) | undefined
+      /**
+       * Makes the agent's prompt from the parameters of the tool and the conversation of the caller, without system
+       * messages. Default: takes the parameter `prompt`.
+       */
+      readonly prompt?: ((params: Params["Type"], conversation: Prompt.Prompt) => Prompt.RawInput) | undefined
     }
-    : { readonly prompt: (params: Params["Type"]) => Prompt.RawInput })
+    : { readonly prompt: (params: Params["Type"], conversation: Prompt.Prompt) => Prompt.RawInput })
   & (Answer<A> extends Success["Type"] ? {
       /** Makes the tool's result from the agent's result. Default: the value, or the text if there is no value. */
       readonly result?: ((result: AgentRun.Result<A>) => Success["Type"]) | undefined
@@ -359,7 +363,7 @@ interface AnyOptions {
   readonly needsApproval?: Tool.NeedsApproval<any> | undefined
   readonly session?: "none" | "own" | "parent" | undefined
   readonly parts?: "stream" | "none" | undefined
-  readonly prompt?: ((params: any) => Prompt.RawInput) | undefined
+  readonly prompt?: ((params: any, conversation: Prompt.Prompt) => Prompt.RawInput) | undefined
   readonly result?: ((result: AgentRun.Result<any>) => unknown) | undefined
 }
 
@@ -368,7 +372,7 @@ const run = Effect.fnUntraced(function*(
   tool: string,
   toolCallId: string,
   params: any,
-  { parts, prompt = promptOf, result, session, success }: AnyOptions
+  { parts, prompt, result, session, success }: AnyOptions
 ) {
   const depth = (yield* Depth) + 1
   const maximum = yield* MaximumDepth
@@ -381,7 +385,7 @@ const run = Effect.fnUntraced(function*(
   const id = session === "own" && parent?.session !== undefined ? ownSession(parent.session, tool) : undefined
   const resumed = parent?.resumed(toolCallId)
   const input = resumed === undefined
-    ? { prompt: session === "parent" ? afterConversation(parent, prompt(params)) : prompt(params), session: id }
+    ? { prompt: CalledPrompt.make(parent, params, { prompt, session }), session: id }
     : yield* Nested.toInput(agent.name, resumed, id)
   const runId = yield* RunId.next
   const whole = Agent.stream(agent, { ...input, runId })
@@ -413,19 +417,11 @@ const run = Effect.fnUntraced(function*(
  */
 export const ownSession = (session: string, tool: string): string => OwnSession.toId(session, tool)
 
-const promptOf = ({ prompt }: { readonly prompt: Prompt.RawInput }): Prompt.RawInput => prompt
-
 /** The agent's value if the tool's schema may be the schema of that value, otherwise the text. */
 const answerOf = ({ stopReason, text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown => {
   const hasValue = success === undefined ? typeof value === "string" : value !== undefined || stopReason === "output"
   return hasValue ? value : text
 }
-
-const afterConversation = (parent: ParentRun["Service"] | undefined, prompt: Prompt.RawInput): Prompt.RawInput =>
-  parent === undefined ? prompt : Prompt.concat(Prompt.fromMessages(withoutSystem(parent.messages())), prompt)
-
-const withoutSystem = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> =>
-  messages.filter((message) => message.role !== "system")
 
 /**
  * Creates a toolkit of these agents, ready for `Agent.make`. To combine agents with other tools, put the tools in a

@@ -45,6 +45,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
  */
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
+  orchestration: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],
@@ -106,6 +107,11 @@ export const exceptions: ReadonlyArray<{ readonly file: string; readonly constru
       file: "internal/run/agentOf.ts",
       construct: "throw",
       reason: "two providers of one name, and a tool that cannot be offered, are rejected when the agent is made"
+    },
+    {
+      file: "orchestration/internal/members.ts",
+      construct: "throw",
+      reason: "an orchestration of nothing, or with a bound that is none, is rejected when the agent is made"
     },
     {
       file: "internal/model/pump.ts",

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 
+import type * as Schema from "effect/Schema"
 // this makes the agents, in the words of their module
 import type * as Agent from "../../Agent.ts"
 import type * as Program from "../../Program.ts"
@@ -12,18 +13,19 @@ import * as LoopBody from "../run/loopBody.ts"
 import * as Body from "./body.ts"
 
 /**
- * Creates an agent whose tools are called by a program.
+ * Creates an agent whose tools are called by a program, which gives a value of this schema, if there is one.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const programOf = (
   name: string,
-  options: Program.Options<any, any, any, any, any, any, any, any>
+  options: Program.Options<any, any, any, any, any, any, any, any>,
+  value?: Schema.Constraint
 ): Agent.Agent<any, any, any, any> => {
   const { description, middleware = [], providers = [], run, toolkit } = options
   const loop = { instructions: undefined, toolkit: toolkitOf(name, toolkit), stopWhen: [] }
-  return fromBody({ name, description }, { middleware, providers }, (middleware, providers) => ({
+  return fromBody({ name, description }, { middleware, providers, value }, (middleware, providers) => ({
     name,
     description,
     remote: false,

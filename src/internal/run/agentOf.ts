@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 // this makes the agents, in the words of their module
 import type * as Agent from "../../Agent.ts"
@@ -50,6 +51,8 @@ export interface Making {
   readonly stream: (input: Agent.Input, around?: Layered.Within) => Stream.Stream<AgentRun.Part, any, any>
   readonly withMiddleware: (middleware: Middleware.Any) => Making
   readonly withProvider: (provider: ContextProvider.Any) => Making
+  /** The schema of the `value` of the results, where it is known. */
+  readonly value?: Schema.Constraint | undefined
 }
 
 const makings = new WeakMap<object, Making>()
@@ -153,6 +156,7 @@ export interface Parts {
   readonly providers: ReadonlyArray<ContextProvider.Any>
   /** The agent's own model, in place of its caller's. */
   readonly model?: OwnModel.AnyModel | undefined
+  readonly value?: Schema.Constraint | undefined
 }
 
 /**
@@ -189,8 +193,9 @@ const fromDefinition = (name: string, parts: Parts, define: Define): Making => {
   const within = (around?: Layered.Within) =>
     aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request, around))
   const plain = within()
-  const { model } = parts
+  const { model, value } = parts
   return {
+    value,
     stream: model === undefined
       ? (input, around) => around === undefined ? plain(input) : within(around)(input)
       : (input, around) => Layered.stream(name, servicesOfModel(model), (own) => within(own)(input), around),
@@ -231,6 +236,7 @@ export const provided = (
     )
   const plain = within()
   return {
+    value: self.value,
     stream: (input, around) => around === undefined ? plain(input) : within(around)(input),
     withMiddleware: (middleware) =>
       provided(

@@ -34,7 +34,12 @@ export const modelOf = (
     settings,
     toolChoice
   }
-  const parts = { middleware: options.middleware ?? [], providers: options.providers ?? [], model: options.model }
+  const parts = {
+    middleware: options.middleware ?? [],
+    providers: options.providers ?? [],
+    model: options.model,
+    value: prepared === undefined ? undefined : valueOf(prepared.output)
+  }
   return fromBody({ name, description }, parts, (middleware, providers) => ({
     name,
     description,
@@ -52,3 +57,6 @@ const outputOf = (
     ? undefined
     // fields have been refused by the compiler
     : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output as Schema.Codec<unknown>))
+
+const valueOf = ({ isWrapped, schema }: AgentOutput.Any): Schema.Constraint =>
+  isWrapped ? (schema as unknown as Schema.Struct<{ readonly value: Schema.Constraint }>).fields.value : schema

@@ -1,0 +1,10 @@
+/**
+ * Agents that are made of agents.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ */
+export * as Orchestration from "./Orchestration.ts"
