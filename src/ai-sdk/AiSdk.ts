@@ -1,17 +1,15 @@
 /**
  * The models of the Vercel AI SDK as models of effect/ai.
  *
- * `AiSdk.model(openai("gpt-5"))` is a layer with a `LanguageModel`, and with the
- * names by which telemetry knows the model. Any package that implements the
- * provider specification will do, version 4 or version 3: `@ai-sdk/openai`,
+ * `AiSdk.model(openai("gpt-5"))` is a layer with a `LanguageModel` and with the names that telemetry reports for the
+ * model. It works with every package that implements version 4 or 3 of the provider specification: `@ai-sdk/openai`,
  * `@ai-sdk/anthropic`, `@ai-sdk/google`, `@ai-sdk/openai-compatible`, and others.
  *
- * A failure is an `AiError` whose reason says what went wrong and whether the same
- * call may do later; the request is never kept in it. A key that the provider repeats
- * is taken out of all that is said of it, encoded or in part too: each one when
- * requests are made with `AiSdk.fetch` or the model tells its headers, as those of the
- * AI SDK do, otherwise what looks like a key. Nothing is retried here. Interrupting a call aborts its request; a consumer that is slow
- * slows the provider down.
+ * A failure is an `AiError` whose reason says what went wrong and whether the same call may succeed later. It never
+ * holds the request. A key that the provider repeats in its answer is removed from all error texts, also in encoded or
+ * partial form. Every key is recognized if requests are made with `AiSdk.fetch`, or if the model exposes its headers,
+ * as those of the AI SDK do. Otherwise texts that look like a key are removed. Nothing is retried here. Interrupting a
+ * call aborts its request, and a slow consumer slows the provider down.
  *
  * **Example** (A model of OpenAI)
  *
@@ -81,28 +79,28 @@ export type SdkEmbeddingModel = Sdk.EmbeddingModelV4 | Sdk.EmbeddingModelV3
 export type ProviderOptions = Readonly<Record<string, { readonly [option: string]: Schema.Json | undefined }>>
 
 /**
- * What every request of a model asks for. What a provider cannot do it passes
- * over, with a warning in the log.
+ * The settings of all requests of a model. A setting that the provider does not support is ignored, with a warning in
+ * the log.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Settings {
-  /** How many tokens an answer may have. Default: the provider's. */
+  /** The maximum number of tokens in an answer. Default: the provider's. */
   readonly maxOutputTokens?: number | undefined
-  /** How random the answers are, by the scale of the provider. Default: the provider's. */
+  /** How random the answers are, on the provider's scale. Default: the provider's. */
   readonly temperature?: number | undefined
-  /** The share of probability that tokens are chosen from, between 0 and 1. Default: the provider's. */
+  /** The share of probability from which tokens are chosen, between 0 and 1. Default: the provider's. */
   readonly topP?: number | undefined
-  /** The number of most likely tokens that one is chosen from. Default: the provider's. */
+  /** The number of most likely tokens from which one is chosen. Default: the provider's. */
   readonly topK?: number | undefined
-  /** How much what was said already is avoided. Default: the provider's. */
+  /** How strongly the model avoids tokens that it has already used. Default: the provider's. */
   readonly presencePenalty?: number | undefined
-  /** How much what was said often is avoided. Default: the provider's. */
+  /** How strongly the model avoids tokens that it has used often. Default: the provider's. */
   readonly frequencyPenalty?: number | undefined
   /** Texts at which an answer ends. Default: none. */
   readonly stopSequences?: ReadonlyArray<string> | undefined
-  /** The seed of random choices, where the provider has one. Default: the provider's. */
+  /** The seed of random choices, if the provider has one. Default: the provider's. */
   readonly seed?: number | undefined
   /** How much the model thinks before it answers. Default: the provider's. */
   readonly reasoning?:
@@ -115,9 +113,9 @@ export interface Settings {
     | "xhigh"
     | "max"
     | undefined
-  /** Headers of the HTTP request. Default: those of the SDK's model alone. */
+  /** Additional headers of the HTTP request. Default: none beside those of the SDK's model. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Options of providers, by the name of the provider. Default: none. */
+  /** Options of providers, by the provider's name. Default: none. */
   readonly providerOptions?: ProviderOptions | undefined
   /**
    * Rewrites the schema of a structured output into one that the provider accepts.
@@ -125,31 +123,30 @@ export interface Settings {
    */
   readonly codecTransformer?: LanguageModel.CodecTransformer | undefined
   /**
-   * What an answer is whose server does not say why it stopped. Such an answer was cut,
-   * and the call fails. With `accept` it is whole: for a server that never gives a
-   * finish reason. A connection that breaks fails the call all the same. Default:
-   * `fail`.
+   * What to do with an answer whose server sends no finish reason. With `"fail"` it counts as cut off, and the call
+   * fails. With `"accept"` it counts as complete: use this for a server that never sends a finish reason. A broken
+   * connection fails the call in any case. Default: `"fail"`.
    */
   readonly missingFinishReason?: "fail" | "accept" | undefined
 }
 
 /**
- * What the requests of an embedding model ask for.
+ * The settings of the requests of an embedding model.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EmbeddingSettings {
-  /** How many numbers an embedding has. Default: the model's. */
+  /** The number of dimensions of an embedding. Default: the model's. */
   readonly dimensions?: number | undefined
-  /** Headers of the HTTP request. Default: those of the SDK's model alone. */
+  /** Additional headers of the HTTP request. Default: none beside those of the SDK's model. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Options of providers, by the name of the provider. Default: none. */
+  /** Options of providers, by the provider's name. Default: none. */
   readonly providerOptions?: ProviderOptions | undefined
 }
 
 /**
- * Settings for the calls of a part of a program, above those of the model.
+ * Settings for all calls in a part of a program. They take precedence over the settings of the model.
  *
  * @category references
  * @since 0.1.0
@@ -169,15 +166,14 @@ const noSettings: Settings = {}
  *
  * **Details**
  *
- * Of a file whose data is a URL only the URL is sent: it is for the provider to
- * read it, or to refuse it. What effect/ai has no part for (content of the
- * provider's own, files of a model's thinking) goes into the transcript as
- * reasoning and as files, and comes back to the provider as what it was.
+ * A file given by a URL is sent as the URL; the provider reads it or rejects it. Content that effect/ai has no part for
+ * (a provider's own content, files in the reasoning of a model) goes into the transcript as reasoning and as files, and
+ * is sent back to the provider in its original form.
  *
  * **Gotchas**
  *
- * A response that ends without a finish reason is a failure, a retryable one: the
- * connection was cut where the transport did not see it.
+ * A response that ends without a finish reason is a retryable failure: the connection was cut, and the transport did
+ * not notice.
  *
  * @category constructors
  * @since 0.1.0
@@ -187,15 +183,15 @@ export const make = (
   settings: Settings = noSettings
 ): Effect.Effect<LanguageModel.LanguageModel> =>
   Language.make(
-    // The calls of v3 differ in files alone: the request is made as v3 wants it, the response is read either way.
+    // Calls of v3 differ in files only: the request is made in the form of v3, and the response is read in either form.
     model as Sdk.LanguageModelV4,
     (context) => merge(settings, Context.get(context, CurrentSettings)),
     settings.codecTransformer ?? transformerOf(model)
   )
 
 /**
- * Creates a model of effect/ai: a layer that also says the names of the provider,
- * in the words of the telemetry conventions, and of the model.
+ * Creates a model of effect/ai: a layer that also provides the name of the provider, as the telemetry conventions spell
+ * it, and the name of the model.
  *
  * @category constructors
  * @since 0.1.0
@@ -211,8 +207,8 @@ export const model = (
  *
  * **Details**
  *
- * Inputs beyond what the provider takes at once are sent in several requests, at
- * the same time where it allows that.
+ * If there are more inputs than the provider accepts at once, they are sent in several requests, in parallel if the
+ * provider allows that.
  *
  * @category constructors
  * @since 0.1.0
@@ -226,8 +222,7 @@ export const makeEmbedding = (
   })
 
 /**
- * Creates an embedding model of effect/ai, with the names of the provider and of
- * the model.
+ * Creates an embedding model of effect/ai: a layer that also provides the names of the provider and the model.
  *
  * @category constructors
  * @since 0.1.0
@@ -243,7 +238,7 @@ export const embeddingModel = (
 // =============================================================================
 
 /**
- * Layer with the language model alone.
+ * Layer with the language model only.
  *
  * @category layers
  * @since 0.1.0
@@ -252,7 +247,7 @@ export const layer = (model: SdkLanguageModel, settings?: Settings): Layer.Layer
   Layer.effect(LanguageModel.LanguageModel, make(model, settings))
 
 /**
- * Layer with the embedding model alone.
+ * Layer with the embedding model only.
  *
  * @category layers
  * @since 0.1.0
@@ -268,19 +263,17 @@ export const embeddingLayer = (
 // =============================================================================
 
 /**
- * A `fetch` for providers, so that their HTTP requests are seen in a trace:
- * `createOpenAI({ fetch: AiSdk.fetch })`.
+ * A `fetch` for providers that traces their HTTP requests: `createOpenAI({ fetch: AiSdk.fetch })`.
  *
  * **Details**
  *
- * A request is a client span below the span of its model call, which gets the
- * address of the server, and carries a `traceparent`. The span ends with the
- * headers of the response. What is not part of a model call has no span.
+ * A request is a client span below the span of its model call. The span of the model call gets the address of the
+ * server, and the request carries a `traceparent`. The span ends with the headers of the response. A request outside of
+ * a model call has no span.
  *
- * A redirect is followed to the same origin only: another scheme, host or port gets
- * neither a key nor a prompt, and the call fails with a `NetworkError`
- * (`InvalidUrlError`), which is not retryable. A request without either, as for a
- * picture on the web, is redirected as usual.
+ * A redirect is followed only to the same origin. Another scheme, host or port gets neither a key nor a prompt: the
+ * call fails with a `NetworkError` (`InvalidUrlError`), which is not retryable. A request with neither of them, such as
+ * for a picture on the web, is redirected as usual.
  *
  * @category tracing
  * @since 0.1.0
@@ -288,7 +281,7 @@ export const embeddingLayer = (
 export const fetch: typeof globalThis.fetch = Http.makeFetch((input, init) => globalThis.fetch(input, init))
 
 /**
- * Creates such a `fetch` from another one.
+ * Creates a tracing `fetch` from another one.
  *
  * @category tracing
  * @since 0.1.0
@@ -300,7 +293,8 @@ export const makeFetch: (fetch: typeof globalThis.fetch) => typeof globalThis.fe
 // =============================================================================
 
 /**
- * Puts settings above those in a context: for the `settings` of `Agent.make`, or `Effect.updateContext`.
+ * Adds settings that take precedence over those in a context. Use it for the `settings` of `Agent.make`, or with
+ * `Effect.updateContext`.
  *
  * **Example** (Settings of an agent)
  *
@@ -320,7 +314,7 @@ export const settings =
   (settings: Settings) => <Services>(context: Context.Context<Services>): Context.Context<Services> =>
     Context.add(context, CurrentSettings, merge(Context.get(context, CurrentSettings), settings))
 
-/** Puts settings above others: headers and the options of one provider are merged, the rest is replaced. */
+/** Combines settings: headers and the options of one provider are merged, everything else is replaced. */
 const merge = (below: Settings, above: Settings): Settings => {
   if (above === noSettings) return below
   const defined = Object.entries(above).filter(([, value]) => value !== undefined)

@@ -1,21 +1,22 @@
 /**
  * The GitHub Copilot runtime as an agent.
  *
- * The runtime is a process of its own: it asks the model, keeps the conversation, and has tools of its own. An agent
- * made here is like any other: the same parts, result, outcomes, context providers, middleware and telemetry. Its tools
- * are offered to the runtime and run in this process, by the rules of every agent.
+ * The runtime is a process of its own. It asks the model, keeps the conversation, and has tools of its own. An agent
+ * made here is like any other: it has the same parts, result, outcomes, context providers, middleware and telemetry.
+ * Its tools are offered to the runtime, and run in this process by the rules of every agent.
  *
  * **Sessions**
  *
- * The session id of a run is the id of the runtime's session: known ids are gone on with, others begun. With
- * `SessionHistory` in its providers the history also says which session of the runtime it belongs to, and what the
- * runtime has not seen of it is told. A run without a session leaves nothing with the runtime. A run that did not
- * complete is taken out of the session again: its prompt, and what was answered.
+ * The session id of a run is the id of the runtime's session. A session that the runtime knows is continued, any other
+ * is begun. With `SessionHistory` among the providers, the history also records the runtime's session that it belongs
+ * to, and the runtime receives the messages that it has not seen. A run without a session leaves nothing in the
+ * runtime. A run that does not complete is removed from the runtime's session: its prompt and all that was answered.
  *
  * **Telemetry**
  *
- * A run is one `invoke_agent` span, with an `execute_tool` for each call of the toolkit's tools. The calls of the model
- * are the runtime's to tell: with `telemetry` in the options of the runtime its own spans are in the same trace.
+ * A run is one `invoke_agent` span, with an `execute_tool` span for each call of a tool in the toolkit. Only the
+ * runtime can trace the calls of its model: with `telemetry` in the options of the runtime, its own spans are in the
+ * same trace.
  *
  * **Example** (An agent on a model server of one's own)
  *
@@ -55,8 +56,8 @@ import type * as CopilotRuntime from "./CopilotRuntime.ts"
 import * as Work from "./internal/work.ts"
 
 /**
- * A tool of the runtime that asks whether it may: `kind` says what it wants (`"shell"`, `"write"`, `"read"`, `"url"`,
- * `"mcp"`, `"memory"`, ...), the other fields with what.
+ * The request of a tool of the runtime for a permission. `kind` says what it wants to do (`"shell"`, `"write"`,
+ * `"read"`, `"url"`, `"mcp"`, `"memory"`, ...), and the other fields have the details.
  *
  * @category permissions
  * @since 0.1.0
@@ -72,7 +73,7 @@ export type PermissionRequest = Sdk.PermissionRequest
 export type PermissionDecision = Exclude<Sdk.PermissionRequestResult, { readonly kind: "no-result" }>
 
 /**
- * Lets a tool of the runtime do what it asked for, this once.
+ * Allows a tool of the runtime to do what it asked for, this once.
  *
  * @category permissions
  * @since 0.1.0
@@ -80,7 +81,7 @@ export type PermissionDecision = Exclude<Sdk.PermissionRequestResult, { readonly
 export const approve: PermissionDecision = { kind: "approve-once" }
 
 /**
- * Forbids a tool of the runtime what it asked for. The model is told the reason.
+ * Forbids a tool of the runtime to do what it asked for. The model reads the reason.
  *
  * @category permissions
  * @since 0.1.0
@@ -91,10 +92,10 @@ export const deny = (feedback: string = "This agent does not permit it"): Permis
 })
 
 /**
- * The settings of the SDK's sessions that an agent may have: `availableTools`, `mcpServers`, `customAgents`, `hooks`,
- * `reasoningEffort`, `workingDirectory`, ... The rest is the run's.
+ * The settings of the SDK's sessions that an agent may set: `availableTools`, `mcpServers`, `customAgents`, `hooks`,
+ * `reasoningEffort`, `workingDirectory`, ... The run sets the others.
  *
- * Functions among them are called by the SDK, outside of the run.
+ * The SDK calls functions among them outside of the run.
  *
  * @category models
  * @since 0.1.0
@@ -109,7 +110,7 @@ export interface Settings extends
 {}
 
 /**
- * What a Copilot agent is made of.
+ * The options of a Copilot agent.
  *
  * @category models
  * @since 0.1.0
@@ -123,16 +124,18 @@ export interface Options<
   PermissionError,
   PermissionServices
 > {
-  /** The name of the model. With a `provider` it is asked there, otherwise it is one of Copilot's. */
+  /** The name of the model: of the given `provider`, otherwise one of Copilot's models. */
   readonly model: string
-  /** The provider that is asked for the model. Default: Copilot. */
+  /** The provider that serves the model. Default: Copilot. */
   readonly provider?: Sdk.ProviderConfig | undefined
-  /** What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none. */
+  /**
+   * The description that a calling model reads when this agent is a tool, and that telemetry reports. Default: none.
+   */
   readonly description?: string | undefined
-  /** Appended to the system message, before those of the context providers. Default: nothing. */
+  /** Appended to the runtime's system message, before the instructions of the context providers. Default: nothing. */
   readonly instructions?: string | undefined
   /**
-   * Tools that are offered to the runtime beside its own. One with the name of a tool of the runtime takes its place.
+   * Tools that are offered to the runtime beside its own. A tool with the name of a tool of the runtime replaces it.
    * Default: none.
    */
   readonly toolkit?:
@@ -142,19 +145,22 @@ export interface Options<
   /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
   /**
-   * Around runs and around calls of the toolkit's tools. Its model place is never asked: the runtime asks the model.
-   * Default: none.
+   * Middleware around runs, and around calls of the toolkit's tools. Its `model` function is never called, because the
+   * runtime calls the model. Default: none.
    */
   readonly middleware?: Middlewares | undefined
-  /** Decides what tools of the runtime ask for. Its failure fails the run. Default: everything is denied. */
+  /**
+   * Decides about the permissions that tools of the runtime request. Its failure fails the run. Default: denies
+   * everything.
+   */
   readonly permissions?:
     | ((request: PermissionRequest) => Effect.Effect<PermissionDecision, PermissionError, PermissionServices>)
     | undefined
-  /** Whether a run may begin a session that the runtime does not know. Default: `"create"`, which lets it. */
+  /** Whether a run may begin a session that the runtime does not know. Default: `"create"`, which means that it may. */
   readonly sessions?: "create" | "existing" | undefined
   /**
-   * How many failed attempts at one model call the runtime may follow with another one. A call that fails after its
-   * first part always fails the run. Default: as many as it likes.
+   * The number of failed attempts at one model call after which the runtime may try again. A call that fails after its
+   * first part always fails the run. Default: no limit.
    */
   readonly retries?: number | undefined
   /** Settings of the runtime's sessions. Default: the runtime's. */
@@ -166,8 +172,8 @@ export interface Options<
  *
  * **Gotchas**
  *
- * A call of a tool that needs an approval is denied: the runtime waits for its result, and nobody can be asked
- * meanwhile. Two providers of one name are a defect here, not a failure of a run.
+ * A call of a tool that needs an approval is denied: the runtime waits for its result, so nobody can be asked. Two
+ * providers with the same name are a defect of this call, not a failure of a run.
  *
  * @category constructors
  * @since 0.1.0
@@ -209,7 +215,7 @@ export const make = <
   | Middleware.Services<Middlewares[number]>
 > => {
   const { description, model, provider, retries, sessions } = options
-  // what the handler needs is in `R`, and captured when a run begins
+  // the services of the handler are in `R`, and are captured when a run begins
   const permissions = (options.permissions ?? denyAll) as Work.Options["permissions"]
   const work = {
     model,

@@ -1,8 +1,8 @@
 /**
- * What can go wrong between a run and the Copilot runtime.
+ * The failures between a run and the Copilot runtime.
  *
- * `CopilotError` is the envelope, its `reason` the detail: the runtime could not be started, it ended, it refused a
- * request, it does not know a session, its model failed, or somebody else stopped its work.
+ * `CopilotError` is the error, and its `reason` says what happened: the runtime could not be started, it ended, it
+ * refused a request, it does not know a session, its model failed, or its work was stopped from outside.
  *
  * **Example** (Catching one reason)
  *
@@ -37,7 +37,7 @@ export const TypeId: TypeId = "~effect-agents/copilot/CopilotError"
 export type TypeId = "~effect-agents/copilot/CopilotError"
 
 /**
- * The runtime could not be started, or the one at the given address does not answer.
+ * The runtime could not be started, or there is no answer at the given address.
  *
  * @category errors
  * @since 0.1.0
@@ -55,8 +55,8 @@ export class RuntimeUnavailable extends Schema.Error<RuntimeUnavailable>(
 }
 
 /**
- * The process of the runtime ended, or the connection to it, while something waited for it. The next run starts
- * another one.
+ * The process of the runtime, or the connection to it, ended while an operation waited for it. The next run starts
+ * another process.
  *
  * @category errors
  * @since 0.1.0
@@ -77,7 +77,7 @@ export class RuntimeExited extends Schema.Error<RuntimeExited>("effect-agents/co
 }
 
 /**
- * The runtime does not know the session that a run was to go on with. Nothing was asked.
+ * The runtime does not know the session that a run should continue. Nothing was asked.
  *
  * @category errors
  * @since 0.1.0
@@ -94,7 +94,7 @@ export class SessionNotFound extends Schema.Error<SessionNotFound>(
 }
 
 /**
- * The runtime refused a request, or the options of the agent cannot be used.
+ * The runtime refused a request, or it cannot use the options of the agent.
  *
  * @category errors
  * @since 0.1.0
@@ -113,9 +113,9 @@ export class RequestRejected extends Schema.Error<RequestRejected>(
 }
 
 /**
- * The model that the runtime asked has failed. `kind` is the runtime's own word (`"authentication"`, `"rate_limit"`,
+ * The model that the runtime called has failed. `kind` is the runtime's own word (`"authentication"`, `"rate_limit"`,
  * `"quota"`, `"context_limit"`, `"query"`, ...; `"transport"` when the connection broke, `"api"` when the provider
- * answered with an error), `detail` what the provider said.
+ * answered with an error). `detail` is the text of the provider.
  *
  * @category errors
  * @since 0.1.0
@@ -134,7 +134,7 @@ export class ModelFailed extends Schema.Error<ModelFailed>("effect-agents/copilo
 }
 
 /**
- * The work of the runtime for this run was stopped, and not by the run.
+ * The work of the runtime for this run was stopped by something other than the run.
  *
  * @category errors
  * @since 0.1.0
@@ -174,9 +174,9 @@ export const CopilotErrorReason: Schema.Union<[
 ]> = Schema.Union([RuntimeUnavailable, RuntimeExited, SessionNotFound, RequestRejected, ModelFailed, WorkStopped])
 
 /**
- * A failure of the Copilot runtime, or of what it uses.
+ * A failure of the Copilot runtime, or of something that it uses.
  *
- * Catch it by tag, or one of its reasons with `Effect.catchReason("CopilotError", "RuntimeExited", ...)`.
+ * Catch it by its tag, or one of its reasons with `Effect.catchReason("CopilotError", "RuntimeExited", ...)`.
  *
  * @category errors
  * @since 0.1.0
@@ -186,7 +186,7 @@ export class CopilotError extends Schema.Error<CopilotError>(TypeId)({
   reason: CopilotErrorReason
 }) {
   /**
-   * Marks this value as a Copilot error for runtime guards.
+   * Marks a value as a Copilot error, for guards at run time.
    *
    * @since 0.1.0
    */

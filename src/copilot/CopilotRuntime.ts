@@ -1,8 +1,9 @@
 /**
  * The process of the GitHub Copilot runtime, and its sessions.
  *
- * The layer starts the process and ends it; one process serves many runs, and its sessions are opened in the scopes of
- * the runs. When the process dies, what waited for it fails with `RuntimeExited`; the next session starts another one.
+ * The layer starts the process and ends it. One process serves many runs; each run opens its session in its own scope.
+ * When the process dies, operations that wait for it fail with `RuntimeExited`, and the next session starts another
+ * process.
  *
  * **Example** (One process for many runs)
  *
@@ -41,8 +42,8 @@ import { heartbeat, watch } from "./internal/processExit.ts"
 /**
  * The options of the SDK's client: `connection`, `baseDirectory`, `workingDirectory`, `gitHubToken`, `mode`, ...
  *
- * In mode `"empty"` the runtime offers no tools of its own and reads nothing of the machine that it was not told; it
- * needs a `baseDirectory`, where it keeps its sessions. In mode `"copilot-cli"`, the default of the SDK, it is the
+ * In mode `"empty"` the runtime offers no tools of its own, and reads nothing from the machine that it was not told to
+ * read. It needs a `baseDirectory`, where it keeps its sessions. In mode `"copilot-cli"`, the SDK's default, it is the
  * coding agent of the command line.
  *
  * @category models
@@ -51,11 +52,11 @@ import { heartbeat, watch } from "./internal/processExit.ts"
 export interface Options extends Sdk.CopilotClientOptions {}
 
 /**
- * What a run asks of the runtime.
+ * The request of a run for a session.
  *
- * - `id`: the session to go on with. Scopes that hold one session follow each other. Without an id it is a new session
- *   that nobody can go on with: it is deleted when its scope closes.
- * - `missing`: what to do when the runtime does not know the `id`.
+ * - `id`: the session to continue. Scopes that use the same session wait for each other. Without an id a new session is
+ *   begun; nobody can continue it, and it is deleted when its scope closes.
+ * - `missing`: what to do if the runtime does not know the `id`.
  *
  * @category models
  * @since 0.1.0
@@ -69,15 +70,15 @@ export interface SessionRequest {
 /**
  * A session that is open in a scope.
  *
- * `call` waits for a promise of the SDK, and no longer than the process lives. What the runtime does for a request made
- * in `inTrace` belongs to the trace of that span, unless the options of the runtime say otherwise.
+ * `call` waits for a promise of the SDK, but no longer than the process lives. Work that the runtime does for a request
+ * made in `inTrace` belongs to the trace of that span, unless the options of the runtime say otherwise.
  *
  * @category models
  * @since 0.1.0
  */
 export interface OpenSession {
   readonly session: Sdk.CopilotSession
-  /** Whether the session was there before, and stays when its scope closes. */
+  /** Whether the session existed before, and so stays when its scope closes. */
   readonly resumed: boolean
   readonly kept: boolean
   readonly exited: Effect.Effect<never, CopilotError.CopilotError>
@@ -93,16 +94,16 @@ export interface OpenSession {
  */
 export class CopilotRuntime extends Context.Service<CopilotRuntime, {
   readonly mode: Sdk.CopilotClientMode
-  /** Opens a session until the scope closes. Closing it leaves its history with the runtime, if it has an id. */
+  /** Opens a session until the scope closes. If the session has an id, its history then stays in the runtime. */
   readonly open: (request: SessionRequest) => Effect.Effect<OpenSession, CopilotError.CopilotError, Scope.Scope>
   /** Deletes a session and its history. */
   readonly remove: (id: string) => Effect.Effect<void, CopilotError.CopilotError>
-  /** The process that runs now; undefined when the runtime is not a child of this process. */
+  /** The id of the current process; `undefined` when the runtime is not a child of this process. */
   readonly processId: Effect.Effect<number | undefined, CopilotError.CopilotError>
 }>()("effect-agents/copilot/CopilotRuntime") {}
 
 /**
- * Starts a runtime that lives as long as the scope.
+ * Starts a runtime that lives as long as its scope.
  *
  * @category constructors
  * @since 0.1.0
@@ -156,7 +157,7 @@ interface Running extends Pick<OpenSession, "call" | "inTrace"> {
   readonly exited: Deferred.Deferred<never, CopilotError.CopilotError>
 }
 
-/** Starts a process in a scope of its own, which closes with the parent's or when the process could not be used. */
+/** Starts a process in a scope of its own, which closes with the parent's scope, or when the process cannot be used. */
 const start = Effect.fnUntraced(function*(options: Options, parent: Scope.Scope) {
   yield* checkExecutable(options)
   const scope = yield* Scope.fork(parent)
@@ -168,14 +169,14 @@ const start = Effect.fnUntraced(function*(options: Options, parent: Scope.Scope)
 
 const connect = Effect.fnUntraced(function*(options: Options) {
   const exited = Deferred.makeUnsafe<never, CopilotError.CopilotError>()
-  // the SDK asks for it when a request is made, before anything else can happen
+  // the SDK reads it when a request is made, before anything else can happen
   let trace: Sdk.TraceContext = {}
   const client = yield* Effect.acquireRelease(
     Effect.try({
       try: () => new Sdk.CopilotClient({ onGetTraceContext: () => trace, ...options }),
       catch: unavailable
     }),
-    // `stop` asks the process to end, and kills it when it does not; one that has ended would not answer
+    // `stop` asks the process to end, and kills it if it does not; a process that has ended would not answer
     (client) => Effect.promise<unknown>(() => Deferred.isDoneUnsafe(exited) ? client.forceStop() : client.stop())
   )
   yield* Effect.tryPromise({ try: () => client.start(), catch: unavailable })
@@ -202,7 +203,7 @@ const connect = Effect.fnUntraced(function*(options: Options) {
 const traceparent = ({ sampled, spanId, traceId }: Tracer.AnySpan): string =>
   `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
 
-/** The SDK would write to the pipe of a process that there is not, and the exception is nobody's. */
+/** The SDK would write to the pipe of a process that does not exist, and nobody could catch that exception. */
 const checkExecutable = ({ connection }: Options): Effect.Effect<void, CopilotError.CopilotError> => {
   const path = connection?.kind === "stdio" || connection?.kind === "tcp" ? connection.path : undefined
   if (path === undefined || path.endsWith(".js")) return Effect.void
@@ -219,7 +220,7 @@ const rejected = (operation: string) => (cause: unknown): CopilotError.CopilotEr
       : new CopilotError.RuntimeExited({})
   )
 
-/** JSON-RPC: what the runtime answered, and not that there was nobody to answer. */
+/** Whether the runtime itself has answered with this error of JSON-RPC. Otherwise there was no runtime to answer. */
 const isAnswer = (cause: unknown): boolean => {
   if (!Predicate.hasProperty(cause, "code") || !Predicate.isNumber(cause.code)) return !isConnectionError(cause)
   return cause.code < 0 && cause.code !== pendingResponseRejected && cause.code !== messageWriteError
@@ -249,7 +250,7 @@ const openSession = Effect.fnUntraced(function*(
       Effect.andThen(
         id === undefined ? call("deleteSession", () => client.deleteSession(session.sessionId)) : Effect.void
       ),
-      // there is nothing left to close
+      // a runtime that has ended has closed its sessions
       Effect.catchReason("CopilotError", "RuntimeExited", () => Effect.void)
     )
   const opening = id === undefined
@@ -260,7 +261,7 @@ const openSession = Effect.fnUntraced(function*(
   const budget = yield* AgentRun.FinalizationBudget
   const opened = call(known === undefined ? "createSession" : "resumeSession", () => opening)
   const session = yield* Effect.acquireRelease(
-    // a session that comes too late is closed too
+    // a session that opens after the interruption is closed too
     Effect.onInterrupt(opened, () => Effect.ignore(Effect.timeout(Effect.flatMap(opened, close), budget))),
     (session) => Effect.orDie(close(session)),
     { interruptible: true }

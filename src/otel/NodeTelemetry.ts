@@ -1,9 +1,8 @@
 /**
  * The OpenTelemetry SDK for Node, ready for agent runs.
  *
- * `layer` is the `NodeSdk` of `@effect/opentelemetry` together with
- * `AgentTelemetry.layer`. `layerTracer` is for a program that sets up its tracer
- * by itself.
+ * `layer` is the `NodeSdk` of `@effect/opentelemetry` together with `AgentTelemetry.layer`. `layerTracer` is for a
+ * program that sets up its own tracer.
  *
  * **Example** (Tracing a run)
  *
@@ -54,8 +53,8 @@ import * as AgentTelemetry from "../AgentTelemetry.ts"
 export interface Options extends NodeSdk.Configuration, AgentTelemetry.Options {}
 
 /**
- * Layer that exports agent runs, and whatever else effect traces, measures and
- * logs, through the OpenTelemetry SDK for Node.
+ * Layer that exports agent runs, and everything else that effect traces, measures and logs, through the OpenTelemetry
+ * SDK for Node.
  *
  * @category layers
  * @since 0.1.0
@@ -65,7 +64,7 @@ export const layer: {
   <E, R>(evaluate: Effect.Effect<Options, E, R>): Layer.Layer<Resource.Resource, E, R>
 } = (evaluate: LazyArg<Options> | Effect.Effect<Options, any, any>): Layer.Layer<Resource.Resource> =>
   Layer.unwrap(Effect.map(
-    // its error and its services are those of the overload
+    // its error and services are those of the overload
     Effect.isEffect(evaluate) ? evaluate as Effect.Effect<Options> : Effect.sync(evaluate),
     ({ captureContent, compat, maxContentLength, ...sdk }) =>
       Layer.merge(AgentTelemetry.layer({ captureContent, compat, maxContentLength }), layerTracer).pipe(
@@ -74,12 +73,10 @@ export const layer: {
   ))
 
 /**
- * Layer that makes the OpenTelemetry tracer it finds end its GenAI spans as the
- * conventions say: the status of an operation that succeeded stays unset, and a
- * failure with an `error.type` is no exception event besides.
+ * Layer that makes the current OpenTelemetry tracer end its GenAI spans by the conventions: a successful operation
+ * leaves the status unset, and a failure with an `error.type` adds no exception event.
  *
- * Effect's tracer says OK on every success. Other spans, and those of another
- * tracer, are left as they are.
+ * Effect's tracer sets OK on every success. Other spans, and spans of other tracers, stay as they are.
  *
  * @category layers
  * @since 0.1.0
@@ -96,7 +93,7 @@ export const layerTracer: Layer.Layer<never> = Layer.effect(
     }))
 )
 
-/** A span of `@effect/opentelemetry`, as far as it is used here. */
+/** The part of a span of `@effect/opentelemetry` that is used here. */
 interface OtelSpan extends Tracer.Span {
   readonly span: Otel.Span
   status: Tracer.SpanStatus

@@ -1,7 +1,7 @@
 /**
- * The prices of models, from the table that `@pydantic/genai-prices` maintains: in US dollars.
+ * The prices of models in US dollars, from the table that `@pydantic/genai-prices` maintains.
  *
- * The table comes with the package, so nothing is loaded at run time. `updatePrices` of that package loads a newer one.
+ * The table is part of that package, so nothing is loaded at run time. Its `updatePrices` loads a newer table.
  *
  * **Example** (What a tenant may spend in a day, in dollars)
  *
@@ -46,14 +46,14 @@ import type * as Budget from "../Budget.ts"
 import { tokensOf } from "../internal/budget/cost.ts"
 
 /**
- * Returns what a million tokens of this call cost, and undefined for a model that the table does not have.
+ * Returns the price of a million tokens for a call, or `undefined` for a model that is not in the table.
  *
  * **Details**
  *
- * The rates of cached tokens, and those of a long call, are in it: it is the average over the tokens of the call, so that
- * the money comes out as the table has it. Without a provider the table finds the one whose model it is. A provider that
- * the table does not know has no prices, whatever its models are called. The names that the AI SDK gives its providers
- * are known: `openai.responses` is `openai`.
+ * The price includes the rates of cached tokens and of long calls: it is the average over the tokens of the call, so
+ * that the total is the amount that the table gives. Without a provider the table looks for the provider that has the
+ * model. For a provider that is not in the table there are no prices, whatever the names of its models. The AI SDK's
+ * names of providers are recognized: `openai.responses` is `openai`.
  *
  * @category accessors
  * @since 0.1.0
@@ -62,7 +62,7 @@ export const price: Budget.Prices = (model, provider, usage) => {
   if (model === undefined) return undefined
   const { cacheRead, cacheWrite, input, output } = tokensOf(usage)
   const tokens = {
-    // caches that are more than all of the input are not believed
+    // the cached tokens are a part of the input, even if a provider reports fewer input tokens
     input_tokens: Math.max(input, cacheRead + cacheWrite),
     cache_read_tokens: cacheRead,
     cache_write_tokens: cacheWrite,

@@ -1,8 +1,8 @@
 /**
  * The accounts of `BudgetAccount` in a SQL database: SQLite or PostgreSQL, over any `SqlClient`.
  *
- * Many processes may share the database. To ask whether something is left and to take it is one statement, so that of two
- * processes that want the last call of an account one gets it. An account is one row, whatever is spent.
+ * Many processes may share the database. One statement checks whether something is left and takes it, so if two
+ * processes want the last call of an account, one of them gets it. An account is one row, however much was spent.
  *
  * **Example** (An account in SQLite)
  *
@@ -38,16 +38,17 @@ import type * as SqlError from "effect/sql/SqlError"
 import * as BudgetStore from "../BudgetStore.ts"
 
 /**
- * Layer that keeps accounts in the table `effect_agents_budgets` of the database of the `SqlClient`, and makes it when it
- * is not there.
+ * Layer that keeps accounts in the table `effect_agents_budgets` of the `SqlClient`'s database. It creates the table if
+ * it does not exist.
  *
  * **Details**
  *
- * What the database undoes for a serialization failure or a deadlock is tried again, 10 times at most.
+ * A transaction that the database rolls back, because of a serialization failure or a deadlock, is tried again, at most
+ * 10 times.
  *
  * **Gotchas**
  *
- * Within a transaction of the caller, a charge is undone with it. Do not run agents in one.
+ * In a transaction of the caller a charge is rolled back with that transaction, so do not run agents in one.
  *
  * @category layers
  * @since 0.1.0
@@ -55,7 +56,7 @@ import * as BudgetStore from "../BudgetStore.ts"
 export const layer: Layer.Layer<BudgetStore.BudgetStore, SqlError.SqlError, SqlClient.SqlClient> = Layer.effect(
   BudgetStore.BudgetStore
 )(Effect.gen(function*() {
-  // the columns have the names that they have here
+  // the columns have exactly the names that are written here
   const sql = (yield* SqlClient.SqlClient).withoutTransforms()
   yield* createTable(sql)
 
@@ -71,7 +72,10 @@ export const layer: Layer.Layer<BudgetStore.BudgetStore, SqlError.SqlError, SqlC
       ON CONFLICT (id) DO NOTHING
     `
 
-  /** Adds to an account if the limits grant it, in one statement; undefined if they do not, or if there is no account. */
+  /**
+   * Adds to an account in one statement if the limits allow it. Returns `undefined` if they do not, or if there is no
+   * account.
+   */
   const change = (
     id: string,
     window: number,
@@ -113,7 +117,7 @@ export const layer: Layer.Layer<BudgetStore.BudgetStore, SqlError.SqlError, SqlC
       const balance = toBalance(row, window)
       if (!BudgetStore.hasLeft(balance, limits)) return { granted: false, balance }
       if (row === undefined) yield* begin(id, window, BudgetStore.nothing)
-      // it was made, refilled or topped up in between
+      // the account was created, refilled or topped up in between
       return yield* charge(request)
     })
 
@@ -131,7 +135,7 @@ export const layer: Layer.Layer<BudgetStore.BudgetStore, SqlError.SqlError, SqlC
   }
 }))
 
-/** It looks before it writes, so that opening a database in use waits for nobody. */
+/** Looks before it writes, so that opening a database in use does not have to wait. */
 const createTable = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   const found = yield* sql.onDialectOrElse({
     pg: () => sql`SELECT 1 WHERE to_regclass('effect_agents_budgets') IS NOT NULL`,
@@ -140,7 +144,7 @@ const createTable = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   if (found.length > 0) return
   const text = sql.literal(sql.onDialectOrElse({ pg: () => "TEXT COLLATE \"C\"", orElse: () => "TEXT" }))
   yield* sql.withTransaction(Effect.gen(function*() {
-    // of two that make a table at once PostgreSQL fails one
+    // if two clients create a table at the same time, PostgreSQL fails one of them
     yield* sql.onDialectOrElse({ pg: () => sql`SELECT pg_advisory_xact_lock(${lock})`, orElse: () => Effect.void })
     yield* sql`
       CREATE TABLE IF NOT EXISTS effect_agents_budgets (
@@ -171,7 +175,7 @@ const columns = [
   ...Object.values(names).map((name) => `added_${name}`)
 ].join(", ")
 
-/** PostgreSQL's client has large integers as text. */
+/** PostgreSQL's client returns large integers as text. */
 const toBalance = (row: Row | undefined, window: number): BudgetStore.Balance => {
   if (row === undefined || Number(row.window_start) < window) return BudgetStore.emptyBalance(window)
   const amounts = (prefix: string): BudgetStore.Amounts => ({

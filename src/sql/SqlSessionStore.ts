@@ -1,13 +1,13 @@
 /**
  * Sessions in a SQL database: SQLite or PostgreSQL, over any `SqlClient`.
  *
- * Many processes may share the database: of two saves made from one version exactly one succeeds, and a process that dies
- * in a save leaves the session as it was. A save writes what it appends, not the whole history. Sessions are listed from an
- * index, without a look at a history. The tables are the store's own; a database of an older version gets what it lacks
- * when it is opened.
+ * Many processes may share the database. Of two saves made from the same version exactly one succeeds, and a process
+ * that dies in a save leaves the session as it was. A save writes only what it appends, not the whole history. Lists of
+ * sessions are read from an index, without reading histories. The store has its own tables; it upgrades the tables of
+ * an older version when it opens the database.
  *
- * With PostgreSQL the client is `PgClient.layer` of `@effect/sql-pg`, with SQLite `SqliteClient.layer` of
- * `effect-agents/sqlite`, or the one that the program has anyway.
+ * With PostgreSQL use `PgClient.layer` of `@effect/sql-pg` as the client, with SQLite `SqliteClient.layer` of
+ * `effect-agents/sqlite`, or any client that the program already has.
  *
  * **Example** (The sessions of many users, page by page)
  *
@@ -64,7 +64,7 @@ export const SchemaTooNew: typeof Tables.SchemaTooNew = Tables.SchemaTooNew
 export type SchemaTooNew = Tables.SchemaTooNew
 
 /**
- * The client is of a dialect that this store does not speak. Nothing was changed.
+ * The client's SQL dialect is not supported. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -72,7 +72,7 @@ export type SchemaTooNew = Tables.SchemaTooNew
 export const DialectUnsupported: typeof Tables.DialectUnsupported = Tables.DialectUnsupported
 
 /**
- * The client is of a dialect that this store does not speak. Nothing was changed.
+ * The client's SQL dialect is not supported. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -80,19 +80,19 @@ export const DialectUnsupported: typeof Tables.DialectUnsupported = Tables.Diale
 export type DialectUnsupported = Tables.DialectUnsupported
 
 /**
- * Layer that keeps sessions in the database of the `SqlClient`, and makes the tables when they are not there.
+ * Layer that keeps sessions in the database of the `SqlClient`. It creates its tables if they do not exist.
  *
  * **Details**
  *
- * A save, a fork and a truncation are one transaction each: on PostgreSQL at `READ COMMITTED`, where the check of the
- * version is the write itself, on SQLite begun with `BEGIN IMMEDIATE`. One that the database undoes for a serialization
- * failure or a deadlock is tried again, 10 times at most. Within a transaction of the caller they are a part of that one,
- * and are tried once.
+ * A save, a fork and a truncation are one transaction each. On PostgreSQL it runs at `READ COMMITTED`, and the write
+ * itself checks the version. On SQLite it begins with `BEGIN IMMEDIATE`. A transaction that the database rolls back,
+ * because of a serialization failure or a deadlock, is tried again, at most 10 times. Within a transaction of the
+ * caller these operations are a part of that transaction, and are tried once.
  *
  * **Gotchas**
  *
- * A save that fails with `SessionStoreUnavailable` because the connection was lost may have been written. On SQLite that is
- * no question: a failed save has written nothing.
+ * A save that fails with `SessionStoreUnavailable` because the connection was lost may have been written. On SQLite a
+ * failed save has never written anything.
  *
  * @category layers
  * @since 0.1.0

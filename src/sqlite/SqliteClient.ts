@@ -1,5 +1,5 @@
 /**
- * effect's `SqlClient` over the SQLite that Node has built in (`node:sqlite`, Node 24 or later).
+ * effect's `SqlClient` over the SQLite that is part of Node (`node:sqlite`, Node 24 or later).
  *
  * `layer` opens one database file for one process. Other processes may open the same file: writers wait for each other,
  * readers do not wait. Calls into SQLite are synchronous, so a slow query blocks its process; waiting for another
@@ -43,29 +43,31 @@ import * as Stream from "effect/Stream"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
 
 /**
- * How to open a database.
+ * The options of a database.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
-  /** The database file, created when it does not exist (its folder is not), or `:memory:`. */
+  /** The database file, or `:memory:`. The file is created if it does not exist, its folder is not. */
   readonly filename: string
-  /** How long a statement waits for a lock of another process before it fails with `LockTimeoutError`. Default: 5 seconds. */
+  /**
+   * How long a statement waits for another process's lock before it fails with `LockTimeoutError`. Default: 5 seconds.
+   */
   readonly busyTimeout?: Duration.Input | undefined
   /**
-   * When a commit is on the disk: `FULL` (the default) survives a power failure, `NORMAL` only the death of the process
-   * but commits several times faster. Neither can corrupt the database.
+   * When a commit is on the disk. `"FULL"` survives a power failure. `"NORMAL"` survives only the death of the process,
+   * but commits several times faster. Neither can corrupt the database. Default: `"FULL"`.
    */
   readonly synchronous?: "FULL" | "NORMAL" | undefined
-  /** Opens an existing database for reading. Default: for reading and writing. */
+  /** Whether an existing database is opened for reading only. Default: it is opened for reading and writing. */
   readonly readOnly?: boolean | undefined
-  /** How many prepared statements are kept. Default: 200. */
+  /** The number of prepared statements that are kept. Default: 200. */
   readonly statementCacheSize?: number | undefined
 }
 
 /**
- * Returns `true` when the error says that the file is damaged, or is not a database at all.
+ * Returns `true` if the error says that the file is damaged, or that it is not a database.
  *
  * @category guards
  * @since 0.1.0
@@ -76,12 +78,12 @@ export const isCorrupt = (error: SqlError.SqlError): boolean => {
 }
 
 /**
- * Opens a database and closes it with the scope: write-ahead log, foreign keys on.
+ * Opens a database with a write-ahead log and foreign keys, and closes it with the scope.
  *
  * **Details**
  *
- * A transaction begins with `BEGIN IMMEDIATE`, so that what it reads cannot be overtaken by another process before it
- * writes. Provide `SqlClient.BeginTransaction` for another statement. Nested transactions are savepoints.
+ * A transaction begins with `BEGIN IMMEDIATE`, so that no other process can change what it has read before it writes.
+ * Provide `SqlClient.BeginTransaction` for another statement. Nested transactions are savepoints.
  *
  * **Gotchas**
  *
@@ -99,7 +101,7 @@ export const make = Effect.fnUntraced(function*(
   const semaphore = yield* Semaphore.make(1)
 
   yield* connection.executeUnprepared("PRAGMA foreign_keys = ON", [], undefined)
-  // The first statement that reads the file: it is here that a file of another kind is found out
+  // The first statement that reads the file: it fails if the file is not a database
   yield* connection.executeUnprepared(
     options.readOnly === true ? "PRAGMA schema_version" : "PRAGMA journal_mode = WAL",
     [],
@@ -123,7 +125,7 @@ export const make = Effect.fnUntraced(function*(
 })
 
 /**
- * Layer that opens a database and closes it when the layer is done.
+ * Layer that opens a database, and closes it with the layer.
  *
  * @category layers
  * @since 0.1.0
@@ -165,7 +167,7 @@ const makeConnection = (database: DatabaseSync, options: Options): SqlConnection
   const values = (statement: StatementSync, params: ReadonlyArray<unknown>, safeIntegers: boolean) => {
     statement.setReadBigInts(safeIntegers)
     statement.setReturnArrays(true)
-    // With `setReturnArrays` the rows are arrays, which the types of `all` do not say
+    // With `setReturnArrays` rows are arrays, but the types of `all` do not say so
     return statement.all(...params.map(toInput)) as unknown as ReadonlyArray<ReadonlyArray<unknown>>
   }
 
@@ -194,7 +196,7 @@ const makeConnection = (database: DatabaseSync, options: Options): SqlConnection
       Stream.unwrap(Effect.map(
         Effect.acquireRelease(
           run((safeIntegers) => {
-            // Not a cached one: the stream is still reading from it when the same query runs again
+            // Not a cached statement, because the stream still reads from it when the same query runs again
             const statement = database.prepare(sql)
             statement.setReadBigInts(safeIntegers)
             return statement.iterate(...params.map(toInput))
@@ -226,7 +228,7 @@ const readPage = (iterator: Iterator<Record<string, unknown>>): ReadonlyArray<Re
 
 const isNonEmpty = <A>(array: ReadonlyArray<A>): array is readonly [A, ...Array<A>] => array.length > 0
 
-/** Keeps the statements used last. */
+/** Keeps the statements that were used last. */
 const makePrepare = (database: DatabaseSync, capacity: number) => {
   const statements = new Map<string, StatementSync>()
   return (sql: string): StatementSync => {
@@ -239,7 +241,10 @@ const makePrepare = (database: DatabaseSync, capacity: number) => {
   }
 }
 
-/** Waits like SQLite's own busy handler, with the same delays, but without blocking the process; interrupted at once. */
+/**
+ * Waits like SQLite's own busy handler, with the same delays, but does not block the process, and can be interrupted at
+ * any time.
+ */
 const whenFree = <A>(
   attempt: Effect.Effect<A, SqlError.SqlError>,
   busyTimeout: number,
@@ -265,7 +270,7 @@ const SQLITE_BUSY_SNAPSHOT = 517
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
-/** A snapshot that was overtaken stays so however long one waits. */
+/** A snapshot that is out of date stays so, however long one waits. */
 const isBusy = (error: SqlError.SqlError): boolean =>
   resultCode(error.reason.cause) === SQLITE_BUSY && extendedResultCode(error.reason.cause) !== SQLITE_BUSY_SNAPSHOT
 
@@ -292,6 +297,6 @@ const sqlError = (cause: unknown, operation: string, message?: string): SqlError
 const toInput = (value: unknown): SQLInputValue => {
   if (value === undefined) return null
   if (value instanceof Date) return value.toISOString()
-  // Anything else that SQLite cannot hold is rejected by it, as a typed error
+  // SQLite rejects any other value that it cannot store, as a typed error
   return value as SQLInputValue
 }

@@ -1,12 +1,12 @@
 /**
  * Sessions in a SQLite database.
  *
- * `layer` keeps them in any database that a `SqlClient` of the SQLite dialect has open, in tables of their own;
- * `layerFile` opens a file for it. Many processes may share the database: of two saves made from one version exactly one
- * succeeds, and a process that dies in a save leaves the session as it was. A save writes what it appends, not the whole
+ * `layer` keeps them in its own tables of any database that a `SqlClient` with the SQLite dialect has open. `layerFile`
+ * opens a file. Many processes may share the database. Of two saves made from the same version exactly one succeeds,
+ * and a process that dies in a save leaves the session as it was. A save writes only what it appends, not the whole
  * history.
  *
- * **Example** (Two savers of one version)
+ * **Example** (Two saves of one version)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -57,8 +57,8 @@ export const SchemaTooNew: typeof Tables.SchemaTooNew = Tables.SchemaTooNew
 export type SchemaTooNew = Tables.SchemaTooNew
 
 /**
- * Layer that keeps sessions in the database of a `SqlClient` of the SQLite dialect, and makes the tables when they are not
- * there. It is `SqlSessionStore.layer` of `effect-agents/sql`, and dies when the client is of another dialect.
+ * Layer that keeps sessions in the database of a `SqlClient` with the SQLite dialect. It creates its tables if they do
+ * not exist. It is `SqlSessionStore.layer` of `effect-agents/sql`, and dies if the client has another dialect.
  *
  * @category layers
  * @since 0.1.0
@@ -78,7 +78,7 @@ export const layer: Layer.Layer<
 )
 
 /**
- * Layer that keeps sessions in a database file of their own, as in `layerFile({ filename: "sessions.db" })`.
+ * Layer that keeps sessions in a database file of their own: `layerFile({ filename: "sessions.db" })`.
  *
  * @category layers
  * @since 0.1.0

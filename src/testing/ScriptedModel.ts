@@ -1,11 +1,10 @@
 /**
- * A language model that says what a test wrote down.
+ * A language model that follows the script of a test.
  *
- * A script is a list of steps, one for each call of the model. A step is made of
- * pieces: text, reasoning, tool calls, delays (under the test clock), failures,
- * hangs. The model takes one step per call, in order, and refuses a call that is
- * not in the script; `assertDone` fails when steps are left over. The service
- * `ScriptedModel` tells what the model was asked.
+ * A script is a list of steps, one for each call of the model. A step consists of pieces: text, reasoning, tool calls,
+ * delays (under the test clock), failures, hangs. The model takes one step per call, in order, and fails a call that is
+ * not in the script. `assertDone` fails if steps are left over. The service `ScriptedModel` returns the requests of the
+ * model.
  *
  * **Example** (A tool call, then an answer)
  *
@@ -50,7 +49,7 @@ import * as DirectLanguageModel from "../DirectLanguageModel.ts"
 import * as ScriptPlay from "./internal/scriptPlay.ts"
 
 /**
- * What the model was asked in one call, as the provider saw it.
+ * The request of one call, as the provider saw it.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +61,7 @@ export interface Request {
 }
 
 /**
- * A piece of a step: made by `text`, `toolCalls`, `delay` and the others.
+ * A piece of a step, made by `text`, `toolCalls`, `delay` and the others.
  *
  * @category models
  * @since 0.1.0
@@ -85,8 +84,8 @@ export type Piece =
   | { readonly _tag: "Cut"; readonly effect: Effect.Effect<void, AiError.AiError> }
 
 /**
- * A tool call of the script. Without an `id` it gets one from its place in the
- * script: the second call of the first step is `call-1-2`.
+ * A tool call in a script. Without an `id` it gets one from its place in the script: the second call of the first step
+ * is `call-1-2`.
  *
  * @category models
  * @since 0.1.0
@@ -94,13 +93,12 @@ export type Piece =
 export interface ToolCall {
   readonly name: string
   readonly params: unknown
-  /** The id of the call. Default: one from its place in the script, `call-1-2`. */
+  /** The id of the call. Default: made from its place in the script, as in `call-1-2`. */
   readonly id?: string | undefined
 }
 
 /**
- * What the model says in one call: one piece, some pieces, or a function from
- * the request to pieces.
+ * The answer to one call: one piece, several pieces, or a function from the request to pieces.
  *
  * @category models
  * @since 0.1.0
@@ -108,18 +106,18 @@ export interface ToolCall {
 export type Step = Piece | ReadonlyArray<Piece> | ((request: Request) => Piece | ReadonlyArray<Piece>)
 
 /**
- * How a scripted model is made.
+ * The options of a scripted model.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * `"one"` (the default) emits each part in an array of its own, `"all"` emits
-   * the parts between two delays in one array.
+   * `"one"` emits each part in an array of its own, `"all"` emits the parts between two delays in one array. Default:
+   * `"one"`.
    */
   readonly chunking?: "one" | "all" | undefined
-  /** The constructor of the service: `DirectLanguageModel.make` by default. */
+  /** The constructor of the service. Default: `DirectLanguageModel.make`. */
   readonly via?: typeof LanguageModel.make | undefined
 }
 
@@ -128,7 +126,7 @@ export interface Options {
 // =============================================================================
 
 /**
- * The script has steps that nobody asked for.
+ * The script has steps that no call has used.
  *
  * @category errors
  * @since 0.1.0
@@ -150,26 +148,26 @@ const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" :
 // =============================================================================
 
 /**
- * Service that tells what a scripted model was asked and what became of it.
+ * Service that reports the requests of a scripted model, and how its calls ended.
  *
  * @category services
  * @since 0.1.0
  */
 export class ScriptedModel extends Context.Service<ScriptedModel, {
-  /** The calls so far, the refused ones as well. */
+  /** The requests so far, including those that were refused. */
   readonly requests: Effect.Effect<ReadonlyArray<Request>>
-  /** How many steps of the script nobody has asked for yet. */
+  /** The number of steps in the script that no call has used yet. */
   readonly remaining: Effect.Effect<number>
-  /** How many steps have begun. */
+  /** The number of steps that have begun. */
   readonly opened: Effect.Effect<number>
-  /** How the steps that are over have ended, in the order of their ends: for a stream, the exit of its scope. */
+  /** How the finished steps have ended, in the order of their ends. For a stream it is the exit of its scope. */
   readonly closed: Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>>
-  /** Fails when steps of the script are left over. */
+  /** Fails if steps of the script are left over. */
   readonly assertDone: Effect.Effect<void, LeftoverSteps>
 }>()("effect-agents/testing/ScriptedModel") {}
 
 /**
- * Fails when steps of the script are left over.
+ * Fails if steps of the script are left over.
  *
  * @category accessors
  * @since 0.1.0
@@ -184,7 +182,7 @@ export const assertDone: Effect.Effect<void, LeftoverSteps, ScriptedModel> = Eff
 // =============================================================================
 
 /**
- * Creates a step of several pieces, or one that looks at the request first.
+ * Creates a step from several pieces, or from a function of the request.
  *
  * @category steps
  * @since 0.1.0
@@ -198,9 +196,8 @@ export const step: {
 }
 
 /**
- * Says a text, in one delta or in several, with a pause before each of them if
- * `every` is given. A text that is followed by `fail`, `die`, `hang` or `end` is
- * cut: its end is not sent.
+ * Emits a text, in one delta or in several. With `every` it waits before each delta. A text that is followed by `fail`,
+ * `die`, `hang` or `end` is cut: its end is not sent.
  *
  * @category pieces
  * @since 0.1.0
@@ -208,13 +205,13 @@ export const step: {
 export const text = (
   deltas: string | ReadonlyArray<string>,
   options?: {
-    /** How long to wait before each delta. Default: not at all. */
+    /** The time to wait before each delta. Default: none. */
     readonly every?: Duration.Input | undefined
   }
 ): Piece => block("text", deltas, options?.every)
 
 /**
- * Says its reasoning, in one delta or in several, like `text`.
+ * Emits reasoning, in one delta or in several, like `text`.
  *
  * @category pieces
  * @since 0.1.0
@@ -222,7 +219,7 @@ export const text = (
 export const reasoning = (
   deltas: string | ReadonlyArray<string>,
   options?: {
-    /** How long to wait before each delta. Default: not at all. */
+    /** The time to wait before each delta. Default: none. */
     readonly every?: Duration.Input | undefined
   }
 ): Piece => block("reasoning", deltas, options?.every)
@@ -253,8 +250,8 @@ export const usage = (input: number, output: number): typeof Response.Usage.Enco
 })
 
 /**
- * Finishes a step. A step without it finishes by itself, with `"tool-calls"` if
- * it has some and `"stop"` otherwise, and a usage of 10 tokens in and 5 out.
+ * Finishes a step. A step without it finishes with `"tool-calls"` if it has some, and `"stop"` otherwise, and with a
+ * usage of 10 input and 5 output tokens.
  *
  * @category pieces
  * @since 0.1.0
@@ -267,7 +264,7 @@ export const finish = (
 const defaultUsage = usage(10, 5)
 
 /**
- * Sends encoded parts as they are, valid or not.
+ * Emits encoded parts as they are, valid or not.
  *
  * @category pieces
  * @since 0.1.0
@@ -275,7 +272,7 @@ const defaultUsage = usage(10, 5)
 export const parts = (encoded: ReadonlyArray<Response.StreamPartEncoded>): Piece => ({ _tag: "Parts", parts: encoded })
 
 /**
- * Waits, by the clock of the caller: the test clock in a test.
+ * Waits by the clock of the caller, which is the test clock in a test.
  *
  * @category pieces
  * @since 0.1.0
@@ -306,7 +303,7 @@ export const fail = (error: AiError.AiError | AiError.AiErrorReason): Piece => (
 export const die = (defect: unknown): Piece => ({ _tag: "Cut", effect: Effect.die(defect) })
 
 /**
- * Never goes on.
+ * Never continues.
  *
  * @category pieces
  * @since 0.1.0
@@ -314,7 +311,7 @@ export const die = (defect: unknown): Piece => ({ _tag: "Cut", effect: Effect.di
 export const hang: Piece = { _tag: "Cut", effect: Effect.never }
 
 /**
- * Ends the call here, without a finish part, as a cut connection does.
+ * Ends the call here without a finish part, like a connection that was cut.
  *
  * @category pieces
  * @since 0.1.0
@@ -326,7 +323,7 @@ export const end: Piece = { _tag: "Cut", effect: Effect.void }
 // =============================================================================
 
 /**
- * Creates a scripted model and the service that tells what it was asked.
+ * Creates a scripted model, and the service that reports its requests.
  *
  * @category constructors
  * @since 0.1.0
@@ -338,7 +335,7 @@ export const make = Effect.fnUntraced(function*(
   readonly languageModel: LanguageModel.LanguageModel
   readonly script: ScriptedModel["Service"]
 }> {
-  // Changed in one synchronous stretch only, so that calls at the same time each get a step of their own.
+  // Changed without an asynchronous step in between, so that simultaneous calls get different steps.
   const requests: Array<Request> = []
   const closed: Array<Exit.Exit<unknown, unknown>> = []
   let opened = 0
@@ -411,8 +408,7 @@ const exhausted = (method: string, number: number, steps: number) =>
 // =============================================================================
 
 /**
- * Layer that provides a scripted model. Each time it is built the script begins
- * anew.
+ * Layer with a scripted model. The script begins anew each time the layer is built.
  *
  * @category layers
  * @since 0.1.0
@@ -427,8 +423,7 @@ export const layer = (
   )
 
 /**
- * Creates the layer of a scripted model with a provider and a name:
- * `"scripted"` and `"script"` unless they are given.
+ * Creates the layer of a scripted model with the names of a provider and a model.
  *
  * @category layers
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * What every `SessionStore` has to do, as a list of cases for any test runner.
+ * The rules for every `SessionStore`, as test cases for any test runner.
  *
- * A case is an `Effect` that succeeds when the store behaves and fails with a `SuiteFailure` that says what it did instead.
- * The cases use ids of their own, so one store can run them all.
+ * A case is an `Effect`. It succeeds if the store behaves correctly, and fails with a `SuiteFailure` that says what the
+ * store did instead. Each case uses its own ids, so one store can run them all.
  *
  * With vitest a case is a test: `for (const { effect, name } of cases) it.effect(name, () => Effect.provide(effect, layer))`.
  *
@@ -49,7 +49,7 @@ import * as Many from "./internal/sessionMany.ts"
 import { everyMessage, everyState, oddIds, text } from "./internal/sessionSamples.ts"
 
 /**
- * The store did something else than a `SessionStore` does.
+ * The store broke a rule.
  *
  * @category errors
  * @since 0.1.0
@@ -57,7 +57,7 @@ import { everyMessage, everyState, oddIds, text } from "./internal/sessionSample
 export const SuiteFailure: typeof Checks.SuiteFailure = Checks.SuiteFailure
 
 /**
- * The store did something else than a `SessionStore` does: `what` is it about.
+ * The store broke a rule. `what` says which value was wrong.
  *
  * @category errors
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const SuiteFailure: typeof Checks.SuiteFailure = Checks.SuiteFailure
 export type SuiteFailure = Checks.SuiteFailure
 
 /**
- * One thing that a store has to do.
+ * A rule for stores.
  *
  * @category models
  * @since 0.1.0
@@ -206,7 +206,7 @@ export const cases: ReadonlyArray<Case> = [
           const stored = yield* store.load(id)
           const exit = yield* Fiber.await(saving)
           if (Exit.isSuccess(exit)) yield* expectSession("the session after the save", stored, exit.value)
-          // the first save begins an incarnation, which nobody can know before
+          // the first save begins an incarnation, which nobody can know before it
           const from = before.version === 0 ? { ...before, incarnation: stored.incarnation } : before
           const after = { ...SessionStore.extend(from, { append, state: { round } }), incarnation: from.incarnation }
           yield* expectSession("the stored session", stored, stored.version === before.version ? before : after)
@@ -358,7 +358,7 @@ export const cases: ReadonlyArray<Case> = [
 ]
 
 /**
- * The cases for stores that keep sessions longer than the layer lives: each builds the layer more than once.
+ * The cases for stores that keep sessions longer than the layer lives. Each builds the layer more than once.
  *
  * @category cases
  * @since 0.1.0
@@ -385,7 +385,7 @@ export const casesDurable = <E, R>(layer: Layer.Layer<SessionStore.SessionStore,
 }
 
 /**
- * The cases for stores that may be shared, by layers and by processes: each has two layers over the same sessions.
+ * The cases for stores that layers and processes may share. Each uses two layers over the same sessions.
  *
  * @category cases
  * @since 0.1.0
@@ -472,7 +472,7 @@ export const casesShared = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, 
 export const casesMany: ReadonlyArray<Case> = Many.cases
 
 /**
- * The cases for stores whose sessions expire: each builds the layer with a `SessionStore.TimeToLive`.
+ * The cases for stores whose sessions expire. Each builds the layer with a `SessionStore.TimeToLive`.
  *
  * @category cases
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a test of an agent needs: models that follow a script, and suites for stores.
+ * Tools for the tests of agents: models that follow a script, and suites for stores.
  *
  * @since 0.1.0
  */
