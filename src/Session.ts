@@ -1,11 +1,11 @@
 /**
- * What outlives a run: a conversation, and what the context providers keep beside it.
+ * Conversations that outlive a run, with the state that context providers keep beside them.
  *
- * A `Session` is an immutable value with an id and a version. A `SessionStore` loads and saves it, `SessionHistory` does
- * both around a run. `close` is the rule that every stored conversation obeys: each tool call has a result, so that the
+ * A `Session` is an immutable value with an id and a version. A `SessionStore` loads and saves it, and `SessionHistory`
+ * does both around a run. Every stored conversation obeys the rule of `close`: each tool call has a result, so that the
  * conversation can always go on.
  *
- * **Example** (Closing a conversation that was cut)
+ * **Example** (Closing an incomplete conversation)
  *
  * ```ts
  * import { Prompt } from "effect/ai"
@@ -30,7 +30,7 @@ import * as Schema from "effect/Schema"
 import * as AgentRun from "./AgentRun.ts"
 
 /**
- * Schema for what the providers keep in a session, one entry for each provider name.
+ * Schema for the state that providers keep in a session, one entry for each provider name.
  *
  * @category schemas
  * @since 0.1.0
@@ -41,7 +41,7 @@ export const State: Schema.$Record<Schema.String, Schema.Codec<Schema.Json>> = S
 )
 
 /**
- * What the providers keep in a session, one entry for each provider name.
+ * The state that providers keep in a session, one entry for each provider name.
  *
  * @category models
  * @since 0.1.0
@@ -73,11 +73,11 @@ export const Session: Schema.Struct<{
  *
  * **Details**
  *
- * `version` counts the saves: 0 is a session that was never saved. `incarnation` is a token that the first save makes
- * and that stays until the session is removed, so that a session that begins again under its old id is another one. A
- * store accepts a save only if version and incarnation are still those of this value.
+ * `version` counts the saves; 0 is a session that was never saved. `incarnation` is a token that the first save makes
+ * and that stays until the session is removed. A session that begins again under the same id has another token. A store
+ * accepts a save only if both are still those of this value.
  *
- * A session that was saved before there were incarnations has none.
+ * A session that was saved before there were incarnations has no token.
  *
  * @category models
  * @since 0.1.0
@@ -85,8 +85,8 @@ export const Session: Schema.Struct<{
 export interface Session extends Schema.Schema.Type<typeof Session> {}
 
 /**
- * The save was made from a session that somebody else has saved, or has removed, in the meantime. Nothing was written.
- * The two versions are equal when the stored session has begun again after it was removed.
+ * Somebody else has saved or removed the session since it was loaded. Nothing was written. The two versions are equal
+ * if the stored session was removed and has begun again.
  *
  * @category errors
  * @since 0.1.0
@@ -106,7 +106,8 @@ export class SessionConflict extends Schema.Error<SessionConflict>("effect-agent
 }
 
 /**
- * A stored record is torn, of another program, or of a newer version of this one. `record` says which.
+ * A stored record is incomplete, was not written by this package, or was written by a newer version of it. `record`
+ * names it.
  *
  * @category errors
  * @since 0.1.0
@@ -124,7 +125,7 @@ export class SessionRecordInvalid extends Schema.Error<SessionRecordInvalid>(
 }
 
 /**
- * The store could not be read or written: locked, out of space, not a database, gone.
+ * The store could not be read or written: it is locked, full, missing, or not a database.
  *
  * @category errors
  * @since 0.1.0
@@ -143,8 +144,8 @@ export class SessionStoreUnavailable extends Schema.Error<SessionStoreUnavailabl
 }
 
 /**
- * The session never had this version, or it is no longer known: what `truncate` has cut away, or what was saved before
- * versions were kept.
+ * The session never had this version, or the version is no longer kept: `truncate` has removed it, or it was saved
+ * before versions were kept.
  *
  * @category errors
  * @since 0.1.0
@@ -153,7 +154,7 @@ export class SessionVersionUnknown extends Schema.Error<SessionVersionUnknown>(
   "effect-agents/Session/SessionVersionUnknown"
 )({
   _tag: Schema.tag("SessionVersionUnknown"),
-  // whatever a caller asks for
+  // any number that a caller asks for
   // @effect-diagnostics-next-line schemaNumber:off
   version: Schema.Number
 }) {
@@ -180,7 +181,8 @@ export class SessionCursorInvalid extends Schema.Error<SessionCursorInvalid>(
 }
 
 /**
- * What a provider keeps in the session does not decode, or what it writes does not encode. `name` is its name.
+ * The state that a provider keeps in the session does not decode, or its new value does not encode. `name` is the name
+ * of the state.
  *
  * @category errors
  * @since 0.1.0
@@ -198,10 +200,11 @@ export class SessionStateInvalid extends Schema.Error<SessionStateInvalid>(
 }
 
 /**
- * The session is held, and who asks for it was not to wait, or would wait for itself. Nothing was loaded.
+ * The session is held by a run, and the caller does not wait, either because it chose not to or because it would wait
+ * for itself. Nothing was loaded.
  *
- * - `caller`: what asks for the session holds it already: it was started by a tool, a provider or a middleware of the run
- *   that works on the session, or between two of its parts, or holds what that run waits for.
+ * - `caller`: the run that holds the session has itself started the caller: in a tool, a provider, a middleware, or
+ *   between two of its parts. Or the caller holds something that this run waits for.
  * - `other`: another run works on the session.
  *
  * @category errors
@@ -219,7 +222,7 @@ export class SessionInUse extends Schema.Error<SessionInUse>("effect-agents/Sess
 }
 
 /**
- * What went wrong with a stored session.
+ * Why an operation on a stored session failed.
  *
  * @category errors
  * @since 0.1.0
@@ -234,7 +237,7 @@ export type SessionErrorReason =
   | SessionVersionUnknown
 
 /**
- * Schema for what went wrong with a stored session.
+ * Schema for the reason why an operation on a stored session failed.
  *
  * @category errors
  * @since 0.1.0
@@ -258,12 +261,12 @@ export const SessionErrorReason: Schema.Union<[
 ])
 
 /**
- * A session could not be loaded, saved or removed, or the sessions could not be listed. Use `Effect.catchReason("SessionError", "SessionConflict", ...)` to
- * recover from one reason, also of a run.
+ * A session could not be loaded, saved or removed, or the sessions could not be listed. To recover from one reason,
+ * also in a run, use `Effect.catchReason("SessionError", "SessionConflict", ...)`.
  *
- * `sessionId` is the session that it is about; a list, and a sweep, are about none.
+ * `sessionId` is the session concerned. It is undefined for a list and for a sweep.
  *
- * `result` is the whole result of a run that was done when its last save failed.
+ * `result` is the complete result of a run that had finished when its last save failed.
  *
  * @category errors
  * @since 0.1.0
@@ -272,7 +275,7 @@ export class SessionError extends Schema.Error<SessionError>("effect-agents/Sess
   _tag: Schema.tag("SessionError"),
   sessionId: Schema.optional(Schema.String),
   reason: SessionErrorReason,
-  // the schema leaves out a value that is undefined, the type does not
+  // the schema leaves out a value that is `undefined`; the type does not
   result: Schema.optional(AgentRun.Result as Schema.Codec<AgentRun.Result, typeof AgentRun.Result.Encoded>)
 }) {
   override get message(): string {
@@ -281,7 +284,7 @@ export class SessionError extends Schema.Error<SessionError>("effect-agents/Sess
 }
 
 /**
- * Creates the session that an unknown id stands for: no history, no state, version 0.
+ * Creates the session of an unknown id: no history, no state, version 0.
  *
  * @category constructors
  * @since 0.1.0
@@ -289,7 +292,7 @@ export class SessionError extends Schema.Error<SessionError>("effect-agents/Sess
 export const empty = (id: string): Session => ({ id, history: Prompt.empty, state: {}, version: 0 })
 
 /**
- * Creates the result of a tool call that was never answered: a failure the model can read.
+ * Creates the result of a tool call that was never answered: a failure that the model can read.
  *
  * @category constructors
  * @since 0.1.0
@@ -307,14 +310,14 @@ export const interruptedResult = (
   })
 
 /**
- * Returns the messages with a result for every tool call: the same array when nothing was missing.
+ * Adds a result for every tool call without one. Returns the same array if nothing was missing.
  *
  * **Details**
  *
- * A call that has no result later on gets an interrupted one, at the end of the tool message that follows its assistant
- * message, or in a tool message of its own put there. Calls that the provider executes itself are left alone, and so are
- * the ids in `except` (calls that wait for an approval, for instance). Nothing is reordered, changed or dropped.
- * A result answers the latest call before it that has its id, so ids that come again in a later step are told apart.
+ * A call without a later result gets an interrupted one. It is added at the end of the tool message that follows the
+ * assistant message, or in a new tool message there. Calls that the provider executes itself stay as they are, and so
+ * do the ids in `except` (calls that wait for an approval, for example). Nothing is reordered, changed or dropped. A
+ * result answers the latest call before it with the same id, so an id may be used again in a later step.
  *
  * @category combinators
  * @since 0.1.0
@@ -324,7 +327,7 @@ export const close = (
   options?: {
     /** The ids of calls that may stay without a result. Default: none. */
     readonly except?: ReadonlySet<string> | undefined
-    /** Why the calls were interrupted, as the model reads it. Default: the run ended before they had a result. */
+    /** The reason of the interruption, as the model reads it. Default: the run ended before the calls had a result. */
     readonly reason?: string | undefined
   }
 ): ReadonlyArray<Prompt.Message> => {
@@ -348,7 +351,7 @@ export const close = (
   return closed
 }
 
-/** The calls without a result, under the index of their message. */
+/** The calls without a result, by the index of their message. */
 const openCalls = (
   messages: ReadonlyArray<Prompt.Message>,
   except: ReadonlySet<string> | undefined

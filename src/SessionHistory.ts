@@ -2,7 +2,7 @@
  * The context provider that gives an agent a memory: it loads the session before
  * a run and appends the run's transcript to it.
  *
- * What is kept of a run that does not complete is a choice: `keep`.
+ * The option `keep` decides what is saved of a run that does not complete.
  *
  * **Example** (A run that fails after its first step)
  *
@@ -63,18 +63,17 @@ import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
 
 /**
- * What is kept of a run.
+ * What is saved of a run.
  *
- * - `completed`: the transcript, when the run has completed. A run that fails, is
- *   interrupted or is abandoned keeps nothing.
- * - `every-step`: each step when it ends, before its `step-end` is told. A run that does
- *   not complete, and a process that is killed, keep the finished steps.
- * - `always`: the prompt too, when the run starts. A run that fails, is interrupted or is
- *   abandoned also keeps the step that it was in: the text that was shown, and the calls
- *   with the results that they had. These messages are marked, see `AgentRun.isCut`.
- *   Where guardrails check the input, nothing is kept before they have let it through.
+ * - `completed`: the transcript, when the run has completed. A run that fails, is interrupted or is abandoned saves
+ *   nothing.
+ * - `every-step`: each step when it ends, before its `step-end` is emitted. A run that does not complete, and a process
+ *   that is killed, keep the finished steps.
+ * - `always`: the prompt too, when the run starts. A run that fails, is interrupted or is abandoned also saves its
+ *   unfinished step: the text that was shown, and the tool calls with the results that they have. These messages are
+ *   marked, see `AgentRun.isCut`. If guardrails check the input, nothing is saved before they have let it through.
  *
- * What is kept is closed: a call without a result gets an interrupted one.
+ * A saved conversation is closed: a call without a result gets an interrupted one.
  *
  * @category models
  * @since 0.1.0
@@ -82,38 +81,35 @@ import * as SessionStore from "./SessionStore.ts"
 export type Keep = "completed" | "every-step" | "always"
 
 /**
- * What a run does that finds another one at work on its session.
+ * What a run does when another run holds its session.
  *
  * - `wait`: it waits in line, until the runs before it are finalized.
  * - `reject`: it fails with `SessionError` (`SessionInUse`).
- * - `steer`: it waits in line, and offers its prompt meanwhile to the run that holds the
- *   session, if that one steers too. That run takes the prompt before its next model
- *   call; where it would stop because its model has finished, it goes on.
+ * - `steer`: it waits in line, and meanwhile offers its prompt to the run that holds the session, if that run has
+ *   `steer` too. That run takes the prompt before its next model call; if its model had finished, the run goes on
+ *   instead of stopping.
  *
  * **Details**
  *
- * A run whose prompt was taken completes when the run that took it has ended, without a
- * model call: its stop reason is `"steered"`, it has no text, no steps, no usage, no
- * transcript, and no `value` (an agent with an `output` needs `AgentOutput.orWaiting` for
- * that). The answer is in the other run, and both prompts are in the session, each once. When the other run has not saved the prompt, as a failed one does
- * not that keeps `completed` runs only, nothing is lost: the run that waited takes its turn
- * and runs.
+ * A run whose prompt was taken makes no model call. It completes when the run that took the prompt has ended, with the
+ * stop reason `"steered"`. It has no text, no steps, no usage, no transcript and no `value` (an agent with an `output`
+ * needs `AgentOutput.orWaiting` for that). The other run has the answer, and both prompts are in the session, each
+ * once. Nothing is lost if the other run did not save the prompt, for example because it failed and keeps only
+ * `completed` runs: the waiting run then takes its turn and runs.
  *
- * Prompts are taken in the order of the line, and none before that of a run that is ahead
- * of it. A run offers its prompt if it consists of user messages, which may have files.
- * With other messages, or blank, it waits in line. So does a run that goes on with answers
- * or without a prompt (`Agent.resume`, `Agent.continue`), and one in a tool's own session.
- * Interrupted while it waits, a run offers its prompt no longer; what was taken before
+ * Prompts are taken in the order of the line, and never before the prompt of a run further ahead. A run offers its
+ * prompt only if it consists of user messages, which may have files, and is not blank. With any other prompt it waits
+ * in line. So do a run that goes on with answers or without a prompt (`Agent.resume`, `Agent.continue`), and a run in a
+ * tool's own session. A run that is interrupted while it waits withdraws its prompt; a prompt that was taken before
+ * stays taken.
  * stays taken.
  *
  * **Gotchas**
  *
- * The prompt is checked and answered as the agent of the other run does it: with its
- * instructions, its tools and its guardrails. An agent that runs elsewhere
- * (`effect-agents/copilot`) takes no prompts, and only runs of this process are steered.
- * What `Steering` has sent to the run that waited stays `unread`. A provider behind this
- * one is begun, and its `afterRun` called, also in a run that is `"steered"`; its `atStart`
- * and its `everyStep` are not.
+ * The agent of the other run checks and answers the prompt, with its own instructions, tools and guardrails. An agent
+ * that runs outside of this package (`effect-agents/copilot`) takes no prompts, and only runs of the same process are
+ * steered. Messages that `Steering` has sent to the waiting run stay `unread`. In a `"steered"` run the providers after
+ * this one are begun and their `afterRun` is called, but their `atStart` and `everyStep` are not.
  *
  * @category models
  * @since 0.1.0
@@ -121,47 +117,45 @@ export type Keep = "completed" | "every-step" | "always"
 export type WhenHeld = "wait" | "reject" | "steer"
 
 /**
- * Creates the provider, which keeps `completed` runs if nothing else is chosen. A run
- * without a session has no history and saves nothing.
+ * Creates the provider. It keeps `completed` runs unless `keep` says otherwise. A run without a session has no history,
+ * and saves nothing.
  *
  * **Details**
  *
- * Runs on one session follow each other: a run waits in its `beforeRun` until the
- * one before it is finalized, is rejected, or steers that one (`whenHeld`). One that was started by the run
- * before it (by a tool, a provider, a middleware, or between two of its parts) would wait
- * for itself: it fails with `SessionError` (`SessionInUse`) at once. Such a run is known by its
- * fiber, which is one of the run before it, that of its consumer, or a child that the consumer
- * has forked and that begins the run between two parts. It is also known by where it was made:
- * a tool may call `Agent.run` and run that in a runtime of its own.
+ * Runs on one session follow each other. A run that finds its session held waits in its `beforeRun`, is rejected, or
+ * steers the other run, as `whenHeld` says. A run that was started by the run that holds the session (in a tool, a
+ * provider, a middleware, or between two of its parts) would wait for itself: it fails at once with `SessionError`
+ * (`SessionInUse`). Such a run is recognized by its fiber: the fiber belongs to the other run, or is that of its
+ * consumer, or is a child that the consumer has forked and that begins the run between two parts. It is also recognized
+ * by the place where it was made: a tool may call `Agent.run` and run that in a runtime of its own.
  *
- * The provider commits: its `afterRun` runs after those of all other providers, and not at
- * all if one of them failed. A save that fails, or is lost to another process, fails the run
- * with `SessionError`. When the run would have completed, its `result` is the run's.
+ * The provider is committing: its `afterRun` runs after those of all other providers, and not at all if one of them
+ * failed. A save that fails, or that loses against another process, fails the run with `SessionError`. If the run would
+ * have completed, the error has the run's `result`.
  *
- * A run that has answers to approvals saves them before any of their calls runs, and
- * what came of the calls, whatever is kept otherwise and however it ends.
+ * A run that continues with answers to approvals saves them before any of their calls runs. It saves the results of
+ * these calls too, whatever `keep` says and however it ends.
  *
- * A run in a tool's own session (`session: "own"` of `AgentTool`) is saved as a whole when
- * it ends. While it waits for approvals its caller keeps it with the call.
+ * A run in a tool's own session (`session: "own"` of `AgentTool`) is saved as a whole when it ends. While it waits for
+ * approvals its caller keeps it with the call.
  *
- * What is left of a run that did not complete is saved in its finalizer, within
- * `AgentRun.FinalizationBudget`. When that save fails, the failure is recorded and the run
- * ends as it would have.
+ * The rest of a run that did not complete is saved in its finalizer, within `AgentRun.FinalizationBudget`. If that save
+ * fails, the failure is recorded, and the run ends as it would have ended.
  *
  * **Gotchas**
  *
- * Some runs are not known to be started by the run before them, and wait in line: those made
- * within another runtime, in the body of a `for await`, in a fiber that is detached or in a
- * scope, or behind an operator that pulls in a fiber of its own (`Stream.buffer`). If the run
- * before them waits for such a run, both wait for ever. `whenHeld: "reject"` fails instead.
+ * Some runs are not recognized as started by the run before them, and wait in line: those that begin in another
+ * runtime, in the body of a `for await`, in a fiber that is detached or forked into a scope, or behind an operator that
+ * pulls in a fiber of its own (`Stream.buffer`). If the run before them waits for such a run, both wait for ever. With
+ * `whenHeld: "reject"` it fails instead.
  *
  * @category providers
  * @since 0.1.0
  */
 export const make = (options?: {
-  /** What is kept of a run. Default: `"completed"`, the runs that completed. */
+  /** What is saved of a run. Default: `"completed"`, which saves completed runs only. */
   readonly keep?: Keep | undefined
-  /** What a run does that finds another one at work on its session. Default: `"wait"`. */
+  /** What a run does when another run holds its session. Default: `"wait"`. */
   readonly whenHeld?: WhenHeld | undefined
 }): ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> => {
   const keep = options?.keep ?? "completed"
@@ -185,7 +179,7 @@ export const make = (options?: {
 }
 
 /**
- * Keeps completed runs: `make()`.
+ * Saves completed runs: `make()`.
  *
  * @category providers
  * @since 0.1.0
@@ -193,7 +187,7 @@ export const make = (options?: {
 export const provider: ContextProvider.ContextProvider<Session.SessionError, SessionStore.SessionStore> = make()
 
 /**
- * Keeps every finished step: `make({ keep: "every-step" })`.
+ * Saves every finished step: `make({ keep: "every-step" })`.
  *
  * @category providers
  * @since 0.1.0
@@ -204,7 +198,7 @@ export const providerEveryStep: ContextProvider.ContextProvider<Session.SessionE
 
 type Save = Effect.Effect<void, Session.SessionError>
 
-/** The session of one run, and what the run does with it. */
+/** The session of one run, and the operations of the run on it. */
 interface OpenSession {
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly atStart: ((run: ContextProvider.StartedRun) => Save) | undefined
@@ -220,10 +214,10 @@ const openSession = Effect.fnUntraced(function*(
 ): Effect.fn.Return<OpenSession, Session.SessionError, SessionStore.SessionStore | Scope.Scope> {
   const store = yield* SessionStore.SessionStore
   let onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => Save = () => Effect.void
-  // one finalizer: a save that hangs does not keep the session
+  // a finalizer of its own, so that a save that hangs does not keep the session
   const turn = Scope.makeUnsafe()
   yield* AgentRun.addFinalizer((exit) => {
-    // a run that goes on elsewhere keeps what is to be kept there
+    // when a run goes on elsewhere, what is left of it is saved there
     const end = AgentRun.isSuspended(exit) ? Effect.void : Effect.orDie(onEnd(exit))
     return Effect.ensuring(end, Scope.close(turn, exit))
   })
@@ -244,7 +238,7 @@ const openSession = Effect.fnUntraced(function*(
   if (Option.isSome(run)) run.value.state = state
   const history = loaded.history.content
   if (inLine?.offer === "kept") {
-    // its prompt is in the history, and what waits there waits on
+    // the prompt is in the history, and the calls that wait go on waiting
     const { saveLast } = makeAppender(store, loaded, [], undefined)
     return {
       messages: history,
@@ -255,7 +249,7 @@ const openSession = Effect.fnUntraced(function*(
   }
   const closing = closingOf(history, isResumed || continues === true)
   const appender = makeAppender(store, loaded, closing, inLine)
-  // how far the run has come
+  // the number of finished steps
   let steps = 0
   let waits = false
   const save = (transcript: ReadonlyArray<Prompt.Message>) => appender.save(transcript)
@@ -283,7 +277,7 @@ const openSession = Effect.fnUntraced(function*(
 
   onEnd = (exit) => {
     const outcome = AgentRun.outcome(exit)
-    // answers that were kept are followed by what came of them
+    // answers that were saved are followed by the results of their calls
     const isKept = keep === "always" || (isResumed && steps === 0)
     return outcome._tag === "Completed" || !appender.hasBegun() || !isKept || waits
       ? Effect.void
@@ -295,7 +289,7 @@ const openSession = Effect.fnUntraced(function*(
     atStart: keep === "always" || isResumed ? ({ transcript }) => save(transcript) : undefined,
     everyStep: keep !== "completed" || isResumed
       ? ({ transcript }) => {
-        // a step that waits for approvals waits on, however its run ends
+        // a step that waits for approvals goes on waiting, however its run ends
         waits = (Waiting.lastStepOf(transcript)?.waiting.length ?? 0) > 0
         return steps++ === 0 || keep !== "completed" ? save(transcript) : Effect.void
       }
@@ -307,13 +301,13 @@ const openSession = Effect.fnUntraced(function*(
   }
 })
 
-/** The prompt as another run can take it: what `Steering` takes, and something that is said. */
+/** The prompt in a form that another run can take: user messages that `Steering` accepts, and that are not blank. */
 const offerOf = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.UserMessage> => {
   const messages = prompt.filter((message) => message.role === "user")
   return messages.length === prompt.length && !messages.every(Text.isBlank) ? messages : []
 }
 
-/** Saves a transcript as far as it goes: what it has more than the time before. */
+/** Saves a transcript that grows: each time, the messages that were added since the time before. */
 const makeAppender = (
   store: SessionStore.SessionStore["Service"],
   loaded: Session.Session,
@@ -322,14 +316,14 @@ const makeAppender = (
 ) => {
   let session = loaded
   let count: number | undefined
-  /** A save that was interrupted, or overran its time, may have been made. */
+  /** The messages of a save that was interrupted or took too long, and so may have been made. */
   let unknown: Record<"append" | "transcript", ReadonlyArray<Prompt.Message>> | undefined
 
   const saved = (next: Session.Session, transcript: ReadonlyArray<Prompt.Message>): void => {
     session = next
     count = transcript.length
     unknown = undefined
-    // a transcript that is saved has all that was taken
+    // a saved transcript contains all prompts that were taken
     inLine?.keep()
   }
 
@@ -346,7 +340,7 @@ const makeAppender = (
       })
     })
 
-  /** What the store has is asked when it is not known. */
+  /** Asks the store which messages it has, if that is not known. */
   const settle: Save = Effect.suspend(() => {
     const asked = unknown
     if (asked === undefined) return Effect.void
@@ -358,7 +352,10 @@ const makeAppender = (
     })
   })
 
-  /** It may be interrupted, but not without saying whether it has saved: what a store begins it ends, or it is asked. */
+  /**
+   * It may be interrupted, but not without knowing whether it has saved: the store finishes a save that it has begun,
+   * or is asked.
+   */
   const saveLast = (transcript: ReadonlyArray<Prompt.Message>, written: ReadonlyMap<string, Schema.Json>): Save =>
     Effect.catchCause(Effect.interruptible(save(transcript, written)), (cause) => {
       if (!Cause.hasInterrupts(cause)) return Effect.failCause(cause)
@@ -375,16 +372,16 @@ const makeAppender = (
   return {
     save,
     saveLast,
-    /** Whether something of the run is saved. */
+    /** Whether anything of the run is saved. */
     hasBegun: (): boolean => count !== undefined,
     hasSaved: (transcript: ReadonlyArray<Prompt.Message>): boolean => count === transcript.length,
-    /** Saves what is left of a run that did not complete. */
+    /** Saves the rest of a run that did not complete. */
     saveRest: (transcript: ReadonlyArray<Prompt.Message>): Save =>
       Effect.flatMap(settle, () => count === transcript.length ? Effect.void : save(transcript))
   }
 }
 
-/** Compared as they are stored. */
+/** Compares messages in their stored form. */
 const isSame = (self: ReadonlyArray<Prompt.Message>, that: ReadonlyArray<Prompt.Message>): boolean =>
   self.length === that.length && Result.getOrElse(
     Result.map(
@@ -397,8 +394,8 @@ const isSame = (self: ReadonlyArray<Prompt.Message>, that: ReadonlyArray<Prompt.
 const encode = Schema.encodeResult(Schema.toCodecJson(Schema.Array(Prompt.Message)))
 
 /**
- * The results that close a history before it goes on: of calls that wait for an
- * approval, unless they are answered now, and of those that a crash has cut short.
+ * The results that close a history before it goes on: of calls that wait for an approval and are not answered now, and
+ * of calls that a crash has left without a result.
  */
 const closingOf = (
   history: ReadonlyArray<Prompt.Message>,

@@ -1,9 +1,9 @@
 /**
- * What a context provider keeps in a session, beside the history.
+ * State that a context provider keeps in a session, beside the history.
  *
- * A `SessionState` is a name, a schema and a first value. Its provider, and the tools and the middleware of the run, read
- * and write it; what was written is saved with the history of the run, in the same version, when the run completes. A run
- * that does not complete leaves the state as it was.
+ * A `SessionState` is a name, a schema and an initial value. Its provider, and the tools and middleware of the run,
+ * read and write it. When the run completes, the written value is saved together with the history, in the same version.
+ * A run that does not complete leaves the state as it was.
  *
  * **Example** (Counting the runs of a conversation)
  *
@@ -49,7 +49,8 @@ import * as Json from "./internal/words/json.ts"
 import * as Session from "./Session.ts"
 
 /**
- * What one provider keeps in a session. In the session its entry has its name, so a provider takes its own.
+ * The state that one provider keeps in a session. The session stores it under its name, so use the name of the
+ * provider.
  *
  * @category models
  * @since 0.1.0
@@ -61,11 +62,11 @@ export interface SessionState<in out A> {
 }
 
 /**
- * Creates what a provider of this name keeps. The value of a session without one is `initial`.
+ * Creates a state with this name. Its value is `initial` in a session that has none.
  *
  * **Gotchas**
  *
- * Two values of one name in one run are a defect of the program, not a failure of a run.
+ * Two states with the same name in one run are a defect of the program, not a failure of a run.
  *
  * @category constructors
  * @since 0.1.0
@@ -76,17 +77,18 @@ export const make = <A, I>(name: string, options: {
 }): SessionState<A> => ({ name, ...options })
 
 /**
- * Returns the value, with what the run has written. It fails with `SessionError` (`SessionStateInvalid`, which has the
- * name) when what is stored does not decode.
+ * Returns the value, including what the run has written. Fails with `SessionError` (`SessionStateInvalid`, which has
+ * the name) if the stored value does not decode.
  *
  * **Details**
  *
- * The session is that of the innermost run with one. Outside of such a run the value is `initial`, and nothing is kept.
+ * The session is that of the innermost run that has one. Outside of such a run the value is `initial`, and nothing is
+ * saved.
  *
  * **Gotchas**
  *
- * In a run with a session, `SessionHistory` has to stand before the provider in the agent's list, because it loads the
- * session; otherwise it is a defect.
+ * In a run with a session, `SessionHistory` has to come before the provider in the agent's list, because it loads the
+ * session. Otherwise this is a defect.
  *
  * @category accessors
  * @since 0.1.0
@@ -95,7 +97,7 @@ export const get = <A>(self: SessionState<A>): Effect.Effect<A, Session.SessionE
   withState(self, (state) => read(self, state))
 
 /**
- * Writes the value. It is saved with the history when the run completes.
+ * Writes the value. It is saved together with the history when the run completes.
  *
  * @category combinators
  * @since 0.1.0
@@ -104,7 +106,7 @@ export const set = <A>(self: SessionState<A>, value: A): Effect.Effect<void, Ses
   withState(self, (state) => Result.map(write(self, state, value), () => undefined))
 
 /**
- * Writes what a function makes of the value, and returns it. Nothing comes between the reading and the writing.
+ * Writes the value that a function returns for the current value, and returns it. No other write can come in between.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
- * Where sessions are kept.
+ * Stores of sessions.
  *
- * A `SessionStore` loads a session, appends to it only if nobody else has in the meantime, and removes it. `layerMemory`
- * keeps sessions in the process, `layerFileSystem` in a folder, `effect-agents/sqlite` in a database file; many processes
- * may share the folder and the database. `make` builds a store from three functions.
+ * A `SessionStore` loads a session, appends to it if nobody else has changed it since, and removes it. `layerMemory`
+ * keeps sessions in the process, `layerFileSystem` in a folder, and `effect-agents/sqlite` in a database file. Many
+ * processes may share the folder and the file. `make` builds a store from three functions.
  *
  * **Example** (A conversation that goes on)
  *
@@ -55,26 +55,26 @@ import type * as Session from "./Session.ts"
  *
  * **Details**
  *
- * The messages come after those that the session has. The entries of `state` replace those of the same name; the others
- * are kept.
+ * The messages are added after those of the session. The entries of `state` replace those with the same name; other
+ * entries stay.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Change {
-  /** The messages that come after those that the session has. */
+  /** The messages to add after those of the session. */
   readonly append: ReadonlyArray<Prompt.Message>
-  /** The entries that replace those of the same name. Default: the state stays as it is. */
+  /** The entries that replace those with the same name. Default: the state stays as it is. */
   readonly state?: Session.State | undefined
   /**
-   * The title in a list: one line of at most 80 UTF-16 units; a longer one is cut between two characters. Default: the
-   * text of the first user message.
+   * The title in a list: one line of at most 80 UTF-16 units. A longer title is cut between two characters. Default:
+   * the text of the first user message.
    */
   readonly title?: string | undefined
 }
 
 /**
- * Schema for what a list says of a session.
+ * Schema for an entry in a list of sessions.
  *
  * @category schemas
  * @since 0.1.0
@@ -94,8 +94,8 @@ export const Summary: Schema.Struct<{
 })
 
 /**
- * What a list says of a session: its title, which it has once a user has said something, the time of its last save, its
- * version, and how many messages it has.
+ * An entry in a list of sessions: the title (a session has one once a user has said something), the time of the last
+ * save, the version, and the number of messages.
  *
  * @category models
  * @since 0.1.0
@@ -114,7 +114,7 @@ export const Page: Schema.Struct<{
 }> = Schema.Struct({ sessions: Schema.Array(Summary), next: Schema.optional(Schema.String) })
 
 /**
- * A page of a list. `next` is the cursor of the page that follows; the last page has none.
+ * A page of a list. `next` is the cursor of the next page; the last page has none.
  *
  * @category models
  * @since 0.1.0
@@ -122,20 +122,20 @@ export const Page: Schema.Struct<{
 export interface Page extends Schema.Schema.Type<typeof Page> {}
 
 /**
- * Which page of a list.
+ * The options of a list.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ListOptions {
-  /** How many sessions a page has, never more than 1,000. Default: 50. */
+  /** The number of sessions on a page, at most 1,000. Default: 50. */
   readonly pageSize?: number | undefined
-  /** `next` of the page before. Default: that of the first page. */
+  /** The `next` of the page before. Default: begins with the first page. */
   readonly cursor?: string | undefined
 }
 
 /**
- * Where a fork goes and where it begins.
+ * The options of a fork.
  *
  * @category options
  * @since 0.1.0
@@ -143,61 +143,63 @@ export interface ListOptions {
 export interface ForkOptions {
   /** The id of the new session. */
   readonly to: string
-  /** The version of the session that the new one begins with. Default: the last one. */
+  /** The version of the session that the new one begins with. Default: the latest. */
   readonly version?: number | undefined
 }
 
 /**
- * What a store has to be able to do.
+ * The operations that every store has.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Returns the session as it was saved last; `Session.empty(id)` when it never was. */
+  /** Returns the session as it was last saved, or `Session.empty(id)` if it never was. */
   readonly load: (id: string) => Effect.Effect<Session.Session, Session.SessionError>
   /**
-   * Appends to the stored session if it is still the one given (`isCurrent`), all or nothing, and returns the session
-   * with its next version; fails with `SessionConflict` otherwise. The messages of `session.history` are those already
-   * stored, so only `change` needs to be written. `extend` gives the session to return.
+   * Appends to the stored session if it is still the given one (`isCurrent`), and returns the session with its next
+   * version. It writes everything or nothing, and fails with `SessionConflict` if the stored session has changed. The
+   * messages of `session.history` are already stored, so only `change` has to be written. `extend` gives the session to
+   * return.
    */
   readonly save: (
     session: Session.Session,
     change: Change
   ) => Effect.Effect<Session.Session, Session.SessionError>
   /**
-   * Forgets the session: its id is an unknown one again, and versions start again at 0. What begins under the id
-   * afterwards is another incarnation: no save from before the removal is accepted.
+   * Forgets the session. Its id is unknown again, and versions begin at 0. A session that begins under the id
+   * afterwards is another incarnation: a save that was made from the removed session is not accepted.
    */
   readonly remove: (id: string) => Effect.Effect<void, Session.SessionError>
 }
 
 /**
- * What a store can do besides, when there are sessions of many users in it.
+ * The operations of a store that holds the sessions of many users.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ManyOptions {
   /**
-   * Returns a page of the sessions, those first that were saved last. No history is decoded for it.
+   * Returns a page of the sessions, those that were saved last first. No history is decoded for it.
    *
-   * Who goes through all the pages sees each session once that is not saved meanwhile. One that is saved meanwhile goes to
-   * the front, where the pages before were.
+   * Reading all the pages finds each session once, if it is not saved meanwhile. A session that is saved meanwhile
+   * moves to the front, to the pages that were already read.
    */
   readonly list: (options?: ListOptions) => Effect.Effect<Page, Session.SessionError>
   /**
-   * Creates a session that is what another one was at a version: its history, its state and its title. It has that version
-   * and those before it. From then on the two have nothing to do with each other.
+   * Creates a new session from another one as it was at a version: with its history, state and title. The new session
+   * has that version and those before it. Afterwards the two are independent.
    *
-   * Fails with `SessionVersionUnknown`, and with `SessionConflict` when there is a session with the new id.
+   * Fails with `SessionVersionUnknown`, or with `SessionConflict` if a session with the new id exists.
    */
   readonly fork: (id: string, options: ForkOptions) => Effect.Effect<Session.Session, Session.SessionError>
   /**
-   * Makes the session what it was at a version, if it is still the one given. That is a save: it has the next version
-   * afterwards. The versions in between are forgotten, and with version 0 everything but the id is.
+   * Sets the session back to what it was at a version, if it is still the given one. This is a save, so the session has
+   * the next version afterwards. The versions in between are forgotten. With version 0 everything but the id is
+   * forgotten.
    *
-   * Fails with `SessionVersionUnknown`, and with `SessionConflict` like a save.
+   * Fails with `SessionVersionUnknown`, or with `SessionConflict` like a save.
    */
   readonly truncate: (
     session: Session.Session,
@@ -208,12 +210,13 @@ export interface ManyOptions {
 }
 
 /**
- * How long a session lives after its last save: for ever, unless a duration is provided to the layer of a store.
+ * How long a session lives after its last save. Default: for ever. Provide a duration to the layer of a store to change
+ * it.
  *
  * **Details**
  *
- * An expired session does not exist: its id is an unknown one, a list does not have it, and a save that was made from it is
- * a `SessionConflict`. `sweep` takes it out of the store.
+ * An expired session does not exist: its id is unknown, lists do not have it, and a save that was made from it fails
+ * with `SessionConflict`. `sweep` deletes it from the store.
  *
  * **Example** (Sessions that live for 30 days)
  *
@@ -255,16 +258,16 @@ export class SessionStore extends Context.Service<
   SessionStore,
   Options & ManyOptions & {
     /**
-     * Waits until no other scope of this store holds the session, and holds it until the scope closes. A run takes its
-     * turn before it loads, so that runs on one session follow each other instead of failing with a conflict.
+     * Waits until no other scope of this store holds the session, and holds it until the scope closes. A run does this
+     * before it loads the session, so that runs on one session follow each other instead of failing with a conflict.
      *
-     * Fails with `SessionInUse` at once when the caller holds the session itself, and with `whenHeld: "reject"` when
+     * Fails with `SessionInUse` at once if the caller itself holds the session, and with `whenHeld: "reject"` if
      * anybody does.
      */
     readonly serialize: (
       id: string,
       options?: {
-        /** What to do when the session is held. Default: `"wait"`. */
+        /** What to do if the session is held. Default: `"wait"`. */
         readonly whenHeld?: "wait" | "reject" | undefined
       }
     ) => Effect.Effect<void, Session.SessionError, Scope.Scope>
@@ -272,7 +275,7 @@ export class SessionStore extends Context.Service<
 >()("effect-agents/SessionStore") {}
 
 /**
- * Creates a store from its operations, and adds `serialize`. An operation for many users that is left out fails with
+ * Creates a store from its operations, and adds `serialize`. An operation of `ManyOptions` that is left out fails with
  * `SessionStoreUnavailable`.
  *
  * @category constructors
@@ -291,7 +294,7 @@ export const make = (options: Options & Partial<ManyOptions>): Effect.Effect<Ses
   )
 
 /**
- * Layer that keeps sessions in memory, as long as the layer lives.
+ * Layer that keeps sessions in memory for as long as the layer lives.
  *
  * @category layers
  * @since 0.1.0
@@ -301,20 +304,20 @@ export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(SessionStore)
 )
 
 /**
- * Layer that keeps sessions as files in a folder, which is made when it is not there.
+ * Layer that keeps sessions as files in a folder. It creates the folder if it does not exist.
  *
  * **Details**
  *
- * Any number of processes may share the folder. Of the saves made from one version exactly one succeeds, and the others
- * fail with `SessionConflict`. A process that dies at any moment leaves each session as it was before its save or as it is
- * after it, and holds up nobody: there is no lock. A save that has succeeded is on the disk: files and folders are synced,
- * where the system can. Each session is one JSON file, which every save writes as a whole, in a folder whose name is a
- * hash of its id.
+ * Any number of processes may share the folder. Of several saves made from the same version exactly one succeeds, and
+ * the others fail with `SessionConflict`. There is no lock: a process that dies at any moment leaves each session as it
+ * was either before or after its save, and blocks nobody. A save that has succeeded is on the disk: files and folders
+ * are synced, where the system can do that. Each session is one JSON file in a folder whose name is a hash of the
+ * session's id. Every save writes the whole file.
  *
  * **Gotchas**
  *
  * A save that fails with `SessionStoreUnavailable` may have been written. The folder has to be on a file system that
- * renames atomically: every local one does.
+ * renames atomically, as every local one does.
  *
  * @category layers
  * @since 0.1.0
@@ -333,29 +336,29 @@ export const layerFileSystem = (
   )
 
 /**
- * Layer that keeps sessions in a `KeyValueStore` that no other process writes to, under keys that begin with `prefix`
+ * Layer that keeps sessions in a `KeyValueStore` to which no other process writes. Its keys begin with `prefix`
  * (`effect-agents.session.`).
  *
  * **Details**
  *
- * A `KeyValueStore` cannot say "write this if nobody else has", so this layer promises nothing to a second process, and
- * nothing to a second layer over the same `KeyValueStore`: they can lose each other's saves. `layerFileSystem` and
- * `effect-agents/sqlite` are for sessions that are shared.
+ * A `KeyValueStore` cannot say "write this if nobody else has". So this layer makes no promise to a second process, or
+ * to a second layer over the same `KeyValueStore`: they can lose each other's saves. To share sessions use
+ * `layerFileSystem` or `effect-agents/sqlite`.
  *
- * A session is two slot records and a head record that names the slot in force. A save writes the other slot, then the
- * head, so a process that dies in the middle leaves the session as it was before the save or as it is after it. The whole
- * session is written by each save. Any id is a safe key of at most 220 characters behind the prefix.
+ * A session has two slot records, and a head record that names the current slot. A save writes the other slot and then
+ * the head, so a process that dies in between leaves the session as it was before or after the save. Each save writes
+ * the whole session. Every id is turned into a safe key of at most 220 characters after the prefix.
  *
  * **Gotchas**
  *
- * What survives a power failure is what the `KeyValueStore` promises: effect's file system store does not sync. A save
- * that fails with `SessionStoreUnavailable` may have been written.
+ * The `KeyValueStore` decides what survives a power failure: effect's file system store does not sync. A save that
+ * fails with `SessionStoreUnavailable` may have been written.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerKeyValueStoreSingleProcess = (options?: {
-  /** What the keys begin with. Default: `"effect-agents.session."`. */
+  /** The beginning of all keys. Default: `"effect-agents.session."`. */
   readonly prefix?: string | undefined
 }): Layer.Layer<SessionStore, never, KeyValueStore.KeyValueStore> =>
   Layer.effect(SessionStore)(Effect.gen(function*() {
@@ -374,7 +377,7 @@ export const layerKeyValueStoreSingleProcess = (options?: {
       save: (session, change) => inTurn(session.id, records.save(session, change)),
       remove: (id) => inTurn(id, records.remove(id)),
       list: records.list,
-      // one turn after the other: two forks may go to and fro
+      // the two turns are taken one after the other, because two forks may go in opposite directions
       fork: (id, options) =>
         Effect.flatMap(
           inTurn(id, records.readLast("fork", id)),
@@ -390,7 +393,7 @@ export const layerKeyValueStoreSingleProcess = (options?: {
   }))
 
 /**
- * Returns the session as it is after a save of the change: for the authors of stores. A session of version 0 gets a new
+ * Returns the session as it is after a save of the change. For authors of stores. A session of version 0 gets a new
  * incarnation, so store what this returns.
  *
  * @category combinators
@@ -399,8 +402,8 @@ export const layerKeyValueStoreSingleProcess = (options?: {
 export const extend: (session: Session.Session, change: Change) => Session.Session = Changes.extend
 
 /**
- * Returns `true` when a save that was made from `session` may be added to the `stored` session: their versions and
- * incarnations are the same. For the authors of stores.
+ * Returns `true` if a save that was made from `session` may be added to the `stored` session, because they have the
+ * same version and incarnation. For authors of stores.
  *
  * @category guards
  * @since 0.1.0
@@ -408,7 +411,7 @@ export const extend: (session: Session.Session, change: Change) => Session.Sessi
 export const isCurrent: (session: Session.Session, stored: Session.Session) => boolean = Changes.isCurrent
 
 /**
- * Creates the error of a save that came too late: for the authors of stores.
+ * Creates the error of a save that came too late. For authors of stores.
  *
  * @category errors
  * @since 0.1.0
@@ -416,7 +419,7 @@ export const isCurrent: (session: Session.Session, stored: Session.Session) => b
 export const conflict: (session: Session.Session, actualVersion: number) => Session.SessionError = Changes.conflict
 
 /**
- * Creates the error of a record that cannot be read, or of a session that cannot be written as one: for the authors of
+ * Creates the error of a record that cannot be read, or of a session that cannot be written as a record. For authors of
  * stores.
  *
  * @category errors
@@ -425,11 +428,11 @@ export const conflict: (session: Session.Session, actualVersion: number) => Sess
 export const invalid: (sessionId: string, record: string, description: string) => Session.SessionError = Changes.invalid
 
 /**
- * Returns the message as JSON can hold it: for the authors of stores.
+ * Returns the message in a form that JSON can hold. For authors of stores.
  *
  * **Details**
  *
- * A tool that returns nothing has the result `undefined`, which JSON leaves out; it becomes `null`.
+ * The result `undefined`, of a tool that returns nothing, becomes `null`, because JSON leaves out `undefined`.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,10 +1,8 @@
 /**
- * A handle on a run that works: messages for its next step, and a way to ask it to
- * stop after the current one.
+ * Sends messages to a run in progress, or asks it to stop after its current step.
  *
- * Neither a provider nor a middleware can do this: a provider contributes before the
- * first step only, and what a middleware adds to a request is not part of the
- * transcript. So it is part of the input of a run, like the prompt.
+ * A run takes a handle as part of its input, like the prompt. A provider could not do this, because it contributes only
+ * before the first step. A middleware could not either, because what it adds to a request is not in the transcript.
  *
  * **Example** (A message while the run works)
  *
@@ -49,18 +47,17 @@ export const TypeId: TypeId = "~effect-agents/Steering"
 export type TypeId = "~effect-agents/Steering"
 
 /**
- * A handle for one run at a time, given to it in its input.
+ * A handle on one run at a time. Give it to the run in its input.
  *
- * - `send`: queues a user message. The run takes what is queued before each model
- *   call, the first one too; it is part of the transcript. A run that would stop
- *   because its model has finished goes on while messages are queued; a limit, an
- *   incomplete finish, `stop`, or an approval that it waits for stops it all the same.
- * - `stop`: asks the run to stop after its current step. It completes with stop reason
- *   `"stopped"`, unless it stopped in that step by itself.
- * - `unread`: what is queued and was not taken. A run that has ended takes no more: put
- *   these in the next prompt, or give the handle to the next run.
+ * - `send`: queues a user message. The run takes the queued messages before each model call, also before the first one.
+ *   They are part of the transcript. A run whose model has finished goes on while messages are queued. A limit, an
+ *   incomplete answer, `stop`, or a waiting approval stops the run all the same.
+ * - `stop`: asks the run to stop after its current step. The run completes with stop reason `"stopped"`, unless it
+ *   stopped in that step by itself.
+ * - `unread`: the queued messages that no run has taken. A run that has ended takes no more: put them into the next
+ *   prompt, or give the handle to the next run.
  *
- * The runs of agents that are tools of the run are not steered.
+ * The runs of agents that are tools of the run do not see the handle.
  *
  * @category models
  * @since 0.1.0
@@ -70,13 +67,13 @@ export interface Steering extends Pipeable {
   readonly send: (message: string | Prompt.UserMessage) => Effect.Effect<void>
   readonly stop: Effect.Effect<void>
   readonly unread: Effect.Effect<ReadonlyArray<Prompt.UserMessage>>
-  /** What a run reads, and takes from, between two of its steps. */
+  /** The queue that a run reads between two of its steps. */
   readonly inbox: Inbox
 }
 
 /**
- * What has been asked of a run and was not taken by it. It is read and changed in one
- * synchronous stretch: only who runs a run of its own, with `Agent.fromStream`, needs it.
+ * The messages and the stop request that a run has not taken yet. Read and change it without an asynchronous step in
+ * between. Only code that implements a run, with `Agent.fromStream`, needs it.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +99,7 @@ const Proto = {
 }
 
 /**
- * Creates a handle. It is given to a run as `steering` of its input.
+ * Creates a handle. Give it to a run as `steering` in its input.
  *
  * @category constructors
  * @since 0.1.0
