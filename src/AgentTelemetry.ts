@@ -12,12 +12,11 @@
  *   execute_tool {tool}     one for a tool call, with the spans of its handler
  * ```
  *
- * How a span ends follows from the run's outcome. Success leaves the status unset
- * (an exporter of effect's own writes OK). A failure is an ERROR with `error.type`:
- * the tag of the failure or of its reason, the name of the defect's class, or
- * `_OTHER`. A run that was interrupted or left early ends as `cancelled`, with the
- * calls it was in. A tool that fails is an ERROR of its own span only, when the run
- * goes on. No message, no stack and no cause is ever exported.
+ * The outcome of a run decides how its spans end. Success leaves the status unset (effect's own exporters write OK). A
+ * failure is an ERROR with `error.type`: the tag of the failure or of its reason, the class name of a defect, or
+ * `_OTHER`. A run that was interrupted or left early ends as `cancelled`, and so do the calls that were in progress. A
+ * tool that fails in a run that goes on is an ERROR of its own span only. Messages, stacks and causes are never
+ * exported.
  *
  * **Example** (The spans of a run)
  *
@@ -63,7 +62,7 @@ import { TracedRun } from "./internal/telemetry/run.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What is exported beside the conventions' default.
+ * What is exported in addition to the conventions' default.
  *
  * @category models
  * @since 0.1.0
@@ -78,9 +77,15 @@ export interface Options {
    * (with a warning in the log) do not. Default: that variable.
    */
   readonly captureContent?: boolean | undefined
-  /** Where captured strings are cut, in characters, within valid JSON. Default: 16384; at least 64. */
+  /**
+   * The length in characters at which captured strings are cut, so that the JSON stays valid. Default: 16384; at least
+   * 64.
+   */
   readonly maxContentLength?: number | undefined
-  /** Also writes the names of the conventions at v1.41, which most dashboards still read. Default: it does not. */
+  /**
+   * Writes the attribute names of v1.41 of the conventions as well, which most dashboards still read. Default: does
+   * not.
+   */
   readonly compat?: "v1.41" | undefined
 }
 
@@ -93,23 +98,21 @@ export interface Options {
  *
  * **Details**
  *
- * Spans are made with the `Tracer` of the run's context and obey `TracerEnabled`,
- * the trace levels and the parent's sampling. Metrics go into the context's
- * `MetricRegistry`, also when nothing is traced. What an exporter, or a value that
- * is exported, throws never reaches the run.
+ * Spans are made with the `Tracer` in the context of the run. They obey `TracerEnabled`, the trace levels and the
+ * sampling of the parent. Metrics go into the `MetricRegistry` of the context, even when nothing is traced. An
+ * exception in an exporter or in an exported value never reaches the run.
  *
- * A tool that the model made up is an `execute_tool` without a name, its name an
- * attribute; metrics say `_OTHER`. A tool that was denied has no span. The first
- * chunk of a response is the first array of parts that the model gives, whatever is
- * in it, and the time between two of them includes the consumer's.
+ * A call of a tool that does not exist is an `execute_tool` span without a tool name; its name is an attribute, and
+ * `_OTHER` in metrics. A call that was denied has no span. The first chunk of a response is the first array of parts
+ * that the model emits, whatever it contains. The time between two chunks includes the time of the consumer.
  *
  * **Gotchas**
  *
- * The spans that the code of a tool, a provider or an HTTP client makes for itself
- * are exported as the tracer exports any span: a failure in them with its message.
+ * The spans that a tool, a provider or an HTTP client makes itself are exported as the tracer exports every span: with
+ * the message of a failure.
  *
- * Inside a tool, the attributes `tool` and `parameters` cannot be written on the
- * current span: that is where effect's `Toolkit.handle` writes the arguments.
+ * Inside a tool the attributes `tool` and `parameters` cannot be set on the current span, because effect's
+ * `Toolkit.handle` writes the arguments there.
  *
  * @category layers
  * @since 0.1.0

@@ -1,15 +1,13 @@
 /**
  * Who may call a tool: a person, or a standing rule.
  *
- * A call whose tool has effect/ai's `needsApproval` is not run. The run completes
- * with the stop reason `"approval-required"` and the approvals that it waits for in
- * `result.approvals`; the other calls of the step have run. `Agent.resume` goes on
- * with the answers: from the session, in another process and days later, or from
- * the result. An agent with an `output` says with `AgentOutput.orWaiting` that it may wait.
+ * A call of a tool with effect/ai's `needsApproval` is not run. The other calls of the step run, and the run completes
+ * with the stop reason `"approval-required"`; `result.approvals` lists the approvals that it waits for. `Agent.resume`
+ * goes on with the answers, from the result or from the session, also days later in another process. An agent with an
+ * `output` has to allow this with `AgentOutput.orWaiting`.
  *
- * A provider may ask too, before it runs a tool of its own (OpenAI's hosted MCP). The
- * answer is then sent to the provider. It cannot have other parameters, and no standing
- * rule decides it.
+ * A provider may also ask before it runs a tool of its own (OpenAI's hosted MCP). The answer is then sent to the
+ * provider. Its parameters cannot be changed, and standing rules do not apply to it.
  *
  * **Example** (Asking before a tool is run)
  *
@@ -78,11 +76,10 @@ export const Approval = Schema.Struct({
 })
 
 /**
- * An approval that a run waits for: the tool, and what the model wants to call it
- * with, as the model wrote it.
+ * An approval that a run waits for: the tool, and the parameters as the model wrote them.
  *
- * `path` are the names of the agents from the one that this run has called to the
- * one that asks; empty when it is the run's own.
+ * `path` lists the names of the agents from the one that this run called to the one that asks. It is empty for a call
+ * of the run itself.
  *
  * @category models
  * @since 0.1.0
@@ -90,8 +87,8 @@ export const Approval = Schema.Struct({
 export interface Approval extends Schema.Schema.Type<typeof Approval> {}
 
 /**
- * Returns the approvals that a conversation waits for: those of its last step that
- * have no answer. Use it with the history of a session in another process.
+ * Returns the approvals that a conversation waits for: those of its last step that have no answer yet. Use it with the
+ * history of a session, for example in another process.
  *
  * A conversation that went on without an answer waits for nothing.
  *
@@ -116,7 +113,7 @@ export const Answer = Schema.Union([
 ])
 
 /**
- * The answer to an approval: made by `approve` and `deny`.
+ * The answer to an approval, made by `approve` or `deny`.
  *
  * @category models
  * @since 0.1.0
@@ -124,8 +121,8 @@ export const Answer = Schema.Union([
 export type Answer = typeof Answer.Type
 
 /**
- * The call may run. With other `params` it runs with those: they are JSON, decoded
- * as the model's are, and the model sees them as its own from then on.
+ * Lets the call run. If `params` are given, the call runs with them instead: they are JSON, are decoded like the
+ * model's, and the model sees them as its own from then on.
  *
  * @category constructors
  * @since 0.1.0
@@ -137,7 +134,7 @@ export const approve = (approval: Approval, options?: { readonly params: unknown
 })
 
 /**
- * The call may not run. The model sees the reason.
+ * Forbids the call. The model reads the reason.
  *
  * @category constructors
  * @since 0.1.0
@@ -149,7 +146,7 @@ export const deny = (approval: Approval, reason?: string): Answer => ({ _tag: "D
 // -----------------------------------------------------------------------------
 
 /**
- * A rule about a tool that needs no one to be asked: made by `always` and `never`.
+ * A rule that decides about a tool without asking a person, made by `always` or `never`.
  *
  * @category models
  * @since 0.1.0
@@ -161,11 +158,10 @@ export interface Rule {
 }
 
 /**
- * The standing rules of every run in a context, and of the runs nested in it.
- * Default: none.
+ * The standing rules for every run in a context, and for the runs nested in it. Default: none.
  *
- * A `never` that holds refuses, whatever else holds, also a call that somebody has
- * approved. Otherwise an `always` that holds lets a call run that needs an approval.
+ * A `never` rule that holds always refuses the call, even if a person has approved it. Otherwise an `always` rule that
+ * holds lets a call run that would need an approval.
  *
  * @category references
  * @since 0.1.0
@@ -177,8 +173,8 @@ export const Rules = Context.Reference<ReadonlyArray<Rule>>("effect-agents/Appro
 type ParametersOf<T> = T extends Tool.Any ? Tool.Parameters<T> : any
 
 /**
- * Nobody is asked before this tool is called, or not when the predicate holds for
- * the decoded parameters. A predicate that throws does not hold.
+ * Nobody is asked before this tool is called. With a predicate this applies only if the predicate holds for the decoded
+ * parameters. A predicate that throws does not hold.
  *
  * @category rules
  * @since 0.1.0
@@ -189,9 +185,8 @@ export const always = <const T extends string | Tool.Any>(
 ): Rule => ({ _tag: "Always", tool: nameOf(tool), holds: predicate })
 
 /**
- * This tool is never called, or not when the predicate holds for the decoded
- * parameters. A text that the predicate returns is the reason that the model sees.
- * A predicate that throws holds.
+ * This tool is never called. With a predicate this applies only if the predicate holds for the decoded parameters. If
+ * the predicate returns a text, the model reads it as the reason. A predicate that throws holds.
  *
  * @category rules
  * @since 0.1.0

@@ -1,10 +1,9 @@
 /**
- * Results that come back from a client, for servers that keep nothing.
+ * Signed results for servers that keep no state, whose clients send the results back.
  *
- * What a client sends proves nothing: `Agent.resume` rejects a result that is not the very
- * one that a run of this process gave. `seal` signs a result that waits for approvals. It
- * may then be sent as JSON, and `Agent.resume` goes on with what comes back, in any process
- * that has the key.
+ * Data from a client proves nothing, so `Agent.resume` rejects every result that is not the very object that a run of
+ * this process returned. `seal` signs a result that waits for approvals. The signed result may be sent as JSON, and
+ * `Agent.resume` accepts it in any process that has the key.
  *
  * **Example** (A client that holds what waits)
  *
@@ -64,15 +63,15 @@ export {
 } from "./internal/approval/seal.ts"
 
 /**
- * Returns the result with a seal, for the agent that will go on with it. A result that
- * waits for nothing is returned as it is.
+ * Returns the result with a seal for the agent that will resume it. A result that waits for nothing is returned
+ * unchanged.
  *
  * **Details**
  *
- * The seal covers all of the result as JSON, and the name of the agent. A result that is
- * changed in any place is rejected: `Agent.resume` fails with `AgentError`
- * (`ApprovalRejected`, `unknown`). So does `seal` itself for a result that no run of this
- * process has given out, that carries no valid seal, or whose approvals a session keeps.
+ * The seal covers the whole result as JSON and the name of the agent. If anything in the result is changed,
+ * `Agent.resume` fails with `AgentError` (`ApprovalRejected`, `unknown`). `seal` fails in the same way for a result
+ * that no run of this process returned, for one with an invalid seal, and for one whose approvals are kept in a
+ * session.
  *
  * @category combinators
  * @since 0.1.0
@@ -83,27 +82,25 @@ export const seal: <A>(
 ) => Effect.Effect<AgentRun.Result<A>, AgentError.AgentError, Seal.ApprovalSeal> = Seal.seal
 
 /**
- * Layer that seals with HMAC-SHA-256, by the Web Crypto of the platform. Use a key of 32
- * random bytes or more.
+ * Layer that seals with HMAC-SHA-256, using the Web Crypto of the platform. Use a key of at least 32 random bytes.
  *
  * **Details**
  *
- * Seals of the `accepted` keys are valid too: to change the key, make the old one an
- * accepted one.
+ * Seals made with the `accepted` keys are valid too. To change the key, move the old one to `accepted`.
  *
  * **Gotchas**
  *
- * The answers that were given are remembered in this layer, of the last 10,000
- * conversations. Another process does not know of them: a call that has to run at most once
- * in all processes needs a session, or a service whose `take` they share.
+ * This layer remembers the answers of the last 10,000 conversations, so that no answer is used twice. Other processes
+ * do not know them. If a call must run at most once across all processes, use a session, or a service whose `take` the
+ * processes share.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: {
-  /** The key that seals. */
+  /** The key to seal with. */
   readonly key: Redacted.Redacted<string>
-  /** Older keys, whose seals are still good. Default: none. */
+  /** Older keys, whose seals are still valid. Default: none. */
   readonly accepted?: ReadonlyArray<Redacted.Redacted<string>> | undefined
 }): Layer.Layer<Seal.ApprovalSeal, CryptoError.CryptoError> =>
   Layer.effect(Seal.ApprovalSeal)(Effect.gen(function*() {

@@ -1,44 +1,37 @@
 /**
- * What a run, and all the runs nested in it, may spend together: tokens, money,
- * model calls, tool calls, time.
+ * What a run and all runs nested in it may spend together: tokens, money, model calls, tool calls and time.
  *
- * A `Budget` is an immutable value. Around an agent, as `middleware`, each run of it
- * opens the budget anew, and the runs nested in that one (agents called as tools,
- * also in parallel, or run by a tool or a provider) draw from the same. `provide`
- * opens it around a whole program, for the runs in it to share.
+ * A `Budget` is an immutable value. As `middleware` of an agent, each run of the agent opens a new account. The runs
+ * nested in that run draw from the same account: agents called as tools, also in parallel, and runs started by a tool
+ * or a provider. `provide` opens one account around a whole program, and all runs in it share the account.
  *
- * At the limit a run gives its final answer: one more model call, without tools, and
- * a stop reason that names the budget and what is used up, as in `budget-tokens`. Of
- * a budget made with `orFail` the run that has it fails with `BudgetExceeded`.
+ * At the limit a run gives its final answer: it makes one more model call without tools, and stops with a reason that
+ * names the budget and the resource, such as `budget-tokens`. With a budget made by `orFail` the run that has it fails
+ * with `BudgetExceeded` instead.
  *
  * **Details**
  *
- * A call is counted when it begins, in one step with the question whether it may, so
- * that of two calls that begin together at the limit one is let through. What a call
- * uses is known when it has ended. Hence, of a budget that gives final answers:
+ * A call is counted when it begins. Checking the limit and counting is one step, so of two calls that begin together at
+ * the limit only one is allowed. What a call uses is known only when it ends. A budget that gives final answers
+ * therefore promises:
  *
- * - model calls: as many as the limit, and one more for each run that was on its way.
- * - tool calls: never more than the limit; those beyond get a refusal as their result.
- *   A call that does not reach its tool (an unknown tool, parameters that do not
- *   decode, a refusal) is not counted.
- * - tokens, money: no call begins with tools once the limit is used up. It is exceeded
- *   by what the calls in flight at that moment use, and by the final answers.
- * - time: nothing is cut short, but from then on no tool call begins, and each run's
- *   next model call is its final answer.
+ * - model calls: as many as the limit, and one more for each run that was in progress.
+ * - tool calls: never more than the limit; a call beyond it gets a refusal as its result. A call that does not reach
+ *   its tool (an unknown tool, parameters that do not decode, a refusal) is not counted.
+ * - tokens, money: no call with tools begins once the limit is used up. The limit is exceeded by what the calls in
+ *   progress at that moment use, and by the final answers.
+ * - time: nothing is interrupted, but no tool call begins afterwards, and the next model call of each run is its final
+ *   answer.
  *
- * Of a budget that fails there are no final answers. Model calls and tool calls are
- * never more than the limit; tokens and money are exceeded by what was in flight at
- * most; and when the time is over, the model call or the tool calls of the run are
- * interrupted (not its providers: they have no time of their own). Two budgets make a
- * soft limit within a hard one.
+ * A budget that fails gives no final answers. Model calls and tool calls never exceed the limit. Tokens and money
+ * exceed it at most by what was in progress. When the time is over, the current model call or the current tool calls of
+ * the run are interrupted; its providers are not. Use two budgets for a soft limit within a hard one.
  *
- * A model call that fails or is cut counts as a call, and its tokens only if the model
- * reported them. Retries of a middleware are calls of their own. An agent that is not
- * made by `Agent.make` has no calls of its own to count, but those of the agents in it
- * are. A run that is resumed opens its budget anew. What a provider, a check or a tool
- * asks of a model by itself, and not through a run, is not counted: the summaries of
- * `Compaction.summarise` are such calls. Those of an agent, which `summariseWith` takes,
- * are counted.
+ * A model call that fails or is interrupted counts as a call; its tokens count only if the model reported them. A retry
+ * by a middleware is a call of its own. An agent that is not made by `Agent.make` makes no calls that are counted, but
+ * the agents inside of it do. A run that is resumed opens a new account. Model calls that a provider, a check or a tool
+ * makes directly, and not through a run, are not counted. The summaries of `Compaction.summarise` are such calls; those
+ * of an agent given to `Compaction.summariseWith` are counted.
  *
  * **Example** (A run that may call its model twice)
  *
@@ -105,8 +98,8 @@ export type TypeId = "~effect-agents/Budget"
 // -----------------------------------------------------------------------------
 
 /**
- * What a million tokens cost, in the currency of the budget. Tokens read from or
- * written to a cache cost as much as others unless a price of theirs is given.
+ * The price of a million tokens, in the currency of the budget. Tokens read from or written to a cache cost as much as
+ * other input tokens unless they have a price of their own.
  *
  * @category models
  * @since 0.1.0
@@ -114,20 +107,20 @@ export type TypeId = "~effect-agents/Budget"
 export interface Price {
   readonly input: number
   readonly output: number
-  /** Of tokens read from a cache. Default: that of `input`. */
+  /** The price of tokens read from a cache. Default: that of `input`. */
   readonly cacheRead?: number | undefined
-  /** Of tokens written to a cache. Default: that of `input`. */
+  /** The price of tokens written to a cache. Default: that of `input`. */
   readonly cacheWrite?: number | undefined
 }
 
 /**
- * Returns the price of a model; undefined for a model that it does not know.
+ * Returns the price of a model, or `undefined` for a model that it does not know.
  *
  * **Details**
  *
- * `model` is the name that the model reports, or that of effect/ai's `Model.ModelName`; `provider` is that of
- * `Model.ProviderName`. `usage` is what the call has used so far: some models cost more in a long call. It is asked again
- * whenever more is known of a call.
+ * `model` is the name that the model reports, or effect/ai's `Model.ModelName`. `provider` is `Model.ProviderName`.
+ * `usage` is what the call has used so far, because some models cost more in long calls. The function is called again
+ * whenever more is known about a call.
  *
  * @category models
  * @since 0.1.0
@@ -137,42 +130,42 @@ export interface Prices {
 }
 
 /**
- * What may be spent. Without a limit it is free.
+ * What may be spent. A resource without a limit is not limited.
  *
  * @category models
  * @since 0.1.0
  */
 export type Options =
   & {
-    /** Stands in the stop reason and in the error. Default: `"budget"`. */
+    /** The name in the stop reason and in the error. Default: `"budget"`. */
     readonly name?: string | undefined
     /** Input and output tokens together. Default: no limit. */
     readonly tokens?: number | undefined
-    /** How many model calls. Default: no limit. */
+    /** The number of model calls. Default: no limit. */
     readonly modelCalls?: number | undefined
-    /** How many tool calls. Default: no limit. */
+    /** The number of tool calls. Default: no limit. */
     readonly toolCalls?: number | undefined
-    /** How long, from when the account is opened: by a run, or by `Budget.provide`. Default: no limit. */
+    /** The time since the account was opened by a run or by `Budget.provide`. Default: no limit. */
     readonly wallTime?: Duration.Input | undefined
   }
   & (
     | {
-      /** How much, in the currency of the `prices`. */
+      /** The amount of money, in the currency of `prices`. */
       readonly money: number
       /**
-       * What the tokens of all models cost, or a function that knows it. A price that is not a number is a defect of the
-       * next call. A call of a model without a price uses up what is left of the money.
+       * The prices of the tokens: one for all models, or a function that knows them. A price that is not a number is a
+       * defect of the next call. A call of a model without a price uses up the rest of the money.
        */
       readonly prices: Price | Prices
     }
     | {
-      /** How much, in the currency of the `prices`, which it needs. Default: no limit. */
+      /** The amount of money, in the currency of `prices`; it requires `prices`. Default: no limit. */
       readonly money?: undefined
     }
   )
 
 /**
- * What a budget is a budget of.
+ * A resource that a budget limits.
  *
  * @category models
  * @since 0.1.0
@@ -186,7 +179,7 @@ export const Resource = Schema.Literals(["tokens", "money", "model-calls", "tool
 export type Resource = typeof Resource.Type
 
 /**
- * A budget. `E` is what the run that has it fails with at the limit.
+ * A budget. `E` is the failure of a run that reaches its limit.
  *
  * @category models
  * @since 0.1.0
@@ -194,15 +187,15 @@ export type Resource = typeof Resource.Type
 export interface Budget<out E = never> extends Pipeable {
   readonly [TypeId]: { readonly _E: Types.Covariant<E> }
   readonly name: string
-  /** What may be spent of each; wall time in milliseconds. */
+  /** The limit of each resource; wall time in milliseconds. */
   readonly limits: Readonly<Partial<Record<Resource, number>>>
   readonly price: Prices
   readonly atLimit: "final-answer" | "fail"
 }
 
 /**
- * What is spent of each resource, or left; wall time in milliseconds. What has no
- * limit is undefined in what is left.
+ * An amount of each resource; wall time in milliseconds. In the amounts that are left, a resource without a limit is
+ * `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -220,8 +213,8 @@ export interface Amounts<A = number> {
 // -----------------------------------------------------------------------------
 
 /**
- * A run wanted more than a budget made with `orFail` had left. `limit` and `used` are
- * of the resource that was used up; wall time is in milliseconds.
+ * A run needed more than was left of a budget made with `orFail`. `limit` and `used` belong to the resource that was
+ * used up; wall time is in milliseconds.
  *
  * @category errors
  * @since 0.1.0
@@ -275,8 +268,8 @@ export const make = (options: Options): Budget => {
 }
 
 /**
- * Makes the run that has the budget fail with `BudgetExceeded` when it, or a run
- * nested in it, wants more. The nested ones are interrupted.
+ * Makes the run that has the budget fail with `BudgetExceeded` when it, or a run nested in it, needs more. The nested
+ * runs are interrupted.
  *
  * @category combinators
  * @since 0.1.0
@@ -285,8 +278,8 @@ export const orFail = <E>(self: Budget<E>): Budget<BudgetExceeded> =>
   Object.assign(Object.create(Proto), self, { atLimit: "fail" })
 
 /**
- * Creates the middleware that opens the budget in each run, unless the run is nested
- * in one that has the same.
+ * Creates the middleware that opens the budget in each run. A run that is nested in a run with the same budget draws
+ * from that one instead.
  *
  * @category constructors
  * @since 0.1.0
@@ -310,8 +303,8 @@ export const middleware = <E>(budget: Budget<E>): Middleware.Middleware<E> => {
 // -----------------------------------------------------------------------------
 
 /**
- * Opens the budget around a program: all runs in it draw from it, whether their
- * agents have it or not. The program fails when a budget made with `orFail` does.
+ * Opens the budget around a program. All runs in the program draw from it, whether their agents have it or not. With a
+ * budget made by `orFail` the program fails when the limit is reached.
  *
  * @category running
  * @since 0.1.0
@@ -327,9 +320,9 @@ export const provide =
     })
 
 /**
- * What is left here: the least of all the budgets that a run here draws from.
+ * Returns what is left here: for each resource, the least of all budgets that a run here draws from.
  *
- * A tool or a context provider reads what its run may still spend.
+ * A tool or a context provider can read with it what its run may still spend.
  *
  * @category accessors
  * @since 0.1.0
@@ -345,8 +338,7 @@ export const remaining: Effect.Effect<Amounts<number | undefined>> = Effect.gen(
 })
 
 /**
- * What has been spent of a budget by the runs that draw from it here; none where it
- * is not open.
+ * Returns what the runs that draw from a budget here have spent of it. Returns `None` where the budget is not open.
  *
  * @category accessors
  * @since 0.1.0
@@ -392,7 +384,7 @@ const drawFrom = <R>(account: Account) => (context: Context.Context<R>): Context
     Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(account)])
   )
 
-/** What every model call and tool call that draws from an account has to pass. */
+/** The check that every model call and tool call drawing from an account has to pass. */
 const gate = (account: Account): Middleware.Middleware<AiError.AiError, LanguageModel.LanguageModel> =>
   Middleware.make(account.budget.name, {
     model: (request, next) =>
@@ -420,7 +412,7 @@ const gate = (account: Account): Middleware.Middleware<AiError.AiError, Language
     }
   })
 
-/** The calls of the run that has a budget which fails: they are cut when it does. */
+/** Interrupts the calls of a run whose budget fails. */
 const cutting = (budget: Budget<unknown>) => {
   const cut = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E | BudgetExceeded, R> =>
     Stream.unwrap(Effect.map(opened(budget), (account) => account === undefined ? stream : account.cut(stream)))

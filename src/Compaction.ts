@@ -1,33 +1,31 @@
 /**
- * Keeps what the model sees within a budget of tokens.
+ * Keeps the prompts of a run within a number of tokens.
  *
- * `make` is a context provider. Before each model call of a run it counts the prompt;
- * when that is too long, its strategies are applied in their order until it fits:
+ * `make` is a context provider. It counts the prompt before each model call of a run. If the prompt is too long, the
+ * strategies are applied in their order until it fits:
  *
- * - `collapseToolResults`: old results of tools are only mentioned.
- * - `summarise`: the oldest exchanges become a summary that a model writes.
- * - `dropOldest`: the oldest exchanges go.
+ * - `collapseToolResults`: replaces old tool results by a short note.
+ * - `summarise`: replaces the oldest exchanges by a summary that a model writes.
+ * - `dropOldest`: drops the oldest exchanges.
  *
- * System messages, the newest user message and what follows it stay, a call and its
- * result stay together, the order stays, and what is left begins with a user message.
- * When nothing more can go the run fails with `PromptTooLong`.
+ * System messages, the newest user message, and everything after it always stay. A call and its result stay together,
+ * the order stays the same, and the remaining conversation begins with a user message. When nothing more can be removed
+ * the run fails with `PromptTooLong`.
  *
- * Only the prompt of the model call changes: the transcript of the run, and what
- * `SessionHistory` saves, are whole.
+ * Only the prompt of the model call changes. The transcript of the run, and what `SessionHistory` saves, stay complete.
  *
- * **The prefix.** Each strategy makes room down to `targetTokens`, and what it left is
- * shown again, message for message, until the budget is reached the next time: a
- * provider's prompt cache stays good between two compactions. The same holds from one
- * run of a session to the next, except with `summarise`, which writes a summary anew in
- * each run that needs one: `summariseOnce` keeps them.
+ * **The prefix.** Each strategy makes room down to `targetTokens`. Its result is shown again, message for message,
+ * until the prompt reaches `maxTokens` the next time. So a provider's prompt cache stays valid between two compactions,
+ * and from one run of a session to the next. The exception is `summarise`, which writes a new summary in each run that
+ * needs one; `summariseOnce` keeps summaries.
  *
- * **Counting.** Tokens are counted message by message: by the given `tokenizer`, else
- * by effect's `Tokenizer` if the run has one, else by an estimate (see `estimate`). The
- * definitions of tools and the answer are not in the prompt: leave room for them.
+ * **Counting.** Each message is counted by the given `tokenizer`, or else by effect's `Tokenizer` if the run has one,
+ * or else by an estimate (see `estimate`). Tool definitions and the answer are not part of the prompt: leave room for
+ * them.
  *
- * **Usage.** What a summary costs is not in the usage of the run, which is that of its
- * own model calls, nor drawn from its budgets. `onCompacted` is told, and the call has its
- * own span. An agent that writes it, in `summariseWith`, draws from them.
+ * **Usage.** The cost of a summary is not in the usage of the run, which covers only its own model calls, and is not
+ * drawn from its budgets. `onCompacted` receives the cost, and the call has its own span. A summary written by an
+ * agent, with `summariseWith`, draws from the budgets.
  *
  * **Example** (A long conversation)
  *
@@ -90,11 +88,10 @@ import * as Middleware from "./Middleware.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What a strategy is given: the messages that are too long, and the budget.
+ * The input of a strategy: the messages that are too long, and the budget.
  *
- * `targetTokens` is what to make room down to. `count` gives the tokens of each
- * message, `generateId` an id for what the strategy makes, `addUsage` is told what
- * it spends.
+ * The strategy should make room down to `targetTokens`. `count` returns the tokens of each message, `generateId`
+ * returns an id for something that the strategy creates, and `addUsage` records what the strategy spends.
  *
  * @category models
  * @since 0.1.0
@@ -112,11 +109,10 @@ export interface Request {
 }
 
 /**
- * A way to make a conversation shorter: it returns fewer or shorter messages, or the
- * same array when it can do nothing.
+ * A way to make a conversation shorter. It returns fewer or shorter messages, or the same array if it can do nothing.
  *
- * `replayed` says that it does the same for the same messages, at little cost: then a
- * conversation that is loaded again is compacted where it was when it was alive.
+ * `replayed` says that the strategy always does the same for the same messages, and cheaply. A conversation that is
+ * loaded again is then compacted at the same places as before.
  *
  * @category models
  * @since 0.1.0
@@ -128,9 +124,8 @@ export interface Strategy<out E = never, out R = never> {
 }
 
 /**
- * What was done before a model call, and what the prompt would have been without it.
- * `usage` is what the
- * strategies spent on models of their own.
+ * What was done before a model call, and what the prompt would have been without it. `usage` is what the strategies
+ * have spent on models.
  *
  * @category models
  * @since 0.1.0
@@ -164,7 +159,7 @@ export type Error<S> = S extends Strategy<infer E, infer _R> ? E : never
 export type Services<S> = S extends Strategy<infer _E, infer R> ? R : never
 
 /**
- * Nothing more can go from the prompt, and it is still too long.
+ * Nothing more can be removed from the prompt, and it is still too long.
  *
  * @category errors
  * @since 0.1.0
@@ -175,7 +170,7 @@ export class PromptTooLong extends Schema.Error<PromptTooLong>("effect-agents/Co
   maxTokens: Schema.Int
 }) {
   override get message(): string {
-    return `The prompt has ${this.tokens} tokens when nothing more can go from it, and may have ${this.maxTokens}`
+    return `The prompt still has ${this.tokens} tokens, of at most ${this.maxTokens}, and nothing more can be removed`
   }
 }
 
@@ -184,8 +179,7 @@ export class PromptTooLong extends Schema.Error<PromptTooLong>("effect-agents/Co
 // -----------------------------------------------------------------------------
 
 /**
- * Drops the oldest exchanges: a user message and all that follows it before the
- * next one.
+ * Drops the oldest exchanges. An exchange is a user message and everything up to the next one.
  *
  * @category strategies
  * @since 0.1.0
@@ -200,15 +194,14 @@ export const dropOldest: Strategy = {
 }
 
 /**
- * Puts a short note in the place of the results of tools, the oldest first, also of
- * the current run. The newest `keep` results, and those that the model
- * has not read yet, stay.
+ * Replaces tool results by a short note, the oldest first, in the current run too. The newest `keep` results, and those
+ * that the model has not read yet, stay.
  *
  * @category strategies
  * @since 0.1.0
  */
 export const collapseToolResults = (options?: {
-  /** How many of the newest results stay. Default: 3. */
+  /** The number of newest results that stay. Default: 3. */
   readonly keep?: number | undefined
 }): Strategy => ({
   name: "collapse-tool-results",
@@ -229,26 +222,24 @@ export const collapseToolResults = (options?: {
 })
 
 /**
- * How a summary is written.
+ * The options of a summary.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SummaryOptions {
-  /** What the model is told to do. Default: to sum up the conversation for an assistant that goes on with it. */
+  /** The instructions for the model. Default: sum up the conversation for an assistant that continues it. */
   readonly instructions?: string | undefined
-  /** How many tokens to leave for the summary. Default: a quarter of the target. */
+  /** The number of tokens to leave for the summary. Default: a quarter of the target. */
   readonly reserveTokens?: number | undefined
 }
 
 /**
  * Replaces the oldest exchanges by a summary that the model of the run writes.
  *
- * The summary is a user message: what a user or a tool has said never becomes an
- * instruction. A conversation too long for one call is summed up piece by piece. A
- * summary that is older is summed up with the rest. When the model fails, the run
- * fails with its error, and so it does when the model has stopped before the summary
- * was whole.
+ * The summary is a user message, so that nothing that a user or a tool has said becomes an instruction. A conversation
+ * that is too long for one call is summed up piece by piece. An older summary is summed up with the rest. When the
+ * model fails, or stops before the summary is complete, the run fails with an `AiError`.
  *
  * @category strategies
  * @since 0.1.0
@@ -257,9 +248,8 @@ export const summarise = (options?: SummaryOptions): Strategy<AiError.AiError, L
   fromSummariser(options?.reserveTokens, false, byModel(options?.instructions ?? summaryInstructions))
 
 /**
- * Like `summarise`, with its summaries kept in the `KeyValueStore`, under the digest of
- * what they sum up: one is written once for a session, and shown again, word for word,
- * in its later runs.
+ * Like `summarise`, but keeps its summaries in the `KeyValueStore`, under a digest of the summarised messages. A
+ * summary is written once for a session, and shown again, word for word, in its later runs.
  *
  * @category strategies
  * @since 0.1.0
@@ -290,8 +280,8 @@ export const summariseOnce = (
 }
 
 /**
- * Like `summarise`, with the summary that this function gives: of another model, of an
- * agent, of no model at all. It is given the conversation as text.
+ * Like `summarise`, with a summary that this function returns: from another model, from an agent, or without a model.
+ * It receives the conversation as text.
  *
  * @category strategies
  * @since 0.1.0
@@ -299,7 +289,7 @@ export const summariseOnce = (
 export const summariseWith = <E, R>(
   summary: (conversation: string) => Effect.Effect<string, E, R>,
   options?: {
-    /** How many tokens to leave for the summary. Default: a quarter of the target. */
+    /** The number of tokens to leave for the summary. Default: a quarter of the target. */
     readonly reserveTokens?: number | undefined
   }
 ): Strategy<E, R> => fromSummariser(options?.reserveTokens, false, summary)
@@ -315,7 +305,7 @@ const byModel = (instructions: string) => (conversation: string, addUsage: Reque
 
 const cutting: ReadonlySet<Response.FinishReason> = new Set(["length", "content-filter", "error", "pause"])
 
-/** What is missing in a summary is what was said last. Only after a response without an end may the next one be whole. */
+/** An incomplete summary lacks what was said last. A retry can help only if the response had no end. */
 const notWhole = (reason: Response.FinishReason | undefined): AiError.AiError =>
   AiError.make({
     module: "Compaction",
@@ -356,7 +346,7 @@ const fromSummariser = <E, R>(
   })
 })
 
-/** The conversation as texts, each short enough to be summed up in one call. A message that alone is too long loses its middle. */
+/** The conversation as texts that each fit into one call. A single message that is too long loses its middle. */
 const toPieces = Effect.fnUntraced(function*(messages: ReadonlyArray<Prompt.Message>, { count, maxTokens }: Request) {
   const most = Math.max(1, Math.floor(maxTokens * 0.75))
   const tokens = yield* count(messages)
@@ -379,7 +369,7 @@ const toPieces = Effect.fnUntraced(function*(messages: ReadonlyArray<Prompt.Mess
   return pieces
 })
 
-// `NoInfer` that is not seen in the inferred type: the functions decide, not where their result is used
+// `NoInfer` that does not show in the inferred type: the functions decide, not the place where their result is used
 type Own<T> = [T][T extends any ? 0 : never]
 
 // -----------------------------------------------------------------------------
@@ -387,23 +377,23 @@ type Own<T> = [T][T extends any ? 0 : never]
 // -----------------------------------------------------------------------------
 
 /**
- * Creates the provider that compacts the prompt of each model call of a run. An agent
- * has at most one; its place in the list does not matter.
+ * Creates the provider that compacts the prompt of each model call of a run. An agent has at most one; its place in the
+ * list of providers does not matter.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <const Strategies extends ReadonlyArray<Strategy<any, any>>, R = never>(options: {
-  /** How many tokens the messages of a prompt may have. */
+  /** The number of tokens that the messages of a prompt may have. */
   readonly maxTokens: number
-  /** What a strategy makes room down to. Default: three quarters of `maxTokens`. */
+  /** The number of tokens that a strategy makes room down to. Default: three quarters of `maxTokens`. */
   readonly targetTokens?: number | undefined
-  /** Applied in this order until the prompt fits. */
+  /** The strategies, applied in this order until the prompt fits. */
   readonly strategies: Strategies
-  /** What counts the tokens. Default: the `Tokenizer` in the context, otherwise an estimate by the length of the text. */
+  /** Counts the tokens. Default: the `Tokenizer` in the context, or else an estimate by the length of the text. */
   readonly tokenizer?: Tokenizer.Service | undefined
   /**
-   * Called before a model call whose prompt was made shorter than it was in this run until then. Default: nothing.
+   * Called before a model call whose prompt was compacted further than before in this run. Default: nothing is called.
    */
   readonly onCompacted?: ((compacted: Compacted) => Effect.Effect<unknown, never, R>) | undefined
 }): ContextProvider.ContextProvider<
@@ -462,7 +452,7 @@ export const make = <const Strategies extends ReadonlyArray<Strategy<any, any>>,
   }) as ContextProvider.ContextProvider<PromptTooLong | AiError.AiError | E, LanguageModel.LanguageModel | S | R>
 }
 
-/** Says on the span of the model call, if that is the current one, that its prompt was compacted. */
+/** Records on the span of the model call, if that is the current span, that its prompt was compacted. */
 const markSpan: Effect.Effect<void> = Effect.map(
   Effect.serviceOption(Tracer.ParentSpan),
   Option.match({
@@ -478,9 +468,8 @@ const markSpan: Effect.Effect<void> = Effect.map(
 /**
  * Estimates the tokens of a prompt without a tokenizer.
  *
- * A word of up to six letters, three digits, or two marks are one token; so is each
- * character of a script without spaces. A file that is not text is a thousand. It says
- * rather too much than too little.
+ * A word of up to six letters, three digits, or two marks count as one token, and so does each character of a script
+ * without spaces. A file that is not text counts as a thousand tokens. The estimate is rather too high than too low.
  *
  * @category counting
  * @since 0.1.0

@@ -1,10 +1,9 @@
 /**
- * What the model sees, and what follows when a run has completed.
+ * What the model sees in a run, and what is done when the run has completed.
  *
- * `beforeRun` is called once, in the order of the agent's list, before the first
- * model call. `afterRun` is called once, in reverse order, and only when the run
- * has completed every step. What must happen on every path is a finalizer that
- * `beforeRun` adds to its `Scope`: it receives the run's `Exit`.
+ * `beforeRun` is called once, before the first model call; providers are called in the order of the agent's list.
+ * `afterRun` is called once, in reverse order, and only if every step of the run succeeded. For work that must happen
+ * in any case `beforeRun` adds a finalizer to its `Scope`: it receives the `Exit` of the run.
  *
  * **Example** (Context before a run, and work after it)
  *
@@ -53,12 +52,11 @@ export const TypeId: TypeId = "~effect-agents/ContextProvider"
 export type TypeId = "~effect-agents/ContextProvider"
 
 /**
- * The run that is about to begin. With `answers` it goes on where another one waits
- * for approvals. With `continues` it has no prompt, and answers the last message of its
- * session.
+ * The run that is about to begin. With `answers` it continues a run that waits for approvals. With `continues` it has
+ * no prompt, and answers the last message of its session.
  *
- * When a guardrail refuses the prompt, a note takes its place in `prompt`, also in a request
- * that `beforeRun` was given: a finalizer that reads it then finds the note.
+ * When a guardrail refuses the prompt, a note replaces it in `prompt`. This changes the request that `beforeRun` has
+ * already received, too, so that a finalizer that reads it finds the note.
  *
  * @category models
  * @since 0.1.0
@@ -67,7 +65,7 @@ export interface Request {
   readonly agent: string
   readonly session: string | undefined
   readonly prompt: Prompt.Prompt
-  /** The answers to approvals with which the run goes on. Default: it is no such run. */
+  /** The answers to approvals with which the run continues another one. Default: the run is a new one. */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
   /** Whether the run has no prompt and answers the last message of its session. Default: it has a prompt. */
   readonly continues?: true | undefined
@@ -76,11 +74,10 @@ export interface Request {
 /**
  * What a provider adds to a run.
  *
- * The run waits for `atStart` and `everyStep`, and calls those of several providers one
- * after the other, in the order of the agent's list. When one fails, so does the run,
- * with that error.
+ * The run waits for `atStart` and `everyStep`. It calls those of several providers one after the other, in the order of
+ * the agent's list. When one fails, the run fails with that error.
  *
- * An agent that runs elsewhere does not ask `stopWhen`.
+ * An agent that runs outside of this package, such as one of `effect-agents/copilot`, does not evaluate `stopWhen`.
  *
  * @category models
  * @since 0.1.0
@@ -88,34 +85,36 @@ export interface Request {
 export interface Contribution {
   /** Appended to the system message. Default: nothing. */
   readonly instructions?: string | undefined
-  /** Put before the prompt; not part of the run's transcript. Default: none. */
+  /** Messages before the prompt. They are not part of the run's transcript. Default: none. */
   readonly messages?: ReadonlyArray<Prompt.Message> | undefined
   /**
-   * Tools with their handlers, for this run: what a `Toolkit` gives as an effect (`Effect.map(toolkit, (toolkit) =>
-   * ({ toolkit }))`). Default: none.
+   * Tools with their handlers for this run, as a `Toolkit` gives them when it is used as an effect
+   * (`Effect.map(toolkit, (toolkit) => ({ toolkit }))`). Default: none.
    */
   readonly toolkit?: Toolkit.WithHandler<any> | undefined
-  /** Around the model and tool calls of this run. Default: none. */
+  /** Middleware around the model and tool calls of this run. Default: none. */
   readonly middleware?: Middleware.Any | undefined
-  /** Asked after the agent's own conditions. A limit in it takes the place of the default one. Default: none. */
+  /**
+   * Conditions that are checked after the agent's own. A limit among them replaces the default limit. Default: none.
+   */
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
   /**
-   * Called once, when all providers have contributed, before `run-start`. Where guardrails check the input it is
-   * called when they have let it through, and not at all if they have not. Default: nothing is called.
+   * Called once, before `run-start`, when all providers have contributed. If guardrails check the input, it is called
+   * after they have let the input through, and never if they refuse it. Default: nothing is called.
    */
   readonly atStart?: ((run: StartedRun) => Effect.Effect<unknown, any, any>) | undefined
   /**
-   * Called when a step has ended, before its `step-end` is told and before the model is called again; for the last
-   * step too, before any `afterRun`, but not for a step that did not end. Default: nothing is called.
+   * Called when a step has ended, before its `step-end` is emitted and before the model is called again. It is called
+   * for the last step too, before any `afterRun`, but not for a step that did not end. Default: nothing is called.
    */
   readonly everyStep?: ((step: FinishedStep) => Effect.Effect<unknown, any, any>) | undefined
-  /** Handed to this provider's `afterRun`. Default: `undefined`. */
+  /** A value that this provider's `afterRun` receives. Default: `undefined`. */
   readonly state?: unknown
 }
 
 /**
- * What `atStart` is told. `transcript` is that of the run so far: the messages of its
- * prompt or, when it goes on with answers to approvals, these answers.
+ * The argument of `atStart`. `transcript` is the transcript so far: the messages of the prompt or, when the run
+ * continues with answers to approvals, these answers.
  *
  * @category models
  * @since 0.1.0
@@ -126,10 +125,9 @@ export interface StartedRun {
 }
 
 /**
- * What `everyStep` is told. `messages` are those that the transcript has got since
- * `atStart` or the step before: what `Steering` has sent and what the model was told
- * about its answer, then what the model said and the results of its calls. `transcript`
- * is that of the run so far.
+ * The argument of `everyStep`. `messages` are those that were added to the transcript since `atStart` or the step
+ * before: first the messages of `Steering` and corrections of the model's answer, then what the model said and the
+ * results of its calls. `transcript` is the whole transcript so far.
  *
  * @category models
  * @since 0.1.0
@@ -142,7 +140,7 @@ export interface FinishedStep {
 }
 
 /**
- * What `afterRun` is told.
+ * The argument of `afterRun`.
  *
  * @category models
  * @since 0.1.0
@@ -154,12 +152,11 @@ export interface CompletedRun<out State = unknown> {
 }
 
 /**
- * How the run treats a provider's `afterRun`.
+ * How the run treats the `afterRun` of a provider.
  *
- * - `critical`: a failure makes the run fail, with the finished result in the error.
- * - `best-effort`: a failure is recorded and the run completes.
- * - `committing`: runs after all others whatever its place in the list, and not at
- *   all if a critical one failed.
+ * - `critical`: a failure fails the run, and the error carries the finished result.
+ * - `best-effort`: a failure is recorded, and the run completes.
+ * - `committing`: it runs after all others, whatever its place in the list, and not at all if a critical one failed.
  *
  * @category models
  * @since 0.1.0
@@ -169,8 +166,8 @@ export type Commitment = "critical" | "best-effort" | "committing"
 /**
  * A named source of context for a run.
  *
- * `E` is what `beforeRun` and what it contributed can fail with. A failing
- * `afterRun` is an `AgentError` that carries the result.
+ * `E` are the failures of `beforeRun` and of what it contributes. A failing `afterRun` is an `AgentError` that carries
+ * the result.
  *
  * @category models
  * @since 0.1.0
@@ -222,8 +219,7 @@ type Returned<F> = F extends (a: any) => infer A ? A : never
 type MiddlewareOf<C> = C extends { readonly middleware: infer M } ? M : never
 
 /**
- * The errors that a contribution adds: those of its tools, its middleware, and its
- * functions.
+ * The errors that a contribution adds: those of its tools, of its middleware, and of its functions.
  *
  * @category utility types
  * @since 0.1.0
@@ -251,28 +247,26 @@ const Proto = {
   }
 }
 
-// `NoInfer` that is not seen in the inferred type: the functions decide, not where the provider is used
+// `NoInfer` that does not show in the inferred type: the functions decide, not the place where the provider is used
 type Own<T> = [T][T extends any ? 0 : never]
 
 /**
  * Creates a context provider.
  *
- * `afterRun` is uninterruptible within `AgentRun.FinalizationBudget`; overrunning
- * it is failing.
+ * `afterRun` is uninterruptible, and has `AgentRun.FinalizationBudget` to end; taking longer counts as a failure.
  *
  * **Gotchas**
  *
- * TypeScript infers the `state` that `afterRun` is told from an arrow function
- * around `Effect.gen`, but not from an inline `Effect.fnUntraced`: annotate it then,
- * as `({ state }: ContextProvider.CompletedRun<MyState>)`.
+ * TypeScript infers the `state` of `afterRun` from an arrow function around `Effect.gen`, but not from an inline
+ * `Effect.fnUntraced`. With the latter annotate it: `({ state }: ContextProvider.CompletedRun<MyState>)`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <C extends Contribution | void, E = never, R = never, R2 = never>(name: string, options: {
-  /** Called when a run begins, in a scope that closes when it has ended. What it gives is added to the run. */
+  /** Called when a run begins, in a scope that closes when the run has ended. Its contribution is added to the run. */
   readonly beforeRun: (request: Request) => Effect.Effect<C, E, R>
-  /** Called once, only when the run would complete. Its failure fails the run. Default: nothing is called. */
+  /** Called once, and only if the run would complete. Its failure fails the run. Default: nothing is called. */
   readonly afterRun?: ((run: CompletedRun<State<C>>) => Effect.Effect<unknown, unknown, R2>) | undefined
 }): ContextProvider<
   Own<E | ContributionError<C>>,
@@ -289,8 +283,7 @@ const withCommitment = (commitment: Commitment) => <E, R>(self: ContextProvider<
   Object.assign(Object.create(Proto), self, { commitment })
 
 /**
- * Returns the provider with an `afterRun` whose failure is recorded and does not
- * fail the run.
+ * Returns the provider with an `afterRun` whose failure is recorded and does not fail the run.
  *
  * @category combinators
  * @since 0.1.0
@@ -298,12 +291,11 @@ const withCommitment = (commitment: Commitment) => <E, R>(self: ContextProvider<
 export const bestEffort: <E, R>(self: ContextProvider<E, R>) => ContextProvider<E, R> = withCommitment("best-effort")
 
 /**
- * Returns the provider with an `afterRun` that runs after all the others, and
- * only if every critical one succeeded: what it saves stands for a whole run.
+ * Returns the provider with an `afterRun` that runs after all others, and only if every critical one succeeded. What it
+ * saves therefore belongs to a run that completed.
  *
- * When it overruns `AgentRun.FinalizationBudget` it is interrupted only where it allows
- * that (`Effect.interruptible`), and has as much time again to end: how it ends then is
- * how the run ends.
+ * When it takes longer than `AgentRun.FinalizationBudget`, it is interrupted only where it allows that
+ * (`Effect.interruptible`), and has the same time again to end. How it ends then decides how the run ends.
  *
  * @category combinators
  * @since 0.1.0

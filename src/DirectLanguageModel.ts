@@ -1,14 +1,11 @@
 /**
- * Language models whose streams are checked by hand.
+ * Language models that check the parts of their streams by hand, without decoding each one.
  *
- * `DirectLanguageModel.make` takes the parameters of effect's
- * `LanguageModel.make` and gives the same service with the same behaviour. Only
- * `streamText` differs, and only in cost: effect decodes each part with a
- * Schema; here the common parts are checked and built as literals, one array in,
- * one array out. Whatever is not common (a rare part, a rejected part, a call
- * that resolves its tools, a prompt with approvals) goes to effect, so that
- * nothing is accepted or refused differently. A run is lenient in one thing: a count
- * of tokens that is none (endless, a fraction, a text) does not cost it the answer.
+ * `DirectLanguageModel.make` takes the parameters of effect's `LanguageModel.make` and returns the same service with
+ * the same behaviour. Only the cost of `streamText` differs: effect decodes each part with a Schema; here the common
+ * parts are checked and built as literals, one array in, one array out. Everything else goes to effect: a rare part, an
+ * invalid part, a call that resolves its tools, a prompt with approvals. So the same things are accepted and refused.
+ * There is one exception: an invalid count of tokens (infinite, a fraction, a text) does not fail the answer.
  *
  * **Example** (A model of one's own)
  *
@@ -106,16 +103,13 @@ type Tools = Readonly<Record<string, Tool.Any>>
  *
  * **Details**
  *
- * The service is effect's own for `generateText` and `generateObject`. A
- * `streamText` call takes the short path when it has no toolkit, or a resolved
- * one together with `disableToolCallResolution: true` and
- * `toolCallValidation: "deferred"`, and when no approval response, no
- * `ResponseIdTracker` and no `CurrentSpanTransformer` is in play.
+ * `generateText` and `generateObject` are effect's own. A call of `streamText` takes the short path if it has no
+ * toolkit, or a resolved one together with `disableToolCallResolution: true` and `toolCallValidation: "deferred"`, and
+ * if no approval response, no `ResponseIdTracker` and no `CurrentSpanTransformer` is involved.
  *
  * **Gotchas**
  *
- * A prompt that does not decode fails `streamText` with an
- * `InvalidUserInputError`; in effect it is a defect.
+ * A prompt that does not decode fails `streamText` with an `InvalidUserInputError`. In effect it is a defect.
  *
  * @category constructors
  * @since 0.1.0
@@ -128,7 +122,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Context.getOption(ambient, IdGenerator.IdGenerator),
     () => IdGenerator.defaultIdGenerator
   )
-  // What a provider annotates when nothing is traced. It records nothing, so that all calls may share it.
+  // The span that a provider annotates when nothing is traced. It records nothing, so all calls may share it.
   const noopSpan = yield* Effect.withTracerEnabled(
     Effect.makeSpan("LanguageModel.streamText", { kind: "client", root: true }),
     false
@@ -193,21 +187,20 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 })
 
 /**
- * Creates the stream of a response from an async iterable, as most SDKs give one.
+ * Creates the stream of a response from an async iterable, which most SDKs return.
  *
  * **Details**
  *
- * Takes what `Stream.fromAsyncIterable` takes. That one suspends its fiber for every
- * element; here the elements are read ahead, at most 512 of them, and each pull gets
- * all that have come since the one before. After several pulls that found a single
- * element, the next one waits a turn of the event loop for more.
+ * It takes the parameters of `Stream.fromAsyncIterable`, which suspends its fiber for every element. Here the elements
+ * are read ahead, at most 512 of them, and each pull gets all that have come since the pull before. After several pulls
+ * that found a single element, the next one waits one turn of the event loop for more.
  *
- * The iterable is asked for an iterator when the stream is first pulled. What the
- * iterator throws fails the stream, after all that came before it.
+ * The iterable is asked for its iterator when the stream is first pulled. An exception of the iterator fails the
+ * stream, after everything that came before it.
  *
- * When the stream ends before it does, the iterator is given up with `return`, and the
- * stream waits until it has ended; when it has been asked for an element that has not
- * come yet, one turn of the event loop, as it may not end before that.
+ * When the stream ends before the iterator does, it calls the iterator's `return` and waits until that has ended. If an
+ * element was requested that has not come yet, it waits only one turn of the event loop, because `return` may not end
+ * before that element has come.
  *
  * **Example** (A model behind an async generator)
  *
@@ -246,8 +239,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  *
  * **Gotchas**
  *
- * An async generator that waits for a response does not hear of `return` until it has
- * come: abort the request too, in a finalizer of the stream.
+ * An async generator that waits for a response does not notice `return` until the response comes. Abort the request as
+ * well, in a finalizer of the stream.
  *
  * @category constructors
  * @since 0.1.0
@@ -272,7 +265,7 @@ export const fromAsyncIterable = <A, E>(
           if (pump.ended) return Effect.void
           const cancelled = pump.cancel()
           if (!pump.isReading) return Effect.promise(() => cancelled)
-          // it may not end before the element has come that it was asked for
+          // it may not end before the element comes that was requested from it
           cancelled.then(undefined, () => {})
           return Effect.yieldNow
         })
@@ -285,7 +278,7 @@ export const fromAsyncIterable = <A, E>(
 // The call
 // =============================================================================
 
-/** What effect writes on the span of a call. */
+/** Writes what effect writes on the span of a call. */
 const annotate = (span: Tracer.Span, { concurrency = "unbounded", toolChoice = "auto" }: CallOptions): void => {
   span.attribute("gen_ai.output.type", "text")
   span.attribute("effect.ai.tool_choice", typeof toolChoice === "string" ? toolChoice : JSON.stringify(toolChoice))
@@ -305,7 +298,7 @@ const decodeMessages = Schema.decodeUnknownExit(Schema.Array(Prompt.Message), { 
 
 const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, AiError.AiError> => {
   if (typeof input === "string" || Parts.isPrompt(input)) return Prompt.make(input)
-  // what is no list of messages has none, and does not decode
+  // a value that is no list of messages does not decode
   const messages = decodeMessages(Predicate.isIterable(input) ? Array.from(input) : input)
   if (Exit.isSuccess(messages)) return Prompt.fromMessages(messages.value)
   const error = Exit.findErrorOption(messages)
@@ -318,7 +311,7 @@ const makePrompt = (input: Prompt.RawInput): Prompt.Prompt | Exit.Exit<never, Ai
   }))
 }
 
-// The same keys as in effect: a provider may spread them.
+// The same keys as in effect, because a provider may spread them.
 const providerOptions = (
   call: PromptCall,
   span: Tracer.Span,
@@ -341,7 +334,10 @@ const providerOptions = (
   }
 }
 
-/** Adds the generator to a context. Asked at every pull, most often of the same fiber: the last answer is kept. */
+/**
+ * Adds the generator to a context. It is called at every pull, mostly with the context of the same fiber, so the last
+ * answer is kept.
+ */
 const addIdGenerator = (idGenerator: IdGenerator.Service) => {
   let previous: Context.Context<never> | undefined
   let added: Context.Context<IdGenerator.IdGenerator>
@@ -374,7 +370,7 @@ const makeDecoder = (
   const deferred = toolCallValidation === "deferred"
   const cleans = call[CleanUsage] === true
   return (parts) => {
-    // of the same length, to be written over
+    // a copy of the right length, whose elements are replaced
     const out = parts.slice() as Array<unknown> as Array<DecodedPart>
     for (let i = 0; i < parts.length; i++) {
       const decoded = decodePart(parts[i], tools, deferred, cleans)
@@ -385,7 +381,7 @@ const makeDecoder = (
   }
 }
 
-/** Gives an array of parts to a model made by effect, so that it is accepted or refused in effect's words. */
+/** Sends an array of parts through a model made by effect, so that effect accepts or refuses it with its own errors. */
 const decodeByEffect = (
   options: Options,
   call: CallOptions,
@@ -412,7 +408,7 @@ const decodePart = (
   deferred: boolean,
   cleans: boolean
 ): DecodedPart | undefined => {
-  // The type is a promise of the provider: the shape is checked here.
+  // The type is only a promise of the provider, so the shape is checked here.
   if (typeof part !== "object" || part === null) return undefined
   let metadata: Response.ProviderMetadata | undefined
   if (part.metadata !== undefined) {
@@ -455,7 +451,7 @@ const decodePart = (
       return usage === undefined ? undefined : Parts.finish(part.reason, usage, metadata)
     }
     case "tool-result":
-      // Its result is decoded by the schemas of its tool.
+      // The result is decoded by the schemas of its tool.
       return undefined
     default: {
       const decoded = decodeRarePart(part)
@@ -479,13 +475,13 @@ const decodeToolCall = (
   // Unless its validation is deferred, a call without a toolkit is refused.
   if (!deferred || !isString(part.id) || !isString(part.name) || part.params === undefined) return undefined
   const executed = isProviderExecuted(part)
-  // The parameters of a call that the provider has executed are validated now: nothing does it later.
+  // The parameters of a call that the provider has executed are validated now, because nothing does it later.
   return executed === undefined || (executed && tools[part.name] !== undefined)
     ? undefined
     : Parts.toolCall(part.id, part.name, part.params, executed, metadata)
 }
 
-/** The default holds for an absent key only: `undefined` is refused by effect, so it is not decided here. */
+/** The default holds for an absent key only. Effect refuses an explicit `undefined`, so that case is left to effect. */
 const isProviderExecuted = (part: { readonly providerExecuted?: boolean | undefined }): boolean | undefined =>
   "providerExecuted" in part
     ? typeof part.providerExecuted === "boolean" ? part.providerExecuted : undefined

@@ -1,23 +1,21 @@
 /**
- * Checks around a run: of its input, of what the model says, of its tool calls.
+ * Checks of a run: of its input, of what the model says, and of its tool calls.
  *
- * A guardrail is a `Middleware`. Its check looks at something and gives a verdict:
- * `pass`, `trip` with an info, or `replace`. A trip fails the run with
- * `GuardrailTripped`: the outcome is Failed, the model request and the running tools
- * are interrupted, `SessionHistory.provider` saves nothing, and what was spent until then
- * is in the outcome's `partial`. A check that fails fails the run with its own error.
+ * A guardrail is a `Middleware`. Its check looks at something and returns a verdict: `pass`, `trip` with an info, or
+ * `replace`. A trip fails the run with `GuardrailTripped`: the outcome is Failed, the model request and the running
+ * tools are interrupted, `SessionHistory.provider` saves nothing, and the usage until then is in the outcome's
+ * `partial`. When a check itself fails, the run fails with the error of the check.
  *
- * Several guardrails are given as a list, the first being the outermost: of two
- * checks of the input the first begins first, and text passes the last one first.
- * All checks beside a model call run at the same time; the first trip interrupts the
+ * In a list of guardrails the first is the outermost: of two checks of the input the first begins first, and text
+ * passes the last one first. All checks beside a model call run at the same time, and the first trip interrupts the
  * others.
  *
- * What a check spends on models of its own is neither in the usage nor in the total usage
- * of the run, wherever the check stands. Its spans are below that of the run, beside those
- * of its model and tool calls. An agent that a check runs draws from the budgets of the run, as any agent does that is run within one.
+ * The usage of a check's own model calls is neither in the usage nor in the total usage of the run, wherever the check
+ * stands. Its spans are children of the run's span, beside those of the run's model and tool calls. An agent that a
+ * check runs draws from the budgets of the run, like any agent that runs within one.
  *
- * They stand around the model and tool calls of an agent made with `Agent.make`; an
- * agent made from a stream has no such places.
+ * Guardrails stand around the model and tool calls of an agent made with `Agent.make`. An agent made from a stream has
+ * no such calls.
  *
  * **Example** (A tripwire, and an answer without its secrets)
  *
@@ -78,7 +76,7 @@ import * as Middleware from "./Middleware.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * A guardrail has stopped the run. `info` is what its check gave to `trip`.
+ * A guardrail has stopped the run. `info` is the value that its check gave to `trip`.
  *
  * @category errors
  * @since 0.1.0
@@ -99,7 +97,7 @@ export class GuardrailTripped extends Schema.Error<GuardrailTripped>("effect-age
 // -----------------------------------------------------------------------------
 
 /**
- * Nothing was found.
+ * The check found nothing.
  *
  * @category verdicts
  * @since 0.1.0
@@ -120,7 +118,7 @@ export interface Trip {
 }
 
 /**
- * The run goes on with `value` instead.
+ * The run goes on with `value` instead of what was checked.
  *
  * @category verdicts
  * @since 0.1.0
@@ -131,7 +129,7 @@ export interface Replace<out A> {
 }
 
 /**
- * The model does not get what it asked for, and is told why.
+ * The model does not get what it asked for, and reads the reason.
  *
  * @category verdicts
  * @since 0.1.0
@@ -142,7 +140,7 @@ export interface Refuse {
 }
 
 /**
- * Lets it through.
+ * Lets through what was checked.
  *
  * @category verdicts
  * @since 0.1.0
@@ -150,7 +148,7 @@ export interface Refuse {
 export const pass: Pass = { _tag: "Pass" }
 
 /**
- * Fails the run with `GuardrailTripped`, which carries this `info`.
+ * Fails the run with a `GuardrailTripped` that carries this `info`.
  *
  * @category verdicts
  * @since 0.1.0
@@ -158,7 +156,7 @@ export const pass: Pass = { _tag: "Pass" }
 export const trip = (info?: unknown): Trip => ({ _tag: "Trip", info })
 
 /**
- * Puts something else in its place.
+ * Puts another value in the place of what was checked.
  *
  * @category verdicts
  * @since 0.1.0
@@ -173,7 +171,7 @@ export const replace = <A>(value: A): Replace<A> => ({ _tag: "Replace", value })
  */
 export const refuse = (reason: string): Refuse => ({ _tag: "Refuse", reason })
 
-// `NoInfer` that is not seen in the inferred type: the functions decide, not where their result is used
+// `NoInfer` that does not show in the inferred type: the functions decide, not the place where their result is used
 type Own<T> = [T][T extends any ? 0 : never]
 
 // -----------------------------------------------------------------------------
@@ -181,9 +179,8 @@ type Own<T> = [T][T extends any ? 0 : never]
 // -----------------------------------------------------------------------------
 
 /**
- * What a check of the input looks at: the prompt of the run and the text of its
- * user messages. `request` is the run's first model call, with the history and the
- * instructions in its `prompt`.
+ * The argument of a check of the input: the prompt of the run, and the text of its user messages. `request` is the
+ * first model call of the run; its `prompt` also has the history and the instructions.
  *
  * @category models
  * @since 0.1.0
@@ -199,11 +196,10 @@ export interface Input {
 /**
  * Checks the input beside the first model call of a run.
  *
- * Parts are shown while the check runs. A trip interrupts the model request. The end
- * of the model call waits for the check, so that no tool runs and nothing is saved
- * before it has passed. A model that fails first interrupts the check. What was shown
- * cannot be replaced: see `inputBefore` for that. What `Steering` sends while the run
- * works is not checked: it is the caller's to check before it is sent.
+ * Parts are shown while the check runs. A trip interrupts the model request. The end of the model call waits for the
+ * check, so no tool runs and nothing is saved before it has passed. A model that fails first interrupts the check. Text
+ * that was shown cannot be replaced; use `inputBefore` for that. Messages that `Steering` sends during the run are not
+ * checked: the caller has to check them before sending.
  *
  * @category constructors
  * @since 0.1.0
@@ -220,15 +216,13 @@ export const input = <E = never, R = never>(
 /**
  * Checks the input before the first model call of a run.
  *
- * `replace` gives a text that is the answer: the model is not called, the run
- * completes with it, without usage, and it is saved as the model's. What the user said
- * is not in the transcript: a note that it was refused stands in its place, so that no
- * later model call has it. An agent with an `output` completes if the text is a value of
- * it; otherwise the run fails with `AgentError` (`InvalidOutput`), and no model is asked.
+ * The text of a `replace` becomes the answer: the model is not called, the run completes without usage, and the text is
+ * saved as the model's answer. The transcript does not contain what the user said. It contains a note that the message
+ * was refused, so that no later model call sees it. An agent with an `output` completes if the text is a valid value of
+ * it. Otherwise the run fails with `AgentError` (`InvalidOutput`), and no model is called.
  *
- * To change what the model is asked, use a middleware around the run
- * (`Middleware.make(name, { agent: ... })`): a prompt that was changed for the model
- * alone would come back from the history.
+ * To change what the model is asked, use a middleware around the run (`Middleware.make(name, { agent: ... })`). A
+ * prompt that is changed for the model alone would come back unchanged from the history.
  *
  * @category constructors
  * @since 0.1.0
@@ -290,7 +284,7 @@ const orTrip =
 
 const isTrip = (verdict: { readonly _tag: string }): verdict is Trip => verdict._tag === "Trip"
 
-/** What a model would stream that says this text. */
+/** The parts that a model would stream for this text. */
 const answer = (text: string): Stream.Stream<StreamPart> =>
   Stream.fromIterable([
     Parts.textStart("guardrail"),
@@ -304,8 +298,8 @@ const answer = (text: string): Stream.Stream<StreamPart> =>
 // -----------------------------------------------------------------------------
 
 /**
- * What a check of the output looks at: the next piece of text, and what was let
- * through before it in the same model call. `step` counts from 0.
+ * The argument of a check of the output: the next piece of text, and what was let through before it in the same model
+ * call. `step` counts from 0.
  *
  * @category models
  * @since 0.1.0
@@ -319,24 +313,21 @@ export interface Output {
 }
 
 /**
- * Checks what the model says, sentence by sentence, before it is shown.
+ * Checks what the model says sentence by sentence, before it is shown.
  *
- * Text is held back until its sentence is complete: at a Unicode sentence end, the
- * end of a paragraph, of an item of a list, or of a block of code, which is one
- * piece. The pieces together are the text, and do not depend on how it was cut into
- * deltas. A block of text is checked after those that began before it, and a sentence
- * that a block does not end goes on in the next one, so that what a check sees is the
- * text that `Result.text` will have. A check that looks for something which may be in
- * two pieces looks at the end of `before` too.
+ * Text is held back until a piece is complete: at a Unicode sentence end, or at the end of a paragraph, a list item or
+ * a code block (a code block is one piece). The pieces put together are the text, and do not depend on how the text was
+ * cut into deltas. A block of text is checked after the blocks that began before it. A sentence that does not end
+ * within its block goes on in the next one, so a check sees the text that `Result.text` will have. A check for
+ * something that may extend over two pieces should look at the end of `before` too.
  *
- * `replace` puts a text in the place of the piece, in the transcript too. An answer in
- * JSON of which something was replaced is not corrected: it is a valid value, or the run
- * fails with `AgentError` (`InvalidOutput`). All other parts keep their place. Reasoning is not checked, nor is the value of an
- * agent with an `output` that the model gives as a tool call: check that in its schema,
- * or have it as text with `AgentOutput.json`.
+ * `replace` puts a text in the place of the piece, in the transcript too. A JSON answer in which a piece was replaced
+ * is not sent back for correction: it is a valid value, or the run fails with `AgentError` (`InvalidOutput`). All other
+ * parts keep their place. Reasoning is not checked. The value that an agent with an `output` gets as a tool call is not
+ * checked either: check it in its schema, or request it as text with `AgentOutput.json`.
  *
- * After a trip the run's `partial` has the text that was let through. The usage of a
- * model call is known once the model has told it: a trip before that has none.
+ * After a trip the run's `partial` has the text that was let through. It has the usage of the model call only if the
+ * model had already reported it.
  *
  * @category constructors
  * @since 0.1.0
@@ -348,9 +339,9 @@ export const output = <E = never, R = never>(
   fromHeld(name, "part", (check) => new HeldSentences(check), check)
 
 /**
- * Checks the whole text of a model call before any of it is shown. Everything after
- * the first text waits with it. A replacement ends the run of an agent with an `output`:
- * it is a valid value, or the run fails with `AgentError` (`InvalidOutput`).
+ * Checks the whole text of a model call before any of it is shown. Everything after the beginning of the text waits
+ * with it. A replacement ends the run of an agent with an `output`: it is a valid value, or the run fails with
+ * `AgentError` (`InvalidOutput`).
  *
  * @category constructors
  * @since 0.1.0
@@ -386,8 +377,7 @@ const fromHeld = <E, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * A tool's result and the call that it answers. A preliminary result is shown, but
- * not read by the model.
+ * The result of a tool call, and the call itself. A preliminary result is shown, but the model does not read it.
  *
  * @category models
  * @since 0.1.0
@@ -398,10 +388,9 @@ export interface Answered {
 }
 
 /**
- * Checks tool calls, before they run, after, or both.
+ * Checks tool calls before they run, after they ran, or both.
  *
- * A tool whose typed failure fails the run has no result to check. A trip interrupts
- * the other tools of the step.
+ * A tool whose typed failure fails the run has no result to check. A trip interrupts the other tools of the step.
  *
  * @category constructors
  * @since 0.1.0
@@ -409,19 +398,18 @@ export interface Answered {
 export const tool = <EB = never, RB = never, EA = never, RA = never>(
   name: string,
   options: {
-    /** The names of the tools to check. Default: all of them. */
+    /** The names of the tools to check. Default: all tools. */
     readonly tools?: ReadonlyArray<string> | undefined
     /**
-     * Sees the arguments as the model wrote them, not decoded. `replace` gives other arguments, which are decoded as
-     * the model's would be; the transcript keeps the model's. `refuse` is the answer to a call that must not run.
-     * Default: no check.
+     * Checks the arguments as the model wrote them, not decoded. `replace` gives other arguments, which are decoded
+     * like the model's; the transcript keeps the model's. `refuse` answers a call that must not run. Default: no check.
      */
     readonly before?:
       | ((call: Middleware.ToolRequest) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EB, RB>)
       | undefined
     /**
-     * Sees every result, the preliminary ones too. `replace` gives a value that the model reads, and that is shown,
-     * instead; `refuse` keeps the result from it. Default: no check.
+     * Checks every result, also the preliminary ones. The value of `replace` is read by the model and shown instead of
+     * the result; `refuse` hides the result from the model. Default: no check.
      */
     readonly after?:
       | ((answered: Answered) => Effect.Effect<Pass | Trip | Replace<unknown> | Refuse, EA, RA>)
@@ -474,9 +462,9 @@ export const tool = <EB = never, RB = never, EA = never, RA = never>(
   return Middleware.make(name, { tool: place }) as Middleware.Middleware<GuardrailTripped | EB | EA, RB | RA>
 }
 
-/** A check in the fiber of a tool is no part of the tool: what it runs is not nested in the run. */
+/** A check in the fiber of a tool does not belong to the tool, so runs that it starts are not nested in the run. */
 const apart = <A, E, R>(check: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  // no check asks for the service that is left out: it is internal
+  // no check asks for the service that is left out, because it is internal
   Effect.updateContext(
     CallSpan.beside(Effect.suspend(check)),
     (context) => Context.omit(ParentRun)(context) as Context.Context<R>

@@ -1,10 +1,9 @@
 /**
- * What happens around a call.
+ * Functions around a run, its model calls and its tool calls.
  *
- * A middleware is one shape, `(request, next) => Stream`, at up to three places:
- * around a whole run (`agent`), around one model call (`model`), around one tool
- * call (`tool`). It may change the request, change the parts, call `next` not at
- * all or several times. The first middleware of a list is the outermost.
+ * A middleware has one shape, `(request, next) => Stream`, at up to three places: around a whole run (`agent`), around
+ * one model call (`model`), and around one tool call (`tool`). It may change the request, change the parts, and call
+ * `next` any number of times or not at all. The first middleware of a list is the outermost.
  *
  * **Example** (Around every tool call)
  *
@@ -79,11 +78,11 @@ export interface AgentRequest {
   readonly agent: string
   readonly prompt: Prompt.RawInput
   readonly session: string | undefined
-  /** The id that the run was given. Default: it makes one. */
+  /** The id that was given to the run. Default: the run makes one. */
   readonly runId?: string | undefined
-  /** The answers to approvals with which the run goes on. Default: it is no such run. */
+  /** The answers to approvals with which the run continues another one. Default: the run is a new one. */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
-  /** The handle by which the run is told more. Default: none. */
+  /** The handle through which the run receives messages. Default: none. */
   readonly steering?: Steering.Steering | undefined
   /** Whether the run has no prompt and answers the last message of its session. Default: it has a prompt. */
   readonly continues?: true | undefined
@@ -92,13 +91,12 @@ export interface AgentRequest {
 /**
  * A model call that is about to be made.
  *
- * `prompt` is everything the model will see; `transcript` is this run's own part
- * of it, closed: every tool call in it has a result. `steps` are the finished ones.
+ * `prompt` is everything that the model will see. `transcript` is this run's own part of it, and is closed: every tool
+ * call in it has a result. `steps` are the finished steps.
  *
- * With a `finalAnswer` the model may call no tool, whatever `toolChoice` says, and
- * the run stops after this call with that reason. A limit that was reached gives one,
- * and so may a middleware. It may still call the `answerTool`, with which an agent with
- * an `output` gives its answer.
+ * With a `finalAnswer` the model may call no tool, whatever `toolChoice` says, and the run stops after this call with
+ * that reason. A reached limit sets it, and a middleware may set it too. The model may still call the `answerTool`,
+ * with which an agent with an `output` gives its answer.
  *
  * @category models
  * @since 0.1.0
@@ -111,15 +109,18 @@ export interface ModelRequest {
   readonly prompt: Prompt.Prompt
   readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> | undefined
   readonly toolChoice: LanguageModel.ToolChoice<string>
-  /** The reason to stop after this call, in which the model may call no tool. Default: the run may go on. */
+  /**
+   * The stop reason with which the run stops after this call, in which the model may call no tool. Default: the run may
+   * go on.
+   */
   readonly finalAnswer?: AgentRun.StopReason | undefined
-  /** The tool with which an agent with an `output` gets its answer. Default: there is none. */
+  /** The name of the tool with which an agent with an `output` gives its answer. Default: there is none. */
   readonly answerTool?: string | undefined
 }
 
 /**
- * A tool call that is about to be answered. `params` are as the model wrote them,
- * not decoded. `tool` is undefined when the model asked for one that is not there.
+ * A tool call that is about to be executed. `params` are as the model wrote them, not decoded. `tool` is `undefined` if
+ * no tool has the name that the model asked for.
  *
  * @category models
  * @since 0.1.0
@@ -134,7 +135,7 @@ export interface ToolRequest {
 }
 
 /**
- * A result of a tool call: preliminary ones first, then exactly one final one.
+ * A result of a tool call. Preliminary results come first, then exactly one final result.
  *
  * @category models
  * @since 0.1.0
@@ -142,8 +143,8 @@ export interface ToolRequest {
 export type ToolResult = Response.ToolResultPart<string, unknown, unknown>
 
 /**
- * Stands for the failures of what a middleware is around: they pass through it, or
- * are caught as a whole. It is never in the type of an agent.
+ * Stands for the failures of what a middleware is around. They pass through it, or it catches all of them. It never
+ * appears in the type of an agent.
  *
  * @category models
  * @since 0.1.0
@@ -153,8 +154,7 @@ export interface InnerError {
 }
 
 /**
- * Stands for the services of what a middleware is around. It is never in the type
- * of an agent.
+ * Stands for the services of what a middleware is around. It never appears in the type of an agent.
  *
  * @category models
  * @since 0.1.0
@@ -164,7 +164,7 @@ export interface InnerServices {
 }
 
 /**
- * Around a run. `next` may be called with another prompt.
+ * A function around a run. It may call `next` with another prompt.
  *
  * @category models
  * @since 0.1.0
@@ -177,8 +177,8 @@ export interface AgentPlace<out E, out R> {
 }
 
 /**
- * Around a model call. The stream of `next` reads its `LanguageModel` from the
- * context in which it is pulled, so that a middleware may provide another one.
+ * A function around a model call. The stream of `next` reads its `LanguageModel` from the context in which it is
+ * pulled, so a middleware may provide another model.
  *
  * @category models
  * @since 0.1.0
@@ -197,17 +197,15 @@ export interface ModelPlace<out E, out R> {
 }
 
 /**
- * Around a tool call. The first final result is that of the call; without one the call
- * gets a synthesized failure. It interrupts a handler that still runs. The call ends when
- * the stream ends; the tool does not run again in it.
+ * A function around a tool call. The first final result in its stream is the result of the call; it interrupts a
+ * handler that still runs. If there is none, the call gets a synthesized failure. The call ends when the stream ends,
+ * and the tool does not run again after it.
  *
- * What `next` is called with is what runs. With another `name` another tool of the run is
- * called, with its own services, standing rules and time limit; with other `params` they
- * are decoded as the model's would be. The transcript, the parts and the spans keep the
- * call as the model made it, and the result answers that call: its `id` and its `name`
- * stay. An approval is for the tool and the parameters that run: one is asked for what is
- * called under another name too, and when it is given the middleware runs again and has to
- * call the same.
+ * The call that is given to `next` is the one that runs. With another `name` another tool of the run is called, with
+ * its own services, standing rules and time limit. Other `params` are decoded like the model's. The transcript, the
+ * parts and the spans keep the call as the model made it, and the result answers that call, with its `id` and its
+ * `name`. An approval is requested for the tool and the parameters that would run, also after a change of the name.
+ * When it is given, the middleware runs again, and has to make the same call.
  *
  * @category models
  * @since 0.1.0
@@ -220,7 +218,7 @@ export interface ToolPlace<out E, out R> {
 }
 
 /**
- * A named function around calls, at one or more of the three places.
+ * A named set of functions around calls, for one or more of the three places.
  *
  * @category models
  * @since 0.1.0
@@ -264,7 +262,7 @@ const Proto = {
   }
 }
 
-// `NoInfer` that is not seen in the inferred type: the types of the places decide, not those of where it is used
+// `NoInfer` that does not show in the inferred type: the types of the places decide, not the place where it is used
 type Own<T> = [T][T extends any ? 0 : never]
 
 /**
@@ -276,11 +274,11 @@ type Own<T> = [T][T extends any ? 0 : never]
 export const make = <EA = never, RA = never, EM = never, RM = never, ET = never, RT = never>(
   name: string,
   places: {
-    /** Around a run. Default: nothing is around it. */
+    /** A function around a run. Default: nothing is around it. */
     readonly agent?: AgentPlace<EA, RA> | undefined
-    /** Around each model call. Default: nothing is around it. */
+    /** A function around each model call. Default: nothing is around it. */
     readonly model?: ModelPlace<EM, RM> | undefined
-    /** Around each tool call. Default: nothing is around it. */
+    /** A function around each tool call. Default: nothing is around it. */
     readonly tool?: ToolPlace<ET, RT> | undefined
   }
 ): Middleware<Own<Exclude<EA | EM | ET, InnerError>>, Own<Exclude<RA | RM | RT, InnerServices>>> =>
@@ -292,11 +290,10 @@ export const make = <EA = never, RA = never, EM = never, RM = never, ET = never,
   })
 
 /**
- * Middleware around the model and tool calls of every run in a context, and of the
- * runs nested in those: within the middleware of their agents, nearest to the call.
- * Of their functions around a run nothing is made. Default: none.
+ * Middleware around the model and tool calls of every run in a context, and of the runs nested in those. It is inside
+ * of the middleware of their agents, next to the call. Its `agent` functions are not used. Default: none.
  *
- * A middleware that is to reach nested runs provides it to the run it is around.
+ * To reach nested runs, a middleware provides this reference to the run that it is around.
  *
  * @category references
  * @since 0.1.0
@@ -308,9 +305,8 @@ export const Inherited = Context.Reference<
 })
 
 /**
- * Composes the functions of one place around `last`, the first being the
- * outermost. What they fail with and what they need is known to the agent that
- * has the middleware, not here.
+ * Composes the functions of one place around `last`; the first is the outermost. The agent that has the middleware
+ * knows what they fail with and what they need, so the types do not show it here.
  *
  * @category combinators
  * @since 0.1.0

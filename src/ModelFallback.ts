@@ -1,16 +1,14 @@
 /**
- * Model calls that are tried again: with the same model, or with another one.
+ * Retries of model calls, with the same model or with another one.
  *
- * Everything here is a `Middleware` around one model call of a run. A call that is
- * tried again is still one step: tools that ran are not repeated, and telemetry
- * shows one operation, with the requests of every attempt below it.
+ * Everything here is a `Middleware` around one model call of a run. A call that is tried again is still one step. Tools
+ * that ran are not repeated. Telemetry shows one operation, with the requests of every attempt below it.
  *
- * An attempt may fail without harm only until the model begins to answer. After
- * that a consumer has seen parts of it, and the failure is the failure of the run,
- * unless `afterParts` says otherwise. What a failed attempt has cost is counted.
+ * A failed attempt is tried again only if the model had not begun to answer. After that the consumer has already seen
+ * parts of the answer, so the failure is the failure of the run, unless `afterParts` says otherwise. The usage of a
+ * failed attempt is counted.
  *
- * How a run ends is not changed by a wait between two attempts: who interrupts it
- * then finds it Interrupted.
+ * A run that is interrupted during the wait between two attempts ends as Interrupted.
  *
  * **Example** (Three attempts, then another model)
  *
@@ -78,11 +76,10 @@ import * as Middleware from "./Middleware.ts"
  */
 export interface Options {
   /**
-   * Tries again also when parts of the answer were emitted. They are not taken
-   * back: the consumer sees them, the transcript keeps them, and the next attempt
-   * begins anew behind them. Tool calls, and what comes after one, are held back until
-   * the attempt has ended well: those of an attempt that broke are not made. Default:
-   * false.
+   * Also tries again after parts of the answer were emitted. They are not taken back: the consumer has seen them, the
+   * transcript keeps them, and the next attempt begins anew after them. Tool calls, and everything after the first tool
+   * call, are held back until the attempt has ended well; the tool calls of a failed attempt are not made. Default:
+   * `false`.
    */
   readonly afterParts?: boolean | undefined
 }
@@ -94,17 +91,16 @@ export interface Options {
  * @since 0.1.0
  */
 export interface BackoffOptions {
-  /** The first wait, doubled with each attempt and spread a little. Default: half a second. */
+  /** The first wait. It doubles with each attempt, and varies a little. Default: half a second. */
   readonly base?: Duration.Input | undefined
-  /** The longest wait that is not the provider's wish. Default: half a minute. */
+  /** The longest wait, unless the provider asks for a longer one. Default: half a minute. */
   readonly maximum?: Duration.Input | undefined
-  /** The longest wait that a provider may wish for; beyond it the schedule ends. Default: one minute. */
+  /** The longest wait that a provider may ask for. If it asks for more, the schedule ends. Default: one minute. */
   readonly patience?: Duration.Input | undefined
 }
 
 /**
- * A rate, as effect's `RateLimiter` takes it. With `onExceeded: "fail"` a call
- * beyond it fails; the default is to wait.
+ * A rate, in the form of effect's `RateLimiter`. A call beyond the rate waits, or fails with `onExceeded: "fail"`.
  *
  * @category models
  * @since 0.1.0
@@ -116,23 +112,21 @@ export type Rate = Parameters<RateLimiter.RateLimiter["consume"]>[0]
 // -----------------------------------------------------------------------------
 
 /**
- * Creates a middleware that makes each model call by an `ExecutionPlan`.
+ * Creates a middleware that makes each model call according to an `ExecutionPlan`.
  *
  * **Details**
  *
- * A step of the plan provides its own model, or with `Context.empty()` uses the
- * model of the agent. The failures that a plan sees are those of the model, also
- * one that comes as an `error` part. A failure of a middleware within is not tried
- * again.
+ * A step of the plan provides its own model. With `Context.empty()` it uses the model of the agent. The plan sees the
+ * failures of the model, including a failure that comes as an `error` part. A failure of an inner middleware is not
+ * tried again.
  *
- * A failed attempt that was billed leaves a `finish` part of reason `unknown` with
- * its usage, whatever comes after it.
+ * A failed attempt that was billed leaves a `finish` part with reason `unknown` and its usage, whatever comes after it.
  *
  * **Gotchas**
  *
- * It is so in every plan that a later step asks its `while` and its `schedule` about
- * the failure before it: with a `while` of `isRetryable` a second model is not asked
- * when the first refused its key, and with a `schedule` it is asked after a wait.
+ * As in every `ExecutionPlan`, the `while` and the `schedule` of a later step are evaluated for the failure before it.
+ * With `isRetryable` as its `while` a second model is not called after the first has refused its key. With a `schedule`
+ * it is called after a wait.
  *
  * @category constructors
  * @since 0.1.0
@@ -140,14 +134,15 @@ export type Rate = Parameters<RateLimiter.RateLimiter["consume"]>[0]
 export const make = <Provides, Input, E, R>(
   plan:
     & ExecutionPlan.ExecutionPlan<{ provides: Provides; input: Input; error: E; requirements: R }>
-    // A plan says which failures its conditions and schedules can look at: those of a model must be among them.
+    // The type of a plan says which failures its conditions and schedules can look at: those of a model must be among
+    // them.
     & ([AiError.AiError] extends [Input] ? unknown : never),
   options: Options = {}
 ): Middleware.Middleware<AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Middleware.make("model-fallback", {
     model: (request, next) =>
       Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
-        // An `AiError` is among what the plan takes: see its type.
+        // The plan accepts an `AiError`, see its type.
         const attempts = attempt(next(request), options.afterParts === true) as Stream.Stream<
           StreamPart | Broken,
           AiError.AiError & Input,
@@ -155,7 +150,7 @@ export const make = <Provides, Input, E, R>(
         >
         const observe = observer(context)
         const planned = Stream.withExecutionPlan(attempts, plan, observe === undefined ? {} : { onEvent: observe })
-        // The causes that were brought past the plan are of the inner middleware or the model's.
+        // The causes that went past the plan are those of an inner middleware or of the model.
         return whole(planned) as Stream.Stream<
           StreamPart,
           AiError.AiError | E | Middleware.InnerError,
@@ -165,9 +160,9 @@ export const make = <Provides, Input, E, R>(
   })
 
 /**
- * Creates a middleware that tries a model call again by a schedule, with the same
- * model. A failure that is not retryable is not tried again. A provider's `retry-after`
- * is honoured by a schedule that looks at it, such as `backoff`.
+ * Creates a middleware that tries a model call again with the same model, following a schedule. A failure that is not
+ * retryable is not tried again. A provider's `retry-after` is respected by schedules that look at it, such as
+ * `backoff`.
  *
  * @category constructors
  * @since 0.1.0
@@ -186,10 +181,9 @@ export const retry = <Output, E, R>(
   )
 
 /**
- * Creates a schedule for failed model calls: exponential, and never sooner than the
- * provider wants (`retryAfter`, or the `retry-after` of its response). It ends at a
- * failure that is not retryable. How often it is used is for a plan to say, or for
- * `Schedule.upTo`.
+ * Creates a schedule for failed model calls. Its waits grow exponentially, and are never shorter than the provider asks
+ * for (`retryAfter`, or the `retry-after` header of its response). It ends at a failure that is not retryable. It does
+ * not limit the number of attempts: do that in a plan, or with `Schedule.upTo`.
  *
  * @category constructors
  * @since 0.1.0
@@ -207,15 +201,15 @@ export const backoff = (options: BackoffOptions = {}): Schedule.Schedule<Duratio
   )
 }
 
-/** An overloaded provider says it in its headers: only the reason of a rate limit has a field for it. */
+/** Overloaded providers ask for a wait in a header. Only the reason of a rate limit has a field for it. */
 const wish = ({ reason, retryAfter }: AiError.AiError, now: number): Duration.Duration => {
   const headers = "http" in reason ? reason.http?.response?.headers : undefined
   return retryAfter ?? RetryAfter.fromHeaders(headers ?? {}, now) ?? Duration.zero
 }
 
 /**
- * Creates a middleware that keeps model calls within a rate. After `make` in the
- * list of an agent it is asked for every attempt, before `make` for every call.
+ * Creates a middleware that keeps model calls within a rate. Placed after `make` in the list of an agent it counts
+ * every attempt, placed before `make` it counts every call.
  *
  * @category constructors
  * @since 0.1.0
@@ -237,8 +231,8 @@ export const limitRate = (
   })
 
 /**
- * Creates a middleware that holds a permit of a semaphore while a model answers, for
- * all the agents that are given the same semaphore. Tools run without it.
+ * Creates a middleware that holds a permit of a semaphore while a model answers. All agents with the same semaphore
+ * share it. Tools run without the permit.
  *
  * @category constructors
  * @since 0.1.0
@@ -249,7 +243,7 @@ export const limitConcurrency = (
   Middleware.make("model-concurrency", {
     model: (request, next) =>
       Stream.fromChannel(
-        // The scope of the channel ends with the call; that of `Stream.unwrap` may end later.
+        // The scope of the channel ends with the call; the scope of `Stream.unwrap` may end later.
         Channel.fromTransformBracket((_upstream, _outer, scope) =>
           Effect.uninterruptibleMask((restore) =>
             restore(semaphore.take(1)).pipe(
@@ -265,7 +259,7 @@ export const limitConcurrency = (
 // Attempts
 // -----------------------------------------------------------------------------
 
-/** A failure that is not for the plan, brought past it as an element. */
+/** A failure that the plan must not see. It passes the plan as an element of the stream. */
 class Broken {
   readonly cause: Cause.Cause<unknown>
 
@@ -282,9 +276,8 @@ type Attempt = Pull.Pull<
 >
 
 /**
- * One attempt. Until the answer begins its parts are held back, so that of an attempt
- * that fails nothing is left but what it has cost. Its resources are closed when it
- * ends, before the next one begins.
+ * One attempt. Its parts are held back until the answer begins, so that a failed attempt leaves nothing but its usage.
+ * Its resources are closed when it ends, before the next attempt begins.
  */
 const attempt = <E>(
   stream: Stream.Stream<StreamPart, E, LanguageModel.LanguageModel | Middleware.InnerServices>,
@@ -333,21 +326,21 @@ const attempt = <E>(
     )
   )
 
-/** A call that the run would make, of an attempt that may still break. */
+/** A tool call that the run would execute, in an attempt that may still fail. */
 const isOwnCall = (part: StreamPart): boolean => part.type === "tool-call" && !part.providerExecuted
 
-/** What may come before an answer, and after one of which nothing was said. */
+/** Parts that may come before an answer. An attempt with only these has said nothing. */
 const isNoAnswer = (part: StreamPart): boolean => part.type === "response-metadata" || part.type === "finish"
 
 const isOfModel = (cause: Cause.Cause<unknown>): cause is Cause.Cause<AiError.AiError> =>
   cause.reasons.length > 0 &&
   cause.reasons.every((reason) => Cause.isFailReason(reason) && AiError.isAiError(reason.error))
 
-/** What a failed attempt has cost. */
+/** The usage of a failed attempt. */
 const spent = (held: ReadonlyArray<StreamPart>): ReadonlyArray<StreamPart> =>
   held.flatMap((part) => part.type === "finish" ? [Parts.finish("unknown", part.usage, part.metadata)] : [])
 
-/** The stream of all attempts, with the failures that were brought past the plan. */
+/** The stream of all attempts, including the failures that went past the plan. */
 const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.Stream<StreamPart, unknown, R> =>
   Stream.transformPull(stream, (pull) => {
     let failure: Exit.Exit<never, unknown> | undefined
@@ -355,7 +348,7 @@ const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.S
       elements: Arr.NonEmptyReadonlyArray<StreamPart | Broken>
     ): Pull.Pull<Arr.NonEmptyReadonlyArray<StreamPart>, unknown> => {
       const broken = elements[elements.length - 1]
-      // The only element of its kind is the last one.
+      // An element of this kind comes alone, as the last one.
       if (!(broken instanceof Broken)) return Exit.succeed(elements as Arr.NonEmptyReadonlyArray<StreamPart>)
       failure = Exit.failCause(broken.cause)
       const parts = elements.slice(0, -1) as ReadonlyArray<StreamPart>
@@ -369,7 +362,7 @@ const whole = <E, R>(stream: Stream.Stream<StreamPart | Broken, E, R>): Stream.S
 // Telemetry
 // -----------------------------------------------------------------------------
 
-/** Writes failed attempts on the span of their call, when the run has telemetry. */
+/** Records failed attempts on the span of their call, if the run has telemetry. */
 const observer = (
   context: Context.Context<never>
 ): ((event: ExecutionPlan.Event<unknown>) => Effect.Effect<void>) | undefined => {

@@ -1,10 +1,9 @@
 /**
- * When a run stops although the model would go on.
+ * Conditions that stop a run although the model would go on.
  *
- * A condition is asked after every step that called tools. What happens when it
- * holds is part of the condition: a limit lets the model give one final answer
- * without tools (visible as a step, and counted), `orFail` makes it a typed
- * failure, and `toolCalled` and `when` simply stop.
+ * A condition is checked after every step that called tools. The condition also decides what happens when it holds. A
+ * limit lets the model give one final answer without tools, which is a step and is counted. `orFail` makes it a typed
+ * failure. `toolCalled` and `when` stop the run directly.
  *
  * **Example** (A limit, and the final answer it leaves)
  *
@@ -38,7 +37,7 @@ import * as Duration from "effect/Duration"
 import type * as AgentRun from "./AgentRun.ts"
 
 /**
- * What a condition may look at: the finished steps of the run, never none.
+ * The argument of a condition: the finished steps of the run (at least one), and counts over them.
  *
  * @category models
  * @since 0.1.0
@@ -46,19 +45,21 @@ import type * as AgentRun from "./AgentRun.ts"
 export interface Progress {
   readonly steps: ReadonlyArray<AgentRun.Step>
   readonly usage: AgentRun.Usage
-  /** How many tool calls of these steps were executed. */
+  /** The number of tool calls in these steps that were executed. */
   readonly executedToolCalls: number
-  /** How many tool calls of these steps failed: the model's mistakes and the failures that were returned to it. */
+  /**
+   * The number of tool calls in these steps that failed: mistakes of the model, and failures that were returned to it.
+   */
   readonly failedToolCalls: number
-  /** Milliseconds since the run began. */
+  /** The time since the run began, in milliseconds. */
   readonly elapsed: number
 }
 
 /**
  * A named predicate over the finished steps.
  *
- * `toolCalls` is the number of tool calls that a run may execute in all; calls
- * beyond it get a failure result and do not run.
+ * `toolCalls` is the number of tool calls that a run may execute in total. A call beyond it gets a failure result and
+ * does not run.
  *
  * @category models
  * @since 0.1.0
@@ -76,11 +77,11 @@ const limit = (
   toolCalls?: number
 ): StopCondition => ({ reason, then: "final-answer", holds, toolCalls })
 
-// what is no number is a limit that is reached, not one that never is
+// a limit that is not a number counts as reached, instead of never being reached
 const isReached = (value: number, n: number): boolean => !(value < n)
 
 /**
- * Holds after `n` steps. The forced final answer is one more.
+ * Holds after `n` steps. The forced final answer is one more step.
  *
  * @category limits
  * @since 0.1.0
@@ -89,8 +90,7 @@ export const stepCount = (n: number): StopCondition =>
   limit("step-limit", (progress) => isReached(progress.steps.length, n))
 
 /**
- * Lets a run execute `n` tool calls, also of one step: further ones get a
- * "budget exhausted" result.
+ * Lets a run execute `n` tool calls. Further calls, in the same step too, get a "budget exhausted" result.
  *
  * @category limits
  * @since 0.1.0
@@ -99,8 +99,7 @@ export const toolCalls = (n: number): StopCondition =>
   limit("tool-call-limit", ({ executedToolCalls }) => isReached(executedToolCalls, n), n || 0)
 
 /**
- * Holds after `n` failed tool calls: the model's mistakes and the failures that
- * were returned to it.
+ * Holds after `n` failed tool calls: mistakes of the model, and failures that were returned to it.
  *
  * @category limits
  * @since 0.1.0
@@ -109,7 +108,7 @@ export const toolErrors = (n: number): StopCondition =>
   limit("tool-error-limit", ({ failedToolCalls }) => isReached(failedToolCalls, n))
 
 /**
- * Holds when the run's model calls have used `n` tokens, input and output together.
+ * Holds when the model calls of the run have used `n` tokens, input and output together.
  *
  * @category limits
  * @since 0.1.0
@@ -118,8 +117,8 @@ export const tokens = (n: number): StopCondition =>
   limit("token-limit", ({ usage }) => isReached((usage.inputTokens.total ?? 0) + (usage.outputTokens.total ?? 0), n))
 
 /**
- * Holds when the run has lasted this long at the end of a step. It does not cut a
- * step short: for that, `Effect.timeout` the run.
+ * Holds if the run has lasted this long at the end of a step. It does not interrupt a step; use `Effect.timeout` on the
+ * run for that.
  *
  * @category limits
  * @since 0.1.0
@@ -130,8 +129,7 @@ export const duration = (input: Duration.Input): StopCondition => {
 }
 
 /**
- * Stops after a step in which one of these tools was called and succeeded,
- * without asking the model again.
+ * Stops after a step in which one of these tools was called and succeeded. The model is not called again.
  *
  * @category conditions
  * @since 0.1.0
@@ -143,8 +141,7 @@ export const toolCalled = (...names: ReadonlyArray<string>): StopCondition =>
   )
 
 /**
- * Stops after a step for which the predicate holds; `reason` becomes the stop
- * reason of the result.
+ * Stops after a step for which the predicate holds. `reason` becomes the stop reason of the result.
  *
  * @category conditions
  * @since 0.1.0
@@ -157,7 +154,7 @@ export const when = (reason: AgentRun.StopReason, predicate: (progress: Progress
 })
 
 /**
- * Makes a condition fail the run with `AgentError` (`LimitReached`) instead.
+ * Makes a condition fail the run with `AgentError` (`LimitReached`) instead of stopping it.
  *
  * @category combinators
  * @since 0.1.0
@@ -165,7 +162,7 @@ export const when = (reason: AgentRun.StopReason, predicate: (progress: Progress
 export const orFail = (self: StopCondition): StopCondition => ({ ...self, then: "fail" })
 
 /**
- * What bounds a run that names no such limit itself: 16 steps, 16 tool errors.
+ * The limits of a run that sets none of its own of the same kind: 16 steps, 16 tool errors.
  *
  * @category limits
  * @since 0.1.0

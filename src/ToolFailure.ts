@@ -1,9 +1,9 @@
 /**
- * Failures of tools that the model reads, so that the run goes on.
+ * Tool failures that the model reads, so that the run goes on.
  *
- * A tool whose failure mode is `"error"`, the default, ends the run when it fails. That is right for a tool of your own
- * whose failures the program handles. It is wrong for the tools of an MCP server, of a library or of another agent, whose
- * failures the model can often mend itself: `returnToModel` makes a toolkit whose failures are results.
+ * A failure of a tool ends the run in failure mode `"error"`, which is the default. That is right for your own tools,
+ * if the program handles their failures. It is wrong for tools of an MCP server, a library or another agent, because
+ * the model can often correct such failures. `returnToModel` makes a toolkit whose failures are results.
  *
  * **Example** (The model reads that a city is not known, and tries another one)
  *
@@ -57,8 +57,8 @@ import * as NestedTools from "./internal/tool/nested.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * A failure that the model reads as a sentence, because the tool's schema of its failures has no JSON for it. `error`
- * stays in the process, and is undefined in a failure that was decoded.
+ * A failure that the model reads as a sentence, because the tool's failure schema has no JSON form for it. `error`
+ * stays in the process, and is `undefined` in a failure that was decoded.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +70,7 @@ export interface ToolFailure {
 }
 
 /**
- * Schema for `ToolFailure`: its message.
+ * Schema for `ToolFailure`, which is encoded as its message.
  *
  * @category schemas
  * @since 0.1.0
@@ -78,7 +78,8 @@ export interface ToolFailure {
 export const ToolFailure: Schema.Codec<ToolFailure, string> = Failures.Told
 
 /**
- * A tool whose failures are results. Those that its own schema describes are as they were, others are `ToolFailure`.
+ * A tool whose failures are results. A failure that its own schema describes keeps its form; others are a
+ * `ToolFailure`.
  *
  * @category utility types
  * @since 0.1.0
@@ -108,21 +109,21 @@ export type ReturningAll<Tools extends Record<string, Tool.Any>> = {
 // -----------------------------------------------------------------------------
 
 /**
- * Returns the toolkit whose failures the model reads, as results of its calls. The run goes on, and the failures are no
- * longer among its errors.
+ * Returns the toolkit with failures that the model reads as results of its calls. The run goes on, and the failures are
+ * no longer among its errors.
  *
- * It takes a `Toolkit`, whose layer of handlers stays the same, an effect that gives tools with their handlers, such as
- * `McpClient.toolkit` or `AgentTool.toolkit`, or such tools themselves.
+ * It takes a `Toolkit` (the layer of its handlers stays the same), an effect that gives tools with their handlers, such
+ * as `McpClient.toolkit` or `AgentTool.toolkit`, or such tools themselves.
  *
  * **Details**
  *
- * - The model reads a failure as the tool's schema of failures encodes it. A failure without such JSON is told by its
- *   message alone.
- * - Of an MCP server it reads the text of a result that says `isError`, or the message of the error. A result with
- *   images, audio or other binary content, which `McpClient.toolkit` refuses, is a success that holds them as files.
- * - Defects stay defects, and a tool that was interrupted is interrupted. A result that is not JSON still fails the run.
- * - A tool that already returns its failures is as it was.
- * - The failure of the effect itself, such as a server that cannot be reached, is still one of the run.
+ * - The model reads a failure as the tool's failure schema encodes it. If the schema has no JSON form for it, the model
+ *   reads its message alone.
+ * - From an MCP server the model reads the text of a result with `isError`, or the message of the error. A result with
+ *   images, audio or other binary content, which `McpClient.toolkit` rejects, becomes a success that holds files.
+ * - Defects stay defects, and interruption stays interruption. A result that is not JSON still fails the run.
+ * - A tool that already returns its failures stays as it is.
+ * - A failure of the effect itself, such as a server that cannot be reached, still fails the run.
  *
  * **Example** (The tools of an MCP server)
  *
@@ -163,7 +164,7 @@ const isToolkit = (self: AnyToolkit): self is Toolkit.Any =>
 // -----------------------------------------------------------------------------
 
 /**
- * Returns whether a value is the failure of a tool that is told by its message alone.
+ * Returns whether a value is a tool failure that the model reads as its message alone.
  *
  * @category guards
  * @since 0.1.0

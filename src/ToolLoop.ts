@@ -1,10 +1,9 @@
 /**
- * The loop of an agent: ask the model, answer its tool calls, until it stops.
+ * The loop of an agent as separate functions: ask the model, answer its tool calls, until it stops.
  *
- * `ask` is one model call, `answer` its tool calls, `advance` the pure step from a
- * `State` to the next. A run drives the three through one pull, without a stream
- * operator between the model and the consumer: an array of parts that the model
- * gives is the array that the consumer gets. Another engine may drive them itself.
+ * `ask` makes one model call, `answer` executes its tool calls, and `advance` is the pure step from a `State` to the
+ * next. A run drives the three with a single pull; there is no stream operator between the model and the consumer, and
+ * the consumer gets the arrays of parts that the model emits. Another engine may drive the three functions itself.
  *
  * **Example** (A model call by hand, and the state after it)
  *
@@ -59,17 +58,16 @@ import type * as Middleware from "./Middleware.ts"
 
 export {
   /**
-   * How many tool calls of one step run at the same time. Default: 8.
+   * The number of tool calls of one step that run at the same time. Default: 8.
    *
    * @category references
    * @since 0.1.0
    */
   ToolConcurrency,
   /**
-   * How long a tool may take. Then it is interrupted, the model is told, and the
-   * run goes on. Annotate a tool with it
-   * (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`) or provide it for all
-   * tools of a run. Default: no limit.
+   * The time limit of a tool. A tool that takes longer is interrupted, the model is told, and the run goes on. Annotate
+   * a single tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`), or provide it for all tools of a run.
+   * Default: no limit.
    *
    * @category references
    * @since 0.1.0
@@ -112,8 +110,8 @@ export const initialState = (prompt: Prompt.RawInput): State => ({
 })
 
 /**
- * Returns the state after one step: the parts that `ask` and then `answer` gave.
- * Calls without a result get an `interrupted` one, so that the transcript is closed.
+ * Returns the state after one step, from the parts that `ask` and then `answer` emitted. A call without a result gets
+ * an `interrupted` one, so that the transcript is closed.
  *
  * @category combinators
  * @since 0.1.0
@@ -128,7 +126,7 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
     if (part.type === "tool-result" && !part.preliminary && !part.providerExecuted) finals.push(part)
   }
   const calls = builder.calls ?? []
-  // two calls may have one id
+  // two calls may have the same id
   const results = calls.map((call) => {
     const index = finals.findIndex(({ id }) => id === call.id)
     return index === -1 ? undefined : finals.splice(index, 1)[0]
@@ -153,8 +151,8 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
 // -----------------------------------------------------------------------------
 
 /**
- * One model call. The stream fails when the model reports an error in its parts, when it finishes with the reason
- * `error`, and when it ends without saying why.
+ * Makes one model call. The stream fails if the model reports an error in its parts, if it finishes with the reason
+ * `error`, or if it ends without a finish reason.
  *
  * @category running
  * @since 0.1.0
@@ -176,9 +174,8 @@ export const ask = <E = never, R = never>(
   )
 
 /**
- * The tool calls of one model call, answered: results as they come, exactly one
- * final one for each call that is not the provider's. A typed failure of a tool
- * whose failure mode is `"error"` fails the stream.
+ * Executes the tool calls of one model call. The stream emits results as they come, and exactly one final result for
+ * each call that the provider has not executed. A typed failure of a tool in failure mode `"error"` fails the stream.
  *
  * @category running
  * @since 0.1.0
