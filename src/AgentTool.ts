@@ -53,7 +53,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
 import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
@@ -61,16 +60,12 @@ import * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Promised from "./internal/run/promised.ts"
+import { Failed, failed, failing } from "./internal/tool/agentFailed.ts"
 import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
-import * as Message from "./internal/words/message.ts"
 import * as RunId from "./internal/words/runId.ts"
 import * as CalledPrompt from "./internal/tool/calledPrompt.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
-
-// -----------------------------------------------------------------------------
-// Models
-// -----------------------------------------------------------------------------
 
 /**
  * The default parameters of an agent's tool: a prompt.
@@ -234,9 +229,13 @@ export type Options<
  */
 export type Answer<A> = unknown extends A ? string : [A] extends [undefined] ? string : Exclude<A, undefined>
 
-// -----------------------------------------------------------------------------
-// References
-// -----------------------------------------------------------------------------
+export {
+  /**
+   * @category guards
+   * @since 0.1.0
+   */
+  isAgentFailed
+} from "./internal/tool/agentFailed.ts"
 
 /**
  * How deep agents may call agents. A deeper call fails with `AgentError` (`DepthExceeded`), in the way of its tool's
@@ -258,10 +257,6 @@ export const MaximumDepth = Context.Reference<number>("effect-agents/AgentTool/M
 export const Depth = Context.Reference<number>("effect-agents/AgentTool/Depth", {
   defaultValue: () => 0
 })
-
-// -----------------------------------------------------------------------------
-// Constructors
-// -----------------------------------------------------------------------------
 
 /**
  * Creates the tool of an agent and its handler.
@@ -337,6 +332,15 @@ export const make: {
   const { parameters = Parameters, success = Schema.String } = options
   const named = Agent.isAgent(agent) ? { description: agent.description, name: agent.name, ...options } : options
   const { description, failureMode, name } = named
+  const handlerOf = (name: string): Any["handler"] => {
+    const handler: Any["handler"] = Effect.fnUntraced(function*(params, { toolCallId }) {
+      const called = Agent.isAgent(agent) ? agent : agent()
+      const running = run(called, name, toolCallId ?? "", params, options)
+      return yield* failureMode === "return" ? Effect.mapError(running, (error) => failed(called.name, error)) : running
+    })
+    renamed.set(handler, handlerOf)
+    return handler
+  }
   return {
     tool: Tool.make(name!, {
       description,
@@ -346,11 +350,7 @@ export const make: {
       failureMode: failureMode ?? "error",
       needsApproval: options.needsApproval
     }).annotate(NestedTools.CalledAgent, () => Agent.isAgent(agent) ? agent : agent()),
-    handler: Effect.fnUntraced(function*(params, { toolCallId }) {
-      const called = Agent.isAgent(agent) ? agent : agent()
-      const running = run(called, name!, toolCallId ?? "", params, options)
-      return yield* failureMode === "return" ? Effect.mapError(running, (error) => failed(called.name, error)) : running
-    })
+    handler: handlerOf(name!)
   }
 }
 
@@ -405,7 +405,7 @@ const run = Effect.fnUntraced(function*(
   if (result !== undefined) return result(ended)
   const broken = success === undefined || ended.value !== undefined ? undefined : Promised.broken(ended)
   if (broken !== undefined) return yield* AgentError.make(agent.name, broken)
-  return answerOf(ended, success)
+  return Promised.answerOf(ended, success)
 })
 
 /**
@@ -417,29 +417,49 @@ const run = Effect.fnUntraced(function*(
  */
 export const ownSession = (session: string, tool: string): string => OwnSession.toId(session, tool)
 
-/** The agent's value if the tool's schema may be the schema of that value, otherwise the text. */
-const answerOf = ({ stopReason, text, value }: AgentRun.Result, success: Schema.Constraint | undefined): unknown => {
-  const hasValue = success === undefined ? typeof value === "string" : value !== undefined || stopReason === "output"
-  return hasValue ? value : text
-}
-
 /**
- * Creates a toolkit of these agents, ready for `Agent.make`. To combine agents with other tools, put the tools in a
- * `Toolkit` and the handlers in its layer.
+ * Creates a toolkit of these agents, ready for `Agent.make` and `Agent.program`. To combine agents with other tools, put
+ * the tools in a `Toolkit` and the handlers in its layer.
+ *
+ * **Details**
+ *
+ * The keys of a record are the names of the tools. A value of the record is an `AgentTool`, or an agent that answers with a
+ * text, whose tool is made as `make` does it without options.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const toolkit = <const AgentTools extends ReadonlyArray<Any>>(
-  ...agentTools: AgentTools
-): Effect.Effect<Toolkit.WithHandler<ToolsOf<AgentTools>>> => {
+export const toolkit: {
+  <const AgentTools extends ReadonlyArray<Any>>(
+    ...agentTools: AgentTools
+  ): Effect.Effect<Toolkit.WithHandler<ToolsOf<AgentTools>>>
+  <const Members extends Readonly<Record<string, Agent.Any | Any>>>(
+    members: Members & Telling<Members>
+  ): Effect.Effect<Toolkit.WithHandler<ToolsOfMembers<Members>>>
+} = (...given: ReadonlyArray<Any | Readonly<Record<string, Agent.Any | Any>>>): Effect.Effect<any> => {
+  const agentTools = given.flatMap((one) =>
+    isAgentTool(one) ? one : Object.entries(one).map(([name, member]) => toMember(name, member))
+  )
   const kit = Toolkit.make(...agentTools.map(({ tool }) => tool))
   const handlers = Object.fromEntries(agentTools.map(({ handler, tool }) => [tool.name, handler]))
   // created once, because a model caches by the identity of a toolkit; a handler finds its services where it is called
   const resolved = Effect.runSync(Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context)))
-  // the tools of the toolkit are those of the list
-  const toolkit = Effect.succeed(resolved as unknown as Toolkit.WithHandler<ToolsOf<AgentTools>>)
-  return NestedTools.remember(toolkit, kit.tools)
+  return NestedTools.remember(Effect.succeed(resolved), kit.tools)
+}
+
+const isAgentTool = (u: Any | Readonly<Record<string, Agent.Any | Any>>): u is Any =>
+  Predicate.hasProperty(u, "handler") && Predicate.isFunction(u.handler)
+
+/** How the handlers of `make` are made for another name of their tool. */
+const renamed = new WeakMap<Any["handler"], (name: string) => Any["handler"]>()
+
+const toMember = (name: string, member: Agent.Any | Any): Any => {
+  if (Agent.isAgent(member)) return make(member, { name })
+  const { handler, tool } = member
+  if (tool.name === name) return member
+  const { failureSchema: failure, parametersSchema: parameters, successSchema: success } = tool
+  const copy = Tool.make(name, { ...tool, parameters, success, failure }).annotateMerge(tool.annotations)
+  return { tool: copy, handler: renamed.get(handler)?.(name) ?? handler }
 }
 
 /**
@@ -452,43 +472,26 @@ export type ToolsOf<AgentTools extends ReadonlyArray<Any>> = {
   readonly [T in AgentTools[number]["tool"] as T["name"]]: T
 }
 
-// -----------------------------------------------------------------------------
-// Failures
-// -----------------------------------------------------------------------------
-
 /**
- * Returns whether a value is the failure of an agent whose tool returns its failures.
+ * The tools of a record of agents and their tools, by its keys.
  *
- * @category guards
+ * @category utility types
  * @since 0.1.0
  */
-export const isAgentFailed = (u: unknown): u is AgentFailed<unknown> => Predicate.isTagged(u, "AgentFailed")
+export type ToolsOfMembers<Members> = {
+  readonly [Name in keyof Members & string]: Extract<MemberTool<Name, Members[Name]>, Tool.Any>
+}
 
-const failed = <E>(agent: string, error: E): AgentFailed<E> => ({
-  _tag: "AgentFailed",
-  agent,
-  message: Message.of(error, "The agent failed"),
-  error
-})
+type MemberTool<Name extends string, Member> = Member extends {
+  readonly tool: Tool.Tool<any, infer Config, infer R>
+} ? Tool.Tool<Name, Config, R>
+  : Member extends Agent.Agent<any, infer E, infer R, any, any> ?
+    ToolOf<Name, typeof Parameters, Schema.String, "error", E, R>
+  : never
 
-const Encoded = Schema.Struct({ agent: Schema.String, message: Schema.String })
-
-const Failed: Schema.Codec<AgentFailed<unknown>, AgentFailedEncoded> = Encoded.pipe(Schema.decodeTo(
-  Schema.declare(isAgentFailed),
-  SchemaTransformation.transform({
-    decode: ({ agent, message }): AgentFailed<unknown> => ({ _tag: "AgentFailed", agent, message, error: undefined }),
-    encode: ({ agent, message }) => ({ agent, message })
-  })
-))
-
-/**
- * In failure mode `"error"` the failure is the run's own. It is encoded only if `ToolFailure` returns it to the model.
- */
-const failing = (agent: () => Agent.Any): Schema.Codec<unknown, AgentFailedEncoded> =>
-  Encoded.pipe(Schema.decodeTo(
-    Schema.declare((_): _ is unknown => true),
-    SchemaTransformation.transform({
-      decode: ({ agent, message }): unknown => ({ _tag: "AgentFailed", agent, message, error: undefined }),
-      encode: (error) => ({ agent: agent().name, message: Message.of(error, "The agent failed") })
-    })
-  ))
+/** An agent whose answer is no text says with `make` and its `success` what its tool answers. */
+type Telling<Members> = {
+  readonly [Name in keyof Members]: Members[Name] extends Agent.Agent<any, any, any, infer A, any> ?
+    Answer<A> extends string ? unknown : Any
+    : unknown
+}

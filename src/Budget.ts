@@ -78,6 +78,7 @@ import type * as Types from "effect/Types"
 import type * as AgentRun from "./AgentRun.ts"
 import { Account } from "./internal/budget/account.ts"
 import * as Spending from "./internal/model/spending.ts"
+import * as ModelPlaces from "./internal/words/modelPlaces.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
 import * as Middleware from "./Middleware.ts"
 
@@ -417,7 +418,7 @@ const cutting = (budget: Budget<unknown>) => {
   const cut = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E | BudgetExceeded, R> =>
     Stream.unwrap(Effect.map(opened(budget), (account) => account === undefined ? stream : account.cut(stream)))
   return {
-    model: (request, next) => cut(next(request)),
+    model: ModelPlaces.withPurpose((request, next) => cut(next(request)), "limits"),
     tool: (request, next) => cut(next(request))
   } satisfies Parameters<typeof Middleware.make>[1]
 }

@@ -80,6 +80,7 @@ import { Ledger } from "./internal/budget/ledger.ts"
 import { Refusals } from "./internal/budget/refusals.ts"
 import * as Windows from "./internal/budget/windows.ts"
 import * as Spending from "./internal/model/spending.ts"
+import * as ModelPlaces from "./internal/words/modelPlaces.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
 import * as Middleware from "./Middleware.ts"
 
@@ -159,7 +160,7 @@ export const middleware: Middleware.Middleware<
   BudgetAccount
 > // what a model call fails with and needs by itself is the agent's
  = Middleware.make("budget-account", {
-  model: (request, next) => cut(next(request)),
+  model: ModelPlaces.withPurpose((request, next) => cut(next(request)), "limits"),
   tool: (request, next) => cut(next(request)),
   agent: (request, next) =>
     Stream.unwrap(Effect.gen(function*() {

@@ -14,8 +14,9 @@
  * stands. Its spans are children of the run's span, beside those of the run's model and tool calls. An agent that a
  * check runs draws from the budgets of the run, like any agent that runs within one.
  *
- * Guardrails stand around the model and tool calls of an agent made with `Agent.make`. An agent made from a stream has
- * no such calls.
+ * Guardrails stand around the model and tool calls of an agent made with `Agent.make`. Those of an agent made with
+ * `Agent.program` check its prompt before the program runs, its tool calls, and its answer before that is told. An agent
+ * made from a stream has no such calls.
  *
  * **Example** (A tripwire, and an answer without its secrets)
  *
@@ -64,6 +65,7 @@ import { beside } from "./internal/guardrail/beside.ts"
 import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
 import * as Admission from "./internal/words/admission.ts"
 import * as CallSpan from "./internal/words/callSpan.ts"
+import * as ModelPlaces from "./internal/words/modelPlaces.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as Replacements from "./internal/words/replacements.ts"
 import * as Parts from "./internal/words/responseParts.ts"
@@ -208,7 +210,7 @@ export const input = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atInput(name, (request, next) =>
+  atModel(name, "checks-input", (request, next) =>
     isFirst(request)
       ? beside(next(request), Admission.during(checkInput(name, check, request)))
       : next(request))
@@ -231,7 +233,7 @@ export const inputBefore = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atInput(name, (request, next) =>
+  atModel(name, "checks-input", (request, next) =>
     isFirst(request)
       ? Stream.unwrap(
         Effect.flatMap(checkInput(name, check, request), (verdict) =>
@@ -243,15 +245,11 @@ export const inputBefore = <E = never, R = never>(
 
 const atModel = <E, R>(
   name: string,
+  purpose: ModelPlaces.Purpose,
   place: Middleware.ModelPlace<E | Middleware.InnerError, R | Middleware.InnerServices>
 ): Middleware.Middleware<E, R> =>
   // an `Exclude` of a type parameter is not simplified
-  Middleware.make(name, { model: place }) as Middleware.Middleware<E, R>
-
-const atInput = <E, R>(
-  name: string,
-  place: Middleware.ModelPlace<E | Middleware.InnerError, R | Middleware.InnerServices>
-): Middleware.Middleware<E, R> => atModel(name, Admission.checksInput(place))
+  Middleware.make(name, { model: ModelPlaces.withPurpose(place, purpose) }) as Middleware.Middleware<E, R>
 
 const checkInput = <V extends { readonly _tag: string }, E, R>(
   name: string,
@@ -358,7 +356,7 @@ const fromHeld = <E, R>(
   makeHeld: (check: Check<GuardrailTripped | E, R>) => Held<GuardrailTripped | E, R>,
   check: (output: Output) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atModel(name, (request, next) => {
+  atModel(name, "checks-output", (request, next) => {
     const { agent, session, steps } = request
     const checked = (text: string, before: string) =>
       CallSpan.beside(Effect.suspend(() => check({ agent, session, step: steps.length, text, before }))).pipe(

@@ -19,7 +19,17 @@
  * they were made. An approved call that the program does not make any more fails the run with `AgentError`
  * (`CallNotRepeated`). A program that ends needs no approvals any more: an answer that comes later is rejected.
  *
- * Of a middleware, what is around a model call does not apply to a program: give guardrails and budgets to its members.
+ * Guardrails of a program check its own prompt before it runs, each of its calls, and its answer before that is told: the
+ * text, and the value as a text where it is not the same. With one that checks the output, a text of `answer` is told at
+ * the end, as a whole. A text that a guardrail puts in the place of a value is the value then, if that was a text; otherwise
+ * the run fails with `AgentError` (`InvalidOutput`). One that a guardrail answers in the place of the program has no value.
+ * What a member says is checked by the guardrails of the member.
+ *
+ * A budget of a program is that of all of its members. One with `Budget.orFail` ends them all, and the program. Whatever
+ * else a middleware has around a model call does not apply: a program makes no model call of its own.
+ *
+ * A program takes no messages: what `Steering` sends stays `unread`, and a run that would steer it waits in line. When it is
+ * asked to stop, the calls that run end, and those that the program makes after that are not executed.
  *
  * **Example** (A writer and a critic)
  *
@@ -28,11 +38,11 @@
  * import { Agent, AgentTool } from "effect-agents"
  * import { ScriptedModel } from "effect-agents/testing"
  *
- * const writer = AgentTool.make(Agent.make("writer"))
- * const critic = AgentTool.make(Agent.make("critic"))
+ * const writer = Agent.make("writer")
+ * const critic = Agent.make("critic")
  *
  * const team = Agent.program("team", {
- *   toolkit: AgentTool.toolkit(writer, critic),
+ *   toolkit: AgentTool.toolkit({ writer, critic }),
  *   run: ({ prompt }, call) =>
  *     Effect.gen(function*() {
  *       const draft = yield* call.writer({ prompt })

@@ -88,6 +88,27 @@ describe("AgentTool", () => {
     AgentTool.make(() => child, {})
   })
 
+  it("stands in a record, whose keys are the names of the tools", () => {
+    const asking = AgentTool.make(child, { name: "ask", failureMode: "return" })
+    const kit = AgentTool.toolkit({ writer: child, critic: asking })
+    type Tools = Effect.Success<typeof kit>["tools"]
+    expectTypeOf<keyof Tools>().toEqualTypeOf<"writer" | "critic">()
+    expectTypeOf<Tools["writer"]["name"]>().toEqualTypeOf<"writer">()
+    expectTypeOf<Tools["critic"]["name"]>().toEqualTypeOf<"critic">()
+    expectTypeOf<Tool.Failure<Tools["writer"]>>().toEqualTypeOf<Errors>()
+    expectTypeOf<Tool.Failure<Tools["critic"]>>().toEqualTypeOf<AgentTool.AgentFailed<Errors>>()
+    expectTypeOf<Tool.Requirements<Tools["writer"]>>().toEqualTypeOf<Services>()
+    const parent = Agent.make("parent", { toolkit: kit })
+    expectTypeOf<Agent.Services<typeof parent>>().toEqualTypeOf<Services>()
+    const measuring = Agent.make("measuring", { output: Schema.Int })
+    const valued = AgentTool.toolkit({ measuring: AgentTool.make(measuring, { success: Schema.Int }) })
+    expectTypeOf<Tool.Success<Effect.Success<typeof valued>["tools"]["measuring"]>>().toEqualTypeOf<number>()
+    // @ts-expect-error its value is no text
+    Agent.make("parent", { toolkit: AgentTool.toolkit({ measuring }) })
+    // @ts-expect-error no agent
+    Agent.make("parent", { toolkit: AgentTool.toolkit({ writer: "child" }) })
+  })
+
   it("has its parts in those of the caller, not nested in one another", () => {
     const parent = Agent.make("parent", { toolkit: AgentTool.toolkit(AgentTool.make(child, { name: "ask" })) })
     type AgentPart = Extract<Agent.Part<typeof parent>, { readonly type: "agent-part" }>

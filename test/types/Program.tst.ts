@@ -28,6 +28,34 @@ describe("Program", () => {
     expectTypeOf<Agent.Error<typeof team>>().toEqualTypeOf<Expected>()
   })
 
+  it("has the failures of one member, and catches them by their tag", () => {
+    const critic = Agent.make("critic")
+    const both = Agent.program("team", {
+      toolkit: AgentTool.toolkit({ writer, critic }),
+      run: ({ prompt }, call) => Effect.flatMap(call.critic({ prompt }), (prompt) => call.writer({ prompt }))
+    })
+    type One = OutOfInk | AiError.AiError | AgentError.AgentError | Program.NotExecuted
+    expectTypeOf<Agent.Error<typeof both>>().toEqualTypeOf<One>()
+    expectTypeOf<Agent.Output<typeof both>>().toEqualTypeOf<string | undefined>()
+    const caught = Agent.program("team", {
+      toolkit: AgentTool.toolkit({ writer, critic }),
+      run: ({ prompt }, call) =>
+        Effect.gen(function*() {
+          const draft = yield* call.critic({ prompt })
+          return yield* call.writer({ prompt: draft }).pipe(
+            Effect.catchTag("OutOfInk", () => call.critic({ prompt }))
+          )
+        })
+    })
+    type Expected = AiError.AiError | AgentError.AgentError | Program.NotExecuted
+    expectTypeOf<Agent.Error<typeof caught>>().toEqualTypeOf<Expected>()
+    Agent.program("team", {
+      toolkit: AgentTool.toolkit({ writer, critic }),
+      // @ts-expect-error Property 'editor' does not exist
+      run: ({ prompt }, call) => call.editor({ prompt })
+    })
+  })
+
   it("has the value that its program gives, unless it waits", () => {
     const team = Agent.program("team", {
       toolkit: Toolkit.make(look),

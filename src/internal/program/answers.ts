@@ -22,6 +22,10 @@ interface Streamed {
  * @since 0.1.0
  */
 export class Answers {
+  /** Whether it is told as a whole, when it was checked, and not as it comes. */
+  isHeld = false
+  /** What checks have let through of it. */
+  letThrough = ""
   private readonly streamed = new Map<string, Streamed>()
   private readonly ended: Array<{ readonly text: string; readonly isStreamed: boolean }> = []
 
@@ -33,7 +37,8 @@ export class Answers {
   /** The call has succeeded; one of an earlier run has streamed nothing in this one. */
   succeeded(toolCallId: string | undefined, value: unknown): void {
     const text = toolCallId === undefined ? "" : this.streamed.get(toolCallId)?.text ?? ""
-    this.ended.push(text === "" ? { text: Json.toText(value), isStreamed: false } : { text, isStreamed: true })
+    const isStreamed = text !== "" && !this.isHeld
+    this.ended.push({ text: text === "" ? Json.toText(value) : text, isStreamed })
   }
 
   /** What the answer is, in the order in which the calls have ended; undefined when none of them is. */
@@ -43,13 +48,16 @@ export class Answers {
 
   /** The text so far. */
   get text(): string {
+    if (this.isHeld) return this.letThrough
     const begun = [...this.streamed.values()].map(({ text }) => text)
     return this.ended.length > 0 ? this.ended.map(({ text }) => text).join("") : begun.join("")
   }
 
   /** The parts, with the text of the answer beside that of its agent. */
   tell(parts: Array<AgentRun.Part>): Array<AgentRun.Part> {
-    return this.streamed.size === 0 ? parts : parts.flatMap((part) => this.partsOf(part))
+    if (this.streamed.size === 0) return parts
+    const told = parts.flatMap((part) => this.partsOf(part))
+    return this.isHeld ? parts : told
   }
 
   private partsOf(part: AgentRun.Part): ReadonlyArray<AgentRun.Part> {

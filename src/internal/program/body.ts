@@ -29,9 +29,11 @@ import type * as ToolHandler from "../tool/handler.ts"
 import * as Json from "../words/json.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as ProgramCall from "../words/programCall.ts"
+import * as Replacements from "../words/replacements.ts"
 import * as Parts from "../words/responseParts.ts"
-import { StepBuilder } from "../words/stepBuilder.ts"
+import { StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
 import { ProgramCalls } from "./calls.ts"
+import { type Checked, Checks } from "./checks.ts"
 import { type CallOf, ProgramSteps } from "./steps.ts"
 import type { PartPull } from "../words/partPull.ts"
 
@@ -56,6 +58,8 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   private readonly program: Run
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  /** What guards the program as a whole; undefined when it has no middleware. */
+  private readonly checks: Checks | undefined
   private fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private exit: Exit.Exit<unknown, unknown> | undefined = undefined
 
@@ -65,6 +69,8 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     this.toolkit = opened.toolkit
     const inherited = Context.get(opened.run.context, Middleware.Inherited) as ProgramBody["middleware"]
     this.middleware = [...opened.options.middleware, ...opened.contributions.middleware, ...inherited]
+    this.checks = this.middleware.length === 0 ? undefined : new Checks(this.middleware, opened.run.context)
+    this.answers.isHeld = this.checks?.ofOutput === true
   }
 
   advance(): PartPull {
@@ -85,9 +91,50 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
 
   // --- the beginning ----------------------------------------------------------
 
-  /** Answers are kept before any of their calls runs. */
   private begin(): PartPull {
+    // a prompt whose run goes on with answers was checked when that began
+    return this.resumption === undefined && this.checks?.ofInput === true ? this.admit(this.checks) : this.enter()
+  }
+
+  /** Nothing is kept of the prompt, and the providers are told of nothing, before its checks have let it through. */
+  private admit(checks: Checks): PartPull {
+    this.phase = "telling"
+    return Effect.flatMap(checks.input(this.request()), ({ failure, isReplaced, refused, text }) => {
+      if (refused !== undefined) this.refuse(refused)
+      if (failure !== undefined) return this.run.fail(failure)
+      return isReplaced ? this.tellAnswer([], undefined, [{ text, isStreamed: false }]) : this.enter()
+    })
+  }
+
+  private refuse(guardrail: string): void {
+    for (let i = this.transcriptFrom; i < this.messages.length; i++) {
+      this.messages[i] = Replacements.refuse(this.messages[i], guardrail)
+    }
+    this.run.refuse(guardrail)
+    this.showInput(true)
+  }
+
+  /** The program as what is around a model call sees it. One that goes on without a prompt goes on with the last one. */
+  private request(): Middleware.ModelRequest {
+    const { continues, definition, session } = this.run
+    const transcript = continues === true
+      ? this.messages.slice(this.messages.findLastIndex((message) => message.role === "user"))
+      : this.transcript().slice()
+    return {
+      agent: definition.name,
+      session,
+      steps: this.steps.slice(),
+      transcript,
+      prompt: Prompt.fromMessages(Waiting.forModel(this.messages)),
+      toolkit: this.toolkit,
+      toolChoice: "auto"
+    }
+  }
+
+  /** Answers are kept before any of their calls runs. */
+  private enter(): PartPull {
     const { resumption, run } = this
+    this.showInput(false)
     if (resumption === undefined && this.contributions.atStart.length === 0) return this.launch()
     this.phase = "telling"
     const start = Effect.suspend(() => this.start())
@@ -122,11 +169,9 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     })
     const functions = Object.values(toolkit?.tools ?? {}).map((tool) => [tool.name, this.callOf(tool)] as const)
     const context = runner.parentRun === undefined ? run.context : Context.add(run.context, ParentRun, runner.parentRun)
+    const program = Effect.suspend(() => this.program(this.input(), Object.fromEntries(functions)))
     // what it does at once could end the run before that knows of its fiber
-    const begun = Effect.andThen(
-      Effect.yieldNow,
-      Effect.suspend(() => this.program(this.input(), Object.fromEntries(functions)))
-    )
+    const begun = Effect.andThen(Effect.yieldNow, this.checks?.limit(program, () => this.request()) ?? program)
     this.fiber = Effect.runForkWith(context)(begun)
     this.fiber.addObserver((exit) => {
       this.exit = exit
@@ -261,15 +306,58 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   }
 
   private answer(out: Array<AgentRun.Part>, value: unknown): PartPull {
-    const texts = this.answers.all ?? [{ text: value === undefined ? "" : Json.toText(value), isStreamed: false }]
+    const said = value === undefined ? "" : Json.toText(value)
+    const texts = this.answers.all ?? [{ text: said, isStreamed: false }]
+    const { checks } = this
+    if (checks?.ofOutput !== true) return this.tellAnswer(out, value, texts)
+    // interrupted meanwhile, the run cannot go on
+    this.phase = "telling"
+    const text = texts.map(({ text }) => text).join("")
+    const request = this.request()
+    return Effect.flatMap(checks.output(request, text), (answer) => {
+      if (answer.failure !== undefined) return this.stopAnswer(out, answer.text, answer.failure)
+      // the value is seen by the checks too, also when the answer is something else
+      const checked = said === text || said === "" ? Effect.succeed(answer) : checks.output(request, said)
+      return Effect.flatMap(checked, (inValue) => {
+        const failure = inValue.failure ?? (typeof value === "string" ? undefined : this.notReplaceable(said, inValue))
+        if (failure !== undefined) return this.stopAnswer(out, answer.text, failure)
+        const told = inValue.isReplaced && said !== "" ? inValue.text : value
+        return this.tellAnswer(out, told, [{ text: answer.text, isStreamed: false }])
+      })
+    })
+  }
+
+  /** A text in the place of a value that is none is no value of the program. */
+  private notReplaceable(said: string, { isReplaced, text }: Checked): Cause.Cause<unknown> | undefined {
+    if (!isReplaced || said === "") return undefined
+    const message = "a guardrail has put a text in the place of a value that is no text"
+    const { steps, usage } = this
+    const issues = [{ path: [], message }]
+    return Cause.fail(this.run.error(new AgentError.InvalidOutput({ issues, raw: text, steps, usage })))
+  }
+
+  /** A check has stopped the answer: what it had let through is told. */
+  private stopAnswer(out: Array<AgentRun.Part>, text: string, failure: Cause.Cause<unknown>): PartPull {
+    this.answers.letThrough = text
+    if (text !== "") {
+      this.openStep(out)
+      out.push(...answerParts(0, text))
+    }
+    return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
+  }
+
+  private tellAnswer(
+    out: Array<AgentRun.Part>,
+    value: unknown,
+    texts: ReadonlyArray<{ readonly text: string; readonly isStreamed: boolean }>
+  ): PartPull {
     const builder = this.builder = new StepBuilder()
     builder.finishReason = "stop"
     this.value = value
     this.openStep(out)
     texts.forEach(({ isStreamed, text }, index) => {
       if (text === "") return
-      const id = `answer-${index}`
-      const parts = [Parts.textStart(id), Parts.textDelta(id, text), Parts.textEnd(id)]
+      const parts = answerParts(index, text)
       for (const part of parts) builder.add(part)
       if (!isStreamed) out.push(...parts)
     })
@@ -313,6 +401,11 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
       steps
     }
   }
+}
+
+const answerParts = (index: number, text: string): ReadonlyArray<StreamPart> => {
+  const id = `answer-${index}`
+  return [Parts.textStart(id), Parts.textDelta(id, text), Parts.textEnd(id)]
 }
 
 /**

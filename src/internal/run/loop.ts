@@ -38,6 +38,7 @@ import { isIncomplete, userMessage } from "./step.ts"
 import { type Parts, Steps } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
 import * as Admission from "../words/admission.ts"
+import * as ModelPlaces from "../words/modelPlaces.ts"
 import * as Replacements from "../words/replacements.ts"
 import * as Text from "../words/text.ts"
 import * as ToolCalls from "../tool/calls.ts"
@@ -201,7 +202,7 @@ export class Loop extends Steps implements Lifecycle.Body {
 
   /** Tells the providers that the run begins: at once, or when what checks its prompt has let it through. */
   begin(): Effect.Effect<void, unknown> | undefined {
-    if (!this.modelPlaces.some(Admission.isCheck)) {
+    if (!this.modelPlaces.some((place) => ModelPlaces.purposeOf(place) === "checks-input")) {
       this.showInput(false)
       return this.contributions.atStart.length === 0 ? undefined : this.start()
     }

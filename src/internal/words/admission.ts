@@ -80,24 +80,3 @@ export const Current = Context.Reference<Admission | undefined>("effect-agents/i
  */
 export const during = <A, E, R>(check: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Current, (admission) => admission === undefined ? check : admission.during(check))
-
-const checks = new WeakSet<object>()
-
-/**
- * Says of a place of a middleware that it checks the input, and returns it.
- *
- * @category guards
- * @since 0.1.0
- */
-export const checksInput = <Place extends object>(place: Place): Place => {
-  checks.add(place)
-  return place
-}
-
-/**
- * Returns whether a place of a middleware checks the input.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isCheck = (place: object): boolean => checks.has(place)
