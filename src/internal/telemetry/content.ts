@@ -1,9 +1,8 @@
 /**
- * What was said in a run, as the JSON strings of the GenAI conventions.
+ * The content of a run (prompts, answers, arguments, results) as the JSON strings of the GenAI conventions.
  *
- * The shapes are those of the JSON schemas in
- * https://github.com/open-telemetry/semantic-conventions-genai (main at 6fd0d763).
- * A value that has no JSON form is left out.
+ * The forms are those of the JSON schemas in https://github.com/open-telemetry/semantic-conventions-genai (main at
+ * 6fd0d763). A value without a JSON form is left out.
  *
  * @since 0.1.0
  */
@@ -17,8 +16,7 @@ import * as FileData from "../words/fileData.ts"
 import * as Text from "../words/text.ts"
 
 /**
- * Returns the JSON of a value, its strings cut at `maxLength`, or undefined when it
- * has none.
+ * Returns the JSON of a value with its strings cut at `maxLength`, or `undefined` if it has none.
  *
  * @category encoding
  * @since 0.1.0
@@ -46,8 +44,7 @@ const withWellFormedKeys = (value: object): object =>
     : Object.fromEntries(Object.entries(value).map(([key, item]) => [Text.wellFormed(key), item]))
 
 /**
- * Returns the JSON object of a value: its own, or one with the value as its only
- * field.
+ * Returns the value as a JSON object: itself, or an object with the value as its only field.
  *
  * @category encoding
  * @since 0.1.0
@@ -58,7 +55,7 @@ export const toJsonObject = (field: string, value: unknown, maxLength: number): 
 }
 
 /**
- * Returns the system messages at the beginning and the messages after them.
+ * Returns the system messages at the beginning, and the other messages.
  *
  * @category messages
  * @since 0.1.0
@@ -98,8 +95,8 @@ export const inputMessages = (messages: ReadonlyArray<Prompt.Message>): Readonly
   }))
 
 /**
- * Returns the value of `gen_ai.output.messages`, or undefined when nothing was
- * said. Its schema wants a finish reason.
+ * Returns the value of `gen_ai.output.messages`, or `undefined` if there was no output. Its schema requires a finish
+ * reason.
  *
  * @category messages
  * @since 0.1.0
@@ -167,7 +164,7 @@ export const toolDefinitions = (tools: Readonly<Record<string, Tool.Any>>): Read
   return definitions.length === 0 ? undefined : definitions
 }
 
-// The JSON schema of a tool is made once.
+// The JSON schema of a tool is created once.
 const toolDefinitionCache = new WeakMap<Tool.Any, object>()
 
 const toolDefinition = (tool: Tool.Any): object => {

@@ -1,11 +1,10 @@
 /**
- * The words of the GenAI semantic conventions that this package emits: attributes,
- * metrics with their buckets, and the values with a fixed vocabulary.
+ * The names of the GenAI semantic conventions that this package uses: attributes, metrics with their buckets, and fixed
+ * values.
  *
- * Written down from https://github.com/open-telemetry/semantic-conventions-genai
- * (main at 6fd0d763, status Development); the names under `compat` are those of
- * https://github.com/open-telemetry/semantic-conventions v1.41. This is the only
- * place that spells them.
+ * They are copied from https://github.com/open-telemetry/semantic-conventions-genai (main at 6fd0d763, status
+ * Development). The names under `compat` are those of https://github.com/open-telemetry/semantic-conventions v1.41. No
+ * other file spells them.
  *
  * @since 0.1.0
  */
@@ -58,7 +57,7 @@ export const Attribute = {
   // v1.41
   cacheCreationInputTokens: "gen_ai.usage.cache_creation.input_tokens",
   tokenType: "gen_ai.token.type",
-  // our own: `gen_ai.*` is reserved
+  // our own, because `gen_ai.*` is reserved
   runId: "effect_agents.run_id",
   outcome: "effect_agents.outcome",
   stopReason: "effect_agents.stop_reason",
@@ -66,7 +65,7 @@ export const Attribute = {
 } as const
 
 /**
- * Attributes that carry what was said: prompts, answers, arguments and results.
+ * Attributes that hold content: prompts, answers, arguments and results.
  *
  * @category names
  * @since 0.1.0
@@ -81,7 +80,7 @@ export const contentAttributes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Names of operations, which begin the names of their spans.
+ * Names of operations. They begin the names of their spans.
  *
  * @category names
  * @since 0.1.0
@@ -97,7 +96,7 @@ export const Operation = {
 // -----------------------------------------------------------------------------
 
 /**
- * A metric of the conventions: a counter when it has no boundaries.
+ * A metric of the conventions. Without boundaries it is a counter.
  *
  * @category models
  * @since 0.1.0
@@ -224,7 +223,7 @@ export const Instruments = {
 // -----------------------------------------------------------------------------
 
 /**
- * The value of `error.type` for what was cut short.
+ * The value of `error.type` for an operation that was interrupted or left early.
  *
  * @category error types
  * @since 0.1.0
@@ -232,7 +231,7 @@ export const Instruments = {
 export const cancelled = "cancelled"
 
 /**
- * The value for what has no low-cardinality name.
+ * The value for anything without a low-cardinality name.
  *
  * @category error types
  * @since 0.1.0
@@ -240,8 +239,7 @@ export const cancelled = "cancelled"
 export const other = "_OTHER"
 
 /**
- * Returns the `error.type` of a cause: `cancelled` for an interruption, otherwise
- * that of its first failure or defect.
+ * Returns the `error.type` of a cause: `cancelled` for an interruption, otherwise that of its first failure or defect.
  *
  * @category error types
  * @since 0.1.0
@@ -253,15 +251,15 @@ export const errorTypeOfCause = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
- * Returns the `error.type` of a failure: the tag of its reason, its own tag, or the
- * name of its class. Never a message.
+ * Returns the `error.type` of a failure: the tag of its reason, its own tag, or the name of its class. It is never a
+ * message.
  *
  * @category error types
  * @since 0.1.0
  */
 export const errorTypeOf = (error: unknown): string => {
   if (!Predicate.isObject(error)) return other
-  // a property of a foreign value may throw
+  // reading a property of a foreign value may throw
   const exit = Effect.runSyncExit(Effect.sync(() => nameOf(error as Record<string, unknown>)))
   return Exit.isSuccess(exit) ? exit.value : other
 }
@@ -273,12 +271,11 @@ const nameOf = (error: Record<string, unknown>): string => {
   return error instanceof Error && isIdentifier(name) ? name : other
 }
 
-// What is not like the name of a class may be a message, or different each time.
+// Anything that does not look like a class name may be a message, or different each time.
 const isIdentifier = (u: unknown): u is string => typeof u === "string" && /^[A-Za-z_$][\w$./:-]{0,79}$/.test(u)
 
 /**
- * Returns the finish reason in the words of the conventions, or undefined when
- * there is nothing to say.
+ * Returns the finish reason as the conventions spell it, or `undefined` if it is not known.
  *
  * @category vocabularies
  * @since 0.1.0
@@ -311,7 +308,7 @@ const providers: Readonly<Record<string, string>> = {
 }
 
 /**
- * Returns the conventions' name of a provider of `effect/ai/Model`.
+ * Returns the conventions' name for a provider of `effect/ai/Model`.
  *
  * @category vocabularies
  * @since 0.1.0

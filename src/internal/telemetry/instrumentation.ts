@@ -1,10 +1,8 @@
 /**
- * The questions that a run asks of telemetry: a span for itself, one for each
- * model call, one for each tool call.
+ * The interface between a run and telemetry: a span for the run, one for each model call, and one for each tool call.
  *
- * A run without an `Instrumentation` in its context asks nothing. Everything here
- * is synchronous and returns nothing to the run: telemetry cannot pull, force or
- * re-run any of it.
+ * A run without an `Instrumentation` in its context calls nothing of it. All of it is synchronous and returns nothing
+ * to the run, so telemetry cannot pull, force or repeat anything.
  *
  * @since 0.1.0
  */
@@ -17,7 +15,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 
 /**
- * What is known of a run before it begins.
+ * What is known about a run before it begins.
  *
  * @category models
  * @since 0.1.0
@@ -29,14 +27,13 @@ export interface RunInfo {
   readonly session: string | undefined
   /** Whether the agent runs outside this process. */
   readonly remote: boolean
-  /** Who runs it, and with which model, when the agent itself knows. */
+  /** The provider and the model, if the agent itself knows them. */
   readonly provider?: string | undefined
   readonly model?: string | undefined
 }
 
 /**
- * Service that observes runs. `startRun` is called once, when the run begins,
- * with the context that the run captured.
+ * Service that observes runs. `startRun` is called once, when the run begins, with the context of the run.
  *
  * @category services
  * @since 0.1.0
@@ -46,9 +43,8 @@ export class Instrumentation extends Context.Service<Instrumentation, {
 }>()("effect-agents/AgentTelemetry") {}
 
 /**
- * The span of a run. `context` is the run's, with this span as the parent.
- * `onInput` is called once, when the run's providers have all contributed and no
- * guardrail may refuse the input any more. What is said before that is not written.
+ * The span of a run. `context` is the context of the run with this span as the parent. `onInput` is called once, when
+ * all providers have contributed and no guardrail can refuse the input any more; content before that is not written.
  * `end` is called once, with the outcome, after every finalizer.
  *
  * @category models
@@ -57,23 +53,26 @@ export class Instrumentation extends Context.Service<Instrumentation, {
 export interface RunSpan {
   readonly context: Context.Context<never>
   readonly onInput: (instructions: string, messages: ReadonlyArray<Prompt.Message>) => void
-  /** A guardrail has refused the input: this takes its place. */
+  /** A guardrail has refused the input; this is shown instead. */
   readonly onRefused: (instructions: string, messages: ReadonlyArray<Prompt.Message>) => void
   readonly startModel: (request: Middleware.ModelRequest, begins: ModelBegins) => ModelSpan
   readonly startTool: (request: Middleware.ToolRequest) => ToolSpan
-  /** A finalizer or a best-effort `afterRun` failed (or overran its budget: no cause). Nothing else changes. */
+  /**
+   * A finalizer or a best-effort `afterRun` failed, or took too long (then there is no cause). The run itself is not
+   * affected.
+   */
   readonly onFinalizerFailure: (name: string, cause: Cause.Cause<unknown> | undefined) => void
   readonly end: (outcome: AgentRun.Outcome) => void
-  /** Whether what was said may be exported, also by a log. */
+  /** Whether content may be exported, also in logs. */
   readonly capturesContent: boolean
 }
 
 /**
  * When a model call begins.
  *
- * - `at-once`: nothing is around it.
- * - `when-asked`: middleware may answer without a model, and then there is no call.
- * - `unchecked`: so it is, and its prompt may still be refused.
+ * - `at-once`: no middleware is around it.
+ * - `when-asked`: a middleware may answer without a model, and then there is no call.
+ * - `unchecked`: like `when-asked`, and a guardrail may still refuse its prompt.
  *
  * @category models
  * @since 0.1.0
@@ -81,9 +80,8 @@ export interface RunSpan {
 export type ModelBegins = "at-once" | "when-asked" | "unchecked"
 
 /**
- * The method of the tracer of a model call that gives the tracer for a call that asks
- * for the answer of the run in JSON mode: another method of the model, and the same
- * span.
+ * The method of a model call's tracer that returns the tracer for a call in JSON mode. That is another method of the
+ * model, but has the same span.
  *
  * @category models
  * @since 0.1.0
@@ -97,29 +95,29 @@ export const AnswerTracer: unique symbol = Symbol("effect-agents/internal/Answer
 export type ModelCallTracer = Tracer.Tracer & { readonly [AnswerTracer]?: () => Tracer.Tracer }
 
 /**
- * The span of a model call, when there is one. The model stream is opened and pulled in `context`.
- * `end` is called once: with the step when the model finished, with a cause when
- * it failed, with nothing when the call was cut short.
+ * The span of a model call, if there is one. The model stream is opened and pulled in `context`. `end` is called once:
+ * with the step if the model finished, with a cause if it failed, and without an argument if the call was interrupted
+ * or left.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ModelSpan {
   readonly context: Context.Context<never>
-  /** What a provider may write on; undefined when no span was made. */
+  /** The span that a provider may write on; `undefined` if no span was made. */
   readonly current: Tracer.Span | undefined
-  /** A model is called, in this context: that of the run, or another one that a middleware has provided. */
+  /** A model is called in this context: that of the run, or one that a middleware has provided. */
   readonly onCall: (context: Context.Context<never>) => void
   readonly onParts: (parts: ReadonlyArray<Response.StreamPart<any, "deferred">>) => void
-  /** The prompt of an `unchecked` call was let through. */
+  /** The prompt of an `unchecked` call was accepted. */
   readonly onInput: (messages: ReadonlyArray<Prompt.Message>) => void
-  /** A guardrail has refused the input: these messages take its place. */
+  /** A guardrail has refused the input; these messages are shown instead. */
   readonly onRefused: (messages: ReadonlyArray<Prompt.Message>) => void
   readonly end: (end: ModelEnd) => void
 }
 
 /**
- * How a model call ended. `content` is what the model said.
+ * How a model call ended. `content` is the output of the model.
  *
  * @category models
  * @since 0.1.0
@@ -128,15 +126,15 @@ export type ModelEnd =
   | {
     readonly _tag: "Finished" | "Cancelled"
     readonly usage: AgentRun.Usage
-    /** Undefined until the model said why it finished. */
+    /** `undefined` until the model has given its finish reason. */
     readonly finishReason: Response.FinishReason | undefined
     readonly content: ReadonlyArray<Prompt.AssistantMessagePart>
   }
   | { readonly _tag: "Failed"; readonly cause: Cause.Cause<unknown>; readonly usage: AgentRun.Usage }
 
 /**
- * The span of a tool call. `context` is what the handler runs in. `end` is called
- * once: with the final result, with a cause, or with nothing when it was cut short.
+ * The span of a tool call. The handler runs in `context`. `end` is called once: with the final result, with a cause, or
+ * without an argument if the call was interrupted or left.
  *
  * @category models
  * @since 0.1.0
@@ -147,7 +145,7 @@ export interface ToolSpan {
 }
 
 /**
- * How a tool call ended. A `Result` may itself be a failure that goes to the model.
+ * How a tool call ended. A `Result` may itself be a failure that the model reads.
  *
  * @category models
  * @since 0.1.0

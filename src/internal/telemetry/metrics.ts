@@ -1,6 +1,5 @@
 /**
- * Recording the metrics of the GenAI conventions, synchronously, in the registry of
- * a run's context.
+ * Records the metrics of the GenAI conventions, synchronously, in the registry of a run's context.
  *
  * @since 0.1.0
  */
@@ -11,7 +10,7 @@ import * as Text from "../words/text.ts"
 import * as GenAi from "./genAi.ts"
 
 /**
- * The attributes of a metric. An `undefined` one is left out.
+ * The attributes of a metric. An attribute that is `undefined` is left out.
  *
  * @category models
  * @since 0.1.0
@@ -19,10 +18,10 @@ import * as GenAi from "./genAi.ts"
 export type Attributes = Readonly<Record<string, string | undefined>>
 
 /**
- * The metrics that are recorded with the same attributes. Making a metric costs more
- * than updating it, and there are few of them: models, tools and types of errors.
+ * The metrics that are recorded with the same attributes. They are kept, because creating a metric costs more than
+ * updating it, and there are few: one for each model, tool and type of error.
  *
- * Effect has no unit of its own: exporters take the attribute `unit` for it.
+ * Effect's metrics have no unit, so exporters read it from the attribute `unit`.
  *
  * @category models
  * @since 0.1.0
@@ -36,7 +35,7 @@ export class Metrics {
     this.attributes = attributes
   }
 
-  /** The same with one attribute more, unless it is undefined. */
+  /** The same metrics with one more attribute, unless its value is `undefined`. */
   with(name: string, value: string | undefined): Metrics {
     if (value === undefined) return this
     let byValue = this.more.get(name)
@@ -49,14 +48,14 @@ export class Metrics {
     return metrics
   }
 
-  /** The metric of an instrument. */
+  /** Returns the metric of an instrument. */
   metric(instrument: GenAi.Instrument): Metric.Metric<number, unknown> {
     let metric = this.made.get(instrument)
     if (metric === undefined) this.made.set(instrument, metric = makeMetric(instrument, this.attributes))
     return metric
   }
 
-  /** Records one value or none. */
+  /** Records a value, if there is one. */
   record(context: Context.Context<never>, instrument: GenAi.Instrument, value: number | undefined): void {
     if (value !== undefined) this.metric(instrument).updateUnsafe(value, context)
   }
@@ -66,7 +65,7 @@ const kept = new Map<string, Metrics>()
 const keptAtMost = 1_024
 
 /**
- * Returns the metrics with these attributes. An `undefined` one is left out.
+ * Returns the metrics with these attributes. An attribute that is `undefined` is left out.
  *
  * @category getters
  * @since 0.1.0
@@ -99,8 +98,8 @@ const makeMetric = (
 }
 
 /**
- * Many times, of which is kept what the buckets of a histogram tell: how many are in
- * each, and their sum. A response has as many of them as it has chunks.
+ * Collects many times, and keeps only what a histogram shows: how many are in each bucket, and their sum. A response
+ * has one time for each of its chunks.
  *
  * @category models
  * @since 0.1.0
@@ -129,7 +128,7 @@ export class Times {
     else if (time > bucket.max) bucket.max = time
   }
 
-  /** Records as many times as were added: in each bucket the least, the greatest, and the mean of the others. */
+  /** Records as many times as were added: for each bucket the smallest, the largest, and the mean of the others. */
   record(context: Context.Context<never>, metric: Metric.Metric<number, unknown>): void {
     for (const bucket of this.buckets) {
       if (bucket === undefined) continue
@@ -150,7 +149,7 @@ interface Bucket {
 }
 
 /**
- * What is measured of a model call. Times are in seconds.
+ * The measurements of a model call. Times are in seconds.
  *
  * @category models
  * @since 0.1.0

@@ -1,6 +1,5 @@
 /**
- * The spans and metrics of one run, its model calls and its tool calls: what the
- * run answers to the questions of `Instrumentation`.
+ * The spans and metrics of one run, its model calls and its tool calls. It implements `Instrumentation`.
  *
  * @since 0.1.0
  */
@@ -51,16 +50,16 @@ export class TracedRun implements RunSpan {
   readonly context: Context.Context<never>
   readonly settings: Settings
   readonly info: RunInfo
-  /** What the spans of the run are made with, and what they are below. */
+  /** Makes the spans of the run below the right parent. */
   readonly spans: Spans.SpanMaker
   readonly parent: Tracer.Span | undefined
-  /** What all its model calls have in common. */
+  /** The attributes that all its model calls have in common. */
   readonly modelOperation: Metrics.Attributes
   readonly modelMetrics: Metrics.Metrics
   readonly modelName: string
-  /** What all its tool calls have in common. */
+  /** The metrics that all its tool calls have in common. */
   readonly toolMetrics: Metrics.Metrics
-  /** Which attributes may be written from within. */
+  /** The attributes that code inside of a model call may write. */
   readonly acceptedInModel: Spans.Accepts
   readonly acceptedInTool: Spans.Accepts
   private modelTracing: ModelTracing | undefined = undefined
@@ -68,7 +67,7 @@ export class TracedRun implements RunSpan {
   private readonly startedAt: bigint
   private readonly caller: Context.Context<never>
   private readonly operation: Metrics.Attributes
-  /** What was said is written when nobody may refuse it any more. */
+  /** The input is written when no guardrail can refuse it any more. */
   private input: "unknown" | "known" | "refused" = "unknown"
   private inferenceCalls = 0
   private toolCalls = 0
@@ -133,7 +132,7 @@ export class TracedRun implements RunSpan {
     return new TracedModelCall(this, request, begins)
   }
 
-  /** A model was asked. */
+  /** A model was called. */
   onModelCall(): void {
     this.inferenceCalls++
   }
@@ -142,7 +141,7 @@ export class TracedRun implements RunSpan {
     return new TracedToolCall(this, request)
   }
 
-  /** A tool was let through to. */
+  /** A tool call was allowed to run. */
   onToolCall(): void {
     this.toolCalls++
   }
@@ -151,7 +150,7 @@ export class TracedRun implements RunSpan {
     return this.settings.captureContent
   }
 
-  /** The context of a model call that sees this span, and the tracer that gives it out. */
+  /** The context of a model call in which this is the current span, and the tracer that returns it. */
   modelContext(current: Tracer.Span, onMethod: Spans.OnMethod): Context.Context<never> {
     const { context, tracer } = this.modelTracing ??= makeModelTracing(this)
     tracer.current = current
@@ -187,7 +186,7 @@ export class TracedRun implements RunSpan {
     const completed = outcome._tag === "Completed" ? outcome.result : undefined
     const { totalUsage } = outcome._tag === "Completed" ? outcome.result : outcome.partial
     const reason = completed === undefined ? "error" : finishReasonOf(completed)
-    // what a model has said to a prompt that is not known may repeat it
+    // the answer of a model may repeat its prompt, so it is written only if the prompt may be written
     if (this.input === "known" || completed !== undefined) {
       this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
     }
@@ -232,7 +231,7 @@ export class TracedRun implements RunSpan {
     })
   }
 
-  /** Writes content that has to be an object. */
+  /** Writes content that has to be a JSON object. */
   contentObject(span: Tracer.Span, attribute: string, field: string, value: unknown): void {
     const { captureContent, maxContentLength } = this.settings
     if (!captureContent) return
@@ -291,7 +290,7 @@ class TracedModelCall implements ModelSpan {
   readonly context: Context.Context<never>
   readonly current: Tracer.Span | undefined
   private readonly run: TracedRun
-  /** The span of a call that was made at once, or the one that begins when a model is asked. */
+  /** The span of a call that begins at once, or the one that begins when a model is called. */
   private readonly own: Tracer.Span | undefined
   private readonly late: Spans.LateSpan | undefined
   private startedAt: bigint
@@ -302,13 +301,13 @@ class TracedModelCall implements ModelSpan {
   private finish: Response.FinishPart | undefined = undefined
   private operation: Metrics.Attributes
   private metrics: Metrics.Metrics
-  /** By which methods the model was asked: one that gives its answer as a whole has no chunks. */
+  /** Whether the model was asked to stream: an answer that comes as a whole has no chunks. */
   private hasStreamed = false
   private hasGenerated = false
   private isMade = false
   private isCalled = false
   private input: "unknown" | "known" | "refused"
-  /** The prompt as it was let through, or what takes its place. */
+  /** The accepted prompt, or the messages that are shown instead. */
   private messages: ReadonlyArray<Prompt.Message> | undefined = undefined
 
   constructor(run: TracedRun, request: Middleware.ModelRequest, begins: ModelBegins) {
@@ -369,9 +368,9 @@ class TracedModelCall implements ModelSpan {
     else this.startedAt = this.run.spans.clock.currentTimeNanosUnsafe()
   }
 
-  /** The name of the span stays that of the model that was asked first. */
+  /** The span keeps the name of the model that was called first. */
   readonly onCall = (context: Context.Context<never>): void => {
-    // a middleware makes as many calls as it likes of the one that the step began with
+    // a middleware may make any number of calls for the one that the step began with
     if (this.isCalled) this.run.onModelCall()
     this.isCalled = true
     this.onMade()
@@ -426,7 +425,7 @@ class TracedModelCall implements ModelSpan {
     this.lastChunkAt = now
   }
 
-  /** Where something has looked at the span of a call that was not made, it has begun, and never ends. */
+  /** If something has looked at the span of a call that was not made, the span has begun, and never ends. */
   end(end: ModelEnd): void {
     if (!this.isMade) return
     const { span } = this

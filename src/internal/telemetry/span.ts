@@ -1,6 +1,6 @@
 /**
- * Spans of a run, made by hand on effect's `Tracer`: how they begin and end, and
- * what the code that runs inside of them may write on them.
+ * The spans of a run, made directly with effect's `Tracer`: how they begin and end, and what code inside of them may
+ * write.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import * as GenAi from "./genAi.ts"
 import { AnswerTracer, type ModelCallTracer } from "./instrumentation.ts"
 
 /**
- * The attributes of a span or a metric. An `undefined` one is left out.
+ * The attributes of a span or a metric. An attribute that is `undefined` is left out.
  *
  * @category models
  * @since 0.1.0
@@ -26,7 +26,7 @@ import { AnswerTracer, type ModelCallTracer } from "./instrumentation.ts"
 export type Attributes = Readonly<Record<string, unknown>>
 
 /**
- * What an export may say of a failure: a type of low cardinality and a fixed text.
+ * The public form of a failure: a type of low cardinality and a fixed text.
  *
  * @category models
  * @since 0.1.0
@@ -37,7 +37,7 @@ export interface Failure {
 }
 
 /**
- * Telemetry does not change a run: what it throws is dropped.
+ * Runs telemetry code without effect on the run: an exception is dropped.
  *
  * @category running
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const quietly = (f: () => void): void => {
 export const seconds = (from: bigint, to: bigint): number => Number(to - from) / 1e9
 
 /**
- * What the spans of a context are made with, looked up once for all spans of a run.
+ * The services and settings that spans in a context need, looked up once for all spans of a run.
  *
  * @category running
  * @since 0.1.0
@@ -70,7 +70,7 @@ export class SpanMaker {
   private readonly links: ReadonlyArray<Tracer.SpanLink>
   private readonly isSampled: boolean
 
-  /** Of the annotations in the context only those that `accepts` lets through are written. */
+  /** Of the annotations in the context, only those that `accepts` allows are written. */
   constructor(context: Context.Context<never>, accepts: Accepts = isPublic(false)) {
     this.clock = Context.get(context, Clock.Clock)
     this.tracer = Context.get(context, Tracer.Tracer)
@@ -85,8 +85,7 @@ export class SpanMaker {
   }
 
   /**
-   * Begins a span, as `Effect.makeSpan` does. There is none when tracing is disabled,
-   * or when the tracer throws.
+   * Begins a span like `Effect.makeSpan`. Returns none if tracing is disabled, or if the tracer throws.
    */
   start(
     name: string,
@@ -116,8 +115,7 @@ export class SpanMaker {
   }
 
   /**
-   * Ends a span. The exit that it ends with carries nothing of the run: tracers
-   * export the messages and the stacks of the causes that they are given.
+   * Ends a span. Its exit contains nothing of the run, because tracers export the messages and stacks of causes.
    */
   end(
     span: Tracer.Span,
@@ -150,7 +148,7 @@ const propagated = (span: Tracer.AnySpan | undefined): Tracer.AnySpan | undefine
 }
 
 /**
- * Begins a span in this context, as `SpanMaker` does.
+ * Begins a span in this context, like `SpanMaker`.
  *
  * @category running
  * @since 0.1.0
@@ -163,7 +161,7 @@ export const start = (
 ): Tracer.Span | undefined => new SpanMaker(context).start(name, kind, attributes)
 
 /**
- * Ends a span, as `SpanMaker` does.
+ * Ends a span, like `SpanMaker`.
  *
  * @category running
  * @since 0.1.0
@@ -176,9 +174,8 @@ export const end = (
 ): void => new SpanMaker(context).end(span, attributes, failure)
 
 /**
- * What the code inside of a span sees as the current span: the span itself, except
- * that it cannot end it, that attributes which `accepts` refuses are passed over,
- * and that the causes of log messages stay out unless content is captured.
+ * Returns the span that the code inside sees as the current span. The code cannot end it, attributes that `accepts`
+ * refuses are ignored, and the causes of log messages are not written unless content is captured.
  *
  * It is a proxy, so that a tracer finds its own class and fields.
  *
@@ -208,14 +205,14 @@ export const view = (
 }
 
 /**
- * Whether an attribute may be written.
+ * Decides whether an attribute may be written.
  *
  * @category views
  * @since 0.1.0
  */
 export type Accepts = (key: string, value: unknown) => boolean
 
-/** Effect's logger writes the cause of a message, stack and all, and its annotations on the current span. */
+/** Effect's logger writes annotations, and the cause of a message with its stack, on the current span. */
 const eventAttributes = (
   attributes: Record<string, unknown> | undefined,
   captureContent: boolean
@@ -231,8 +228,8 @@ const eventAttributes = (
 }
 
 /**
- * A span that begins when somebody needs to know which it is: who makes a span below
- * it, or who ends it. What its code sees is a view of it.
+ * A span that begins when it is first needed: by code that makes a child span, or by code that ends it. The code inside
+ * gets a view of it.
  *
  * @category views
  * @since 0.1.0
@@ -242,7 +239,7 @@ export class LateSpan {
   private readonly start: () => Tracer.Span | undefined
   private made: { readonly span: Tracer.Span | undefined } | undefined = undefined
 
-  /** Where no span can be made, its code sees the parent. */
+  /** If no span can be made, the code inside sees the parent. */
   constructor(start: () => Tracer.Span | undefined, parent: Tracer.Span, captureContent: boolean, accepts: Accepts) {
     this.start = start
     let seen: Tracer.Span | undefined
@@ -269,7 +266,7 @@ export class LateSpan {
 }
 
 /**
- * Whether an attribute may be written from within a run: content only when it is captured.
+ * Decides whether code inside of a run may write an attribute: content only if it is captured.
  *
  * @category views
  * @since 0.1.0
@@ -278,8 +275,8 @@ export const isPublic = (captureContent: boolean): Accepts => (key) =>
   captureContent || !GenAi.contentAttributes.has(key)
 
 /**
- * Whether an attribute may be written from within a tool: `Toolkit.handle` writes
- * the name and the arguments of its call on the current span.
+ * Decides whether code inside of a tool may write an attribute. `Toolkit.handle` writes the name and arguments of its
+ * call on the current span.
  *
  * @category views
  * @since 0.1.0
@@ -290,8 +287,8 @@ export const isPublicInTool = (captureContent: boolean): Accepts => {
 }
 
 /**
- * Whether a provider may write an attribute on the span of its call. The operation
- * is ours to say, and a plain text was not asked for as a format.
+ * Decides whether a provider may write an attribute on the span of its call. The operation is set by this package, and
+ * plain text is not an output format that was asked for.
  *
  * @category views
  * @since 0.1.0
@@ -305,20 +302,19 @@ export const isPublicInModel = (captureContent: boolean): Accepts => {
 }
 
 /**
- * The tracer that the model calls of a run, one after the other, run with: the span
- * that effect's `LanguageModel` opens for a `streamText` of the run is the call's own,
- * so that one call is one span. It is so through spans that middleware puts around the
- * call. A `generateText` of a middleware is a call of its own and keeps its span, and
- * so does a `generateObject`, unless it is the run's way to ask for its answer.
+ * The tracer for the model calls of a run, which follow each other. effect's `LanguageModel` opens a span for the
+ * `streamText` of the run; this tracer returns the span of the call for it, so that one call has one span, also below
+ * the spans of middleware. A `generateText` by a middleware is a call of its own and keeps its own span. So does a
+ * `generateObject`, unless the run uses it to ask for its answer.
  *
  * @category views
  * @since 0.1.0
  */
 export class ModelTracer implements ModelCallTracer {
   readonly context: Tracer.Tracer["context"]
-  /** What the call in progress sees as its span. */
+  /** The span that the call in progress sees. */
   current: Tracer.Span | undefined = undefined
-  /** Is told of each method of the model that is called in it. */
+  /** Called for each method of the model that is used in the call. */
   onMethod: OnMethod | undefined = undefined
   private readonly tracer: Tracer.Tracer
 
@@ -358,7 +354,7 @@ export class ModelTracer implements ModelCallTracer {
 }
 
 /**
- * How a model was asked.
+ * The kind of method by which a model was called.
  *
  * @category models
  * @since 0.1.0

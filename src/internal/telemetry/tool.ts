@@ -19,8 +19,8 @@ import * as Spans from "./span.ts"
 const { Attribute, Instruments, Operation } = GenAi
 
 /**
- * The span of a tool call. A call that waits for an approval, or that is denied, is no
- * execution: it has no span and is not measured.
+ * The span of a tool call. A call that is denied, or that waits for an approval, is not executed: it has no span and is
+ * not measured.
  *
  * @category models
  * @since 0.1.0
@@ -28,7 +28,7 @@ const { Attribute, Instruments, Operation } = GenAi
 export class TracedToolCall implements ToolSpan {
   readonly context: Context.Context<never>
   private readonly run: TracedRun
-  /** Where something has looked at the span of a call that is no execution, it has begun, and never ends. */
+  /** If something has looked at the span of a call that is not executed, the span has begun, and never ends. */
   private readonly span: Spans.LateSpan | undefined
   private readonly startedAt: bigint
   private readonly metrics: Metrics.Metrics
@@ -37,7 +37,7 @@ export class TracedToolCall implements ToolSpan {
     const { context, info, parent, settings, spans } = run
     this.run = run
     const startedAt = this.startedAt = spans.clock.currentTimeNanosUnsafe()
-    // A name that the model made up is not of low cardinality: it is an attribute of the span, and nothing else.
+    // A name that the model made up is not of low cardinality, so it is only an attribute of the span.
     this.metrics = run.toolMetrics.with(Attribute.toolName, tool === undefined ? GenAi.other : name)
     if (parent === undefined) {
       this.context = context
