@@ -1,5 +1,5 @@
 /**
- * One tool call through the middleware of its place.
+ * Runs one tool call through its middleware.
  *
  * @since 0.1.0
  */
@@ -20,12 +20,11 @@ import { encodingError } from "./execute.ts"
 import * as ToolHandler from "./handler.ts"
 import * as NestedTools from "./nested.ts"
 
-/** How many results may wait in a middleware before a handler that gives preliminary ones has to wait too. */
+/** The number of results that may wait in a middleware before a handler with preliminary results has to wait. */
 const highWater = 256
 
 /**
- * A tool as it is run below the middleware; without a `tool` it tells the model that
- * there is none.
+ * The tool that runs below the middleware. Without a `tool` the model is told that there is none.
  *
  * @category models
  * @since 0.1.0
@@ -38,11 +37,10 @@ export interface Target {
 }
 
 /**
- * Runs a tool through the middleware: its results become a stream, and the first final one
- * of theirs is the result, which ends a handler that still runs. The call ends when the
- * stream does.
+ * Runs a tool through the middleware. Its results become a stream. The first final result is the result of the call,
+ * and ends a handler that still runs. The call ends when the stream ends.
  *
- * `called` is what the model has called; a middleware may run another tool in its place.
+ * `called` is the call of the model; a middleware may run another tool in its place.
  *
  * @category running
  * @since 0.1.0
@@ -58,7 +56,7 @@ export const throughMiddleware = (
       Stream.callback<Middleware.ToolResult, unknown>(
         (queue) =>
           Effect.withFiber((fiber): Effect.Effect<unknown> => {
-            // the call has its result: nothing runs again
+            // the call has its result, so nothing runs again
             if (state.final !== undefined) return Queue.end(queue)
             below.began = true
             below.result = undefined
@@ -97,7 +95,7 @@ export const throughMiddleware = (
       }
       return compose(call, asked, state)(call).pipe(
         Stream.runForEach((result) => {
-          // what comes after the final result is for nobody
+          // whatever comes after the final result is dropped
           if (state.final !== undefined) return Effect.void
           const own = encodedOf(resultOf(call, result), state)
           if (Exit.isExit(own)) return own
@@ -116,17 +114,17 @@ export const throughMiddleware = (
 interface State {
   final: Middleware.ToolResult | undefined
   readonly below: ToolHandler.Below
-  /** What was encoded below the middleware. */
+  /** The results that were encoded below the middleware. */
   readonly encoded: Set<unknown>
   /** The fibers of handlers that have not ended. */
   readonly running: Set<Fiber.Fiber<unknown, unknown>>
 }
 
-/** A result answers the call that it is for, whatever a middleware has made of it. */
+/** Whatever a middleware returns, the result has the id and name of the call. */
 const resultOf = ({ id, name }: Middleware.ToolRequest, result: Middleware.ToolResult): Middleware.ToolResult =>
   result.id === id && result.name === name ? result : { ...result, id, name }
 
-/** What a middleware has made itself is to be JSON as well. */
+/** The result that a middleware has made has to be JSON, too. */
 const encodedOf = (
   result: Middleware.ToolResult,
   { encoded }: State
@@ -139,8 +137,8 @@ const encodedOf = (
 }
 
 /**
- * Runs another tool than the one that was called, with its own services and its own time
- * limit. An approval of the call that the model has made is none of this one.
+ * Runs another tool than the one that the model called, with that tool's services and time limit. An approval of the
+ * original call does not count for it.
  */
 const instead = (
   call: Middleware.ToolRequest,
@@ -151,7 +149,7 @@ const instead = (
   if (called.tool === undefined && target.tool !== undefined && isExhausted) {
     return Exit.succeed(ToolHandler.exhausted(request))
   }
-  // what keeps the call keeps its time limit too
+  // a journal that records the call also applies its time limit
   const timeout = keep === undefined || NestedTools.isNested(target.tool) ? target.timeout : undefined
   const isApproved = approvedAs !== undefined && approvedAs.tool === request.name &&
     isSameJson(approvedAs.asked, request.params)
@@ -168,13 +166,13 @@ const instead = (
   return Effect.updateContext(handled, (context) => exchange(context, called.context, target.context))
 }
 
-/** What was asked is JSON. */
+/** The requested parameters are JSON. */
 const isSameJson = (asked: unknown, params: unknown): boolean => {
   const json = JsonValue.toJson(params ?? {})
   return json._tag === "Success" && Json.isSame(asked, json.success)
 }
 
-/** The services of the other tool, and what the middleware has provided. */
+/** The services of the other tool, and those that the middleware has provided. */
 const exchange = (
   context: Context.Context<never>,
   called: Context.Context<never>,

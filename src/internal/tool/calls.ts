@@ -1,6 +1,6 @@
 /**
- * The tool calls of one step: each in a fiber of its own, at most so many at once,
- * their results streamed as they come and kept in call order.
+ * Runs the tool calls of one step. Each call has its own fiber, and only a limited number run at once. Results are
+ * streamed as they come, and kept in the order of the calls.
  *
  * @since 0.1.0
  */
@@ -16,10 +16,10 @@ import type * as Pull from "effect/Pull"
 import * as Tracer from "effect/Tracer"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
-// it stands above, and is asked here what a call gives
+// it stands above; here it is asked for the recorded results of a call
 import type { CallJournal, RunJournal } from "../journal/run.ts"
 import type { Outside } from "../model/ownModel.ts"
-// a call tells its span how it ended and makes none
+// a call tells its span how it ended, but makes none
 import type { ToolSpan } from "../telemetry/instrumentation.ts"
 import { type Nested, ParentRun } from "../words/parentRun.ts"
 import type { Call } from "../words/stepBuilder.ts"
@@ -27,11 +27,11 @@ import * as Around from "./around.ts"
 import * as ToolHandler from "./handler.ts"
 import * as NestedTools from "./nested.ts"
 
-/** How many results may wait for the consumer before a handler that gives preliminary ones has to wait too. */
+/** The number of results that may wait for the consumer before a handler with preliminary results has to wait. */
 const highWater = 256
 
 /**
- * How many tool calls of one step run at the same time. Default: 8.
+ * The number of tool calls of one step that run at the same time. Default: 8.
  *
  * @category references
  * @since 0.1.0
@@ -41,9 +41,9 @@ export const ToolConcurrency = Context.Reference<number>("effect-agents/ToolLoop
 })
 
 /**
- * How long a tool may take. Then it is interrupted, the model is told, and the run
- * goes on. Annotate a tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`)
- * or provide it for all tools of a run. Default: no limit.
+ * The time limit of a tool. A tool that takes longer is interrupted, the model is told, and the run goes on. Annotate a
+ * single tool with it (`tool.annotate(ToolLoop.ToolTimeout, "5 seconds")`), or provide it for all tools of a run.
+ * Default: no limit.
  *
  * @category references
  * @since 0.1.0
@@ -53,7 +53,7 @@ export const ToolTimeout = Context.Reference<Duration.Input | undefined>("effect
 })
 
 /**
- * What the calls of every step of a run have in common.
+ * What all tool calls of a run have in common.
  *
  * @category models
  * @since 0.1.0
@@ -64,18 +64,18 @@ export interface Tools {
   readonly toolkit: ToolHandler.WithHandler | undefined
   readonly middleware: ReadonlyArray<Middleware.ToolPlace<any, any>>
   readonly context: Context.Context<never>
-  /** Those that run with the model of the agent's caller, when it is not the agent's. */
+  /** The tools that run with the model of the agent's caller, if that is another one than the agent's. */
   readonly outside?: Outside | undefined
-  /** The run that they belong to, which counts what runs nested in them spend. */
+  /** The run of the calls, which adds up the usage of the runs nested in them. */
   readonly parent: { readonly id: string; readonly addNestedUsage: (usage: AgentRun.Usage) => void } | undefined
   readonly startSpan: ((request: Middleware.ToolRequest) => ToolSpan | undefined) | undefined
-  /** How a call asks for the approval that it needs; otherwise it is denied. */
+  /** Requests the approval that a call needs. Without it such a call is denied. */
   readonly ask: ((request: Prompt.ToolApprovalRequestPart, call: Call) => AgentRun.ApprovalRequest) | undefined
   readonly journal?: RunJournal | undefined
 }
 
 /**
- * Prepares the tools of a run: handlers are looked up once.
+ * Prepares the tools of a run. Each handler is looked up once.
  *
  * @category constructors
  * @since 0.1.0
@@ -83,13 +83,13 @@ export interface Tools {
 export class Runner {
   readonly tools: Tools
   readonly concurrency: number
-  /** What was interrupted and has not ended yet, of any step. */
+  /** The interrupted fibers of all steps that have not ended yet. */
   readonly ending = new Set<Fiber.Fiber<unknown, unknown>>()
-  /** Nothing more is started. */
+  /** Whether no further call may start. */
   stopped = false
-  /** The calls of the step in progress, or of the last one. */
+  /** The calls of the current step, or of the last one. */
   current: ToolCalls | undefined = undefined
-  /** What the fibers of its tools know of the run. */
+  /** What the fibers of the tools know about the run. */
   readonly parentRun: ParentRun["Service"] | undefined
   private readonly prepared = new Map<string, Prepared>()
 
@@ -113,13 +113,13 @@ export class Runner {
     }
   }
 
-  /** Starts nothing more and waits for what was interrupted; undefined when it has all ended. */
+  /** Starts no further call, and waits for the interrupted ones. Returns `undefined` if all have ended. */
   ended(): Effect.Effect<unknown> | undefined {
     this.stopped = true
     return this.ending.size === 0 ? undefined : Fiber.awaitAll([...this.ending])
   }
 
-  /** The way to run a tool of this name; without a `tool` it tells the model that there is none. */
+  /** Finds how to run the tool with this name. If there is no such tool, the model is told so. */
   find(name: string): Prepared {
     let prepared = this.prepared.get(name)
     if (prepared === undefined) {
@@ -163,8 +163,7 @@ interface Prepared extends Around.Target {
 }
 
 /**
- * The calls of one step, what the model was asked with, and how many of the calls
- * may run.
+ * The calls of one step, the messages that the model was called with, and the number of calls that may run.
  *
  * @category models
  * @since 0.1.0
@@ -175,16 +174,16 @@ export interface Asked {
   readonly step?: number | undefined
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly allowance: number
-  /** Somebody has approved them: they are not asked for again. */
+  /** Whether the calls are approved, so that nobody is asked again. */
   readonly isApproved?: boolean | undefined
-  /** What the runs nested in them go on with, by the id of the call. */
+  /** What the nested runs of the calls go on with, by the id of the call. */
   readonly resumed?: ReadonlyMap<string, Nested> | undefined
-  /** Those that are approved only as what a middleware runs in their place, by their id. */
+  /** The calls that are approved only in the form in which a middleware runs them, by their id. */
   readonly approvedAs?: ReadonlyMap<string, ToolHandler.ApprovedAs> | undefined
 }
 
 /**
- * What comes while calls are answered.
+ * What a step emits while its calls are answered.
  *
  * @category models
  * @since 0.1.0
@@ -198,15 +197,15 @@ export type Answered = Middleware.ToolResult | AgentRun.ApprovalRequest | AgentR
  * @since 0.1.0
  */
 export class ToolCalls {
-  /** The final results, in call order; complete when `pull` has nothing more to give. */
+  /** The final results in the order of the calls. They are complete when `pull` is done. */
   readonly results: Array<Middleware.ToolResult | undefined>
-  /** How many calls were let through to their tools. */
+  /** The number of calls that reached their tool. */
   executed = 0
   /** The cause of the first call that fails the run. */
   failure: Cause.Cause<unknown> | undefined = undefined
   protected readonly runner: Runner
   protected readonly calls: ReadonlyArray<Call>
-  /** What the model was asked with. */
+  /** The messages that the model was called with. */
   readonly messages: ReadonlyArray<Prompt.Message>
   readonly isApproved: boolean
   readonly resumed: ReadonlyMap<string, Nested> | undefined
@@ -215,7 +214,7 @@ export class ToolCalls {
   protected allowance: number
   private readonly renamed: Asked["approvedAs"]
   private readonly step: number
-  /** The moment that decisions about the calls are made by, in a journal. */
+  /** In a journal: the time by which decisions about the calls are made. */
   private readonly now: number | undefined
   protected readonly running = new Map<number, Running>()
   protected out: Array<Answered> = []
@@ -241,7 +240,7 @@ export class ToolCalls {
     this.launch(undefined)
   }
 
-  /** Takes what has come since the last time: also preliminary results and nested parts, in the order of their arrival. */
+  /** All that has come since the last time, in the order of arrival, with preliminary results and nested parts. */
   take(): Array<Answered> {
     const out = this.out
     this.out = []
@@ -249,12 +248,12 @@ export class ToolCalls {
     return out
   }
 
-  /** The final result of a call, if it has one. */
+  /** Returns the final result of a call, if it has one. */
   resultOf(call: Call): Middleware.ToolResult | undefined {
     return this.results[this.calls.indexOf(call)]
   }
 
-  /** Whether more calls were let through than may run. */
+  /** Whether more calls were made than may run. */
   get isExhausted(): boolean {
     return this.executed > this.allowance
   }
@@ -264,7 +263,7 @@ export class ToolCalls {
     return this.pending === 0
   }
 
-  /** Succeeds when there is something to take, when all is done, or when a call has failed the run. */
+  /** Succeeds when there is something to take, when all calls are done, or when a call has failed the run. */
   wait(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       if (this.out.length > 0 || this.pending === 0 || this.failure !== undefined) return resume(Effect.void)
@@ -272,10 +271,10 @@ export class ToolCalls {
     })
   }
 
-  /** The results as a pull: done when every call has its final one, failed with the cause of a call that fails the run. */
+  /** The results as a pull: done when every call has its final one, failed with the cause of a failing call. */
   pull(): Pull.Pull<readonly [Middleware.ToolResult, ...Array<Middleware.ToolResult>], unknown> {
     return Effect.suspend(() => {
-      // nested parts and requests come where there is a parent run only
+      // nested parts and requests come only if there is a parent run
       const [first, ...rest] = this.take() as Array<Middleware.ToolResult>
       if (first !== undefined) return Exit.succeed([first, ...rest] as const)
       if (this.failure !== undefined) return Exit.failCause(this.failure)
@@ -283,7 +282,7 @@ export class ToolCalls {
     })
   }
 
-  /** Interrupts what still runs and waits for it; undefined when nothing does. */
+  /** Interrupts the calls that still run, and waits for them. Returns `undefined` if there are none. */
   stop(): Effect.Effect<unknown> | undefined {
     if (this.running.size === 0) return this.runner.ended()
     return Effect.suspend(() => {
@@ -304,8 +303,8 @@ export class ToolCalls {
   }
 
   /**
-   * Calls that are started while the consumer waits begin after a yield: what they
-   * tell at once could end the run before it knows of their fibers.
+   * Calls that start while the consumer waits begin after a yield. Something that they emit at once could otherwise end
+   * the run before it knows their fibers.
    */
   protected launch(begin: Effect.Effect<void> | undefined): void {
     const { concurrency } = this.runner
@@ -345,7 +344,7 @@ export class ToolCalls {
       : Effect.runForkWith(kept?.provide(prepared.context) ?? inSpan(prepared.context, span))(handling)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(index, call, span, exit)
-    // it has stopped the run itself, before the run knew of its fiber or of this step
+    // a call has stopped the run before the run knew its fiber or this step
     if (this.runner.stopped) {
       span?.end({ _tag: "Cancelled" })
       fiber.interruptUnsafe()
@@ -354,7 +353,7 @@ export class ToolCalls {
     const running: Running = { fiber, span, timer: undefined }
     this.running.set(index, running)
     const { timeout, tool } = prepared
-    // what keeps a call keeps its time limit too
+    // a journal that records the call also applies its time limit
     const isTimed = timeout !== undefined && (kept === undefined || NestedTools.isNested(tool))
     if (isTimed) running.timer = this.startTimer(index, call, timeout)
     fiber.addObserver((exit) => {
@@ -389,7 +388,7 @@ export class ToolCalls {
     })
   }
 
-  /** A tool that does not end in time is interrupted and answered for; the run does not wait for it until its end. */
+  /** Interrupts a tool that does not end in time, and answers its call. Only the end of the run waits for the tool. */
   private startTimer(index: number, call: Call, timeout: Duration.Duration): Fiber.Fiber<void> {
     const timer = Effect.runForkWith(this.runner.tools.context)(Effect.sleep(timeout))
     timer.addObserver((exit) => {
@@ -415,7 +414,7 @@ export class ToolCalls {
   ): void {
     if (Exit.isSuccess(exit)) {
       span?.end({ _tag: "Result", result: exit.value })
-      // it was not let through, another one may be
+      // the call did not reach its tool, so another one may
       if (!ToolHandler.wasExecuted(exit.value)) this.executed--
       return this.settle(index, exit.value)
     }
@@ -446,14 +445,14 @@ export class ToolCalls {
     for (const request of requests) this.out.push(ask(request, this.calls[index]))
   }
 
-  /** Of a call that has its final result, or of a step that has failed, nothing more is told. */
+  /** After the final result of a call, or after a failure of the step, nothing more is emitted. */
   private preliminary(index: number, result: Middleware.ToolResult): Effect.Effect<void> {
     if (this.results[index] !== undefined || this.failure !== undefined) return Effect.void
     this.out.push(result)
     return this.offered()
   }
 
-  /** Tells the parts of a run nested in a call, as long as the call has no result. */
+  /** Emits the parts of a run nested in a call, as long as the call has no result. */
   emit(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): Effect.Effect<void> {
     if (!this.isOpen(toolCallId) || this.failure !== undefined) return Effect.void
     for (const part of parts) this.out.push(part)
@@ -482,7 +481,7 @@ export class ToolCalls {
   }
 }
 
-/** A span's context is that of the run with the span as the parent; the handler has services of its own besides. */
+/** The context of the run with the span as the parent. The handler gets its own services, too. */
 const inSpan = (context: Context.Context<never>, span: ToolSpan): Context.Context<never> => {
   const parent = Context.getOrUndefined(span.context, Tracer.ParentSpan)
   return parent === undefined ? context : Context.add(context, Tracer.ParentSpan, parent)

@@ -1,5 +1,5 @@
 /**
- * How a call that was let through is run: its handler called, its results encoded.
+ * Executes an allowed tool call: runs the handler and encodes its results.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ import type { WithHandler } from "./handler.ts"
 import { invalidParameters } from "./mistakes.ts"
 
 /**
- * Runs a call whose parameters are decoded and that needs no approval.
+ * Runs a call whose parameters are decoded and that needs no approval any more.
  *
  * @category models
  * @since 0.1.0
@@ -38,7 +38,7 @@ export type Admitted = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
- * The function that a user gives for a tool.
+ * The function that a user writes for a tool.
  *
  * @category models
  * @since 0.1.0
@@ -49,7 +49,7 @@ export type HandlerFunction = (
 ) => Effect.Effect<unknown, unknown>
 
 /**
- * Runs calls by the function of their tool.
+ * Runs calls by calling the function of their tool.
  *
  * @category running
  * @since 0.1.0
@@ -87,7 +87,7 @@ export const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
   }
 
   return (request, preliminary, params) => {
-    // the handler has no channel for it, and may catch what ends it
+    // the handler has no channel for this failure, and may catch what ends it
     let unencodable: Cause.Cause<unknown> | undefined
     const ended = (effect: Effect.Effect<Middleware.ToolResult, unknown>) =>
       unencodable === undefined ? effect : Exit.failCause(unencodable)
@@ -117,8 +117,8 @@ export const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
 }
 
 /**
- * Runs calls by the public form of a toolkit: any `WithHandler`, whatever its handlers are made of. It decodes and
- * encodes by the bare schemas.
+ * Runs calls through the public interface of a toolkit: any `WithHandler`, whatever its handlers are made of. It
+ * decodes and encodes with the tool's own schemas.
  *
  * @category running
  * @since 0.1.0
@@ -132,7 +132,7 @@ export const throughHandle = (tool: Tool.Any, toolkit: WithHandler): Admitted =>
   const encoded = ({ encodedResult, isFailure, result }: Tool.HandlerResult<Tool.Any>, name: string) =>
     Effect.matchCauseEffect((isFailure ? encodeFailure : encodeSuccess)(result), {
       onSuccess: (json) => Exit.succeed<unknown>(json),
-      // a handler of the user's own may give a result that is not of its schema, beside what the model is to read
+      // a handler of this kind may return a result that does not fit its schema, beside the form that the model reads
       onFailure: (cause) => {
         const json = JsonValue.toJson(encodedResult)
         return json._tag === "Success" ? Exit.succeed(json.success) : notEncoded(name, result, cause)
@@ -143,9 +143,9 @@ export const throughHandle = (tool: Tool.Any, toolkit: WithHandler): Admitted =>
     let last: Middleware.ToolResult | undefined
     const { id, name } = request
     const handled = Effect.flatMap(
-      // what cannot be encoded has only the form that the model wrote
+      // parameters that cannot be encoded keep the form that the model wrote
       Effect.catchCause(encodeParams(params), () => Exit.succeed(request.params)),
-      // what the tools need is in the context of the run
+      // the services of the tools are in the context of the run
       (bare) =>
         toolkit.handle(name, bare as never, id) as Effect.Effect<
           Stream.Stream<Tool.HandlerResult<Tool.Any>, unknown>,
@@ -189,7 +189,7 @@ export const throughHandle = (tool: Tool.Any, toolkit: WithHandler): Admitted =>
   }
 }
 
-/** A failure that is told to the model does not hide the defect that came with it. */
+/** A failure that the model reads must not hide a defect that came with it. */
 const isDefect = (tool: Tool.Any, cause: Cause.Cause<unknown>): boolean =>
   tool.failureMode === "return" && Cause.hasDies(cause)
 
@@ -202,7 +202,10 @@ const mapSync = <A, E, B, E2>(
     ? Exit.succeed(onSuccess(effect.value as A))
     : Effect.matchCauseEffect(effect, { onFailure, onSuccess: (a) => Exit.succeed(onSuccess(a)) })
 
-/** A getter that throws and a cycle in a recursive schema are defects of the encoder, and no JSON either. */
+/**
+ * A getter that throws, or a cycle in a recursive schema, is a defect of the encoder. Here it means that the result is
+ * not JSON.
+ */
 const notEncoded = (name: string, result: unknown, cause: Cause.Cause<unknown>): Exit.Exit<never, unknown> => {
   if (Cause.hasInterruptsOnly(cause)) return Exit.failCause(cause)
   const error = Cause.squash(cause)
@@ -210,7 +213,7 @@ const notEncoded = (name: string, result: unknown, cause: Cause.Cause<unknown>):
 }
 
 /**
- * The failure of a call whose result is no JSON. The error is JSON itself: it may be stored and sent.
+ * The failure of a call whose result is not JSON. The error itself is JSON, so it may be stored and sent.
  *
  * @category results
  * @since 0.1.0
@@ -226,9 +229,9 @@ export const encodingError = (toolName: string, result: unknown, description: st
     })
   })
 
-/** What `Toolkit.handle` makes of the errors of a handler. */
+/** Handles the errors of a handler as `Toolkit.handle` does. */
 const normalize = (name: string, error: unknown): unknown =>
-  // what is no error at all is data, whatever it looks like
+  // a value that is not an error is data, whatever it looks like
   !(error instanceof Error)
     ? error
     : Schema.isSchemaError(error)

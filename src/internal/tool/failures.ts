@@ -1,5 +1,5 @@
 /**
- * Toolkits whose failures are results: the tools, and what runs their calls.
+ * Toolkits whose failures are results: their tools, and how they run calls.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
-// this is the inside of that module
+// this module implements that one
 import type * as ToolFailure from "../../ToolFailure.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
@@ -23,7 +23,7 @@ import * as Message from "../words/message.ts"
 import * as Mcp from "./mcp.ts"
 
 /**
- * Creates a failure that is told by a message.
+ * Creates a failure that the model reads as a message.
  *
  * @category constructors
  * @since 0.1.0
@@ -35,7 +35,7 @@ export const make = (message: string, error: unknown): ToolFailure.ToolFailure =
 })
 
 /**
- * Returns whether a value is a failure that is told by a message.
+ * Returns whether a value is a failure that the model reads as a message.
  *
  * @category guards
  * @since 0.1.0
@@ -44,17 +44,17 @@ export const isToolFailure = (u: unknown): u is ToolFailure.ToolFailure =>
   Predicate.isTagged(u, "ToolFailure") && Predicate.hasProperty(u, "message") && Predicate.isString(u.message)
 
 /**
- * The codec of any failure by its message.
+ * The codec that encodes any failure as its message.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Told: Schema.Codec<ToolFailure.ToolFailure, string> = Schema.String.pipe(Schema.decodeTo(
-  // a union asks it last, with whatever the tool's own schema does not describe
+  // in a union it comes last, and gets whatever the tool's own schema does not describe
   Schema.declare((_): _ is ToolFailure.ToolFailure => true),
   SchemaTransformation.transform({
     decode: (message) => make(message, undefined),
-    // a message may be one that is made when it is asked for
+    // reading a message may run user code
     encode: (error) => Result.getOrElse(Result.try(() => Message.of(error, unspoken)), () => unspoken)
   })
 ))
@@ -64,7 +64,7 @@ const unspoken = "The tool failed"
 const returningTools = new WeakMap<Tool.Any, Tool.Any>()
 
 /**
- * Returns the tool whose failures are results. The same for the same tool.
+ * Returns the tool with failures that are results. The same tool gives the same object.
  *
  * @category combinators
  * @since 0.1.0
@@ -73,7 +73,7 @@ export const returning = (tool: Tool.Any): Tool.Any => {
   if (tool.failureMode === "return") return tool
   let made = returningTools.get(tool)
   if (made === undefined) {
-    // a schema without a JSON form was never needed for failures of the run
+    // failures of the run never needed a JSON form of their schema, so it may have none
     const own = Result.isSuccess(Result.try(() => JsonCodec.make(tool.failureSchema)))
     const failure = Schema.Union(own ? [tool.failureSchema, Told] : [Told])
     made = Object.assign(tool.setFailure(failure), { failureMode: "return" as const })
@@ -87,8 +87,8 @@ type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 const returningKits = new WeakMap<WithHandler, WithHandler>()
 
 /**
- * Returns the toolkit whose failures are results. The same for the same toolkit, so that a model can cache by its
- * identity.
+ * Returns the toolkit with failures that are results. The same toolkit gives the same object, so that a model can cache
+ * by identity.
  *
  * @category combinators
  * @since 0.1.0
@@ -102,7 +102,7 @@ export const returningAll = (toolkit: WithHandler): WithHandler => {
     handle: (name, ...args) => {
       const tool = Object.hasOwn(tools, name) ? tools[name] : undefined
       const handled = toolkit.handle(name, ...args)
-      // the tools of a toolkit may fail with anything, and `Tool.Any` says so nowhere
+      // the tools of a toolkit may fail with anything, but `Tool.Any` does not say so
       return tool === undefined || tool === toolkit.tools[name] ? handled : returned(tool, handled) as typeof handled
     }
   }
@@ -123,7 +123,7 @@ const returned = (tool: Tool.Any, handled: Effect.Effect<Results, unknown, unkno
   }) as Effect.Effect<Results>
 }
 
-/** Fails with what is no failure of the tool: a defect, an interruption, and a result that is not JSON. */
+/** Fails with anything that is not a failure of the tool: a defect, an interruption, a result that is not JSON. */
 const toResult = (
   cause: Cause.Cause<unknown>,
   encode: (error: unknown) => Effect.Effect<unknown, unknown>

@@ -1,6 +1,6 @@
 /**
- * What a call has to pass before it is run: the standing rules, and who has to be
- * asked. A call that does not pass has a result that says so.
+ * The checks before a tool call runs: standing rules, and whether an approval is needed. A call that does not pass gets
+ * a result that says so.
  *
  * @since 0.1.0
  */
@@ -16,17 +16,17 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
-// two spellings of one key, held together by its type
+// the same key is written in two places, and its type holds them together
 import type * as Waiting from "../approval/waiting.ts"
 import * as JsonValue from "../words/jsonValue.ts"
 import * as Parts from "../words/responseParts.ts"
 
 /**
- * What the run knows of a result that no handler gave. It stands beside the result, under
- * its identity: what is in a result may come from a tool, and says nothing about the run.
+ * What the run knows about a result that no handler gave. It is kept beside the result, by identity. The content of a
+ * result may come from a tool, so it proves nothing.
  */
 interface Mark {
-  /** What the result is a failure of. */
+  /** The kind of failure. */
   readonly type: ExecutionFailure | "mistake"
   /** The approvals that the call waits for. */
   readonly requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
@@ -45,7 +45,7 @@ const marked = (result: Middleware.ToolResult, type: Mark["type"], requests: Mar
 }
 
 /**
- * A failure result for a call that was not allowed to run, or not to its end.
+ * Creates the failure result of a call that was not allowed to run, or that was interrupted.
  *
  * @category results
  * @since 0.1.0
@@ -73,7 +73,7 @@ const executionFailure = (
 }
 
 /**
- * The result of a call that comes after the last one that may run.
+ * Creates the result of a call beyond the number of calls that may run.
  *
  * @category results
  * @since 0.1.0
@@ -82,7 +82,7 @@ export const exhausted = (call: { readonly id: string; readonly name: string }):
   notExecuted(call, "execution-denied", "The tool call budget of this run is exhausted")
 
 /**
- * The result of a call that did not end in time.
+ * Creates the result of a call that did not end in time.
  *
  * @category results
  * @since 0.1.0
@@ -94,7 +94,7 @@ export const tooSlow = (
   notExecuted(call, "execution-interrupted", `The tool did not end within ${Duration.format(timeout)}`)
 
 /**
- * Marks the result of a call that was not let through because the model made a mistake.
+ * Marks the result of a call that did not run because of a mistake of the model.
  *
  * @category results
  * @since 0.1.0
@@ -102,7 +102,7 @@ export const tooSlow = (
 export const asMistake = (result: Middleware.ToolResult): Middleware.ToolResult => marked(result, "mistake")
 
 /**
- * Whether the call that this is the result of was let through to its tool.
+ * Returns whether the call of this result reached its tool.
  *
  * @category accessors
  * @since 0.1.0
@@ -113,7 +113,7 @@ export const wasExecuted = (result: Middleware.ToolResult): boolean => {
 }
 
 /**
- * The type of a failure that is none of the tool's: the call was denied, or cut.
+ * Returns the kind of a failure that is not the tool's own: the call was denied, or interrupted.
  *
  * @category accessors
  * @since 0.1.0
@@ -124,8 +124,8 @@ export const executionFailureOf = (result: Middleware.ToolResult): ExecutionFail
 }
 
 /**
- * Why a standing rule forbids a call. Fails closed: a rule that throws, or that answers
- * with anything but a boolean or a text, forbids it.
+ * Returns why a standing rule forbids a call. It fails closed: a rule that throws, or that returns anything but a
+ * boolean or a text, forbids the call.
  *
  * @category accessors
  * @since 0.1.0
@@ -141,8 +141,8 @@ export const refusalOf = (rules: ReadonlyArray<Approval.Rule>, params: unknown):
 }
 
 /**
- * Whether a standing rule lets a call run that needs an approval. Fails closed: a rule
- * that throws does not.
+ * Returns whether a standing rule allows a call that needs an approval. It fails closed: a rule that throws does not
+ * allow it.
  *
  * @category accessors
  * @since 0.1.0
@@ -155,7 +155,7 @@ export const isAllowed = (rules: ReadonlyArray<Approval.Rule>, params: unknown):
   })
 
 /**
- * Whether a call needs an approval. Fails closed: what cannot tell needs one.
+ * Returns whether a call needs an approval. It fails closed: if this cannot be decided, it does.
  *
  * @category accessors
  * @since 0.1.0
@@ -173,8 +173,7 @@ export const isApprovalNeeded = (
   )
 
 /**
- * The result of a call that waits for approvals. Where nobody can be asked it is what
- * it says: a denied call.
+ * Creates the result of a call that waits for approvals. If nobody can be asked, it reads as a denied call.
  *
  * @category results
  * @since 0.1.0
@@ -190,7 +189,7 @@ export const waiting = (
   )
 
 /**
- * What a call waits for, if this is the result of one that does.
+ * Returns what a call waits for, if this is the result of a waiting call.
  *
  * @category results
  * @since 0.1.0
@@ -203,7 +202,7 @@ export const requestsOf = (
 }
 
 /**
- * The result of a call that waits, where nobody can be asked: it is denied.
+ * Creates the result of a call that needs an approval when nobody can be asked: it is denied.
  *
  * @category results
  * @since 0.1.0
@@ -212,7 +211,7 @@ export const unanswerable = (result: Middleware.ToolResult): Middleware.ToolResu
   requestsOf(result) === undefined ? result : marked({ ...result }, "execution-denied")
 
 /**
- * How far a call came below its middleware, the last time that they asked for it.
+ * What happened to a call below its middleware, the last time that the middleware called `next`.
  *
  * @category models
  * @since 0.1.0
@@ -223,9 +222,9 @@ export interface Below {
 }
 
 /**
- * The result of a call whose middleware gave this one. They may have copied or replaced
- * what came from below; whether the call ran, was refused or waits is known from there. A
- * call that waits has its answer when a middleware made a success of it.
+ * Returns the result of a call whose middleware gave this one. A middleware may copy or replace a result, so whether
+ * the call ran, was refused or waits is taken from below. A waiting call counts as answered if a middleware made its
+ * result a success.
  *
  * @category results
  * @since 0.1.0
@@ -238,12 +237,12 @@ export const fromMiddleware = (result: Middleware.ToolResult, below: Below): Mid
   return ran ? { ...result } : marked({ ...result }, "execution-denied")
 }
 
-/** Where a request keeps what effect/ai's has no place for. */
+/** The key in the options of a request for everything that effect/ai has no field for. */
 const optionsKey = "effect-agents/Approval" satisfies typeof Waiting.optionsKey
 
 /**
- * The result of a call that a middleware runs as another tool, when that tool waits for an approval: it is asked for
- * what would run. Parameters that are no JSON cannot be asked for, and the call is denied.
+ * Creates the result of a call that a middleware runs as another tool, if that tool waits for an approval. The approval
+ * is requested for what would run. Parameters that are not JSON cannot be shown, so such a call is denied.
  *
  * @category results
  * @since 0.1.0
@@ -264,7 +263,7 @@ export const waitingAs = (
 }
 
 /**
- * The result of a call that waits for an approval of its own.
+ * Creates the result of a call that waits for an approval of its own.
  *
  * @category results
  * @since 0.1.0
@@ -281,7 +280,7 @@ export const unapproved = (
 }
 
 /**
- * Marks the result of a call that no handler gave as it was marked before it was recorded.
+ * Marks a recorded result that no handler gave in the way that it was marked before.
  *
  * @category results
  * @since 0.1.0

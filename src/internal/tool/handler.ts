@@ -1,11 +1,9 @@
 /**
- * How one tool call is answered: its parameters decoded, what it has to pass, and the
- * way to its handler.
+ * Answers one tool call: decodes its parameters, checks whether it may run, and calls its handler.
  *
- * `Toolkit.handle` costs fifty times the handler (a queue, a fiber, five stream
- * operators), so the handler is read from the context, under the tool's id, where
- * `Toolkit.toLayer` put it. That leans on effect/ai's own convention; a toolkit
- * whose handlers are not found there is run by `handle`, the public form.
+ * `Toolkit.handle` costs fifty times as much as the handler (a queue, a fiber, five stream operators). So the handler
+ * is read from the context, under the tool's id, where `Toolkit.toLayer` put it. This relies on a convention of
+ * effect/ai. A toolkit whose handlers are not found there is run by `handle`, the public interface.
  *
  * @since 0.1.0
  */
@@ -36,8 +34,8 @@ import { invalidParameters, issuesOf, mistake, notAnObject } from "./mistakes.ts
 export type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 
 /**
- * Runs one call to its final result. A failure is the tool's own, or a defect;
- * the model's mistakes are results.
+ * Runs one call to its final result. It fails with a failure of the tool or a defect; a mistake of the model is a
+ * result.
  *
  * @category models
  * @since 0.1.0
@@ -49,7 +47,7 @@ export type Handler = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
- * Keeps what a call gives, from the moment that its parameters are decoded: see `Journal`.
+ * Records what a call returns, once its parameters are decoded. See `Journal`.
  *
  * @category models
  * @since 0.1.0
@@ -61,9 +59,9 @@ export type Keep = (
 ) => Effect.Effect<Middleware.ToolResult, unknown>
 
 /**
- * How calls came about: what the model was asked with, whether somebody has approved
- * them, and whether more were let through than may run. With `approvedAs` the call is
- * approved when a middleware runs it as that. `keep` is there in a run with a journal.
+ * How calls came about: the messages that the model was called with, whether the calls are approved, and whether more
+ * were made than may run. With `approvedAs` the call is approved only if a middleware runs it in that form. `keep` is
+ * set in a run with a journal.
  *
  * @category models
  * @since 0.1.0
@@ -73,14 +71,14 @@ export interface Asked {
   readonly isApproved: boolean
   readonly isExhausted: boolean
   readonly approvedAs?: ApprovedAs | undefined
-  /** Is told what a tool itself has failed with: a middleware around it may fail with something else. */
+  /** Receives the failure of the tool itself; a middleware around it may fail with something else. */
   readonly onFailure?: ((cause: Cause.Cause<unknown>) => void) | undefined
   readonly keep?: Keep | undefined
 }
 
 /**
- * What somebody has approved of a call that a middleware runs as another tool: with the parameters that were `asked`
- * for, `params` are those that it runs with.
+ * The approval of a call that a middleware runs as another tool. `asked` are the parameters that were shown, and
+ * `params` those that it runs with.
  *
  * @category models
  * @since 0.1.0
@@ -92,7 +90,8 @@ export interface ApprovedAs {
 }
 
 /**
- * A handler, and the context it runs in: below the services of the run, those it was made with.
+ * A handler, and the context that it runs in: the services of the run, and over them those that the handler was made
+ * with.
  *
  * @category models
  * @since 0.1.0
@@ -108,77 +107,77 @@ export interface Resolved {
 
 export {
   /**
-   * How far a call came below its middleware, the last time that they asked for it.
+   * What happened to a call below its middleware, the last time that the middleware called `next`.
    *
    * @category models
    * @since 0.1.0
    */
   type Below,
   /**
-   * The type of a failure that is none of the tool's: the call was denied, or cut.
+   * Returns the kind of a failure that is not the tool's own: the call was denied, or interrupted.
    *
    * @category accessors
    * @since 0.1.0
    */
   executionFailureOf,
   /**
-   * The result of a call that comes after the last one that may run.
+   * Creates the result of a call beyond the number of calls that may run.
    *
    * @category results
    * @since 0.1.0
    */
   exhausted,
   /**
-   * The result of a call whose middleware gave this one.
+   * Returns the result of a call whose middleware gave this one.
    *
    * @category results
    * @since 0.1.0
    */
   fromMiddleware,
   /**
-   * A failure result for a call that was not allowed to run, or not to its end.
+   * Creates the failure result of a call that was not allowed to run, or that was interrupted.
    *
    * @category results
    * @since 0.1.0
    */
   notExecuted,
   /**
-   * What a call waits for, if this is the result of one that does.
+   * Returns what a call waits for, if this is the result of a waiting call.
    *
    * @category results
    * @since 0.1.0
    */
   requestsOf,
   /**
-   * The result of a call that did not end in time.
+   * Creates the result of a call that did not end in time.
    *
    * @category results
    * @since 0.1.0
    */
   tooSlow,
   /**
-   * The result of a call that waits, where nobody can be asked: it is denied.
+   * Creates the result of a call that needs an approval when nobody can be asked: it is denied.
    *
    * @category results
    * @since 0.1.0
    */
   unanswerable,
   /**
-   * The result of a call that waits for approvals.
+   * Creates the result of a call that waits for approvals.
    *
    * @category results
    * @since 0.1.0
    */
   waiting,
   /**
-   * The result of a call that waits for the approval of another tool.
+   * Creates the result of a call that waits for the approval of another tool.
    *
    * @category results
    * @since 0.1.0
    */
   waitingAs,
   /**
-   * Whether the call that this is the result of was let through to its tool.
+   * Returns whether the call of this result reached its tool.
    *
    * @category accessors
    * @since 0.1.0
@@ -228,7 +227,7 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
 }
 
 /**
- * Finds how to run a tool with the model of another context: its middleware has that of this one.
+ * Finds how to run a tool with the model of another context. Its middleware keeps the model of this context.
  *
  * @category running
  * @since 0.1.0
@@ -250,7 +249,7 @@ export const resolveOutside = (
   }
 }
 
-// Contexts are copied to be merged, and most runs begin in the context of the run before: the last answer is kept.
+// Contexts are copied to be merged. Most runs begin in the same context as the run before, so the last result is kept.
 const lastMerged = new WeakMap<
   object,
   { readonly of: Context.Context<never>; readonly merged: Context.Context<never> }
@@ -271,8 +270,8 @@ const DirectTypeId = "~effect-agents/internal/DirectToolkit"
 const MergedTypeId = "~effect-agents/internal/MergedToolkit"
 
 /**
- * The tools of a `Toolkit` whose handlers are in the context of the run. It is
- * made once for an agent, so that a model can cache by its identity.
+ * The tools of a `Toolkit` whose handlers are in the context of the run. It is created once for an agent, because a
+ * model caches by identity.
  *
  * @category running
  * @since 0.1.0
@@ -284,7 +283,7 @@ export const fromToolkit = (toolkit: Toolkit.Toolkit<any>): WithHandler => {
 }
 
 /**
- * The tools of several toolkits, none of which has a tool that another one has.
+ * Merges toolkits that have no tool in common.
  *
  * @category running
  * @since 0.1.0
@@ -297,8 +296,7 @@ export const merge = (toolkits: ReadonlyArray<WithHandler>): WithHandler => {
 }
 
 /**
- * Finds a tool that a provider contributes although the run already has one of its
- * name.
+ * Finds a tool of a provider whose name the run already has.
  *
  * @category running
  * @since 0.1.0
@@ -319,7 +317,7 @@ export const findDuplicate = (
 }
 
 /**
- * Finds a tool of these toolkits that cannot be offered to a model, and says why.
+ * Finds a tool of these toolkits that cannot be offered to a model, and the reason.
  *
  * @category running
  * @since 0.1.0
@@ -347,7 +345,7 @@ const isHandler = (
   Predicate.hasProperty(u, "handler") && Predicate.isFunction(u.handler) &&
   Predicate.hasProperty(u, "context") && Context.isContext(u.context)
 
-/** What a call has to pass before its handler runs, whoever made the handler. */
+/** The checks of a call before its handler runs, for handlers of every kind. */
 const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>): Handler => {
   const { needsApproval } = tool
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
@@ -381,7 +379,7 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   }
 }
 
-// A decoder gives an Exit when it did not have to wait: then there is nothing to run.
+// A decoder returns an Exit if it did not have to wait, and then there is nothing to run.
 const flatMapSync = <A, E, B, E2>(
   effect: Effect.Effect<A, E>,
   onSuccess: (a: A) => Effect.Effect<B, E2>,

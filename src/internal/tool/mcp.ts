@@ -1,5 +1,5 @@
 /**
- * What a model is told when effect's `McpClient` fails a call: what the server said, or what went wrong on the way.
+ * Failures of calls of effect's `McpClient`, as a model reads them: the server's answer, or what went wrong on the way.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,8 @@ import * as Predicate from "effect/Predicate"
 import * as Json from "../words/json.ts"
 
 /**
- * What a model is told of a call: why it failed or, if the server gave a result that is not all text, its parts.
+ * What a model reads about a call: the reason of its failure or, if the server's result is not only text, the parts of
+ * it.
  *
  * @category models
  * @since 0.1.0
@@ -23,7 +24,7 @@ export type Told =
     readonly parts: ReadonlyArray<Prompt.ToolModelOutputPart>
   }
 
-/** The guard of effect is beside the schemas of the whole protocol, which a run without MCP does not load. */
+/** Effect's guard is in a module with the schemas of the whole protocol, which a run without MCP should not load. */
 const TypeId = "~effect/ai/McpClientError"
 
 /**
@@ -36,7 +37,7 @@ export const isError = (u: unknown): u is McpClientError.McpClientError =>
   Predicate.isError(u) && Predicate.hasProperty(u, TypeId)
 
 /**
- * Returns what a model is told of an error of a call.
+ * Returns what a model reads about the error of a call.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * The mistakes of a model in its calls, told in the results of the calls: what it wrote, and all that is wrong with it.
+ * Mistakes of a model in its calls. The result of the call tells the model what it wrote, and everything that is wrong
+ * with it.
  *
  * @since 0.1.0
  */
@@ -15,7 +16,7 @@ import * as Text from "../words/text.ts"
 import { asMistake } from "./gate.ts"
 
 /**
- * A failure result that tells the model, in words, what was wrong with its call.
+ * Creates a failure result that tells the model in words what was wrong with its call.
  *
  * @category results
  * @since 0.1.0
@@ -45,12 +46,12 @@ export const invalidParameters = (
 ): Middleware.ToolResult =>
   mistake(call, new AiError.ToolParameterValidationError({ toolName: call.name, description: shorten(description) }))
 
-/** How much of what a model wrote it is shown again, and of what is wrong with it. */
+/** The maximum length of the excerpt from the model's text, and of the list of issues. */
 const maximumExcerpt = 1000
 const maximumIssues = 4000
 
 /**
- * Returns what is told to a model of what is wrong, no longer than it has to read.
+ * Returns the issues in a length that a model can read.
  *
  * @category mistakes
  * @since 0.1.0
@@ -58,8 +59,8 @@ const maximumIssues = 4000
 export const shorten = (issues: string): string => Text.shorten(issues, maximumIssues)
 
 /**
- * Returns what is wrong with the arguments of a call before a schema is asked: that they are no JSON object. An absent
- * value and `null` are one without keys.
+ * Returns what is wrong with the arguments of a call before a schema is used: they are not a JSON object. Absent
+ * arguments and `null` count as an object without keys.
  *
  * @category mistakes
  * @since 0.1.0
@@ -79,7 +80,7 @@ export const notAnObject = (params: unknown): string | undefined => {
 }
 
 /**
- * Returns all that a schema says is wrong with the arguments of a call.
+ * Returns everything that a schema finds wrong with the arguments of a call.
  *
  * @category mistakes
  * @since 0.1.0

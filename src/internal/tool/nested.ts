@@ -1,6 +1,6 @@
 /**
- * The tools of the agents that a tool calls, as far as they are known before a run:
- * what was edited for one of them is decoded before anything runs.
+ * The tools of the agents that a tool calls, if they are known before a run. Edited parameters for such a tool are
+ * decoded before anything runs.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 type Tools = Readonly<Record<string, Tool.Any>>
 
 /**
- * Annotation of a tool that calls an agent: which one.
+ * Annotation of a tool that calls an agent. It returns the agent.
  *
  * @category annotations
  * @since 0.1.0
@@ -30,11 +30,11 @@ export class CalledAgent extends Context.Service<CalledAgent, () => { readonly n
 export const isNested = (tool: Tool.Any | undefined): boolean =>
   tool !== undefined && Option.isSome(Context.getOption(tool.annotations, CalledAgent))
 
-// Of an agent, or of an effect that gives a toolkit.
+// The key is an agent, or an effect that gives a toolkit.
 const known = new WeakMap<object, Tools>()
 
 /**
- * Keeps the tools of an agent, or of an effect that gives a toolkit.
+ * Remembers the tools of an agent, or of an effect that gives a toolkit.
  *
  * @category accessors
  * @since 0.1.0
@@ -45,8 +45,7 @@ export const remember = <A extends object>(self: A, tools: Tools | undefined): A
 }
 
 /**
- * Returns the tools of an agent, or of an effect that gives a toolkit, when they
- * are known.
+ * Returns the tools of an agent, or of an effect that gives a toolkit, if they are known.
  *
  * @category accessors
  * @since 0.1.0
@@ -54,8 +53,8 @@ export const remember = <A extends object>(self: A, tools: Tools | undefined): A
 export const of = (self: object): Tools | undefined => known.get(self)
 
 /**
- * Finds a tool by the names of the agents on the way to it. Tools that only a run
- * knows, such as those of a context provider, are not found.
+ * Finds a tool by the names of the agents on the way to it. Tools that only a run knows, such as those of a context
+ * provider, are not found.
  *
  * @category accessors
  * @since 0.1.0
@@ -66,7 +65,7 @@ export const find = (tools: Tools, path: ReadonlyArray<string>, name: string): T
 }
 
 /**
- * Finds the tools of an agent by the names of the agents on the way to it; undefined when they are not known.
+ * Finds the tools of an agent by the names of the agents on the way to it. Returns `undefined` if they are not known.
  *
  * @category accessors
  * @since 0.1.0
@@ -85,8 +84,8 @@ export const along = (tools: Tools, path: ReadonlyArray<string>): Tools | undefi
 }
 
 /**
- * Creates what makes the parts of a nested run those of the run that has called it. `called` is the call, with the id
- * that the nested run was given; its `run-start` says the one that it has.
+ * Creates the function that turns the parts of a nested run into parts of the run that called it. `called` is the call,
+ * with the id that was given to the nested run; its `run-start` has the id that it really has.
  *
  * @category parts
  * @since 0.1.0
