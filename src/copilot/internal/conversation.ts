@@ -1,9 +1,9 @@
 /**
- * Between messages and what the runtime takes: one text with attachments for each run, while it keeps the conversation
- * itself.
+ * Translates between messages and the input of the runtime: one text with attachments for each run. The runtime keeps
+ * the conversation itself.
  *
- * The last assistant message of a run carries the mark of the runtime's session. A history is known to that session up to
- * its last mark that the session has; what came later, or from somewhere else, is told in words.
+ * The last assistant message of a run is marked with the runtime's session. The session knows a history up to its last
+ * mark that the session still has. Later messages, and messages from elsewhere, are sent to it as text.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,8 @@ import type * as CopilotRuntime from "../CopilotRuntime.ts"
 export const markKey = "effect-agents/copilot"
 
 /**
- * The session of the runtime that a message belongs to, and the last prompt that the session had when it was written.
+ * The session of the runtime that a message belongs to, and the last prompt of that session when the message was
+ * written.
  *
  * @category marks
  * @since 0.1.0
@@ -61,7 +62,7 @@ export interface Marked {
 }
 
 /**
- * The marks of a session in a history, the last one first. A mark of another session says nothing: it came with messages
+ * The marks of a session in a history, the last one first. A mark of another session is ignored: it came with messages
  * that were copied, or that somebody else has written.
  *
  * @category marks
@@ -74,15 +75,15 @@ export const findMarks = (
   history.flatMap((message, index) => {
     const mark = message.options[markKey]
     if (message.role !== "assistant" || !isMark(mark) || mark.sessionId !== sessionId) return []
-    // the results of the marked message's calls belong to it
+    // the results of the calls in the marked message belong to it
     const rest = history.slice(index + 1)
     const next = rest.findIndex(({ role }) => role !== "tool")
     return [{ mark, after: next === -1 ? [] : rest.slice(next) }]
   }).reverse()
 
 /**
- * Goes back to the last mark that the session knows, and returns the messages after it. What came after it in the session
- * is taken out: runs that were saved by nobody. A session that knows none of the marks is told everything.
+ * Goes back to the last mark that the session knows, and returns the messages after it. Anything later in the session
+ * is removed, because it is from runs that were not saved. A session that knows no mark gets the whole history.
  *
  * @category marks
  * @since 0.1.0
@@ -119,7 +120,7 @@ export const toMessage = (
 ): Pick<Sdk.MessageOptions, "prompt" | "attachments"> => {
   const attachments: Array<Attachment> = []
   const texts: Array<string> = []
-  // what the user says last is what is asked, anything before it is a conversation
+  // the last user messages are the question, everything before them is a conversation
   const last = prompt.findLastIndex((message) => message.role !== "user")
   const conversation = [...untold, ...prompt.slice(0, last + 1)]
   if (conversation.length > 0) {

@@ -1,5 +1,5 @@
 /**
- * What the runtime says of failures, as reasons.
+ * The runtime's failures, as reasons of a `CopilotError`.
  *
  * @since 0.1.0
  */
@@ -43,7 +43,7 @@ export const sessionFailed = (
   })
 }
 
-/** It is the body of a response, a string as JSON, or text. */
+/** The message is the body of a response, a JSON string, or plain text. */
 const readable = (message: string): string => {
   const value = Option.getOrElse(fromJson(message), () => message)
   if (Predicate.isString(value)) return value

@@ -1,5 +1,5 @@
 /**
- * The tools of an agent as the runtime is offered them, and their results as it takes them.
+ * The tools of an agent in the form that the runtime is offered, and their results in the form that it accepts.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Text from "../../internal/words/text.ts"
 import type * as Middleware from "../../Middleware.ts"
 
 /**
- * Answers a call of a tool. It never rejects; what it does not answer stays open until the runtime's work is stopped.
+ * Answers a call of a tool. It never rejects. A call without an answer stays open until the runtime's work is stopped.
  *
  * @category models
  * @since 0.1.0
@@ -23,8 +23,8 @@ export type Answer = (
 ) => Promise<Sdk.ToolResultObject>
 
 /**
- * Declares the tools of a toolkit. They run without a permission request: they are the agent's own, and what may stop
- * them is the approval or the middleware that they have. One with the name of a tool of the runtime takes its place.
+ * Declares the tools of a toolkit. They run without a permission request, because they belong to the agent: its
+ * approvals and middleware may stop them. A tool with the name of a tool of the runtime replaces it.
  *
  * @category conversions
  * @since 0.1.0
@@ -44,7 +44,7 @@ export const declare = (toolkit: ToolHandler.WithHandler | undefined, answer: An
   })
 
 /**
- * The result of a call for the model of the runtime.
+ * The result of a call, for the model of the runtime.
  *
  * @category conversions
  * @since 0.1.0

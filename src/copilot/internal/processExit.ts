@@ -1,9 +1,9 @@
 /**
- * Learns at once that the process of a runtime has ended.
+ * Notices at once that the process of a runtime has ended.
  *
- * The SDK tells nobody: after a crash its promises of before never settle and its sessions fall silent. Its client keeps
- * the child process and the connection in private fields; they are read here, and nowhere else. When the SDK changes
- * (a test says so), `ping` is left: it fails on a dead connection, or does not come back.
+ * The SDK does not report it: after a crash its pending promises never settle, and its sessions are silent. The SDK's
+ * client keeps the child process and the connection in private fields, which are read only here. If the SDK changes
+ * them (a test notices that), `ping` remains: it fails on a dead connection, or never returns.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Predicate from "effect/Predicate"
 import * as CopilotError from "../CopilotError.ts"
 
 /**
- * What is known of the process of a client. `observed` is false when its end can only be found out by asking.
+ * What is known about the process of a client. `observed` is false if only a `ping` can find out that it has ended.
  *
  * @category models
  * @since 0.1.0
@@ -33,7 +33,7 @@ export const watch = (
   client: Sdk.CopilotClient,
   onExit: (reason: CopilotError.RuntimeExited) => void
 ): Watched => {
-  // an object: the fields are private to its type
+  // cast to an object, because the fields are private to the type
   const fields: object = client
   const child = Predicate.hasProperty(fields, "cliProcess") ? fields.cliProcess : undefined
   const connection = Predicate.hasProperty(fields, "connection") ? fields.connection : undefined
@@ -48,7 +48,7 @@ export const watch = (
 }
 
 /**
- * Asks until there is no answer.
+ * Pings until there is no answer.
  *
  * @category running
  * @since 0.1.0

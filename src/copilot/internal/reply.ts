@@ -1,8 +1,8 @@
 /**
- * What the runtime tells of its work, as parts and steps of a run.
+ * Turns the events of the runtime into parts and steps of a run.
  *
- * A turn of the runtime is a step: one call of its model and the tools that were called. The events of its sub-agents
- * are not the run's; only what they spend counts.
+ * A turn of the runtime is a step: one call of its model, and the tools that were called. The events of its sub-agents
+ * are not part of the run; only their usage counts.
  *
  * @since 0.1.0
  */
@@ -17,13 +17,13 @@ import { interrupted, toMessages, toStep } from "../../internal/run/step.ts"
 import { type Call, StepBuilder, type StreamPart } from "../../internal/words/stepBuilder.ts"
 import type * as Middleware from "../../Middleware.ts"
 
-/** From so many waiting parts on, a delta joins the one before it. */
+/** The number of waiting parts from which on a delta is joined to the one before it. */
 const highWater = 256
 
 type Event<Type extends Sdk.SessionEvent["type"]> = Extract<Sdk.SessionEvent, { readonly type: Type }>["data"]
 
 /**
- * The answer of the runtime, as far as it has come.
+ * The answer of the runtime so far.
  *
  * @category models
  * @since 0.1.0
@@ -32,9 +32,9 @@ export class Reply {
   readonly steps: Array<AgentRun.Step> = []
   /** The messages of the finished steps. */
   readonly messages: Array<Prompt.Message> = []
-  /** How many messages there were when each step had ended. */
+  /** The number of messages at the end of each step. */
   readonly ends: Array<number> = []
-  /** Whether the model call in progress has given something that the consumer may have seen. */
+  /** Whether the model call in progress has emitted something that the consumer may have seen. */
   begun = false
   private following: Array<Prompt.Message> = []
   private readonly isOwn: (tool: string) => boolean
@@ -58,14 +58,14 @@ export class Reply {
     this.wake = wake
   }
 
-  /** Takes the parts that have come since the last time. */
+  /** Returns the parts that have come since the last time. */
   take(): Array<AgentRun.Part> {
     const out = this.out
     this.out = []
     return out
   }
 
-  /** Adds an event of the main agent. What is not an answer is passed over. */
+  /** Adds an event of the main agent. Events that are not part of an answer are ignored. */
   add(event: Sdk.SessionEvent): void {
     switch (event.type) {
       case "assistant.turn_start":
@@ -83,13 +83,13 @@ export class Reply {
       case "tool.execution_complete":
         return this.executed(event.data)
       case "assistant.turn_end": {
-        // a model call that gave no message has not ended: it is tried again, or fails
+        // a model call without a message has not ended: it is tried again, or fails
         if (this.builder?.finishReason !== undefined) this.endStep(this.builder)
       }
     }
   }
 
-  /** Adds what a tool of the run gives. Nothing is told of calls that sub-agents made. */
+  /** Adds the result or a part of a tool of the run. For calls by sub-agents nothing is emitted. */
   addResult(callId: string, result: Middleware.ToolResult | AgentRun.AgentPart): void {
     if (!this.calls.has(callId) || this.results.has(callId)) return
     if (result.type === "tool-result" && !result.preliminary) this.results.set(callId, result)
@@ -97,14 +97,14 @@ export class Reply {
     this.wake()
   }
 
-  /** Adds messages that the runtime was told: they follow the step in progress. */
+  /** Adds messages that the runtime was sent. They follow the step in progress. */
   addMessages(messages: ReadonlyArray<Prompt.Message>): void {
     if (this.builder !== undefined && this.begun) {
       for (const message of messages) this.following.push(message)
     } else this.follow(messages)
   }
 
-  /** From here on the model reads them. */
+  /** From here on the model reads these messages. */
   private follow(messages: ReadonlyArray<Prompt.Message>): void {
     for (const message of messages) {
       this.messages.push(message)
@@ -113,7 +113,7 @@ export class Reply {
     this.wake()
   }
 
-  /** What is spent, also by the call in progress. */
+  /** The usage so far, including the call in progress. */
   get spent(): AgentRun.Usage {
     const finished = AgentRun.addUsage(this.usage, this.pending)
     return this.builder === undefined ? finished : AgentRun.addUsage(finished, this.builder.usage)
@@ -125,7 +125,7 @@ export class Reply {
     return this.builder === undefined || (!this.begun && step !== undefined) ? step?.text ?? "" : this.builder.text()
   }
 
-  /** What is left of the step in progress, and what the runtime was told in it. */
+  /** The unfinished step, and the messages that the runtime was sent during it. */
   get cut(): ReadonlyArray<Prompt.Message> {
     const step = this.builder === undefined
       ? []
@@ -211,7 +211,7 @@ export class Reply {
     this.streamed.add("reasoning")
   }
 
-  /** The whole message comes when all of it was streamed, or nothing. */
+  /** The complete message comes after all of its deltas, or without any. */
   private message(data: Event<"assistant.message">): void {
     const { chunkCount, chunkIndex, content, messageId, reasoningText, toolRequests = [] } = data
     this.endReasoning()
@@ -250,7 +250,7 @@ export class Reply {
     this.push(call)
   }
 
-  /** The runtime has a result: of its own tool, or of a tool of the run that it did not let be called. */
+  /** The runtime has a result: of its own tool, or of a tool of the run that the runtime did not allow. */
   private executed({ error, result, success, toolCallId }: Event<"tool.execution_complete">): void {
     const call = this.calls.get(toolCallId)
     if (call === undefined || this.results.has(toolCallId)) return

@@ -1,5 +1,5 @@
 /**
- * How a session of the runtime is opened for a run.
+ * The configuration of the runtime's session for a run.
  *
  * @since 0.1.0
  */
@@ -15,8 +15,8 @@ interface Options {
 }
 
 /**
- * Fails when the runtime would take the options for something else: it has a model of its own for an empty name, and
- * asks an address that is none again and again.
+ * Fails for options that the runtime would misunderstand: for an empty model name it takes a model of its own, and it
+ * calls an invalid address again and again.
  *
  * @category guards
  * @since 0.1.0
@@ -33,7 +33,7 @@ const rejected = (description: string): Effect.Effect<never, CopilotError.Copilo
   Effect.fail(CopilotError.make(new CopilotError.RequestRejected({ operation: "createSession", description })))
 
 /**
- * The configuration of a session: the settings of the agent, and what is the run's.
+ * Creates the configuration of a session from the settings of the agent and the values of the run.
  *
  * @category constructors
  * @since 0.1.0
@@ -50,7 +50,7 @@ export const configOf = ({ model, provider, settings }: Options, run: {
   const availableTools = available === undefined || Array.isArray(available) ? available : available.toArray()
   const systemMessage = withInstructions(settings.systemMessage, run.instructions)
   return {
-    // the deltas of sub-agents are nobody's parts
+    // the deltas of sub-agents belong to no run
     includeSubAgentStreamingEvents: false,
     ...settings,
     model,

@@ -1,5 +1,5 @@
 /**
- * The calls of the run's tools, as the runtime makes them: each by itself, each answered by a promise.
+ * The runtime's calls of the run's tools. Each comes by itself, and is answered by a promise.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import type * as Middleware from "../../Middleware.ts"
 import { type Answer, toResult } from "./offeredTools.ts"
 
 /**
- * What is told of the calls, and to whom. `fork` runs a call in a fiber that ends with the run.
+ * Receives what the calls emit. `fork` runs a call in a fiber that ends with the run.
  *
  * @category models
  * @since 0.1.0
@@ -33,8 +33,8 @@ export interface Listener {
 }
 
 /**
- * Answers calls, so many at once as the run allows. A call that fails the run is not answered: the runtime would ask
- * its model again.
+ * Answers calls, as many at once as the run allows. A call that fails the run is not answered, because the runtime
+ * would call its model again.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +62,7 @@ export class ToolAnswers {
   ): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { beforeResult, messages, onFailure, onPart } = this.listener
-      // a runner knows one set of calls at a time
+      // a runner handles one set of calls at a time
       const runner = new ToolCalls.Runner(this.tools)
       const calls = new ToolCalls.ToolCalls(runner, {
         calls: [Parts.toolCall(call.id, call.name, call.params, false)],
@@ -88,7 +88,7 @@ export class ToolAnswers {
       })
       return Effect.onExit(settle, (exit) => {
         if (Exit.isSuccess(exit)) return runner.ended() ?? Effect.void
-        // the runtime would wait for ever for an answer that could not be given
+        // without an answer the runtime would wait for ever
         if (!Cause.hasInterruptsOnly(exit.cause)) onFailure(exit.cause)
         return cancelled
       })

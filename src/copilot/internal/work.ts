@@ -3,8 +3,8 @@
  *
  * closed -> opening -> open
  *
- * The runtime pushes what it does; the run pulls it as parts. Whatever ends the run before the runtime is idle stops
- * the runtime's work, once, and takes what was asked out of its session: a run that did not complete has left nothing.
+ * The runtime pushes its events, and the run pulls them as parts. If the run ends before the runtime is idle, it stops
+ * the runtime's work once, and removes its prompt from the session, so that a run that did not complete leaves nothing.
  *
  * @since 0.1.0
  */
@@ -37,7 +37,7 @@ import { ToolAnswers } from "./toolAnswers.ts"
 import type { PartPull } from "../../internal/words/partPull.ts"
 
 /**
- * What the body needs to know of an agent.
+ * What the body needs to know about an agent.
  *
  * @category models
  * @since 0.1.0
@@ -108,17 +108,17 @@ class Work implements Lifecycle.Body {
   private phase: "closed" | "opening" | "open" | "telling" = "closed"
   private failure: Cause.Cause<unknown> | undefined = undefined
   private done = false
-  /** The `step-end` of a step that may be the last one of the run: only that one is told with the mark. */
+  /** The `step-end` of a step that may be the last one of the run. Only the last one is emitted with the mark. */
   private held: ReadonlyArray<AgentRun.Part> = []
   private stopped = false
   private wake: (() => void) | undefined = undefined
-  // the work of the runtime
+  // whether the runtime is working
   private working = false
   private opened: CopilotRuntime.OpenSession | undefined = undefined
-  /** What the runtime was told after the prompt, and has not taken up yet. */
+  /** The messages that the runtime was sent after the prompt and has not read yet. */
   private telling: Array<Told> = []
   private halting = false
-  /** How many messages the prompt has that the providers know from the start, and how many steps they know. */
+  /** How many messages of the prompt the providers know from the start, and how many steps they know. */
   private readonly told: number
   private toldSteps = 0
   private onIdle: (() => void) | undefined = undefined
@@ -151,7 +151,7 @@ class Work implements Lifecycle.Body {
       middleware: [...options.middleware, ...contributions.middleware].flatMap((m) => m.tool ?? []),
       context,
       parent: run,
-      // the runtime waits for each result, it cannot wait for an approval
+      // the runtime waits for each result, so it cannot wait for an approval
       ask: undefined,
       startSpan: span === undefined ? undefined : (request) => span.startTool(request)
     }, {
@@ -159,7 +159,7 @@ class Work implements Lifecycle.Body {
       messages: () => [...this.history, ...this.prompt, ...this.reply.messages],
       onPart: (callId, part) => this.reply.addResult(callId, part),
       onFailure: (cause) => this.fail(cause),
-      // the result may be the one that the next call of the model waits for
+      // the next call of the model may wait for this result
       beforeResult: () => this.tell("immediate")
     })
     this.reply = new Reply((tool) => Object.hasOwn(toolkit?.tools ?? {}, tool), () => this.signal())
@@ -172,11 +172,11 @@ class Work implements Lifecycle.Body {
         return this.drain()
       case "opening":
       case "telling":
-        // the pull before this one was interrupted, and the opening with it, or what the providers do with a step
+        // the pull before this one was interrupted, and with it the opening, or a provider's work on a step
         return this.run.fail(Cause.interrupt())
       case "closed": {
         this.phase = "opening"
-        // the runtime is in `R` of the agent, and in the context that the run has captured
+        // the runtime is in `R` of the agent, and so in the context of the run
         const context = Context.add(this.run.context, Scope.Scope, this.scope) as Context.Context<
           CopilotRuntime.CopilotRuntime | Scope.Scope
         >
@@ -193,7 +193,7 @@ class Work implements Lifecycle.Body {
   }
 
   private drain(): PartPull {
-    // the model has finished, unless somebody has sent more
+    // the model has finished, so the run goes on only if messages wait
     if (this.done) this.goOn()
     const { failure, reply: { steps } } = this
     const parts = [...this.held, ...this.reply.take()]
@@ -230,7 +230,7 @@ class Work implements Lifecycle.Body {
     })
   }
 
-  /** The messages of the run; a run that has done its work has its mark in them. */
+  /** The messages of the run. After the work is done they contain the mark. */
   private transcript(): ReadonlyArray<Prompt.Message> {
     const transcript = [...this.prompt, ...this.reply.messages]
     return this.mark === undefined || !this.done ? transcript : withMark(transcript, this.mark)
@@ -244,7 +244,7 @@ class Work implements Lifecycle.Body {
     return Effect.provideContext(Contributions.callAll(this.contributions.atStart, started), this.run.context)
   }
 
-  /** The providers know of so many steps before the run goes on. */
+  /** Tells the providers about this many steps before the run goes on. */
   private tellProviders(steps: number, then: () => PartPull): PartPull {
     const { everyStep } = this.contributions
     const from = this.toldSteps
@@ -314,7 +314,7 @@ class Work implements Lifecycle.Body {
 
   // --- what the runtime tells -------------------------------------------------
 
-  /** The SDK would swallow what is thrown here. */
+  /** The SDK swallows exceptions of this function. */
   private readonly onEvent = (event: Sdk.SessionEvent): void => {
     const exit = Effect.runSyncExit(Effect.sync(() => this.handle(event)))
     if (Exit.isFailure(exit)) this.fail(exit.cause)
@@ -333,7 +333,7 @@ class Work implements Lifecycle.Body {
       case "model.call_failure":
         return event.data.source === "top_level" ? this.callFailed(callFailed(event.data)) : undefined
       case "session.error": {
-        // it goes on with another model
+        // the runtime goes on with another model
         if (event.data.eligibleForAutoSwitch === true) return
         return this.failWith(sessionFailed(event.data, this.lastFailure))
       }
@@ -349,7 +349,7 @@ class Work implements Lifecycle.Body {
     if (event.type === "assistant.turn_end") this.betweenSteps()
   }
 
-  /** The runtime would try again, and say once more what the consumer has already heard. */
+  /** The runtime would try again, and repeat parts that the consumer has already seen. */
   private callFailed(failure: CopilotError.ModelFailed): void {
     this.lastFailure = failure
     this.failedCalls++
@@ -357,7 +357,7 @@ class Work implements Lifecycle.Body {
   }
 
   private idle(aborted: boolean): void {
-    // it has not read yet what it was told last
+    // the runtime has not read the last messages yet
     if (!this.working || (this.telling.length > 0 && !aborted)) return
     this.working = false
     this.onIdle?.()
@@ -368,7 +368,7 @@ class Work implements Lifecycle.Body {
 
   // --- what the runtime is told meanwhile ---------------------------------------
 
-  /** A step has ended. After one with tool calls another one follows, unless the caller has asked to stop. */
+  /** A step has ended. After a step with tool calls another one follows, unless the caller has asked to stop. */
   private betweenSteps(): void {
     const { steps } = this.reply
     if ((steps[steps.length - 1]?.toolCalls ?? []).length === 0) return
@@ -387,7 +387,7 @@ class Work implements Lifecycle.Body {
     this.done = !this.working
   }
 
-  /** What the caller has sent since the last time, if the run is still to take it. */
+  /** The messages that the caller has sent since the last time, if the run may still take them. */
   private takeMessages(): ReadonlyArray<Prompt.Message> {
     const inbox = this.run.steering?.inbox
     if (inbox === undefined || inbox.isStopping || this.stopped) return []
@@ -410,7 +410,7 @@ class Work implements Lifecycle.Body {
     this.fork(Effect.matchCause(effect, { onSuccess: () => {}, onFailure: (cause) => this.fail(cause) }))
   }
 
-  /** The prompt, or what was told after it: from now on it is in the session. */
+  /** The runtime has read the prompt, or a message that was sent after it. From now on it is in the session. */
   private userMessage({ data, id }: Extract<Sdk.SessionEvent, { readonly type: "user.message" }>): void {
     if (!this.working) return
     if (this.promptEvent === undefined) {
@@ -428,7 +428,7 @@ class Work implements Lifecycle.Body {
 
   // --- what the runtime asks --------------------------------------------------
 
-  /** Without a decision the request stays open: the run has failed, and the work is stopped. */
+  /** Without a decision the request stays open, because the run has failed and the work is stopped. */
   private readonly permit: Sdk.PermissionHandler = (request) =>
     new Promise((resolve) => {
       const decide = Effect.suspend(() => this.options.permissions(request))
@@ -452,7 +452,7 @@ class Work implements Lifecycle.Body {
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
     this.stopped = true
-    // whoever asked this run to stop did not ask the next one
+    // a request to stop this run must not stop the next one
     if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
     const session = Scope.close(this.scope, exit)
     return this.fibers.size === 0
@@ -460,7 +460,7 @@ class Work implements Lifecycle.Body {
       : Effect.all([session, Fiber.interruptAll([...this.fibers])], { concurrency: 2, discard: true })
   }
 
-  /** Stops the work, waits until it has stopped, and takes the prompt and what followed it out of the session. */
+  /** Stops the work, waits until it has stopped, and removes the prompt and everything after it from the session. */
   private withdraw({ call, exited, kept, session }: CopilotRuntime.OpenSession): Effect.Effect<void> {
     const abort = Effect.andThen(
       call("abort", () => session.abort()),
@@ -479,7 +479,7 @@ class Work implements Lifecycle.Body {
         : Effect.asVoid(call("truncate", () => session.rpc.history.truncate({ eventId })))
     })
     return Effect.suspend(() => this.working ? Effect.andThen(abort, truncate) : truncate).pipe(
-      // there is nothing left to stop
+      // a runtime that has ended does no work
       Effect.catchReason("CopilotError", "RuntimeExited", () => Effect.void),
       Effect.orDie
     )
@@ -492,7 +492,7 @@ class Work implements Lifecycle.Body {
   }
 }
 
-/** Where the end of a step is that may be the last one of its run; after the parts if nothing says so. */
+/** The place for the end of a step that may be the last one of its run; after the parts if nothing marks it. */
 const findLast = (parts: ReadonlyArray<AgentRun.Part>): number => {
   const last = parts.at(-1)
   return last?.type === "step-end" && last.step.toolCalls.length === 0 ? parts.length - 1 : parts.length

@@ -1,5 +1,5 @@
 /**
- * How a step of a script is played: from its pieces to the pull of a stream.
+ * Plays a step of a script: turns its pieces into the pull of a stream.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type * as Pull from "effect/Pull"
 import type * as ScriptedModel from "../ScriptedModel.ts"
 
 /**
- * Parts to send, or something to do before the next ones are sent.
+ * Parts to send, or an effect to run before the next parts.
  *
  * @category models
  * @since 0.1.0
@@ -20,7 +20,7 @@ import type * as ScriptedModel from "../ScriptedModel.ts"
 export type Instruction = ReadonlyArray<Response.StreamPartEncoded> | Effect.Effect<void, AiError.AiError>
 
 /**
- * Returns the instructions for the pieces of step `number`, with a finish part if they have none.
+ * Returns the instructions for the pieces of step `number`. If they have no finish part, one is added.
  *
  * @category conversions
  * @since 0.1.0
@@ -56,7 +56,7 @@ export const toInstructions = (
           if (piece.every !== undefined) perform(Effect.sleep(piece.every))
           send({ type: `${piece.type}-delta`, id, delta })
         }
-        // A cut does not end what is being said.
+        // A cut leaves the current text without an end.
         if (pieces.slice(index + 1).find((next) => next._tag !== "Delay")?._tag !== "Cut") {
           send({ type: `${piece.type}-end`, id })
         }
@@ -99,7 +99,7 @@ export const toInstructions = (
 type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
 
 /**
- * Returns the pull that plays instructions once.
+ * Returns a pull that plays instructions once.
  *
  * @category conversions
  * @since 0.1.0
@@ -110,14 +110,14 @@ export const toPull = (instructions: ReadonlyArray<Instruction>): Pull.Pull<Enco
     const instruction = instructions[index++]
     if (instruction === undefined) return Cause.done()
     if (Effect.isEffect(instruction)) return Effect.flatMap(instruction, () => pull)
-    // Made with a first part and never emptied.
+    // The array has a first part and is never emptied.
     return Exit.succeed(instruction as unknown as EncodedParts)
   })
   return pull
 }
 
 /**
- * Returns the parts of a stream as those of a response that comes at once.
+ * Returns the parts of a stream in the form of a response that comes at once.
  *
  * @category conversions
  * @since 0.1.0

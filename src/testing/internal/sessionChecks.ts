@@ -1,5 +1,5 @@
 /**
- * What the suite of the session stores asks of a store, and how it says that the answer was wrong.
+ * The assertions of the suite for session stores.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import * as SessionStore from "../../SessionStore.ts"
-// the kind of thing that the public module has a list of
+// the public module has a list of these
 import type * as Suite from "../SessionStoreSuite.ts"
 
 /**
- * The store did something else than a `SessionStore` does.
+ * The store broke a rule.
  *
  * @category errors
  * @since 0.1.0
@@ -32,7 +32,7 @@ export class SuiteFailure extends Schema.Error<SuiteFailure>("effect-agents/test
 }
 
 /**
- * That two values are the same.
+ * Checks that two values are equal.
  *
  * @category checks
  * @since 0.1.0
@@ -43,7 +43,7 @@ export const expect = (what: string, actual: Schema.Json, expected: Schema.Json)
 const toJson = Schema.encodeSync(Schema.toCodecJson(Session.Session))
 
 /**
- * That it is the expected session.
+ * Checks that this is the expected session.
  *
  * @category checks
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const expectSession = (
 ): Effect.Effect<void, SuiteFailure> => expect(what, toJson(actual), toJson(expected))
 
 /**
- * That it is the expected session, in an incarnation of its own.
+ * Checks that this is the expected session, in an incarnation of its own.
  *
  * @category checks
  * @since 0.1.0
@@ -70,7 +70,7 @@ export const expectBegun = (
     : expectSession(what, actual, { ...expected, incarnation: actual.incarnation })
 
 /**
- * That the user messages of the session have these texts.
+ * Checks that the user messages of the session have these texts.
  *
  * @category checks
  * @since 0.1.0
@@ -89,7 +89,7 @@ export const expectTexts = (
   )
 
 /**
- * That a save is refused with a conflict of these versions.
+ * Checks that a save is refused with a conflict of these versions.
  *
  * @category checks
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const expectConflict = <E, R>(
   })
 
 /**
- * That an operation fails for this reason.
+ * Checks that an operation fails for this reason.
  *
  * @category checks
  * @since 0.1.0
@@ -127,7 +127,7 @@ export const expectReason = <A, E, R>(
   })
 
 /**
- * Runs at another time than it is.
+ * Runs an effect at a later time.
  *
  * @category running
  * @since 0.1.0
@@ -145,7 +145,7 @@ export const later = (millis: number) => <A, E, R>(effect: Effect.Effect<A, E, R
     }))
 
 /**
- * Runs with a store of its own.
+ * Runs an effect with a store of its own.
  *
  * @category running
  * @since 0.1.0
@@ -156,7 +156,7 @@ export const openedWith =
     Effect.provide(Effect.flatMap(SessionStore.SessionStore, f), Layer.fresh(layer))
 
 /**
- * Creates a case that uses ids which begin with its name.
+ * Creates a case whose ids begin with its name.
  *
  * @category constructors
  * @since 0.1.0

@@ -37,7 +37,7 @@ export const cases = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>)
           const id = "expired"
           const first = yield* store.save(yield* store.load(id), { append: [text("first")], state: { old: true } })
           yield* expectSession("the session before its time", yield* later(9 * minute)(store.load(id)), first)
-          // each save counts anew
+          // each save extends the life of the session
           const second = yield* later(9 * minute)(store.save(first, { append: [text("second")] }))
           yield* expectSession("the session that lives on", yield* later(18 * minute)(store.load(id)), second)
           const atEnd = later(19 * minute)
@@ -46,7 +46,7 @@ export const cases = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>)
           yield* expectConflict(atEnd(store.save(second, { append: [text("lost")] })), 2, 0)
           yield* expectConflict(atEnd(store.truncate(second, 1)), 2, 0)
           yield* expectReason(atEnd(store.fork(id, { to: `${id}-fork`, version: 2 })), "SessionVersionUnknown")
-          // it begins again
+          // an expired session begins again
           const again = yield* atEnd(store.save(Session.empty(id), { append: [text("again")] }))
           yield* expectBegun("the session that begins again", again, {
             ...Session.empty(id),
@@ -91,7 +91,7 @@ export const cases = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>)
           const again = yield* atEnd(store.save(Session.empty("swept-3"), { append: [text("again")] }))
           yield* expect("the sessions that were swept", yield* atEnd(store.sweep), 2)
           yield* expect("a second sweep", yield* atEnd(store.sweep), 0)
-          // they are gone, not hidden: at a time when they would not be expired
+          // they are deleted, not hidden: they are gone also at a time at which they would not be expired
           yield* expectSession("a swept session", yield* store.load("swept-1"), Session.empty("swept-1"))
           yield* expect("the list", yield* atEnd(ids(store, "swept")), ["swept-3", "swept-kept"])
           yield* expectSession("a session that was not expired", yield* atEnd(store.load("swept-kept")), kept)

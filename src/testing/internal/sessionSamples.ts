@@ -1,5 +1,5 @@
 /**
- * What the suite of the session stores saves.
+ * The sessions that the suite for session stores saves.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Session from "../../Session.ts"
 
 /**
- * Ids that something could take for one another: a path, a file system, SQL, UTF-8, an object, or an escape of a store.
+ * Ids that something could confuse: a path, a file system, SQL, UTF-8, an object, or the escapes of a store.
  *
  * @category samples
  * @since 0.1.0
