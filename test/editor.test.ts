@@ -114,11 +114,11 @@ describe("an editor", () => {
     it.each([
       [
         "description: \"d\"",
-        "What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none."
+        "The description that a calling model reads when this agent is a tool, and that telemetry reports. Default: none."
       ],
       [
         "instructions: \"i\"",
-        "The system message. What context providers contribute is appended to it. Default: none."
+        "The system message. The instructions of context providers are appended to it. Default: none."
       ],
       ["toolChoice:", "Default: `\"auto\"`."],
       ["stopWhen:", "Default: `StopCondition.defaults` alone."],
@@ -130,8 +130,8 @@ describe("an editor", () => {
       ],
       ["failureMode:", "Default: `\"error\"`."],
       ["tokens:", "Input and output tokens together. Default: no limit."],
-      ["state:", "Handed to this provider's `afterRun`. Default: `undefined`."],
-      ["model: (request", "Around each model call. Default: nothing is around it."]
+      ["state:", "A value that this provider's `afterRun` receives. Default: `undefined`."],
+      ["model: (request", "A function around each model call. Default: nothing is around it."]
     ])("what %s is, and its default", async (text, expected) => {
       const { doc = "" } = await hover(text)
       assert.isTrue(doc.endsWith(expected), doc)

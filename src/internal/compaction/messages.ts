@@ -1,5 +1,5 @@
 /**
- * What may go from a conversation without breaking it.
+ * The messages that may be removed from a conversation without breaking it.
  *
  * @since 0.1.0
  */
@@ -9,9 +9,8 @@ import { toText } from "../words/json.ts"
 type Messages = ReadonlyArray<Prompt.Message>
 
 /**
- * The indexes at which a conversation may begin anew, in order: at a user message
- * that is not newer than the newest one, and not between a call and its result or a
- * request for approval and its response.
+ * The indexes at which a conversation may begin anew, in order. Each is a user message, not newer than the newest one,
+ * and not between a call and its result or between a request for approval and its response.
  *
  * @category cuts
  * @since 0.1.0
@@ -27,7 +26,7 @@ export const cuts = (messages: Messages): ReadonlyArray<number> => {
   return found
 }
 
-/** For each message, the index of the last one that answers something in it. */
+/** For each message, the index of the last message that answers something in it. */
 const endsOf = (messages: Messages): ReadonlyArray<number> => {
   const ends: Array<number> = messages.map(() => -1)
   const asked = new Map<string, number>()
@@ -56,7 +55,7 @@ const endsOf = (messages: Messages): ReadonlyArray<number> => {
 }
 
 /**
- * The messages from a cut on, behind the system messages before it.
+ * The messages from a cut on, after the system messages before it.
  *
  * @category cuts
  * @since 0.1.0
@@ -69,7 +68,7 @@ export const from = (messages: Messages, cut: number, summary?: Prompt.Message):
 }
 
 /**
- * The messages that go with a cut.
+ * The messages that a cut removes.
  *
  * @category cuts
  * @since 0.1.0
@@ -80,7 +79,7 @@ export const before = (messages: Messages, cut: number): Array<Prompt.Message> =
 const isSystem = (message: Prompt.Message): boolean => message.role === "system"
 
 /**
- * The first cut that leaves no more than so many tokens, or the last one there is.
+ * The first cut that leaves no more than the given number of tokens, or else the last cut.
  *
  * @category cuts
  * @since 0.1.0
@@ -104,11 +103,14 @@ export const firstCut = (
 // made messages
 // -----------------------------------------------------------------------------
 
-/** The options of what compaction has made: no provider's, so that nothing is taken for what it stands for. */
+/**
+ * The options of messages made by compaction. They are no provider's, so that no provider takes a message for the
+ * original.
+ */
 const made = (id: string): Prompt.ProviderOptions => ({ "effect-agents": { compaction: id } })
 
 /**
- * Whether a message or a part was made by compaction.
+ * Returns whether a message or a part was made by compaction.
  *
  * @category made messages
  * @since 0.1.0
@@ -116,7 +118,7 @@ const made = (id: string): Prompt.ProviderOptions => ({ "effect-agents": { compa
 export const isMade = (part: { readonly options: Prompt.ProviderOptions }): boolean => "effect-agents" in part.options
 
 /**
- * A user message that stands for the messages before it.
+ * Creates a user message that stands for the messages before it.
  *
  * @category made messages
  * @since 0.1.0
@@ -127,9 +129,8 @@ export const summaryMessage = (id: string, text: string): Prompt.Message =>
 const summaryTitle = "Summary of the conversation so far:"
 
 /**
- * The indexes of tool messages with results that may be collapsed, oldest first: not
- * the newest `keep`, not those that the model has not read yet, not those that are
- * collapsed already.
+ * The indexes of tool messages with results that may be collapsed, oldest first. The newest `keep` results, the results
+ * that the model has not read yet, and results that are already collapsed are not included.
  *
  * @category made messages
  * @since 0.1.0
@@ -155,7 +156,7 @@ export const collapsible = (messages: Messages, keep: number): ReadonlyMap<numbe
 }
 
 /**
- * A tool message whose results at these places are only mentioned.
+ * Creates a tool message in which the results at these places are replaced by a note.
  *
  * @category made messages
  * @since 0.1.0
@@ -186,7 +187,7 @@ export const collapse = (
 // -----------------------------------------------------------------------------
 
 /**
- * A message as text for a model that sums up. Reasoning is left out.
+ * Returns a message as text for a model that writes a summary. Reasoning is left out.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * How many tokens a message has, by estimate.
+ * Estimates the tokens of a message.
  *
  * @since 0.1.0
  */
@@ -7,9 +7,9 @@ import type * as Prompt from "effect/ai/Prompt"
 import * as Json from "../words/json.ts"
 
 /**
- * Estimates the tokens of a text without the vocabulary of a model: a short word or
- * up to three digits are one, marks are two to one, spaces none, scripts without
- * spaces one for each character. It says a little too much rather than too little.
+ * Estimates the tokens of a text without the vocabulary of a model. A short word, up to three digits, or two marks
+ * count as one token, spaces as none, and each character of a script without spaces as one. The estimate is a little
+ * too high rather than too low.
  *
  * @category counting
  * @since 0.1.0
@@ -51,7 +51,7 @@ const kindOf = (code: number): number => {
 const weigh = (kind: number, length: number): number => {
   switch (kind) {
     case space:
-      // one belongs to the word after it
+      // one space belongs to the word after it
       return length > 1 ? 1 : 0
     case lineBreak:
       return 1
@@ -67,15 +67,15 @@ const weigh = (kind: number, length: number): number => {
   }
 }
 
-/** What a message costs beside its content, and a part beside its text. */
+/** The tokens of a message beside its content, and of a part beside its text. */
 const overhead = 4
 
-/** An image or a document whose size in tokens nobody can know. */
+/** The tokens of an image or a document, whose real number is unknown. */
 const fileTokens = 1_000
 
 /**
- * Estimates the tokens of a message: those of its texts, of its calls and results as
- * JSON, a thousand for a file that is not text, and four for each message and call.
+ * Estimates the tokens of a message: those of its texts, those of its calls and results as JSON, a thousand for a file
+ * that is not text, and four for each message and call.
  *
  * @category counting
  * @since 0.1.0

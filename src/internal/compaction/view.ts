@@ -1,5 +1,5 @@
 /**
- * What the model sees of a conversation that grows, kept within its budget.
+ * The part of a growing conversation that the model sees, kept within the budget.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import * as Tokens from "./tokens.ts"
 type Messages = ReadonlyArray<Prompt.Message>
 
 /**
- * Counts the tokens of messages, each of them once.
+ * Counts the tokens of messages, each message once.
  *
  * @category counting
  * @since 0.1.0
@@ -48,7 +48,7 @@ export class Counter {
 }
 
 /**
- * The conversation so far, what of it is shown, and the tokens of that.
+ * The conversation so far, the messages of it that are shown, and their tokens.
  *
  * @category models
  * @since 0.1.0
@@ -60,7 +60,7 @@ export interface View {
 }
 
 /**
- * The view of no conversation.
+ * The view of an empty conversation.
  *
  * @category models
  * @since 0.1.0
@@ -68,8 +68,9 @@ export interface View {
 export const empty: View = { source: [], shown: [], tokens: 0 }
 
 /**
- * Returns the view as that of a conversation which goes on from its own, or undefined when that is another one. What
- * counts is what the messages say: a middleware may have copied them. The view then shows the copies.
+ * Returns the view of a conversation that continues the one of the given view, or `undefined` if it is another
+ * conversation. Messages are compared by content, because a middleware may have copied them. The view then shows the
+ * copies.
  *
  * @category combinators
  * @since 0.1.0
@@ -95,7 +96,7 @@ export const continued = (view: View, messages: Messages): View | undefined => {
 }
 
 /**
- * What compaction may use up to.
+ * The limits of compaction.
  *
  * @category models
  * @since 0.1.0
@@ -106,9 +107,8 @@ export interface Budget {
 }
 
 /**
- * The view with the messages that are new. Where the model was called before, the
- * conversation is compacted as it was then, if every strategy is `replayed`: so one
- * that is loaded again shows the prefix that it showed when it was alive.
+ * Returns the view with the new messages. If every strategy is `replayed`, the conversation is compacted at the places
+ * where the model was called before. A conversation that is loaded again then shows the same prefix as before.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * A check that runs beside a stream.
+ * Runs a check beside a stream.
  *
  * @since 0.1.0
  */
@@ -12,8 +12,8 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 
 /**
- * Returns the stream, failed as soon as `check` fails. Its end waits for the check. Once that has passed, a pull costs
- * nothing more.
+ * Returns the stream; it fails as soon as `check` fails. Its end waits for the check. After the check has passed, a
+ * pull has no additional cost.
  *
  * @category running
  * @since 0.1.0

@@ -1,14 +1,14 @@
 /**
- * What waits in a line.
+ * A queue.
  *
  * @since 0.1.0
  */
 
-/** How many that have gone are kept before the rest is moved up. */
+/** The number of removed elements that are kept before the rest is moved up. */
 const many = 1_024
 
 /**
- * A line: what has come first goes first. To come and to go costs the same however long it is.
+ * A queue: first in, first out. Adding and removing cost the same at any length.
  *
  * @category models
  * @since 0.1.0
@@ -39,7 +39,7 @@ export class Fifo<A> {
     this.head = 0
   }
 
-  /** Takes all that is left. */
+  /** Removes and returns all elements. */
   drain(): Array<A> {
     const left = this.items.slice(this.head)
     this.items = []

@@ -1,5 +1,5 @@
 /**
- * Text held back until it was checked, in the order of the parts.
+ * Holds text back until it was checked, and keeps the order of the parts.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ type TextDelta = Extract<StreamPart, { readonly type: "text-delta" }>
 type NonEmpty<A> = readonly [A, ...Array<A>]
 
 /**
- * What a check says of a piece: undefined lets it through as it is, a text takes its place.
+ * The result of a check of a piece: `undefined` lets it through, and a text replaces it.
  *
  * @category models
  * @since 0.1.0
@@ -26,11 +26,11 @@ type NonEmpty<A> = readonly [A, ...Array<A>]
 export type Check<E, R> = (piece: string, before: string) => Effect.Effect<string | undefined, E, R>
 
 /**
- * Holds text back until `held` has checked it. Other parts pass when no text is held, and wait behind it when some is,
- * so that the order of parts is kept. An array without anything to hold is given on as it is.
+ * Holds text back until `held` has checked it. Other parts pass if no text is held, and otherwise wait behind it, so
+ * that the order of parts is kept. An array without anything to hold is passed on as it is.
  *
- * A model stream that fails takes the text with it that was held then. After a failed check the parts that it had let
- * through come first, and the usage of the call if the model has told it.
+ * If the model stream fails, the text that is held then is dropped. After a failed check the parts that it had let
+ * through come first, and then the usage of the call if the model has reported it.
  *
  * @category running
  * @since 0.1.0
@@ -85,22 +85,22 @@ const isHeld = ({ type }: StreamPart): boolean =>
 
 const isNonEmpty = <A>(as: ReadonlyArray<A>): as is NonEmpty<A> => as.length > 0
 
-/** A block of text, in the order in which they begin: that is their order in the text of the step. */
+/** A block of text. Blocks are kept in the order in which they begin, which is their order in the text of the step. */
 interface Block {
-  /** What it says, as far as that has not been cut into pieces yet. */
+  /** Its text that was not cut into pieces yet. */
   text: Array<string>
   ended: boolean
-  /** What was checked of its text and is not shown yet. */
+  /** The checked pieces of its text that are not shown yet. */
   readonly verdicts: Fifo<Verdict>
 }
 
-/** So much of the text is checked; `text` takes its place, once. */
+/** The verdict on this many characters. `text` replaces them, once. */
 interface Verdict {
   length: number
   text: string | undefined
 }
 
-/** A part that waits. Of a delta: how much of it was shown. */
+/** A part that waits. For a delta: how much of it was shown. */
 interface Waiting {
   readonly part: StreamPart
   readonly block: Block | undefined
@@ -135,7 +135,7 @@ export abstract class Held<E, R> {
     return out
   }
 
-  /** What was let through, and the usage: nothing after it is shown. */
+  /** Returns what was let through, and the usage. Nothing after it is shown. */
   takeWithUsage(rest: ReadonlyArray<StreamPart>): Array<StreamPart> {
     const out = this.take()
     for (const { part } of this.queue.drain()) if (part.type === "finish") out.push(part)
@@ -143,7 +143,7 @@ export abstract class Held<E, R> {
     return out
   }
 
-  /** The model failed: what it had not finished saying is not said. */
+  /** Drops what a failed model had not finished saying. */
   drop(rest: ReadonlyArray<StreamPart>): Array<StreamPart> {
     const out = this.take()
     this.queue.drain()
@@ -151,11 +151,11 @@ export abstract class Held<E, R> {
     return out
   }
 
-  /** Adds a part; undefined when there is nothing to check because of it. */
+  /** Adds a part. Returns `undefined` if it leads to no check. */
   add(part: StreamPart): Effect.Effect<void, E, R> | undefined {
     switch (part.type) {
       case "text-start": {
-        // a block of an id that is taken is the end of the one before it
+        // a new block with a used id ends the block before it
         const checking = this.close(part.id)
         this.begin(part.id)
         this.pass(part)
@@ -179,7 +179,7 @@ export abstract class Held<E, R> {
     }
   }
 
-  /** Nothing more comes: checks all that is left. */
+  /** Checks everything that is left, because nothing more comes. */
   end(): Effect.Effect<void, E, R> {
     for (const block of this.open.values()) block.ended = true
     this.open.clear()
@@ -211,7 +211,7 @@ export abstract class Held<E, R> {
     else this.queue.push({ part, block: undefined, shown: 0 })
   }
 
-  /** Lets the parts go up to the first text that is not checked. */
+  /** Releases the parts up to the first text that is not checked. */
   private release(): void {
     const { out, queue } = this
     for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
@@ -221,7 +221,7 @@ export abstract class Held<E, R> {
     }
   }
 
-  /** Shows what is checked of a delta, and returns whether that is all of it. */
+  /** Shows the checked part of a delta, and returns whether that is all of it. */
   private show(waiting: Waiting, { verdicts }: Block, part: TextDelta): boolean {
     const { delta } = part
     if (delta === "") this.out.push(part)
@@ -242,18 +242,18 @@ export abstract class Held<E, R> {
 }
 
 /**
- * Checks the text of the step sentence by sentence: all of a block before the one that began after it, as if a model wrote
- * one after the other. So what a check is given does not depend on how they come. A sentence that a block does not end
- * goes on in the next one.
+ * Checks the text of the step sentence by sentence. It checks all of a block before the block that began after it, as
+ * if the model wrote one after the other, so the pieces do not depend on how the parts arrive. A sentence that does not
+ * end within its block goes on in the next one.
  *
  * @category models
  * @since 0.1.0
  */
 export class HeldSentences<E, R> extends Held<E, R> {
   private readonly sentences = new Sentences()
-  /** The block that is being cut into pieces, and those that began after it. */
+  /** The block that is being cut into pieces, and the blocks that began after it. */
   private readonly blocks = new Fifo<Block>()
-  /** Whose text is in the pieces to come, in order, and how much of it. */
+  /** The blocks whose text is in the next pieces, in order, and the length of each. */
   private readonly sources = new Fifo<{ readonly block: Block; length: number }>()
   private before = ""
 
@@ -307,7 +307,7 @@ export class HeldSentences<E, R> extends Held<E, R> {
     }
   )
 
-  /** A text that takes the place of a piece of several blocks stands in the first one. */
+  /** A text that replaces a piece of several blocks is shown in the first of them. */
   private settle(length: number, replacement: string | undefined): void {
     let text = replacement
     for (let left = length; left > 0;) {
@@ -323,7 +323,7 @@ export class HeldSentences<E, R> extends Held<E, R> {
 }
 
 /**
- * Checks the text of all blocks when nothing more comes, as one piece.
+ * Checks the text of all blocks as one piece, when nothing more comes.
  *
  * @category models
  * @since 0.1.0

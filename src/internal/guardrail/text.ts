@@ -1,12 +1,12 @@
 /**
- * Where the pieces of a text end while it is still being written.
+ * Finds the ends of pieces in a text that is still being written.
  *
  * @since 0.1.0
  */
 
 const terminator = /[\p{Sentence_Terminal}…]+[\p{Pe}\p{Pf}"'*_`]*/uy
 const whitespace = /\s+/y
-/** What a piece may end at, to be found fast. */
+/** Characters that a piece may end at, for a fast search. */
 const candidate = /[\n\p{Sentence_Terminal}…]/gu
 const lowercase = /\p{Ll}/uy
 const newline = /\n/g
@@ -20,38 +20,36 @@ const abbreviations = new Set(
     .split(" ")
 )
 
-/** Matches at `index` only. */
+/** Matches only at `index`. */
 const at = (pattern: RegExp, text: string, index: number): string | undefined => {
   pattern.lastIndex = index
   return pattern.exec(text)?.[0]
 }
 
-/** From how much undecided text on more of it has to come before it is looked at again. */
+/** The length of undecided text from which on more text has to come before it is looked at again. */
 const patience = 256
 
 /**
- * Sentences as Unicode sees their ends, and the blocks of Markdown: the end of a
- * paragraph ends a piece, a heading or an item of a list begins one, a fenced block
- * of code is one. A line break alone ends nothing, nor does the dot of a number, an
- * initial or an abbreviation.
+ * Cuts a text into pieces: sentences by Unicode's rules, and the blocks of Markdown. The end of a paragraph ends a
+ * piece, a heading or a list item begins one, and a fenced code block is one. A single line break does not end a piece,
+ * nor does the dot of a number, an initial or an abbreviation.
  *
- * The text arrives in deltas. Where it is cut does not depend on them, and the pieces
- * together are the text. All of it costs time in proportion to its length: text that
- * could not be decided is looked at again when there is an eighth more of it.
+ * The text arrives in deltas, but the cuts do not depend on them, and the pieces put together are the text. The time is
+ * proportional to the length: undecided text is looked at again when it has grown by an eighth.
  *
  * @category models
  * @since 0.1.0
  */
 export class Sentences {
-  /** What was looked at long ago: a long piece is not copied for each delta. */
+  /** Text that was looked at long ago, so that a long piece is not copied for each delta. */
   private passed = ""
   private text = ""
-  /** Everything before it was looked at. */
+  /** Everything before this position was looked at. */
   private position = 0
   private lineStart = true
-  /** The fence of the block of code that the position is in. */
+  /** The fence of the code block that the position is in. */
   private open: string | undefined = undefined
-  /** How long the text has to be before it is looked at again. */
+  /** The length that the text must have before it is looked at again. */
   private enough = 0
 
   push(delta: string): void {
@@ -65,15 +63,15 @@ export class Sentences {
     this.text += delta
   }
 
-  /** Whether what is left is blank, or ends as a sentence does, or as what introduces something. */
+  /** Whether the rest is blank, or ends like a sentence or like an introduction. */
   get isAtEnd(): boolean {
     const end = this.text.slice(-100).trimEnd()
     return end === "" || /[\p{Sentence_Terminal}…:][\p{Pe}\p{Pf}"'*_`]*$/u.test(end)
   }
 
   /**
-   * Takes the next whole piece: undefined while more text could still move its end. When the text has `ended` no more can,
-   * and what is left is the last one.
+   * Returns the next complete piece, or `undefined` while more text could still move its end. When the text has `ended`
+   * nothing can, and the rest is the last piece.
    */
   next(ended: boolean): string | undefined {
     if (ended || this.text.length >= this.enough) {
@@ -100,7 +98,7 @@ export class Sentences {
     return piece
   }
 
-  /** Looks at the next place where a piece may end: its end, no end, or more text is needed to tell. */
+  /** Looks at the next place where a piece may end: it ends there, it does not, or more text is needed to decide. */
   private scan(): number | "none" | "more" {
     const { position, text } = this
     if (position === 0 ? this.lineStart : text[position - 1] === "\n") {
@@ -117,7 +115,7 @@ export class Sentences {
     if (after === text.length) return "more"
     const breaks = space.split("\n").length - 1
     if (breaks > 1) return this.position + space.lastIndexOf("\n") + 1
-    // a single break is looked at again as the start of a line
+    // a single line break is looked at again as the start of a line
     this.position = breaks === 1 ? this.position + space.indexOf("\n") + 1 : after
     return "none"
   }

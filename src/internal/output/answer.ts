@@ -1,5 +1,5 @@
 /**
- * An answer, decoded or refused.
+ * The final answer of an agent, decoded or rejected.
  *
  * @since 0.1.0
  */
@@ -25,8 +25,8 @@ export interface Accepted {
 }
 
 /**
- * An answer that is not valid, and what the model is told, unless the result of its
- * call tells it. Without a next time there is no use in telling.
+ * An answer that is not valid. `message` is what the model is told, unless the result of the call tells it. With
+ * `isFinal` the model is not asked again.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,7 @@ export interface Rejected {
 }
 
 /**
- * Creates the rejection of an answer for one reason.
+ * Rejects an answer for one reason.
  *
  * @category decoding
  * @since 0.1.0
@@ -58,7 +58,7 @@ export const rejected = (
 })
 
 /**
- * Takes the value out of what an answer was decoded to.
+ * Takes the value out of a decoded answer.
  *
  * @category decoding
  * @since 0.1.0
@@ -68,7 +68,7 @@ export const unwrap = (output: AgentOutput.Any, decoded: unknown): Accepted => (
   value: output.isWrapped ? (decoded as { readonly value: unknown }).value : decoded
 })
 
-// what the decoding needs is in the type of the agent, and in the context of the run
+// the services of the decoder are in the type of the agent and in the context of the run
 const decoderOf = ({ schema }: AgentOutput.Any) =>
   Schema.decodeUnknownEffect(JsonCodec.make(schema), { errors: "all" }) as (
     u: unknown
@@ -87,8 +87,8 @@ export const decode = (output: AgentOutput.Any, params: unknown): Effect.Effect<
   )
 
 /**
- * Decodes an answer that is text: the one JSON value in it that is valid. When there are several that say different
- * things the model has to choose.
+ * Decodes an answer that is text: the one valid JSON value in it. If it has several different ones, the model has to
+ * choose.
  *
  * @category decoding
  * @since 0.1.0
@@ -104,7 +104,7 @@ export const decodeText = (output: AgentOutput.Any, text: string): Effect.Effect
     )
   })
 
-/** Out of so many values none is chosen. */
+/** With more values than this none is chosen. */
 const maximumValues = 16
 
 const several = (count: number): string => `Expected one JSON value, got ${count} that may be meant`
@@ -121,12 +121,12 @@ const choose = (
       ? first.answer as Accepted
       : invalid(several(valid.length), text)
   }
-  // the last one is what the model has come to
+  // the last value is what the model has concluded with
   const error = decoded[decoded.length - 1]!.answer as Schema.SchemaError
   return { ...invalid(error.message, text), issues: issuesOf(output, error) }
 }
 
-/** A schema that is wrapped for models is often answered without what it is wrapped in. */
+/** The answer to a wrapped schema often comes without the wrapper. */
 const decodeValue = (output: AgentOutput.Any, value: unknown): Effect.Effect<Accepted | Schema.SchemaError> =>
   Effect.matchEffect(decode(output, value), {
     onSuccess: Effect.succeed<Accepted>,
@@ -140,7 +140,7 @@ const notValid = (description: string): string =>
   `The answer is not valid. Answer again, with JSON only.\n${description}`
 
 /**
- * An answer in JSON mode that the model's own codec has refused.
+ * Rejects an answer in JSON mode that the model's own codec has refused.
  *
  * @category decoding
  * @since 0.1.0
@@ -151,7 +151,7 @@ export const invalid = (description: string, text: string): Rejected =>
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /**
- * Returns where and why an answer is wrong.
+ * Returns the places and reasons of the errors in an answer.
  *
  * @category decoding
  * @since 0.1.0
@@ -166,7 +166,7 @@ export const issuesOf = (output: AgentOutput.Any, error: Schema.SchemaError): Re
   })
 
 /**
- * Returns the refusal of a schema; anything else is a defect of it, or an interruption.
+ * Returns the refusal of a schema. Anything else is a defect of the schema, or an interruption.
  *
  * @category decoding
  * @since 0.1.0

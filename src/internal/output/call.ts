@@ -24,8 +24,8 @@ import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
- * What a call in JSON mode gave: the text as the model said it, and what the model's
- * own codec has made of it.
+ * The outcome of a call in JSON mode: the text of the model, and the value that the model's own codec has decoded from
+ * it.
  *
  * @category models
  * @since 0.1.0
@@ -36,12 +36,11 @@ export interface Generated {
 }
 
 /**
- * Creates the stream of a call in JSON mode: its parts, all at once.
+ * Creates the stream of a call in JSON mode. It has all parts at once.
  *
- * `LanguageModel.generateObject` forgets what the model said, and what it cost, when
- * the answer does not decode. The span transformer is told before that, so it is
- * there that the response is read. One that a model was built with is not called;
- * one of the caller's is.
+ * `LanguageModel.generateObject` loses the model's text and its usage if the answer does not decode. It calls the span
+ * transformer before that, so the response is read there. A transformer that the model was built with is not called; a
+ * transformer of the caller is.
  *
  * @category running
  * @since 0.1.0
@@ -59,7 +58,7 @@ export const generateObject = (
       onGenerated({ text: textOf(said), answer })
       return Stream.fromArray(said.flatMap(toStreamParts))
     }
-    // its schema services are in the type of the agent, and in the context of the run
+    // the services of its schema are in the type of the agent and in the context of the run
     const generate = model.generateObject as unknown as (options: {
       readonly prompt: Middleware.ModelRequest["prompt"]
       readonly schema: unknown
@@ -87,7 +86,7 @@ export const generateObject = (
             const { description, responseText } = error.value.reason
             return Effect.map(decodeAgain(output, description, responseText), (answer) => done(content, answer))
           }
-          // what is nested too deeply ends the stack of the decoder
+          // a value that is nested too deeply overflows the stack of the decoder
           return error._tag === "None" && isTooDeep(text)
             ? Exit.succeed(done(content, invalid(Json.tooDeep, text)))
             : Exit.failCause(cause)
@@ -99,8 +98,9 @@ export const generateObject = (
 const isTooDeep = (text: string): boolean => text.length > 2 * Json.maximumDepth && find(text).some(Json.isTooDeep)
 
 /**
- * The model's own codec has refused the whole text: what is in it may be the answer. It tells its first issue only; all of
- * them are told where that one is among them, as what the model was shown then has the form of the schema.
+ * The model's own codec has refused the whole text, but the answer may be in it. The codec reports only its first
+ * issue. All issues are reported if that one is among them, because then the schema shown to the model has the same
+ * form.
  */
 const decodeAgain = (output: AgentOutput.Any, description: string, text: string): Effect.Effect<Accepted | Rejected> =>
   Effect.map(
@@ -125,7 +125,7 @@ const toStreamParts = (part: Response.AllParts<any>, index: number): ReadonlyArr
     case "reasoning":
       return [Parts.reasoningStart(id), Parts.reasoningDelta(id, part.text), Parts.reasoningEnd(id, part.metadata)]
     default:
-      // the other parts of a response are those of a stream
+      // the other parts of a response are parts of a stream, too
       return [part as StreamPart]
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The JSON values in what a model has said.
+ * Finds the JSON values in the text of a model.
  *
- * A model that was asked for JSON puts it into a fence, thinks aloud before it, or says a few words around it. The
- * search costs time in proportion to the text, whatever is in it.
+ * A model that was asked for JSON puts it into a fence, thinks aloud before it, or adds a few words. The time of the
+ * search is proportional to the length of the text, whatever the text is.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,8 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 
 /**
- * Finds the JSON values in a text: the text itself, if it is one, or the one in its only fence; otherwise the objects and
- * arrays in it, in their order. What the model has thought aloud (`<think>`) is passed over.
+ * Finds the JSON values in a text: the text itself if it is JSON, or the value in its only fence; otherwise the objects
+ * and arrays in it, in their order. Thoughts of the model (`<think>`) are ignored.
  *
  * @category searching
  * @since 0.1.0
@@ -27,7 +27,7 @@ export const find = (text: string): ReadonlyArray<unknown> => {
 }
 
 /**
- * Returns whether there are JSON values in a text which is none itself.
+ * Returns whether a text that is not JSON itself contains JSON values.
  *
  * @category guards
  * @since 0.1.0
@@ -43,16 +43,16 @@ const parse = (text: string): { readonly value: unknown } | undefined => {
   return Exit.isSuccess(exit) ? { value: exit.value } : undefined
 }
 
-/** What may begin a value or a thought. */
+/** Characters that may begin a value or a thought. */
 const candidate = /[{[<]/g
 const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
 const space = /[ \n\r\t]*/y
-/** The characters of a string up to one that has a meaning, or that may not be in it. */
+/** The characters of a string up to one that has a special meaning or is not allowed. */
 const plain = /[ !#-[\]-\uffff]*/y
 const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 const tag = /<(\/?)(think|thinking|thought|reasoning)>/iy
 
-/** Returns where the match ends that begins there, or undefined when there is none. */
+/** Returns the end of the match that begins at `index`, or `undefined` if there is none. */
 const after = (pattern: RegExp, text: string, index: number): number | undefined => {
   pattern.lastIndex = index
   return pattern.test(text) ? pattern.lastIndex : undefined
@@ -61,15 +61,16 @@ const after = (pattern: RegExp, text: string, index: number): number | undefined
 /**
  * The search in one text.
  *
- * Whether a value begins at a bracket does not depend on what is before it, so each bracket is looked at once: those that
- * were met on the way to a mistake are known to begin nothing, or where they end. Only what is in a string is looked at
- * twice, as a string and as what it might be if the quote before it was none. All the same the steps are counted.
+ * Whether a value begins at a bracket does not depend on the text before it, so each bracket is checked once. For
+ * brackets that were met inside of an invalid value it is remembered that they begin nothing, or where they end. Only
+ * the content of a string is read twice: as a string, and as what it would be if the quote before it did not begin one.
+ * The steps are counted in any case.
  */
 class Search {
   private readonly text: string
   /** Brackets at which no value begins. */
   private failed: Uint8Array | undefined = undefined
-  /** Where the values end that are in something which is none. */
+  /** The ends of the values that are inside of an invalid value. */
   private readonly ends = new Map<number, number>()
   private steps = 0
 
@@ -77,7 +78,7 @@ class Search {
     this.text = text
   }
 
-  /** The values, and what is said outside of thoughts. */
+  /** Returns the values, and the text outside of thoughts. */
   run(): { readonly answer: string; readonly values: ReadonlyArray<string> } {
     const { text } = this
     const most = 16 * text.length
@@ -123,11 +124,11 @@ class Search {
     return this.ends.get(start) ?? this.read(start)
   }
 
-  /** Reads the value that begins with the bracket there: returns its end, or undefined when there is none. */
+  /** Reads the value that begins with the bracket at `start`. Returns its end, or `undefined` if there is none. */
   private read(start: number): number | undefined {
     const { text } = this
     const open: Array<number> = []
-    // of the values that have ended within an open one: where they begin and end, and how deep they are
+    // the values that have ended within an open one: where they begin and end, and how deep they are
     const inner: Array<readonly [start: number, end: number, depth: number]> = []
     let expected: "value" | "first" | "key" | "next" = "value"
     let index = start
@@ -201,5 +202,5 @@ class Search {
   }
 }
 
-/** How many values are remembered that are in something which is none: the rest is read again. */
+/** How many values inside of an invalid value are remembered. Further ones are read again. */
 const remembered = 1_024

@@ -1,11 +1,10 @@
 /**
- * JSON that is still being written, as the value that it has so far.
+ * Reads JSON that is still being written, as a value of what has come so far.
  *
- * A container of the value is only ever shown as a copy: what was shown never
- * changes. Finished containers are shared by all copies. A copy costs what its open
- * containers hold, so it is made when enough text has come to pay for it: all of
- * the text and all of the copies together cost time in proportion to the text. A value
- * that is nested too deeply is read up to there.
+ * A container is only shown as a copy, so a value that was shown never changes. Copies share finished containers. A
+ * copy costs as much as its open containers hold, so it is made only when enough text has come to pay for it: the text
+ * and all copies together take time proportional to the text. A value that is nested too deeply is read down to the
+ * maximum depth.
  *
  * @since 0.1.0
  */
@@ -16,12 +15,12 @@ type Container = Array<unknown> | Record<string, unknown>
 
 interface Frame {
   readonly container: Container
-  /** Of an object: the key whose value comes next. */
+  /** In an object: the key whose value comes next. */
   key: string | undefined
   size: number
 }
 
-/** How many entries may be copied for one character of text. */
+/** The number of entries that may be copied for one character of text. */
 const credit = 16
 
 const nothing: unique symbol = Symbol()
@@ -29,30 +28,30 @@ const nothing: unique symbol = Symbol()
 /**
  * Reads JSON as it comes.
  *
- * What is wrong as JSON ends the reading: the value stays what it was. A key, a
- * number and a literal count when they are whole, a string from its first character.
+ * An error in the JSON ends the reading, and the value stays as it was. A key, a number and a literal count when they
+ * are complete, a string from its first character.
  *
  * @category models
  * @since 0.1.0
  */
 export class JsonReader {
   private readonly stack: Array<Frame> = []
-  /** The value, when it is whole. */
+  /** The value, once it is complete. */
   private root: unknown = nothing
   private state: "value" | "string" | "escape" | "scalar" | "key" | "colon" | "after" | "done" | "broken" = "value"
   /** The string, number or literal in progress. */
   private text = ""
-  /** The first half of a character whose second half has not come. */
+  /** The first half of a character whose second half has not come yet. */
   private half = ""
-  /** Of an escape in progress: what followed the backslash. */
+  /** The characters after the backslash of an unfinished escape. */
   private escape = ""
   private isKey = false
   private paid = 0
-  /** How many entries a copy has. */
+  /** The number of entries in a copy. */
   private cost = 1
   private changed = false
 
-  /** Adds the text that has come. */
+  /** Adds the next text. */
   push(delta: string): void {
     this.paid += delta.length * credit
     let i = 0
@@ -77,8 +76,8 @@ export class JsonReader {
   }
 
   /**
-   * The value so far, if it has changed since it was taken last and its copy is paid
-   * for. `end` takes it at any price.
+   * Returns the value so far if it has changed since the last call and enough text has come to pay for its copy. With
+   * `end` the copy is made in any case.
    */
   take(end = false): { readonly value: unknown } | undefined {
     if (!this.changed || (!end && this.cost > this.paid)) return undefined
@@ -239,7 +238,7 @@ export class JsonReader {
   }
 
   private fail(): void {
-    // a string that was shown does not go away
+    // a string that was shown stays
     if (this.state === "escape") this.changed = false
     this.state = "broken"
   }

@@ -1,6 +1,6 @@
 /**
- * The final answer of one run of an agent with an `output`: how it is asked for, how
- * it is read, and how often it may be corrected.
+ * The final answer in one run of an agent with an `output`: how it is requested, how it is read, and how often it may
+ * be corrected.
  *
  * @since 0.1.0
  */
@@ -26,8 +26,8 @@ import type { Call, StepBuilder, StreamPart } from "../words/stepBuilder.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
- * What is known of the final answer when the model has finished a step: the results
- * of the calls that are settled by it, undefined for those that are to be run.
+ * What a finished step says about the final answer. `results` are the results of calls that need no handler; they are
+ * `undefined` for calls that have to run.
  *
  * @category models
  * @since 0.1.0
@@ -38,8 +38,8 @@ export interface Reading {
 }
 
 /**
- * Puts the results of a step in the order of its calls, when those that are not its
- * `own` have run. An answer beside a call that waits for an approval is refused.
+ * Puts the results of a step in the order of its calls, after the calls without a result in `results` have run. An
+ * answer beside a call that waits for an approval is refused.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export const settle = (
   const next = ran[Symbol.iterator]()
   const own: Array<Middleware.ToolResult> = []
   const all = results.map((result, index) => {
-    // there is one of them for each call without a result
+    // each call without a result has one of them
     if (result === undefined) return next.next().value as Middleware.ToolResult
     const settled = waits && !result.isFailure
       ? ToolHandler.notExecuted(calls[index], "execution-denied", later)
@@ -67,8 +67,7 @@ export const settle = (
 const later = "Other calls of this step wait for an approval. Answer when you have seen their results"
 
 /**
- * What follows from a step: its answer ends the run, well or not, or the model is
- * asked again.
+ * What happens after a step: its answer ends the run, accepted or rejected for good, or the model is asked again.
  *
  * @category models
  * @since 0.1.0
@@ -76,7 +75,7 @@ const later = "Other calls of this step wait for an approval. Answer when you ha
 export type Next = Accepted | Rejected | { readonly _tag: "GoOn"; readonly message: string | undefined }
 
 /**
- * The output of an agent, prepared for all of its runs.
+ * The output of an agent, prepared once for all of its runs.
  *
  * @category models
  * @since 0.1.0
@@ -87,7 +86,7 @@ export interface Prepared {
 }
 
 /**
- * Prepares an output: its tool is made once for each name.
+ * Prepares an output. Its tool is created once for each name.
  *
  * @category constructors
  * @since 0.1.0
@@ -115,7 +114,7 @@ export const prepare = (output: AgentOutput.Any): Prepared => {
 }
 
 /**
- * Opens the answer of a run, and adds its tool to the run's toolkits.
+ * Begins the answer of a run, and adds its tool to the run's toolkits.
  *
  * @category constructors
  * @since 0.1.0
@@ -128,7 +127,7 @@ export const open = ({ output, toolOf }: Prepared, toolkits: Array<ToolHandler.W
   return new RunOutput(output, Object.keys(toolkit.tools)[0], hasTools)
 }
 
-/** A choice of the agent's where the model answers with a tool: each step has to call one. */
+/** The tool choice of an agent whose answer is a tool call: each step has to call a tool. */
 const orAnswer = (chosen: LanguageModel.ToolChoice<string>, tool: string): LanguageModel.ToolChoice<string> => {
   if (chosen === "none") return { tool }
   if (typeof chosen === "string") return "required"
@@ -138,22 +137,22 @@ const orAnswer = (chosen: LanguageModel.ToolChoice<string>, tool: string): Langu
 const neverRun = (name: string) => new Error(`The answer \`${name}\` is read by the run, not by a handler`)
 
 /**
- * The state of one run's answer.
+ * The state of the answer in one run.
  *
  * @category models
  * @since 0.1.0
  */
 export class RunOutput {
   readonly output: AgentOutput.Any
-  /** The tool that the model answers with, if it does. */
+  /** The tool that the model answers with, if there is one. */
   readonly tool: string | undefined
   /** Whether the model has tools to work with before it answers. */
   private readonly hasTools: boolean
-  /** In JSON mode: whether the model is asked for the answer, and not to work. */
+  /** In JSON mode: whether the current step asks for the answer, and does not work with tools. */
   private isAnswering: boolean
   private corrections = 0
   private reminded = false
-  // the step in progress
+  // the current step
   private generated: Generated | undefined = undefined
   private reader: JsonReader | undefined = undefined
   private readerId: string | undefined = undefined
@@ -169,7 +168,7 @@ export class RunOutput {
 
   // --- asking ---------------------------------------------------------------
 
-  /** What of a request is different because an answer is wanted. */
+  /** The fields of a model request that depend on whether the model has to give its final answer. */
   request(
     toolkit: ToolHandler.WithHandler | undefined,
     chosen: LanguageModel.ToolChoice<string>,
@@ -189,12 +188,12 @@ export class RunOutput {
       : { toolkit, toolChoice: chosen }
   }
 
-  /** Makes the call that a request is for, after all middleware. */
+  /** Makes the model call of a request, after all middleware. */
   readonly call = (
     model: LanguageModel.LanguageModel,
     request: Middleware.ModelRequest
   ): Stream.Stream<StreamPart, AiError.AiError> => {
-    // a middleware calls again: the answer that this call begins takes the place of one that broke
+    // a middleware that calls the model again replaces the answer of a failed call
     this.isRepeated = this.reader !== undefined
     if (this.tool !== undefined || !(this.isAnswering || request.finalAnswer !== undefined)) {
       return streamText(model, request)
@@ -206,7 +205,7 @@ export class RunOutput {
 
   // --- partial values -------------------------------------------------------
 
-  /** The value so far, if these parts have changed it. */
+  /** Returns the partial value if these parts have changed it. */
   onParts(parts: ReadonlyArray<StreamPart>): AgentRun.OutputPartial | undefined {
     if (this.tool === undefined) return undefined
     let end = false
@@ -229,7 +228,7 @@ export class RunOutput {
           break
         }
         case "tool-call": {
-          // the values so far are of an attempt that broke, and this answer did not come in pieces
+          // the partial values come from a failed call, and this answer was not streamed
           if (part.name !== this.tool || !this.isRepeated || this.reader === undefined) break
           this.startReading(part.id)
           this.reader.push(Json.toText(part.params))
@@ -276,7 +275,7 @@ export class RunOutput {
       : this.readCalls(this.tool, builder, calls, finalAnswer !== undefined)
   }
 
-  /** What a guardrail says is the answer or the end: no model is asked to correct it. */
+  /** The text of a guardrail is the answer, or the run fails. No model is asked to correct it. */
   private readReplacement(text: string): Effect.Effect<Reading> {
     return Effect.map(decodeText(this.output, text), (answer) => ({
       results: [],
@@ -351,7 +350,7 @@ export class RunOutput {
     )
     const text = builder.text()
     const { generated } = this
-    // a middleware may have changed what the model said
+    // a middleware may have changed the model's text
     const answer = generated !== undefined && generated.text === text
       ? Exit.succeed(generated.answer)
       : decodeText(this.output, text)
@@ -360,7 +359,7 @@ export class RunOutput {
 
   // --- between steps --------------------------------------------------------
 
-  /** What follows from what was read. A rejected answer that may not be corrected stays what it is. */
+  /** Decides what happens after a step. A rejected answer that may not be corrected stays rejected. */
   next(answer: Reading["answer"]): Next {
     if (answer === undefined) {
       return { _tag: "GoOn", message: this.isAnswering && this.hasTools ? "Now give the final answer." : undefined }
@@ -370,7 +369,7 @@ export class RunOutput {
     return { _tag: "GoOn", message: answer.message }
   }
 
-  /** The run goes on although it has an answer: there is more to work on. */
+  /** The run goes on although it has an answer, because there is more work. */
   again(): void {
     if (this.tool === undefined && this.hasTools) this.isAnswering = false
   }

@@ -1,5 +1,5 @@
 /**
- * What an agent, and one run of it, may be given, as types. `Agent` exports all of them.
+ * The options of an agent and of one run, as types. `Agent` exports all of them.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ import type * as StopCondition from "../../StopCondition.ts"
 import type * as Misuse from "../words/misuse.ts"
 
 /**
- * A model that an agent brings: a layer, such as a `Model` of `effect/ai`, or an effect that gives one.
+ * A model that an agent brings: a layer, such as a `Model` of `effect/ai`, or an effect that gives a model.
  *
  * @category models
  * @since 0.1.0
@@ -44,7 +44,7 @@ export type ModelError<M> = M extends Layer.Layer<infer _A, infer E, infer _R> ?
   : never
 
 /**
- * The services that a model is built with.
+ * The services that are needed to build a model.
  *
  * @category utility types
  * @since 0.1.0
@@ -54,7 +54,7 @@ export type ModelServices<M> = M extends Layer.Layer<infer _A, infer _E, infer R
   : never
 
 /**
- * The services that an agent with this model does not need from others.
+ * The services that an agent with this model does not need from its caller.
  *
  * @category utility types
  * @since 0.1.0
@@ -63,8 +63,8 @@ export type Modelled<M> = [M] extends [Model] ? LanguageModel.LanguageModel | Ai
   : never
 
 /**
- * What an agent's model is told about calling tools (`ToolChoice` of `effect/ai`): in each step the same, or as a
- * function of the finished steps says.
+ * The tool choice of an agent (`ToolChoice` of `effect/ai`): the same in each step, or a function of the finished
+ * steps.
  *
  * @category models
  * @since 0.1.0
@@ -74,7 +74,8 @@ export type ToolChoice<Names extends string> =
   | ((steps: ReadonlyArray<AgentRun.Step>) => LanguageModel.ToolChoice<Names>)
 
 /**
- * The names that a `toolChoice` may say: those of the agent's toolkit, or any when its providers alone bring tools.
+ * The names that a `toolChoice` may contain: those of the agent's toolkit, or any name if only its providers bring
+ * tools.
  *
  * @category utility types
  * @since 0.1.0
@@ -82,7 +83,7 @@ export type ToolChoice<Names extends string> =
 export type ToolNames<Tools> = [keyof Tools] extends [never] ? string : Extract<keyof Tools, string>
 
 /**
- * What an agent is made of.
+ * The options of an agent.
  *
  * @category models
  * @since 0.1.0
@@ -99,30 +100,32 @@ export interface Options<
   M extends Model | undefined = undefined
 > {
   /**
-   * The model of the agent's own calls, and of those of its providers and its middleware. It is built when a run begins
-   * and released when it has ended. The tools of its `toolkit`, and agents among them, have the model of the caller or
-   * their own. Default: the `LanguageModel` of the context.
+   * The model for the agent's own calls, and for those of its providers and middleware. It is built when a run begins
+   * and released when the run has ended. The tools of its `toolkit`, and agents among them, use the model of the caller
+   * or their own. Default: the `LanguageModel` of the context.
    */
   readonly model?: M
   /**
-   * Settings for the calls of this model, in the words of the provider: `AiSdk.settings({ temperature: 0 })`, or
-   * `Context.add(Config, { ... })` with the `Config` of a provider package. They are above those in the context, and no
-   * tool and no other agent has them. Default: those in the context.
+   * Settings for the calls of this model, in the form of its provider: `AiSdk.settings({ temperature: 0 })`, or
+   * `Context.add(Config, { ... })` with the `Config` of a provider package. They take precedence over the settings in
+   * the context. Tools and other agents do not get them. Default: the settings in the context.
    */
   readonly settings?: ((context: Context.Context<never>) => Context.Context<never>) | undefined
   /**
-   * Whether the model has to call a tool. With `"required"` or a tool every step calls one until a stop condition is
-   * met; a function of the steps may let go before. The final answer at a limit has `"none"`, and with an `output` that
-   * is a tool the model may always choose that one where it may choose. Default: `"auto"`.
+   * Whether the model has to call a tool. With `"required"`, or with a tool, every step calls one until a stop
+   * condition holds; a function of the steps may end this earlier. The final answer at a limit uses `"none"`. If the
+   * `output` is a tool, the model may choose that tool whenever it may choose one. Default: `"auto"`.
    */
   readonly toolChoice?: ToolChoice<ToolNames<Tools>> | undefined
-  /** What a model reads that may call this agent as a tool, and what telemetry says of it. Default: none. */
+  /**
+   * The description that a calling model reads when this agent is a tool, and that telemetry reports. Default: none.
+   */
   readonly description?: string | undefined
-  /** The system message. What context providers contribute is appended to it. Default: none. */
+  /** The system message. The instructions of context providers are appended to it. Default: none. */
   readonly instructions?: string | undefined
   /**
    * The tools that the model may call: a `Toolkit`, whose handlers are in the context of the run, or an effect that
-   * gives one with its handlers, such as `AgentTool.toolkit(...)`. Default: no tools.
+   * gives a toolkit with its handlers, such as `AgentTool.toolkit(...)`. Default: no tools.
    */
   readonly toolkit?:
     | Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
@@ -133,14 +136,14 @@ export interface Options<
   /** Functions around the run, its model calls and its tool calls. The first is the outermost. Default: none. */
   readonly middleware?: Middlewares | undefined
   /**
-   * When a run stops: asked in this order after every step with tool calls. A run that names no step limit or tool error
-   * limit gets those of `StopCondition.defaults`. Default: `StopCondition.defaults` alone.
+   * When a run stops. The conditions are checked in this order after every step with tool calls. If no step limit or
+   * tool error limit is among them, `StopCondition.defaults` adds it. Default: `StopCondition.defaults` alone.
    */
   readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition> | undefined
   /**
-   * What the final answer is to be: a schema, or `AgentOutput.tool` or `AgentOutput.json` of one. Every run that
-   * completes has its `value`, unless it is `AgentOutput.orWaiting` of one: for agents that may wait for approvals.
-   * Default: text, and a `value` that is `undefined`.
+   * The form of the final answer: a schema, or `AgentOutput.tool` or `AgentOutput.json` of one. Every run that
+   * completes has its `value`. An agent that may have to wait for approvals uses `AgentOutput.orWaiting`, and then its
+   * `value` may be `undefined`. Default: text, and a `value` that is `undefined`.
    */
   readonly output?:
     | AgentOutput.AgentOutput<A, I, OutputServices>
@@ -150,49 +153,50 @@ export interface Options<
 }
 
 /**
- * What a run begins with.
+ * The input of a run.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Input {
-  /** What the run is asked: a text, messages, or a prompt. */
+  /** The prompt of the run: a text, messages, or a prompt. */
   readonly prompt: Prompt.RawInput
   /** The id of the conversation that the run belongs to. Default: none, and nothing is loaded or saved. */
   readonly session?: string | undefined
-  /** The id of the run. Default: one of the `IdGenerator` of `effect/ai` in the context, or a random one. */
+  /** The id of the run. Default: made by the `IdGenerator` of `effect/ai` in the context, or a random one. */
   readonly runId?: string | undefined
   /**
-   * The answers to the approvals that the run before this one waits for: `Agent.resume` gives them. Default: none.
+   * The answers to the approvals that an earlier run waits for. `Agent.resume` sets them. Default: none.
    */
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
-  /** The handle by which the run is told more while it works. Default: none. */
+  /** The handle through which the run receives messages. Default: none. */
   readonly steering?: Steering.Steering | undefined
   /**
-   * Whether the run has no prompt and answers the last message of its session: `Agent.continue` says so. Default: it
+   * Whether the run has no prompt and answers the last message of its session. `Agent.continue` sets it. Default: it
    * has a prompt.
    */
   readonly continues?: true | undefined
 }
 
 /**
- * What a program is run with (see `fromStream`): an input with the id of the run. `providers` are those that the agent
- * was given (`withProvider`, and those of the run); the program hands them on to an agent that it runs.
+ * The input of a program (see `fromStream`): the input of the run, with its id. `providers` are those that the agent
+ * was given (by `withProvider`, and for this run). The program passes them on to an agent that it runs.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ProgramInput extends Input {
-  /** The id of the run, which is given or made before the program is asked. */
+  /** The id of the run. It is given or made before the program starts. */
   readonly runId: string
   /** The context providers that the agent was given. Default: none. */
   readonly providers?: ReadonlyArray<ContextProvider.ContextProvider> | undefined
 }
 
 /**
- * What one run has beside what its agent has: context of its request, and tools for it alone, such as those of a client.
- * What they fail with and need is in the type of that run. Their names differ from those of the agent: a second provider
- * of one name is a defect, and a second tool of one name fails the run with `AgentError` (`DuplicateTool`).
+ * What one run has in addition to its agent: context of its request, and tools for this run alone, such as those of a
+ * client. Their failures and services are in the type of that run. Their names must differ from those of the agent: a
+ * second provider with the same name is a defect, and a second tool with the same name fails the run with `AgentError`
+ * (`DuplicateTool`).
  *
  * @category models
  * @since 0.1.0
@@ -203,14 +207,14 @@ export interface Added<
   E,
   R
 > {
-  /** Context providers for this run. Their `beforeRun`s follow those of the agent's. Default: none. */
+  /** Context providers for this run. Their `beforeRun`s follow those of the agent's providers. Default: none. */
   readonly providers?: Providers | undefined
-  /** Tools for this run, beside those of the agent. Default: none. */
+  /** Tools for this run, in addition to those of the agent. Default: none. */
   readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, E, R> | Misuse.NotAToolkit | undefined
 }
 
 /**
- * The failures that what is added to a run adds.
+ * The failures of the providers and tools that are added to a run.
  *
  * @category utility types
  * @since 0.1.0
@@ -221,7 +225,7 @@ export type AddedError<Providers extends ReadonlyArray<ContextProvider.Any>, Too
   | E
 
 /**
- * The services that what is added to a run needs.
+ * The services of the providers and tools that are added to a run.
  *
  * @category utility types
  * @since 0.1.0
@@ -232,7 +236,7 @@ export type AddedServices<Providers extends ReadonlyArray<ContextProvider.Any>, 
   | R
 
 /**
- * The tools of an agent with those that are added to a run.
+ * The tools of an agent, together with those that are added to a run.
  *
  * @category utility types
  * @since 0.1.0
@@ -240,8 +244,8 @@ export type AddedServices<Providers extends ReadonlyArray<ContextProvider.Any>, 
 export type WithTools<Tools, Added> = {} extends Added ? Tools : Tools & Added
 
 /**
- * A run that has begun (see `Agent.open`). `start` is its first part; `parts` are all of them, from the first one on,
- * and are read once.
+ * A run that has begun (see `Agent.open`). `start` is its first part. `parts` are all of its parts, including the first
+ * one, and can be read once.
  *
  * @category models
  * @since 0.1.0

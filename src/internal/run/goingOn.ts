@@ -1,13 +1,13 @@
 /**
- * Runs that go on where another one has stopped: with answers to its approvals, or after a process that was killed.
- * `Agent` exports all of it.
+ * Runs that continue another one: with answers to its approvals, or after its process was killed. `Agent` exports all
+ * of this.
  *
  * @since 0.1.0
  */
 import type * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-// what goes on is an agent
+// the agent whose runs continue
 import type * as Agent from "../../Agent.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
@@ -19,8 +19,8 @@ import { forRun } from "./agentOf.ts"
 import type * as Given from "./given.ts"
 
 /**
- * Where a run goes on that waits for approvals: in a session, or after a result. It is a
- * new run, which may be given its id.
+ * Where the approvals are that a run waits for: in a session, or in a result. The run that continues is a new run, and
+ * may be given an id.
  *
  * @category models
  * @since 0.1.0
@@ -30,27 +30,23 @@ export type Waiting =
   & { readonly runId?: string | undefined }
 
 /**
- * Goes on where a run waits for approvals: runs and denies the calls as the answers
- * say, then calls the model. While calls wait that have no answer the run completes
- * with `"approval-required"` again.
+ * Continues a run that waits for approvals. It runs or denies the calls as the answers say, and then calls the model.
+ * If there are waiting calls without an answer, the run completes with `"approval-required"` again.
  *
  * **Details**
  *
- * The first step of the run is the one that waited. An answer that was not asked for,
- * that has been given before, or is for a call that has changed fails the run with
- * `AgentError` (`ApprovalRejected`), and nothing runs.
+ * The first step of the run is the one that waited. If an answer was not asked for, was given before, or is for a call
+ * that has changed, the run fails with `AgentError` (`ApprovalRejected`), and nothing runs.
  *
- * The answers are saved to the session before any of their calls runs. When two
- * processes give one at the same time, one of them fails with `SessionConflict`.
- * A process that ends in the middle of such a call leaves it as interrupted: it runs at
- * most once. An agent needs `SessionHistory` for that.
+ * The answers are saved to the session before any of their calls runs. When two processes give an answer at the same
+ * time, one of them fails with `SessionConflict`. If a process ends during such a call, the call is recorded as
+ * interrupted: it runs at most once. For this the agent needs `SessionHistory`.
  *
- * The result of a run with a session may be given too: the session alone is asked then,
- * and what it does not have is rejected. A result without a session has to be the very one
- * that a run of this process gave, and not a copy of it, or carry an `ApprovalSeal`. The
- * answers to it are kept in this process.
+ * The result of a run with a session may be given, too. Then only the session is used, and answers that it does not
+ * wait for are rejected. A result without a session has to be the very object that a run of this process returned, not
+ * a copy, or has to carry an `ApprovalSeal`. Its answers are remembered in this process.
  *
- * What the run was given by its input, `providers` and a `toolkit`, is given again beside `session` or `result`.
+ * Give the `providers` and the `toolkit` from the input of the waiting run again, beside `session` or `result`.
  *
  * @category running
  * @since 0.1.0
@@ -89,7 +85,7 @@ export const resumeStream = <
 }
 
 /**
- * Goes on where a run waits for approvals, to its result: the fold of `resumeStream`.
+ * Continues a run that waits for approvals, and returns the result: the fold of `resumeStream`.
  *
  * @category running
  * @since 0.1.0
@@ -119,7 +115,7 @@ export const resume = <
   )
 
 /**
- * Which session goes on, by which run (see `Input`).
+ * The session to continue, and the input of the run that continues it (see `Input`).
  *
  * @category models
  * @since 0.1.0
@@ -129,16 +125,14 @@ export interface Continued extends Pick<Agent.Input, "runId" | "steering"> {
 }
 
 /**
- * Continues a session whose last message asks for an answer: a prompt that no model has
- * answered, or results of tools. A process that was killed, and a run that failed, leave
- * such a session where `SessionHistory` keeps every step, or always. A text at its end
- * that was cut (`AgentRun.isCut`) is not sent: the model answers again, and the session
- * keeps both.
+ * Continues a session whose last message needs an answer: a prompt that no model has answered, or results of tools. A
+ * process that was killed, or a run that failed, leaves such a session if `SessionHistory` keeps every step, or always.
+ * An incomplete text at its end (`AgentRun.isCut`) is not sent: the model answers again, and the session keeps both.
  *
  * **Details**
  *
- * Fails with `AgentError` (`NothingToContinue`) when the last message is an answer, when
- * the session is unknown or waits for approvals, and when the agent does not load it.
+ * Fails with `AgentError` (`NothingToContinue`) if the last message is an answer, if the session is unknown or waits
+ * for approvals, or if the agent does not load the session.
  *
  * @category running
  * @since 0.1.0
@@ -183,8 +177,7 @@ const continue_ = <
 
 export {
   /**
-   * Continues a session whose last message asks for an answer, to its result: the fold of
-   * `continueStream`.
+   * Continues a session whose last message needs an answer, and returns the result: the fold of `continueStream`.
    *
    * @category running
    * @since 0.1.0

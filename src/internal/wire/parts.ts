@@ -1,6 +1,6 @@
 /**
- * The codec of the parts of a run: a table by `type`, not a union that is tried. Deltas are encoded and decoded by
- * hand.
+ * The codec of the parts of a run. It is a table by `type`, not a union whose members are tried. Deltas are encoded and
+ * decoded by hand.
  *
  * @since 0.1.0
  */
@@ -28,14 +28,14 @@ export type { PartEncoded }
 
 type Tools = Readonly<Record<string, Tool.Any>>
 
-/** The parts of the runs of one agent, as far as its tools and its output are known. */
+/** The parts of the runs of one agent, with its tools and its output as far as they are known. */
 class PartCodec {
   private readonly tools: Tools | undefined
   private readonly output: Schemas.AnySchema | undefined
   private readonly own = new Map<string, Schemas.Codec>()
   private readonly nested = new Map<string, PartCodec>()
 
-  /** Tools that are undefined are known in a run only. */
+  /** `tools` is `undefined` if only a run knows the tools. */
   constructor(tools: Tools | undefined, output?: Schemas.AnySchema) {
     this.tools = tools
     this.output = output
@@ -108,7 +108,7 @@ class PartCodec {
     }
   }
 
-  /** By hand: most of them are deltas. The schema says what is wrong. */
+  /** By hand, because most of these parts are deltas. The schema only reports errors. */
   private agentPart(): Schemas.Codec<AgentRun.AgentPart, AgentRun.AgentPart> {
     const check = SchemaParser.decodeUnknownEffect(SentAgentPart)
     return {
@@ -131,7 +131,7 @@ class PartCodec {
             toolCallId,
             runId,
             parentRunId,
-            // it is none of a run nested further
+            // it is not a part of a run that is nested further
             part: own as AgentRun.AgentPart["part"]
           }),
           onFailure: inPart
@@ -140,7 +140,7 @@ class PartCodec {
     }
   }
 
-  /** The parts of an agent that the tools call, by the names of the agents on the way to it. */
+  /** The parts of an agent that is called by tools, found by the names of the agents on the way to it. */
   private along(path: ReadonlyArray<string>): PartCodec {
     return path.reduce((codec: PartCodec, name) => codec.next(name), this)
   }
@@ -177,7 +177,7 @@ const isAgentPart = (u: unknown): u is typeof SentAgentPart.Type =>
   Predicate.hasProperty(u, "runId") && Predicate.isString(u.runId) &&
   Predicate.hasProperty(u, "parentRunId") && Predicate.isString(u.parentRunId)
 
-/** What the guard has refused, the schema refuses too. */
+/** The schema refuses whatever the guard has refused. */
 const refuseUnchecked = () => Effect.fail(new SchemaIssue.InvalidValue({ message: "Expected a part of a nested run" }))
 
 const onlyInRun = "The tools of this toolkit are known in a run only: give a `Toolkit`"
@@ -207,7 +207,7 @@ const SentAgentPart = Schema.Struct({
 const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.RunEnd, AgentRun.RunEnd> => {
   const value = output === undefined ? Fields.AnyAnswer : Fields.undefinable(JsonCodec.make(output))
   const result = Schema.Struct({ ...Results.Result.fields, value })
-  // a result without a value has the key
+  // a result without a value still has the key
   return Schemas.make(Schema.Struct({ type: Schema.tag("run-end"), result })) as Schemas.Codec<
     AgentRun.RunEnd,
     AgentRun.RunEnd
@@ -220,7 +220,7 @@ const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.R
 
 type Output<A, I, RD, RE> = AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE>
 
-/** What an output that is wrapped asks for is in its one field. */
+/** The schema of an output that is wrapped is the schema of its one field. */
 const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.AnySchema =>
   Schema.isSchema(output)
     ? output
@@ -231,7 +231,7 @@ const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.A
 const toolsOf = (toolkit: object): Tools | undefined =>
   Predicate.hasProperty(toolkit, "tools") ? toolkit.tools as Tools : NestedTools.of(toolkit)
 
-/** Unknown tools are not decoded. */
+/** Results of unknown tools are not decoded. */
 type Services<Tools extends Record<string, Tool.Any>> = string extends keyof Tools ? never
   : Tool.ResultDecodingServices<Tools[keyof Tools]>
 

@@ -1,5 +1,5 @@
 /**
- * How the parts of each type are sent that are no deltas: by a schema, which is compiled when it is needed first.
+ * The codecs of all parts except deltas. Each is a schema that is compiled when it is first needed.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ import * as Results from "../words/result.ts"
 import * as TellableError from "../words/tellableError.ts"
 
 /**
- * A part as JSON. Its `type` is that of the part.
+ * A part as JSON. Its `type` is the `type` of the part.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +32,7 @@ export interface PartEncoded {
 }
 
 /**
- * A part on its way from one form to the other.
+ * A part that is being encoded or decoded.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,7 @@ export interface PartEncoded {
 export type Coded<A> = Effect.Effect<A, SchemaIssue.Issue, unknown>
 
 /**
- * How the parts of one type are sent.
+ * The codec of the parts of one type.
  *
  * @category models
  * @since 0.1.0
@@ -80,7 +80,7 @@ export const Flag = Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.suc
 const flags: ReadonlySet<string> = new Set(["isFailure", "isVerbatim", "preliminary", "providerExecuted"])
 
 /**
- * Creates the codec of a schema of parts. Decoding puts back what is left out: no metadata, and flags that are false.
+ * Creates the codec of a schema of parts. Decoding restores what is left out: empty metadata, and flags that are false.
  *
  * @category constructors
  * @since 0.1.0
@@ -96,7 +96,7 @@ export const make = <A>(schema: Schema.Codec<A, unknown, unknown, unknown>): Cod
 
 const values: ReadonlySet<string> = new Set(["encodedResult", "params", "value"])
 
-/** A key that holds `undefined` is none, also in what a provider has said about a part. A value is always there. */
+/** A key with `undefined` is left out, also in the metadata of a provider. A value is always kept. */
 const clean = (part: unknown): unknown =>
   Object.fromEntries(
     Object.entries(part as object).flatMap(([key, value]) =>
@@ -130,7 +130,7 @@ const isUserMessage = (message: Prompt.Message): message is Prompt.UserMessage =
 
 const isUsage = (u: unknown): u is Response.Usage => Predicate.hasProperty(u, "inputTokens")
 
-/** The counts that a provider has not told are left out. */
+/** Counts that a provider has not reported are left out. */
 const Count = Schema.optionalKey(Schema.Int).pipe(Schema.decodeTo(Schema.optional(Schema.Int), {
   decode: SchemaGetter.passthroughSubtype(),
   encode: SchemaGetter.transformOptional((count: Option.Option<number | undefined>) =>
@@ -138,7 +138,7 @@ const Count = Schema.optionalKey(Schema.Int).pipe(Schema.decodeTo(Schema.optiona
   )
 }))
 
-// what was said over HTTP is between the program and its provider: headers tell whose account it is
+// the HTTP response concerns only the program and its provider: its headers show whose account is used
 const { response: _response, ...finishFields } = Response.FinishPart.fields
 
 const schemas: Readonly<Record<string, AnySchema>> = {
@@ -192,7 +192,7 @@ const schemas: Readonly<Record<string, AnySchema>> = {
   "output-partial": Schema.Struct({ type: Schema.tag("output-partial"), value: Fields.Value })
 }
 
-/** An error is an instance in the process: which of them is said beside it. */
+/** An error is an instance in the process, so its class is sent beside it. */
 const SentError = Schema.Struct({
   ...base,
   type: Schema.tag("error"),
@@ -216,7 +216,7 @@ const fromSentError = ({ aiError, error, thrown, ...part }: typeof SentError.Typ
 const known = new Map<string, Codec>()
 
 /**
- * Returns the codec of the parts of one type, which is the same for every agent; undefined when it is not.
+ * Returns the codec of the parts of one type if it is the same for every agent, otherwise `undefined`.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The result of a tool as it is sent: what the model reads, and never what the tool gave.
+ * The result of a tool as it is sent: the form that the model reads, and never the value that the tool returned.
  *
  * @since 0.1.0
  */
@@ -17,11 +17,11 @@ import * as TellableError from "../words/tellableError.ts"
 import * as Schemas from "./schemas.ts"
 
 /**
- * What is sent of a result.
+ * The sent form of a result.
  *
- * - `isVerbatim`: the result is the `encodedResult` itself. It may be none that the schema of its tool knows: a guardrail
- *   has replaced it.
- * - `error`: the mistake that a model has made in its call, of which it reads the message.
+ * - `isVerbatim`: the result is the `encodedResult` itself. The schema of its tool may not accept it, because a
+ *   guardrail has replaced it.
+ * - `error`: the model's mistake in its call. The model reads only its message.
  *
  * @category schemas
  * @since 0.1.0
@@ -41,7 +41,7 @@ export const Sent = Schema.Struct({
 })
 
 /**
- * What is sent of a result.
+ * The sent form of a result.
  *
  * @category models
  * @since 0.1.0
@@ -49,7 +49,7 @@ export const Sent = Schema.Struct({
 export type Sent = typeof Sent.Type
 
 /**
- * A result, as a part of a run.
+ * A result as a part of a run.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +57,7 @@ export type Sent = typeof Sent.Type
 export type Part = Response.ToolResultPart<string, unknown, unknown>
 
 /**
- * Takes what is sent out of a part.
+ * Takes the sent form out of a part.
  *
  * @category conversions
  * @since 0.1.0
@@ -65,13 +65,13 @@ export type Part = Response.ToolResultPart<string, unknown, unknown>
 export const toSent = ({ modelOutput, result, ...part }: Part): Sent => ({
   ...part,
   ...modelOutput !== undefined && { modelOutput },
-  // the model reads the message alone
+  // the model reads only the message
   ...AiError.isAiError(result) && typeof part.encodedResult === "string" && { error: TellableError.of(result) },
   isVerbatim: Object.is(result, part.encodedResult)
 })
 
 /**
- * Reads the result with the codec of its tool. That of an unknown tool is as it was encoded.
+ * Reads the result with the codec of its tool. The result of an unknown tool stays encoded.
  *
  * @category conversions
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const fromSent = (
   return Effect.matchEffect(decoded, {
     onSuccess: (result) => Effect.succeed(toPart(result)),
     onFailure: ({ issue }) =>
-      // the schema of a provider's own tool is no promise of the provider
+      // a provider need not keep to the schema of its own tool
       isVerbatim || sent.providerExecuted
         ? Effect.succeed(toPart(encodedResult))
         : Effect.fail(new SchemaIssue.Pointer(["encodedResult"], issue))

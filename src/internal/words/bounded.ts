@@ -1,5 +1,5 @@
 /**
- * Runs an effect that must not hold up the end of a run.
+ * Runs an effect that must not delay the end of a run.
  *
  * @since 0.1.0
  */
@@ -9,15 +9,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * Starts an effect in a fiber of its own and gives its exit to `onExit`. When it
- * has ended at once and `onExit` has nothing to run, the result is `undefined`.
+ * Starts an effect in a fiber of its own, and gives its exit to `onExit`. If it has ended at once and `onExit` has
+ * nothing to run, the result is `undefined`.
  *
- * Otherwise the result waits for it, also in an uninterruptible region, but not
- * longer than the budget: then its fiber is interrupted, not awaited, and the exit
- * is `undefined`. Interrupting the caller does not interrupt the effect.
+ * Otherwise the result waits for the effect, also in an uninterruptible region, but not longer than the budget. Then
+ * the fiber is interrupted without waiting for it, and the exit is `undefined`. Interrupting the caller does not
+ * interrupt the effect.
  *
- * An effect that commits is interrupted only where it allows it, and has the budget once
- * more to say what it has done.
+ * An effect that commits is interrupted only where it allows that, and then has the same budget once more to report
+ * what it has done.
  *
  * @category running
  * @since 0.1.0

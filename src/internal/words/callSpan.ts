@@ -1,5 +1,5 @@
 /**
- * What is around a call and no part of it: its spans are beside that of the call.
+ * Spans of code that runs around a call without being a part of it. They are beside the span of the call.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Tracer from "effect/Tracer"
 
 /**
- * The key under which the span of a call gives the one above it, without beginning.
+ * The key under which the span of a call returns its parent without beginning.
  *
  * @category views
  * @since 0.1.0
@@ -19,8 +19,8 @@ export const Above: unique symbol = Symbol("effect-agents/internal/CallSpan/Abov
 type CallView = Tracer.AnySpan & { readonly [Above]?: Tracer.AnySpan }
 
 /**
- * Runs a check that stands around a call. The call may never be made: where the span of the call is the current one, that
- * of the run is it for the check.
+ * Runs a check that stands around a call. The call may never be made, so where the span of the call is the current one,
+ * the check uses the span of the run instead.
  *
  * @category running
  * @since 0.1.0

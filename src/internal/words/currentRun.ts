@@ -1,5 +1,5 @@
 /**
- * Which run a piece of code belongs to.
+ * The run that a piece of code belongs to.
  *
  * @since 0.1.0
  */
@@ -9,12 +9,12 @@ import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Session from "../../Session.ts"
-// a run is in line for its session
+// a run has a place in the line for its session
 import type * as InLine from "../session/inLine.ts"
 
 /**
- * A run with a session, as those who wait for it know it: `callers` are the runs with a session that it is nested in, and
- * `fiber` is the one that pulled it last.
+ * A run with a session, as other runs that wait for the session know it. `callers` are the runs with a session that it
+ * is nested in. `fiber` is the fiber that pulled it last.
  *
  * @category models
  * @since 0.1.0
@@ -25,12 +25,12 @@ export interface SessionRun {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The state of the session, once it is loaded. */
   state: OpenState | undefined
-  /** Its place in the line for the session, when it offers its prompt there and takes those of others. */
+  /** Its place in the line for the session, if it offers its prompt there and takes the prompts of others. */
   inLine: InLine.InLine | undefined
 }
 
 /**
- * The state of a session in a run: what is stored, what the run has written, and whose each name is.
+ * The state of a session in a run: what is stored, what the run has written, and which `SessionState` uses each name.
  *
  * @category models
  * @since 0.1.0
@@ -51,7 +51,7 @@ export interface OpenState {
 export class CurrentRun extends Context.Service<CurrentRun, SessionRun>()("effect-agents/internal/CurrentRun") {}
 
 /**
- * Creates a run with a session that is begun in this fiber; undefined without a session.
+ * Creates a run with a session that begins in this fiber. Returns `undefined` without a session.
  *
  * @category constructors
  * @since 0.1.0
@@ -69,11 +69,11 @@ export const make = (
     inLine: undefined
   }
 
-/** The runs with a session that a fiber is the consumer of, until they end. */
+/** The runs with a session that a fiber consumes, until they end. */
 const consumed = new WeakMap<Fiber.Fiber<unknown, unknown>, Set<SessionRun>>()
 
 /**
- * The run is pulled by this fiber.
+ * Records that this fiber pulls the run.
  *
  * @category running
  * @since 0.1.0
@@ -88,7 +88,7 @@ export const pulledBy = (self: SessionRun, fiber: Fiber.Fiber<unknown, unknown>)
 }
 
 /**
- * The run has ended, and nobody is its consumer any more.
+ * Records that the run has ended, so that it has no consumer any more.
  *
  * @category running
  * @since 0.1.0
@@ -99,13 +99,15 @@ export const leave = (self: SessionRun): void => {
 
 const none: ReadonlyArray<SessionRun> = []
 
-/** The callers of who has made a run. It may be begun elsewhere: a tool begins one in a runtime of its own. */
+/**
+ * The runs around the code that made a run. The run may begin elsewhere: a tool may begin it in a runtime of its own.
+ */
 const Made = Context.Reference<ReadonlyArray<SessionRun>>("effect-agents/internal/CurrentRun/Made", {
   defaultValue: () => none
 })
 
 /**
- * Returns a run that knows who has made it: who calls this.
+ * Returns a run that knows the runs around the code that calls this function.
  *
  * @category combinators
  * @since 0.1.0
@@ -119,7 +121,7 @@ export const madeHere = <A, E, R>(
 }
 
 /**
- * Returns the stream of a run that knows who has made it: who calls this.
+ * Returns the stream of a run that knows the runs around the code that calls this function.
  *
  * @category combinators
  * @since 0.1.0
@@ -138,8 +140,8 @@ const callersHere = (session: string | undefined): ReadonlyArray<SessionRun> => 
 }
 
 /**
- * The run that the fiber belongs to, those that it consumes, and those whose consumer has forked it and does not pull: it
- * may wait for what it has forked.
+ * The run that the fiber belongs to, the runs that it consumes, and the runs of a consumer that has forked it and does
+ * not pull, because that consumer may wait for what it has forked.
  */
 const callersIn = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<SessionRun> => {
   const callers: Array<SessionRun> = []
@@ -151,11 +153,11 @@ const callersIn = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<SessionR
   return callers
 }
 
-/** effect knows the parent of a fiber that was forked as a child; its interface does not say so. */
+/** effect knows the parent of a fiber that was forked as a child, but its interface does not say so. */
 type Lineage = Fiber.Fiber<unknown, unknown> & { readonly _parent?: Lineage | undefined }
 
 /**
- * Returns the run and those that it is nested in.
+ * Returns the run and the runs that it is nested in.
  *
  * @category getters
  * @since 0.1.0
@@ -163,7 +165,7 @@ type Lineage = Fiber.Fiber<unknown, unknown> & { readonly _parent?: Lineage | un
 export const callersOf = (run: SessionRun | undefined): ReadonlySet<SessionRun> => {
   const callers = new Set<SessionRun>()
   if (run !== undefined) callers.add(run)
-  // what is added meanwhile is visited too
+  // runs that are added during the loop are visited too
   for (const each of callers) for (const caller of each.callers) callers.add(caller)
   return callers
 }

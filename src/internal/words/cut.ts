@@ -35,7 +35,7 @@ export const toolMessage = (content: ReadonlyArray<Prompt.ToolMessagePart>): Pro
   Prompt.toolMessage({ content, options: marked })
 
 /**
- * Whether a message is of a step that did not end.
+ * Returns whether a message belongs to a step that did not end.
  *
  * @category guards
  * @since 0.1.0

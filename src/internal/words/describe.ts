@@ -1,7 +1,7 @@
 /**
- * What a failure may tell a stranger.
+ * Public descriptions of failures.
  *
- * Every text stands in this file. Nothing is copied from an error: its tags choose an entry, and that is all they do.
+ * Every text is in this file. Nothing is copied from an error: its tags only choose an entry.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as AgentError from "../../AgentError.ts"
-// one of the reasons that a run fails for
+// one of the reasons of a failed run
 import type * as Budget from "../../Budget.ts"
-// one of the reasons that a run fails for
+// one of the reasons of a failed run
 import type * as Compaction from "../../Compaction.ts"
-// one of the reasons that a run fails for
+// one of the reasons of a failed run
 import type * as Guardrail from "../../Guardrail.ts"
 import type * as Program from "../../Program.ts"
 import type * as Session from "../../Session.ts"
@@ -32,13 +32,13 @@ const internal = known("internal", 500, false, "Something went wrong.")
 const failed = known("failed", 500, false, "The run failed.")
 const interrupted = known("interrupted", 499, true, "The run was stopped before it ended.")
 
-const invalidPrompt = known("invalid-prompt", 400, false, "The prompt could not be read, or there is nothing in it.")
+const invalidPrompt = known("invalid-prompt", 400, false, "The prompt could not be read, or it is empty.")
 const invalidOutput = known("invalid-output", 502, true, "The model gave no valid answer.")
 const invalidCall = known("invalid-tool-call", 502, true, "The model called a tool wrongly.")
 const misconfigured = known("misconfigured", 500, false, "The agent is not set up correctly.")
 const modelFailed = known("model-failed", 502, false, "The model failed.")
 const modelUnavailable = known("model-unavailable", 503, false, "The model is not available.")
-const journalUnreadable = known("journal-unreadable", 500, false, "What the run has done before cannot be read.")
+const journalUnreadable = known("journal-unreadable", 500, false, "The records of the run cannot be read.")
 const sessionUnreadable = known("session-unreadable", 500, false, "The stored conversation cannot be read.")
 const toolFailed = known("tool-failed", 500, false, "A tool of the agent failed.")
 const unavailable = known("unavailable", 503, true, "The agent is not available now.")
@@ -50,9 +50,9 @@ const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "Approva
     "nothing-to-continue",
     409,
     false,
-    "The conversation has no message that asks for an answer."
+    "The conversation has no message that needs an answer."
   ),
-  AfterRunFailed: known("after-run-failed", 500, false, "The answer was made, but what follows it failed."),
+  AfterRunFailed: known("after-run-failed", 500, false, "The answer is complete, but the work after it failed."),
   LimitReached: known("limit-reached", 422, false, "The run reached a limit before it had an answer."),
   DuplicateTool: misconfigured,
   InvalidTool: misconfigured,
@@ -73,9 +73,9 @@ const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentErro
   unsupported: known("approval-unsupported", 400, false, "The agent asks for no approvals.")
 }
 
-/** `retryable` is what the error itself says. */
+/** Whether to retry is decided by `retryable` of the error itself. */
 const modelReasons: Record<AiError.AiErrorReason["_tag"], AgentError.Description> = {
-  RateLimitError: known("rate-limited", 429, true, "The model is asked too often. Try again later."),
+  RateLimitError: known("rate-limited", 429, true, "The model gets too many requests. Try again later."),
   QuotaExhaustedError: modelUnavailable,
   AuthenticationError: modelUnavailable,
   ContentPolicyError: known("content-refused", 422, false, "The model refused the content of the request."),
@@ -97,7 +97,7 @@ const modelReasons: Record<AiError.AiErrorReason["_tag"], AgentError.Description
 }
 
 const sessionReasons: Record<Session.SessionErrorReason["_tag"], AgentError.Description> = {
-  SessionConflict: known("session-conflict", 409, true, "The conversation went on elsewhere meanwhile."),
+  SessionConflict: known("session-conflict", 409, true, "The conversation was changed elsewhere in the meantime."),
   SessionCursorInvalid: known("session-cursor-invalid", 400, false, "The list of conversations has no such page."),
   SessionInUse: known("session-in-use", 409, true, "Another run works on the conversation."),
   SessionRecordInvalid: sessionUnreadable,
@@ -106,7 +106,7 @@ const sessionReasons: Record<Session.SessionErrorReason["_tag"], AgentError.Desc
   SessionVersionUnknown: known("session-version-unknown", 404, false, "The conversation has no such version.")
 }
 
-/** A subpath cannot be named here, not even as a type. Its tests compare the tags. */
+/** A subpath cannot be named here, not even as a type. The tests compare the tags. */
 const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
   RuntimeUnavailable: unavailable,
   RuntimeExited: unavailable,
@@ -118,9 +118,9 @@ const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
 
 const others = {
   JournalError: journalUnreadable,
-  BudgetExceeded: known("budget-exceeded", 429, false, "The run may not spend more."),
+  BudgetExceeded: known("budget-exceeded", 429, false, "The budget of the run is used up."),
   GuardrailTripped: known("content-blocked", 422, false, "The content is not allowed here."),
-  NotExecuted: known("not-executed", 403, false, "A call of the agent was not let through, or not to its end."),
+  NotExecuted: known("not-executed", 403, false, "A call of the agent was denied or interrupted."),
   PromptTooLong: known("prompt-too-long", 413, false, "The conversation is too long for the model."),
   TimeoutError: known("timeout", 504, true, "The run did not end in time.")
 } satisfies Record<
@@ -134,17 +134,17 @@ const others = {
 >
 
 /**
- * What a cause may tell a stranger.
+ * Returns the public description of a cause.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const describe = (cause: Cause.Cause<unknown>): AgentError.Description => {
-  // a defect may have left anything behind: that counts more than an expected failure beside it
+  // a defect may have left anything behind, so it takes precedence over an expected failure
   if (cause.reasons.some(Cause.isDieReason)) return internal
   const reason = cause.reasons.find(Cause.isFailReason)
   if (reason === undefined) return cause.reasons.length === 0 ? internal : interrupted
-  // a failure is a user's value: to read it may throw
+  // a failure is a value of the user, and reading it may throw
   return Result.getOrElse(Result.try(() => ofError(reason.error)), () => failed)
 }
 
@@ -164,7 +164,7 @@ const ofError = (error: unknown): AgentError.Description => {
     }
     case "SessionError": {
       const found = lookUp(sessionReasons, tagOf(reason)) ?? failed
-      // who holds the session itself would hold it the next time too
+      // a caller that holds the session itself would hold it the next time too
       return found === sessionReasons.SessionInUse && Predicate.hasProperty(reason, "holder") &&
           reason.holder === "caller"
         ? { ...found, retryable: false }

@@ -1,12 +1,12 @@
 /**
- * How an `afterRun` fails its run with an error of its own type.
+ * Lets an `afterRun` fail its run with an error of its own type.
  *
  * @since 0.1.0
  */
 
 /**
- * What an `afterRun` fails with to make `error` the failure of the run; otherwise it is `AfterRunFailed`. The error has
- * to be among those of the provider, and to carry the result.
+ * An `afterRun` that fails with this value makes `error` the failure of the run, instead of `AfterRunFailed`. The error
+ * has to be one of the provider's errors, and has to carry the result.
  *
  * @category models
  * @since 0.1.0

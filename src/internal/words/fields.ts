@@ -1,6 +1,6 @@
 /**
- * Fields whose values are JSON on the wire, and may hold `undefined` in the process: JSON
- * leaves out a key that holds nothing, and has `null` where something has to stand.
+ * Fields whose values are JSON on the wire and may be `undefined` in the process. JSON leaves out a key without a
+ * value, and writes `null` where a value is required.
  *
  * @since 0.1.0
  */
@@ -14,8 +14,8 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as Json from "./json.ts"
 
 /**
- * Returns a value as JSON can hold it. What is nested too deeply is left as it is: it does
- * not encode, and says so.
+ * Returns a value in a form that JSON can hold. A value that is nested too deeply is returned as it is, and then fails
+ * to encode.
  *
  * @category conversions
  * @since 0.1.0
@@ -40,7 +40,9 @@ const isRecord = (u: unknown): u is Readonly<Record<string, unknown>> => {
   return prototype === null || prototype === Object.prototype
 }
 
-/** A value of an unknown schema: dates, URLs, big integers, bytes, maps and sets as the JSON codecs of effect write them. */
+/**
+ * Writes a value without a schema: dates, URLs, big integers, bytes, maps and sets as effect's JSON codecs write them.
+ */
 const written = (u: unknown): unknown => {
   if (typeof u === "bigint" || (typeof u === "number" && !Number.isFinite(u))) return String(u)
   if (u instanceof Map) return Array.from(u, ([key, value]) => [written(key), written(value)])
@@ -49,16 +51,16 @@ const written = (u: unknown): unknown => {
   if (typeof u !== "object" || u === null) return within(u, written)
   const json = "toJSON" in u && Predicate.isFunction(u.toJSON) ? u.toJSON() : u
   if (json !== u) return written(json)
-  // the fields of a class are those of an object
+  // an instance of a class is written as an object with its fields
   return within(Object.prototype.toString.call(u) === "[object Object]" ? { ...u } : u, written)
 }
 
-/** `toJSON` is that of the user. What cannot be written does not encode, and says so. */
+/** `toJSON` is user code. A value that cannot be written is returned as it is, and then fails to encode. */
 const toWritten = (u: unknown): unknown =>
   Json.isTooDeep(u) ? u : Result.getOrElse(Result.try(() => written(u)), () => u)
 
 /**
- * A value that is always there: nothing becomes `null`.
+ * A value that is always present: `undefined` becomes `null`.
  *
  * @category schemas
  * @since 0.1.0
@@ -71,7 +73,7 @@ export const Value: Schema.Codec<unknown> = Schema.Unknown.pipe(Schema.decodeTo(
 const isDefined = <A>(value: A): value is Exclude<A, undefined> => value !== undefined
 
 /**
- * A value that may be left out, which `null` is not.
+ * A value that may be left out. `null` is a value.
  *
  * @category schemas
  * @since 0.1.0
@@ -94,12 +96,12 @@ export const OptionalText = Schema.optionalKey(Schema.String).pipe(Schema.decode
   encode: SchemaGetter.transformOptional((text: Option.Option<string | undefined>) => Option.filter(text, isDefined))
 }))
 
-/** The key is there in the process, whether it holds something or not. */
+/** In the process the key is always present, with or without a value. */
 const orUndefined = <A>(value: Option.Option<A>): Option.Option<A | undefined> =>
   Option.orElseSome(value, () => undefined)
 
 /**
- * A value that JSON leaves out when it is `undefined`. In the process the key is always there.
+ * A value that JSON leaves out if it is `undefined`. In the process the key is always present.
  *
  * @category schemas
  * @since 0.1.0
@@ -113,7 +115,7 @@ export const undefinable = <S extends Schema.Constraint>(schema: S) =>
   }))
 
 /**
- * The value of a result whose output is not known. In the process the key is always there.
+ * The value of a result whose output is not known. In the process the key is always present.
  *
  * @category schemas
  * @since 0.1.0
@@ -136,7 +138,7 @@ const storable = (message: Prompt.Message): Prompt.Message => {
       ? { ...part, params: toJson(part.params) }
       : part
   )
-  // the parts are those that the message had
+  // the parts are those of the original message
   return { ...message, content } as Prompt.Message
 }
 

@@ -1,6 +1,5 @@
 /**
- * The data of a file in a prompt: effect/ai allows bytes, base64 and URLs, and all of
- * them as text.
+ * The data of a file in a prompt. effect/ai allows bytes, base64 and URLs, and each of them as text.
  *
  * @since 0.1.0
  */
@@ -9,7 +8,7 @@ import * as Base64 from "effect/encoding/Base64"
 import type * as Prompt from "effect/ai/Prompt"
 
 /**
- * The data itself, as base64 or bytes, or the place where it is.
+ * The data itself as base64 or bytes, or its address.
  *
  * @category models
  * @since 0.1.0
@@ -19,8 +18,8 @@ export type FileData =
   | { readonly _tag: "Url"; readonly url: URL; readonly text: string }
 
 /**
- * Reads the data of a file. A text that is a URL is one, of whatever scheme; the data
- * within a `data:` URL is taken out of it.
+ * Reads the data of a file. A text that is a URL, with any scheme, is treated as one. A `data:` URL becomes the data in
+ * it.
  *
  * @category getters
  * @since 0.1.0
@@ -31,7 +30,7 @@ export const read = (data: Prompt.FilePart["data"]): FileData => {
   const inline = /^\s*data:([^,]*),/i.exec(text)
   if (inline !== null) return { _tag: "Data", data: unwrap(inline[1], text.slice(inline[0].length)) }
   if (data instanceof URL) return { _tag: "Url", url: data, text }
-  // No letter of base64 is a colon. One letter before it is a drive, not a scheme.
+  // Base64 has no colon. A single letter before a colon is a drive, not a scheme.
   return /^\s*[a-z][a-z0-9+.-]+:/i.test(text) && URL.canParse(text)
     ? { _tag: "Url", url: new URL(text), text: text.trim() }
     : { _tag: "Data", data: text }
@@ -43,7 +42,7 @@ const unwrap = (about: string, body: string): string => {
   return (bytes === undefined ? body : new TextDecoder().decode(bytes)).replace(/\s+/g, "")
 }
 
-/** The bytes of a percent-encoded text. What is no code stays as it is. */
+/** The bytes of a percent-encoded text. An invalid code stays as it is. */
 const unescaped = (text: string): Uint8Array => {
   const bytes = new TextEncoder().encode(text.toWellFormed())
   let length = 0
@@ -75,7 +74,7 @@ const hex = (unit: number | undefined): number => {
 export const toBase64 = (data: string | Uint8Array): string => typeof data === "string" ? data : Base64.encode(data)
 
 /**
- * Returns the text of a file when its type is one of text, and its data is.
+ * Returns the text of a file whose type is a text type and whose data is text.
  *
  * @category converting
  * @since 0.1.0

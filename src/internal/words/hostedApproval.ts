@@ -1,9 +1,9 @@
 /**
- * Approvals that a provider asks for, before it runs a tool of its own.
+ * Approvals that a provider requests before it runs a tool of its own.
  *
- * effect/ai has a part for such a request, without the call that it is about. The call is in the same response, or
- * beside the request: an adapter puts it there when effect/ai has no part for the call. In a conversation the call
- * stands with the request.
+ * effect/ai has a part for such a request, but the part does not contain the call. The call is in the same response. If
+ * effect/ai has no part for the call, an adapter puts it into the metadata of the request. In a conversation the call
+ * is always stored with the request.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 
 /**
- * Where the call stands, in the metadata of a request and in the options of its part of a conversation.
+ * The key of the call, in the metadata of a request and in the options of its part in a conversation.
  *
  * @category constants
  * @since 0.1.0
@@ -21,7 +21,7 @@ import type * as Schema from "effect/Schema"
 export const key = "effect-agents/HostedApproval"
 
 /**
- * The call that is asked about: the tool as the provider names it.
+ * The call that needs the approval, with the tool's name at the provider.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +32,7 @@ export interface Call {
 }
 
 /**
- * What stands for a call that the provider has not told: somebody can still say no to it.
+ * Stands for a call that the provider has not sent. It can still be denied.
  *
  * @category constants
  * @since 0.1.0
@@ -50,7 +50,7 @@ export const mark = (tool: string, params: Schema.MutableJson): { readonly [key]
 })
 
 /**
- * Creates the part of a conversation that is a request.
+ * Creates the part of a conversation for a request.
  *
  * @category constructors
  * @since 0.1.0
@@ -59,7 +59,7 @@ export const toPrompt = (
   { approvalId, toolCallId }: Response.ToolApprovalRequestPart,
   { params = null, tool }: Call
 ): Prompt.ToolApprovalRequestPart =>
-  // what a provider says is JSON
+  // the data of a provider is JSON
   Prompt.toolApprovalRequestPart({
     approvalId,
     toolCallId,
@@ -67,7 +67,7 @@ export const toPrompt = (
   })
 
 /**
- * Returns the call that a request is about; undefined when no provider has asked.
+ * Returns the call of a request, or `undefined` if no provider has made the request.
  *
  * @category getters
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What is wrong with a record of a journal.
+ * The error of a journal's record.
  *
  * @since 0.1.0
  */
@@ -7,8 +7,8 @@
 import * as Schema from "effect/Schema"
 
 /**
- * A record cannot be read, was made for another call than the one that asks for it, or cannot be written because a
- * value has no JSON.
+ * A record cannot be read, belongs to another call than the one that asks for it, or cannot be written because a value
+ * has no JSON form.
  *
  * A run fails with it as the reason `InvalidRecord` of an `AgentError`.
  *

@@ -1,9 +1,9 @@
 /**
- * JSON that others have made: a model, a tool, a store, a client.
+ * JSON from others: a model, a tool, a store, a client.
  *
- * What walks over a value calls itself, here, in effect and in the engine, and the stack ends some thousand levels
- * deep. So a value is looked at before it is walked over, and one that is nested deeper than `maximumDepth` is a
- * mistake of whoever made it.
+ * Functions that walk over a value are recursive, here, in effect and in the JavaScript engine, and the stack ends
+ * after some thousand levels. So the depth of a value is checked first. A value that is nested deeper than
+ * `maximumDepth` is a mistake of whoever made it.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 
 /**
- * How deep the objects and arrays of a value may be nested. Providers allow less.
+ * The number of levels that objects and arrays of a value may be nested. Providers allow fewer.
  *
  * @category constants
  * @since 0.1.0
@@ -22,7 +22,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 export const maximumDepth = 512
 
 /**
- * Says what is wrong with a value that is nested too deeply.
+ * The message for a value that is nested too deeply.
  *
  * @category constants
  * @since 0.1.0
@@ -49,7 +49,7 @@ const isDeeper = (value: unknown, depth: number): boolean => {
 }
 
 /**
- * Returns the decoder, which refuses what is nested too deeply before it walks over it.
+ * Returns a decoder that refuses a value that is nested too deeply, before it walks over it.
  *
  * @category combinators
  * @since 0.1.0
@@ -62,14 +62,14 @@ export const bounded = <A, R>(
 const refusal = new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: tooDeep }))
 
 /**
- * Returns the value, or if it is nested too deeply a copy that every walk can hold: without what is deeper than one
- * level too deep. So the copy is too deep as well, and nobody takes it for what was meant.
+ * Returns the value. For a value that is nested too deeply it returns a copy that every walk can bear: a copy that is
+ * cut one level below the maximum. The copy is still too deep, so nobody takes it for the original.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const shallow = <A>(value: A): A =>
-  // the type is that of the JSON of a value, which is cut as text would be
+  // the type is that of the value's JSON, which is cut as text would be
   isDeeper(value, maximumDepth + 1) ? copy(value, maximumDepth, new Set()) as A : value
 
 const omitted = "[nested too deeply]"
@@ -86,8 +86,8 @@ const copy = (value: unknown, depth: number, around: Set<unknown>): unknown => {
 }
 
 /**
- * Returns a value as text for somebody who reads it: a string as it is, anything else as JSON. What has no JSON form is
- * told by its kind. Nothing that a value is or does makes it fail.
+ * Returns a value as text for a reader: a string as it is, anything else as JSON. A value without a JSON form is
+ * described by its kind. No value makes this function fail.
  *
  * @category conversions
  * @since 0.1.0
@@ -103,8 +103,8 @@ export const toText = (value: unknown): string => {
 }
 
 /**
- * Returns whether two values say the same: the same JSON, or the same bytes, date or address. Values that are nested too
- * deeply are the same only if they are one.
+ * Returns whether two values are equal as data: the same JSON, or the same bytes, date or address. Values that are
+ * nested too deeply are equal only if they are the same object.
  *
  * @category comparisons
  * @since 0.1.0
@@ -112,7 +112,7 @@ export const toText = (value: unknown): string => {
 export const isSame = (self: unknown, that: unknown): boolean => isSameWithin(self, that, maximumDepth)
 
 const isSameWithin = (self: unknown, that: unknown, depth: number): boolean => {
-  // JSON has one zero
+  // JSON has only one zero
   if (self === that || Object.is(self, that)) return true
   if (typeof self !== "object" || typeof that !== "object" || self === null || that === null || depth < 0) return false
   if (self instanceof Uint8Array || that instanceof Uint8Array) return isSameBytes(self, that)
@@ -128,7 +128,7 @@ const isSameWithin = (self: unknown, that: unknown, depth: number): boolean => {
     )
 }
 
-/** JSON has no key without a value. */
+/** JSON has no keys without a value. */
 const keysOf = (value: object): ReadonlyArray<string> =>
   Array.isArray(value)
     ? Object.keys(value)
@@ -139,7 +139,7 @@ const isSameBytes = (self: object, that: object): boolean =>
   self.every((byte, index) => byte === that[index])
 
 /**
- * Returns a text that two values have in common exactly when they are the same JSON, whatever the order of their keys.
+ * Returns a text that is equal for two values exactly when they are the same JSON, in any order of their keys.
  *
  * @category conversions
  * @since 0.1.0

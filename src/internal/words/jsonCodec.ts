@@ -1,10 +1,10 @@
 /**
- * The one JSON codec of a schema: what a model is offered, what its JSON is decoded with, what values are encoded
- * with and read back with.
+ * The JSON codec of a schema. The same codec is used to offer the schema to a model, to decode the model's JSON, to
+ * encode values, and to read them back.
  *
- * It is `Schema.toCodecJson`, with three differences that JSON from models and values from tools make necessary.
- * `null` for an optional key that does not admit `null` counts as absent. `undefined` for an optional key is left
- * out. What is of unknown type is encoded as `JSON.stringify` would write it, or refused.
+ * It is `Schema.toCodecJson` with three differences, which JSON from models and values from tools require. `null` for
+ * an optional key that does not admit `null` counts as absent. `undefined` for an optional key is left out. A value of
+ * unknown type is encoded as `JSON.stringify` would write it, or refused.
  *
  * @since 0.1.0
  */
@@ -20,8 +20,8 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as JsonValue from "./jsonValue.ts"
 
 /**
- * Creates the JSON codec of a schema. Throws when the schema has no JSON form at all, such as an object with a key
- * that is a symbol.
+ * Creates the JSON codec of a schema. Throws if the schema has no JSON form at all, such as an object with a symbol as
+ * a key.
  *
  * @category constructors
  * @since 0.1.0
@@ -31,7 +31,7 @@ export const make = <A, I, RD, RE>(
 ): Schema.Codec<A, unknown, RD, RE> =>
   Schema.toCodecJson(Schema.make<Schema.Codec<A, unknown, RD, RE>>(rewrite(schema.ast)))
 
-// The result depends on the AST alone, and parts of schemas are shared.
+// The result depends only on the AST, and schemas share parts.
 const rewritten = new WeakMap<SchemaAST.AST, SchemaAST.AST>()
 
 const rewrite = (ast: SchemaAST.AST): SchemaAST.AST => {
@@ -63,7 +63,7 @@ const rewriteType = (ast: SchemaAST.AST): SchemaAST.AST => {
   }
 }
 
-/** What is transformed has its JSON form at the end of its transformations. */
+/** A type with transformations has its JSON form at the end of them. */
 const rewriteEncoding = (ast: SchemaAST.AST, encoding: SchemaAST.Encoding): SchemaAST.AST => {
   const last = encoding[encoding.length - 1]
   const to = rewrite(last.to)
@@ -80,7 +80,7 @@ const rewriteEncoding = (ast: SchemaAST.AST, encoding: SchemaAST.Encoding): Sche
     case "Union":
       return copyUnion(ast, ast.types, links)
     default:
-      // the other kinds are rarely made of objects, and are checked twice
+      // the other kinds are rarely objects, and are checked twice
       return SchemaAST.decodeTo(rewrite(SchemaAST.toEncoded(ast)), ast, SchemaTransformation.passthrough())
   }
 }
@@ -100,7 +100,7 @@ const rewriteProperty = ({ name, type }: SchemaAST.PropertySignature): SchemaAST
 const rewriteOptional = (type: SchemaAST.AST, encoded: SchemaAST.AST): SchemaAST.AST => {
   const members = withoutUndefined(encoded)
   if (!members.some(admitsNull)) {
-    // nothing stands between the key and its JSON form: all of its issues are seen at once
+    // the key and its JSON form are the same, so all of its issues are found at once
     return SchemaAST.decodeTo(anyKey, Schema.toCodecJson(Schema.make(rewrite(type))).ast, nullIsAbsent)
   }
   const isUndefinable = members.length !== 1 || members[0] !== encoded || isOpen(encoded)
@@ -113,7 +113,7 @@ const anyKey = Schema.optionalKey(Schema.Any).ast
 
 const nullIsAbsent = SchemaTransformation.transformOptional<unknown, unknown>({
   decode: Option.filter(Predicate.isNotNull),
-  // of what does not admit null, only undefined is encoded as null
+  // if the type does not admit null, only undefined is encoded as null
   encode: Option.filter(Predicate.isNotNull)
 })
 
@@ -144,8 +144,8 @@ const admitsNull = (encoded: SchemaAST.AST): boolean =>
 // -----------------------------------------------------------------------------
 
 /**
- * Returns the schema of the JSON of a schema with every key required: an optional one admits `null`, and the codec
- * counts that as absent. It is what providers want for strict tools.
+ * Returns a schema of the same JSON in which every key is required. An optional key admits `null`, which the codec
+ * treats as absent. Providers require this form for strict tools.
  *
  * @category constructors
  * @since 0.1.0
@@ -187,7 +187,7 @@ const requireKey = (type: SchemaAST.AST): SchemaAST.AST => {
   const own = requireKeys(type)
   if (!SchemaAST.isOptional(type)) return own
   const members = own._tag === "Union" && own.checks === undefined ? own.types : [own]
-  // asked of what is there already: a recursive schema is not complete yet
+  // only a check of what exists already, because a recursive schema is not complete yet
   return new SchemaAST.Union(admitsNull(type) ? members : [...members, SchemaAST.null])
 }
 

@@ -1,6 +1,6 @@
 /**
- * JSON schemas with the root that providers accept: an object with `properties`, and no `$ref`, `anyOf`, `oneOf`,
- * `not` or list of types beside them.
+ * JSON schemas with a root that providers accept: an object with `properties`, without `$ref`, `anyOf`, `oneOf`, `not`
+ * or a list of types.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,8 @@ import * as Result from "effect/Result"
 type Schema = JsonSchema.JsonSchema
 
 /**
- * Returns a schema with an object as its root that admits nothing that the schema does not admit, or says why there
- * is none: objects that can be told apart only by their keys have no such root.
+ * Returns a schema with an object as its root that admits only what the original admits, or the reason why there is
+ * none. Objects that differ only in their keys have no such root.
  *
  * @category conversions
  * @since 0.1.0
@@ -21,8 +21,8 @@ export const toObjectRoot = (schema: Schema): Result.Result<Schema, string> =>
   Result.map(objectOf(schema, schema, 0), (root) => writeEmptyObjects(withDefinitions(withProperties(root), schema)))
 
 /**
- * Returns a foreign schema with an object as its root. What the root says beside its properties, and nothing here
- * could check, is told in the description instead.
+ * Returns a foreign schema with an object as its root. Rules of the root beyond its properties, which nothing here
+ * could check, are added to the description instead.
  *
  * @category conversions
  * @since 0.1.0
@@ -48,7 +48,7 @@ export const toForeignObjectRoot = (schema: Schema): Result.Result<Schema, strin
 const combinators: ReadonlySet<string> = new Set(["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const"])
 
 /**
- * Returns whether the root of a schema is an object as it stands, or is nothing but a reference to one.
+ * Returns whether the root of a schema is already an object, or only a reference to one.
  *
  * @category guards
  * @since 0.1.0
@@ -58,7 +58,7 @@ export const isObjectRoot = (schema: Schema): boolean => {
   return root !== undefined && (root.type === "object" || isEmptyObject(root))
 }
 
-/** What effect writes for a struct without fields. */
+/** The schema that effect writes for a struct without fields. */
 const isEmptyObject = ({ not }: Schema): boolean => Predicate.isObject(not) && "type" in not && not.type === "null"
 
 const emptyObject = ({ not: _, ...rest }: Schema): Schema => ({
@@ -83,7 +83,7 @@ const writeNested = (value: unknown): unknown => {
   return items.every((item, index) => item === value[index]) ? value : items
 }
 
-/** Keywords whose values are no schemas. */
+/** Keywords whose values are not schemas. */
 const values: ReadonlySet<string> = new Set(["enum", "const", "default", "examples", "required"])
 
 const objectOf = (schema: Schema, document: Schema, depth: number): Result.Result<Schema, string> => {
@@ -98,7 +98,7 @@ const objectOf = (schema: Schema, document: Schema, depth: number): Result.Resul
     if (depth > maximumNesting) return Result.fail("their schema refers to itself")
     const objects = members.filter(isSchema).map((member) => objectOf(member, document, depth + 1))
       .filter(Result.isSuccess)
-    // what is left out of a union is never sent
+    // members that are left out of a union are never sent
     if (objects.length === 1) return Result.succeed({ ...objects[0].success, ...rest })
     return Result.fail(
       objects.length === 0
@@ -116,7 +116,7 @@ const maximumNesting = 32
 
 const annotations: ReadonlySet<string> = new Set(["$schema", "$id", "title", "description", "examples", "default"])
 
-/** Follows references at the root. What stands beside one holds too. */
+/** Follows references at the root. Keywords beside a reference hold too. */
 const resolve = (schema: Schema, document: Schema, depth: number): Schema | undefined => {
   let root = schema
   for (let i = depth; i <= maximumNesting; i++) {
@@ -150,7 +150,7 @@ const withProperties = (root: Schema): Schema => {
   return { type, properties: {}, ...rest }
 }
 
-/** Adds the definitions that are still referred to. */
+/** Adds the definitions that are still in use. */
 const withDefinitions = (root: Schema, document: Schema): Schema => {
   const { $defs, definitions, ...rest } = root
   const kept = reachable(rest, document)

@@ -10,23 +10,23 @@ import type * as Schema from "effect/Schema"
 import * as Json from "./json.ts"
 
 /**
- * Returns the JSON that `JSON.stringify` would write of a value, or says why there is none. What `JSON.stringify`
- * leaves out or writes as `null` (`undefined`, functions, symbols, `NaN`) and what it empties (a `Map`, an `Error`)
- * is refused: a value loses nothing on its way.
+ * Returns the JSON that `JSON.stringify` would write for a value, or the reason why there is none. Values that
+ * `JSON.stringify` leaves out or writes as `null` (`undefined`, functions, symbols, `NaN`), or empties (a `Map`, an
+ * `Error`), are refused, so that nothing of a value is lost.
  *
- * A value that is JSON already is returned itself.
+ * A value that is already JSON is returned itself.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const toJson = (value: unknown): Result.Result<Schema.Json, string> => {
   const writer = new Writer()
-  // `toJSON`, getters and proxies are the user's code
+  // `toJSON`, getters and proxies are user code
   const written = Result.try(() => writer.write(value))
   if (Result.isFailure(written)) {
     return Result.fail(writer.describe(`a value that throws when it is read: ${String(written.failure)}`))
   }
-  // nothing else is written when there was no problem
+  // a value without a problem was written as JSON
   return writer.problem === undefined ? Result.succeed(written.success as Schema.Json) : Result.fail(writer.problem)
 }
 
@@ -70,7 +70,7 @@ class Writer {
         isSame &&= item === own
         written.push(item)
       }
-      // `fromEntries` keeps a key `__proto__` a key
+      // `fromEntries` makes `__proto__` an ordinary key
       if (!isSame) out = isArray ? written : Object.fromEntries(keys.map((key, index) => [key, written[index]]))
     } else {
       return this.refuse(`a value of type ${kindOf(value)}`)

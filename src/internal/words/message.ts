@@ -1,5 +1,5 @@
 /**
- * What an error says for itself.
+ * The message of any error.
  *
  * @since 0.1.0
  */
@@ -7,8 +7,8 @@
 import * as Predicate from "effect/Predicate"
 
 /**
- * Returns the message of an error of any kind: its own, its tag, or itself when it is text. `unknown` is for an error that
- * says nothing.
+ * Returns the message of an error of any kind: its own message, its tag, or the error itself if it is a text. Returns
+ * `unknown` if the error has none of them.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * What people give to an option that takes something else. No value has these types: the compiler names the property
- * that a value lacks, and the name of the property says what to write.
+ * Types for wrong values of an option. No value has these types. The compiler reports the property that a value lacks,
+ * and the name of that property says what to write.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import type * as Tool from "effect/ai/Tool"
 import type * as Layer from "effect/Layer"
 
 /**
- * What is not the toolkit of an agent.
+ * Values that are not the toolkit of an agent.
  *
  * @category misuse
  * @since 0.1.0
@@ -43,7 +43,7 @@ interface AnAgent {
 }
 
 /**
- * What is not the schema of an output.
+ * Values that are not the schema of an output.
  *
  * @category misuse
  * @since 0.1.0

@@ -15,18 +15,17 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Usage from "./usage.ts"
 
 /**
- * What there is of a run that did not complete: the text of the step it was in,
- * what it spent, the steps it finished, and its messages.
+ * What a run that did not complete had done: the text of its unfinished step, its usage, its finished steps, and its
+ * messages.
  *
- * `transcript` begins as that of a `Result` does. Then come the messages of the step that
- * did not end: its text, and its calls. They are marked (`isCut`). Every call has a
- * result: its own one, or an interrupted one if it had not ended.
+ * `transcript` begins like the transcript of a `Result`. The messages of the unfinished step follow: its text and its
+ * tool calls. They are marked (`isCut`). Every call has a result: its own, or an interrupted one if it had not ended.
  *
  * @category outcomes
  * @since 0.1.0
  */
 export interface Partial {
-  /** The id of the run; undefined when it had not begun. */
+  /** The id of the run; `undefined` if the run had not begun. */
   readonly runId: string | undefined
   readonly text: string
   readonly usage: AgentRun.Usage
@@ -41,7 +40,7 @@ export interface Partial {
  * - `Completed`: every step and every critical `afterRun` succeeded.
  * - `Failed`: the run failed or died with `cause`.
  * - `Interrupted`: the fiber that ran it was interrupted.
- * - `Abandoned`: the consumer stopped pulling, also when its own code failed.
+ * - `Abandoned`: the consumer stopped pulling, for example because its own code failed.
  *
  * @category outcomes
  * @since 0.1.0
@@ -111,7 +110,7 @@ export class AbandonedRun extends Context.Service<AbandonedRun, true>()("effect-
 export class SuspendedRun extends Context.Service<SuspendedRun, true>()("effect-agents/AgentRun/SuspendedRun") {}
 
 /**
- * Returns whether a run has ended here only: another attempt goes on with it.
+ * Returns whether a run has ended only in this attempt, and another attempt goes on with it.
  *
  * @category outcomes
  * @since 0.1.0
@@ -216,7 +215,7 @@ export const addFinalizer = <R>(
   Effect.contextWith((context: Context.Context<R | Scope.Scope>) =>
     Scope.addFinalizerExit(
       Context.get(context, Scope.Scope),
-      // the scope of a provider is closed with nothing but the run's Exit
+      // the scope of a provider is always closed with the run's Exit
       (exit) => Effect.updateContext(finalizer(exit as Exit.Exit<AgentRun.Result, unknown>), () => context)
     )
   )

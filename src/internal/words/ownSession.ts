@@ -1,12 +1,12 @@
 /**
- * The sessions that agents have beside those of their callers. Who names a session cannot name one of these.
+ * The sessions that agents have beside those of their callers. A run cannot be given one of them by name.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 
 /**
- * The session that the agent of a tool is run with.
+ * The session that the agent of a tool runs with.
  *
  * @category services
  * @since 0.1.0
@@ -16,7 +16,8 @@ export class OwnSession extends Context.Service<OwnSession, string>()("effect-ag
 const prefix = "effect-agents/own:"
 
 /**
- * Returns the id of the session of a tool's agent. With the length of the name two pairs never have one id.
+ * Returns the id of the session of a tool's agent. It contains the length of the name, so that no two pairs have the
+ * same id.
  *
  * @category conversions
  * @since 0.1.0
@@ -24,7 +25,7 @@ const prefix = "effect-agents/own:"
 export const toId = (session: string, tool: string): string => `${prefix}${tool.length}:${tool}/${session}`
 
 /**
- * Returns whether a run may not have this session: it is that of a tool's agent, and the run is not the tool's.
+ * Returns whether a run may not use this session, because it belongs to a tool's agent and the run is not that agent's.
  *
  * @category guards
  * @since 0.1.0

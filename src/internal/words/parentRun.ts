@@ -1,5 +1,5 @@
 /**
- * What the fiber of a tool knows of the run that called it.
+ * What the fiber of a tool knows about the run that called the tool.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 
 /**
- * The answers to what a nested run asked, and where that run stands.
+ * The answers to the approvals of a nested run, and the state of that run.
  *
  * @category models
  * @since 0.1.0
@@ -23,14 +23,13 @@ export interface Nested {
 }
 
 /**
- * The run that a tool's fiber belongs to. A run that finds one adds its total
- * usage to it, however it ends. Only the fibers of tools have it.
+ * The run that the fiber of a tool belongs to. A run that finds one adds its total usage to it, however it ends. Only
+ * fibers of tools have it.
  *
- * `messages` are what the model was asked with in the step of the tool's call: they
- * are closed. `emit` puts the parts of a nested run into the stream, as long as the
- * call has no result, and waits like a preliminary result does. `wait` ends the call
- * because the nested run waits for approvals; when they are answered, the call is run
- * again, and `resumed` has the answers.
+ * `messages` is the closed conversation that the model was called with in the step of the tool call. `emit` puts the
+ * parts of a nested run into the stream while the call has no result, and waits like a preliminary result does. `wait`
+ * ends the call because the nested run waits for approvals. When these are answered the call runs again, and `resumed`
+ * has the answers.
  *
  * @category services
  * @since 0.1.0

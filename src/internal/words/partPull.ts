@@ -1,5 +1,5 @@
 /**
- * How the parts of a run are asked for.
+ * The pull of a run's parts.
  *
  * @since 0.1.0
  */

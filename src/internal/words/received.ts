@@ -1,6 +1,6 @@
 /**
- * Transcripts that were read from JSON. No run of this process has made them, whatever is in them and whoever hands them
- * on.
+ * Transcripts that were read from JSON. No run of this process has made them, whatever they contain and whoever passes
+ * them on.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Fields from "./fields.ts"
 const received = new WeakSet<Prompt.Prompt>()
 
 /**
- * Returns whether a transcript is one that was read.
+ * Returns whether a transcript was read from JSON.
  *
  * @category guards
  * @since 0.1.0

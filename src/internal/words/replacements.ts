@@ -1,5 +1,5 @@
 /**
- * What guardrails have refused or put in the place of something, told to the run beside the parts.
+ * Refusals and replacements by guardrails, which the run learns separately from the parts.
  *
  * @since 0.1.0
  */
@@ -8,11 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
 /**
- * The replacements of one model call.
+ * The replacements in one model call.
  *
  * - `refused`: the guardrail that has refused the input.
- * - `isAnswered`: whether it has answered in the place of the model.
- * - `text`: whether what the model said was replaced in part, or all of it.
+ * - `isAnswered`: whether that guardrail has answered in place of the model.
+ * - `text`: whether a part of the model's text was replaced, or all of it.
  *
  * @category models
  * @since 0.1.0
@@ -24,7 +24,7 @@ export interface Replacements {
 }
 
 /**
- * The replacements of the model call in progress. Default: nobody listens.
+ * The replacements of the model call in progress. Default: none are recorded.
  *
  * @category references
  * @since 0.1.0
@@ -34,7 +34,7 @@ export const Current = Context.Reference<Replacements | undefined>("effect-agent
 })
 
 /**
- * Tells the run what a guardrail has refused or put in the place of something.
+ * Tells the run that a guardrail has refused or replaced something.
  *
  * @category accessors
  * @since 0.1.0
@@ -45,7 +45,7 @@ export const tell = (replacement: Partial<Replacements>): Effect.Effect<void> =>
   })
 
 /**
- * Returns whether a model call ended with what a guardrail says: then nothing of it is for a model to correct.
+ * Returns whether a model call ended with the text of a guardrail, which a model must not correct.
  *
  * @category guards
  * @since 0.1.0
@@ -54,7 +54,7 @@ export const isFinal = (replacements: Replacements | undefined): boolean =>
   replacements !== undefined && (replacements.isAnswered || replacements.text === "whole")
 
 /**
- * Returns the message without what a user has said in it, which a guardrail has refused.
+ * Returns the message without the user's text that a guardrail has refused.
  *
  * @category combinators
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const refuse = (message: Prompt.Message, guardrail: string): Prompt.Messa
     : message
 
 /**
- * Returns the prompt without what a user has said in it, which a guardrail has refused.
+ * Returns the prompt without the user's text that a guardrail has refused.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,11 +1,10 @@
 /**
  * Literal constructors for the parts and messages that are made on the hot path.
  *
- * Each gives exactly what `Response.makePart`, `Prompt.makePart` or
- * `Prompt.makeMessage` would give (the tests compare the two), without the two
- * object copies. They write down the brand keys of effect/ai. The return types
- * check the keys when we compile, and `isPart` / `isMessage` check them when the
- * module loads: with another version of effect the public constructors are used.
+ * Each returns exactly what `Response.makePart`, `Prompt.makePart` or `Prompt.makeMessage` would return (the tests
+ * compare them), without their two object copies. They contain the brand keys of effect/ai. The return types check
+ * these keys at compile time, and `isPart` and `isMessage` check them when the module loads. With another version of
+ * effect the public constructors are used instead.
  *
  * @since 0.1.0
  */
@@ -14,7 +13,7 @@ import * as Response from "effect/ai/Response"
 import type * as Fiber from "effect/Fiber"
 
 /**
- * The metadata or options of a part that has none: shared, never written to.
+ * The metadata or options of a part without any. It is shared, and never written to.
  *
  * @category constants
  * @since 0.1.0
@@ -26,8 +25,8 @@ const knowsPrompt = Prompt.isPart({ "~effect/ai/Prompt/Part": "~effect/ai/Prompt
   Prompt.isMessage({ "~effect/ai/Prompt/Message": "~effect/ai/Prompt/Message" })
 
 /**
- * Returns whether an input is a `Prompt`. `Prompt.isPrompt` says so of JSON that has its
- * key too; a real one has the key from its prototype.
+ * Returns whether an input is a `Prompt`. `Prompt.isPrompt` also accepts JSON with the same key; a real prompt has the
+ * key from its prototype.
  *
  * @category guards
  * @since 0.1.0
@@ -214,8 +213,8 @@ export const toolCall = (
     : Response.makePart("tool-call", { id, name, params, providerExecuted, metadata })
 
 /**
- * Creates the usage of a `finish` part from what a provider reports, or returns
- * `undefined` when that is not for `Response.Usage`.
+ * Creates the usage of a `finish` part from the report of a provider, or returns `undefined` if `Response.Usage` would
+ * not accept the report.
  *
  * @category response parts
  * @since 0.1.0
@@ -225,7 +224,7 @@ export const usage = (reported: typeof Response.Usage.Encoded): Response.Usage |
   const input = counts(reported.inputTokens, inputKeys)
   const output = counts(reported.outputTokens, outputKeys)
   if (input === undefined || output === undefined) return undefined
-  // an instance, as the decoder of the class gives, which looks at every key again
+  // an instance like the one of the class's decoder, without a second look at every key
   const self = Object.create(Response.Usage.prototype)
   self.inputTokens = input
   self.outputTokens = output
@@ -263,8 +262,7 @@ export const finish = (
     : Response.makePart("finish", { reason, usage, metadata })
 
 /**
- * Creates a `tool-result` part. Without a `modelOutput` the part has no such key,
- * as in effect.
+ * Creates a `tool-result` part. Without a `modelOutput` the part does not have this key, as in effect.
  *
  * @category response parts
  * @since 0.1.0
@@ -327,8 +325,8 @@ export const promptReasoning = (text: string, options: Prompt.ProviderOptions = 
     : Prompt.makePart("reasoning", { text, options })
 
 /**
- * Creates a `tool-call` part of a message. A response's `tool-call` part may be
- * passed as it is; its metadata is the second argument.
+ * Creates a `tool-call` part of a message. The `tool-call` part of a response may be passed as it is, with its metadata
+ * as the second argument.
  *
  * @category prompt parts
  * @since 0.1.0
@@ -361,8 +359,7 @@ export const promptToolCall = (
     })
 
 /**
- * Creates a `tool-result` part of a message. Without a `modelOutput` the part has
- * no such key, as in effect.
+ * Creates a `tool-result` part of a message. Without a `modelOutput` the part does not have this key, as in effect.
  *
  * @category prompt parts
  * @since 0.1.0
@@ -403,8 +400,7 @@ export const promptToolResult = (
 }
 
 /**
- * Creates a `file` part of a message. Without a `fileName` the part has no such
- * key.
+ * Creates a `file` part of a message. Without a `fileName` the part does not have this key.
  *
  * @category prompt parts
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The schemas of a result and of what it is made of. `AgentRun` says what they promise.
+ * The schemas of a result and its fields. Their promises are documented in `AgentRun`.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import * as Received from "./received.ts"
 const Count = Fields.undefinable(Schema.Int)
 
 /**
- * Tokens as the providers reported them.
+ * The number of tokens, as the providers reported them.
  *
  * @category schemas
  * @since 0.1.0
@@ -64,7 +64,7 @@ export const Step = Schema.Struct({
 })
 
 /**
- * What a completed run gives.
+ * The result of a completed run.
  *
  * @category schemas
  * @since 0.1.0

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 
 /**
- * Creates the id of a run that is begun in this context: by the `IdGenerator` there, otherwise at once.
+ * Creates the id of a run that begins in this context. Without an `IdGenerator` in the context it needs no effect.
  *
  * @category constructors
  * @since 0.1.0
@@ -21,7 +21,7 @@ export const make = (context: Context.Context<never>): string | Effect.Effect<st
 }
 
 /**
- * Creates the id of a run that is begun in the context of this effect.
+ * Creates the id of a run that begins in the context of this effect.
  *
  * @category constructors
  * @since 0.1.0
@@ -33,11 +33,11 @@ export const next: Effect.Effect<string> = Effect.contextWith((context: Context.
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-/** As long as the ids of effect's default generator, which takes an operation for each character. */
+/** As long as the ids of effect's default generator, which needs an operation for each character. */
 const random = (source: Context.Service.Shape<typeof Random.Random>): string =>
   `run_${half(source.nextDoubleUnsafe())}${half(source.nextDoubleUnsafe())}`
 
-/** Eight characters: a number between 0 and 1 is good for no more. */
+/** Eight characters, because a random number between 0 and 1 holds no more. */
 const half = (number: number): string => {
   let rest = Math.floor(number * alphabet.length ** 8)
   let out = ""

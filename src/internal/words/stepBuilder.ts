@@ -1,8 +1,6 @@
 /**
- * Collects the parts of one model call into an assistant message, the tool calls
- * to answer, and the usage. What it builds from the parts of a call equals
- * `Prompt.fromResponseParts`, with one difference: a delta without a start is
- * kept.
+ * Collects the parts of one model call into an assistant message, the tool calls to answer, and the usage. The result
+ * equals `Prompt.fromResponseParts` of the same parts, except that a delta without a start is kept.
  *
  * @since 0.1.0
  */
@@ -15,7 +13,7 @@ import * as HostedApproval from "./hostedApproval.ts"
 import * as Parts from "./responseParts.ts"
 
 /**
- * A part as the model streams it.
+ * A part that a model streams.
  *
  * @category models
  * @since 0.1.0
@@ -41,7 +39,7 @@ interface Block {
 }
 
 /**
- * The parts of one model call, as far as they have come.
+ * The parts of one model call so far.
  *
  * @category models
  * @since 0.1.0
@@ -51,21 +49,21 @@ export class StepBuilder {
   finishReason: Response.FinishReason | undefined = undefined
   calls: Array<Call> | undefined = undefined
   providerCalls: Array<AgentRun.ToolCall> | undefined = undefined
-  /** What the provider asks for, before it runs calls of its own. */
+  /** The approvals that the provider requests before it runs calls of its own. */
   hostedApprovals: Array<Prompt.ToolApprovalRequestPart> | undefined = undefined
   error: Response.ErrorPart | undefined = undefined
   private readonly slots: Array<Prompt.AssistantMessagePart | undefined> = []
   private readonly blocks: Array<Block> = []
   private open: Block | undefined = undefined
-  /** Those that had not ended when the one that is open began. */
+  /** The blocks that had not ended when the currently open block began. */
   private others: Map<string, Block> | undefined = undefined
 
-  /** Adds the next part. A part that is not for the transcript is passed over. */
+  /** Adds the next part. A part that does not belong in the transcript is ignored. */
   add(part: StreamPart): void {
     switch (part.type) {
       case "text-delta": {
         const { open } = this
-        // most parts are this one: more of the text that is open
+        // most parts are more text of the open block
         if (
           open === undefined || open.id !== part.id || open.type !== "text" || open.ended ||
           part.metadata !== Parts.empty
@@ -129,8 +127,8 @@ export class StepBuilder {
   }
 
   /**
-   * The content of the assistant message. Unended reasoning is dropped: it may
-   * lack the signature that a provider wants back.
+   * The content of the assistant message. Reasoning that has not ended is dropped, because it may lack the signature
+   * that a provider requires.
    */
   content(): Array<Prompt.AssistantMessagePart> {
     for (const block of this.blocks) {
@@ -175,7 +173,7 @@ export class StepBuilder {
   }
 
   private approvalRequest(part: Response.ToolApprovalRequestPart): void {
-    // a call of the run is asked about by its own tool
+    // the approval for a call of the run is requested by its own tool
     if (this.calls?.some((call) => call.id === part.toolCallId)) return
     const said = this.providerCalls?.find((call) => call.id === part.toolCallId)
     const call = said === undefined ? HostedApproval.callOf(part.metadata) : { tool: said.name, params: said.params }
@@ -197,7 +195,7 @@ export class StepBuilder {
   }
 }
 
-// A string that grows delta by delta keeps every delta and a node for each: twelve times the text, for words.
+// A string that grows delta by delta keeps every delta and a node for each, which for words is twelve times the text.
 const piecesAtOnce = 512
 
 const textOf = (block: Block): string => {

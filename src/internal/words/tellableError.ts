@@ -1,13 +1,14 @@
 /**
- * The errors of models, as models and people at other ends of a wire may read them.
+ * The errors of models, in a form that models and remote readers may see.
  *
  * @since 0.1.0
  */
 import * as AiError from "effect/ai/AiError"
 
 /**
- * Returns what may be told of the error of a model: all but the headers and the body of the provider's answer, what
- * caused it, and what may be a key in an address. Redacted headers too would be plain text in JSON.
+ * Returns the public part of a model's error. It leaves out the headers and body of the provider's answer, the cause,
+ * and the parts of an address that may hold a key. Redacted headers are left out too, because JSON would show them as
+ * plain text.
  *
  * @category conversions
  * @since 0.1.0
@@ -23,9 +24,9 @@ const toReason = (reason: AiError.AiErrorReason): AiError.AiErrorReason => {
   const { cause, http, ...fields } = { cause: undefined, http: undefined, ...reason }
   const isNetwork = reason._tag === "NetworkError"
   if (schema === undefined || (cause === undefined && http === undefined && !isNetwork)) return reason
-  // the fields are those of a reason of this schema
+  // the fields are those of a reason with this schema
   return schema.make({ ...fields, ...isNetwork && { url: addressOf(reason.url) } } as never)
 }
 
-/** Who asks, and what is asked for, may be secret: `https://user:password@host/path?key=...` */
+/** The user and the query of an address may be secret: `https://user:password@host/path?key=...` */
 const addressOf = (url: string): string => url.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//")

@@ -1,10 +1,9 @@
 /**
- * Text as it may leave this package: without half of a surrogate pair, which UTF-8
- * has no form for and servers refuse, and cut between two characters that a reader
- * sees.
+ * Text that may leave this package. It has no half of a surrogate pair, which UTF-8 cannot express and servers refuse,
+ * and it is cut only between two characters that a reader sees.
  *
- * Text is made well formed where it leaves, not where it comes in: a model that
- * streams may send the halves of a pair in two deltas.
+ * Text is made well formed where it leaves, not where it comes in, because a model may stream the two halves of a pair
+ * in two deltas.
  *
  * @since 0.1.0
  */
@@ -20,8 +19,8 @@ import { empty } from "./responseParts.ts"
 export const wellFormed = (text: string): string => text.toWellFormed()
 
 /**
- * Returns a value with all its texts and its keys well formed: the value itself when
- * they are. Bytes, URLs and what else is no text stay as they are.
+ * Returns a value with all its texts and keys well formed, or the value itself if they already are. Bytes, URLs and
+ * other values that are not text stay as they are.
  *
  * @category converting
  * @since 0.1.0
@@ -29,8 +28,8 @@ export const wellFormed = (text: string): string => text.toWellFormed()
 export const wellFormedValue = <A>(value: A): A => glance(value, 1000) < 0 ? walk(value, new Map()) as A : value
 
 /**
- * Looks at `left` objects at most, without memory of them: a value that contains itself has no end. Returns how many are
- * left, and a negative number when a text is not well formed or nothing was left.
+ * Looks at no more than `left` objects, without remembering them, because a value that contains itself has no end.
+ * Returns how many are left. The number is negative if a text is not well formed, or if nothing was left.
  */
 const glance = (value: unknown, left: number): number => {
   if (typeof value === "string") return value.isWellFormed() ? left : -1
@@ -48,10 +47,10 @@ const glance = (value: unknown, left: number): number => {
   return rest
 }
 
-// Deeper than any JSON that a run takes from others.
+// Deeper than any JSON that a run accepts from others.
 const maximumDepth = 1000
 
-/** A value that contains itself, or that is too deep to be sent, is left as it is. */
+/** A value that contains itself, or that is too deep to be sent, stays as it is. */
 const walk = (value: unknown, seen: Map<object, unknown>, depth = 0): unknown => {
   if (typeof value === "string") return value.toWellFormed()
   if (typeof value !== "object" || value === null || depth > maximumDepth || isOpaque(value)) return value
@@ -77,8 +76,8 @@ const isOpaque = (value: object): boolean =>
   ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof URL || value instanceof Date
 
 /**
- * The prompts of one run on their way to a model: each begins with the messages of the one before, which are not looked
- * at again.
+ * The prompts of one run on their way to a model. Each begins with the messages of the prompt before, which are not
+ * checked again.
  *
  * @category converting
  * @since 0.1.0
@@ -86,7 +85,7 @@ const isOpaque = (value: object): boolean =>
 export class WellFormedPrompts {
   private readonly seen: Array<Prompt.Message> = []
 
-  /** Returns the prompt with its messages well formed: the prompt itself when they are. */
+  /** Returns the prompt with well-formed messages, or the prompt itself if they already are. */
   of<P extends Prompt.Prompt>(prompt: P): P {
     const { content } = prompt
     for (let i = 0; i < content.length; i++) {
@@ -100,14 +99,14 @@ export class WellFormedPrompts {
 }
 
 /**
- * Returns a prompt with its messages well formed: the prompt itself when they are.
+ * Returns a prompt with well-formed messages, or the prompt itself if they already are.
  *
  * @category converting
  * @since 0.1.0
  */
 export const wellFormedPrompt = <P extends Prompt.Prompt>(prompt: P): P => new WellFormedPrompts().of(prompt)
 
-/** Whether a message is one of those that a run makes, and well formed. */
+/** Returns whether a message has the form of those that a run makes, and is well formed. */
 const isPlain = ({ content, options }: Prompt.Message): boolean => {
   if (!isEmpty(options)) return false
   if (typeof content === "string") return content.isWellFormed()
@@ -137,8 +136,7 @@ const isPlainPart = (part: Prompt.Part): boolean => {
 }
 
 /**
- * Returns the beginning of a text: at most `maximum` UTF-16 units, and no part of a
- * character (a grapheme cluster).
+ * Returns the beginning of a text: at most `maximum` UTF-16 units, without splitting a character (a grapheme cluster).
  *
  * @category cutting
  * @since 0.1.0
@@ -147,7 +145,7 @@ export const cut = (text: string, maximum: number): string =>
   text.length <= maximum ? text : text.slice(0, boundary(text, maximum)[0])
 
 /**
- * Returns the end of a text, cut like its beginning.
+ * Returns the end of a text, with the same rules as `cut`.
  *
  * @category cutting
  * @since 0.1.0
@@ -156,8 +154,7 @@ export const cutStart = (text: string, maximum: number): string =>
   text.length <= maximum ? text : text.slice(boundary(text, text.length - maximum)[1])
 
 /**
- * Returns a text of at most `maximum` UTF-16 units, with a mark at its end when it
- * was cut.
+ * Returns a text of at most `maximum` UTF-16 units. A text that was cut ends with a mark.
  *
  * @category cutting
  * @since 0.1.0
@@ -165,7 +162,7 @@ export const cutStart = (text: string, maximum: number): string =>
 export const shorten = (text: string, maximum: number, mark = "…"): string =>
   text.length <= maximum ? text : maximum < mark.length ? cut(text, maximum) : cut(text, maximum - mark.length) + mark
 
-/** The nearest places before and after an index where no character is split. */
+/** The nearest places before and after an index at which no character is split. */
 const boundary = (text: string, index: number): readonly [before: number, after: number] => {
   if (!(index > 0)) return [0, 0]
   if (isSingle(text.charCodeAt(index - 1)) && isSingle(text.charCodeAt(index))) return [index, index]
@@ -177,14 +174,13 @@ const boundary = (text: string, index: number): readonly [before: number, after:
     : [found.index, found.index + found.segment.length]
 }
 
-// Below the first combining mark each unit is a character, but for a line end of two.
+// Below the first combining mark each unit is a character, except for a line end of two units.
 const isSingle = (unit: number): boolean => unit < 0x300 && unit !== 0x0d && unit !== 0x0a
 
 let segmenter: Intl.Segmenter | undefined
 
 /**
- * Whether a message says nothing: it has no file, no call, no result, and no text but
- * white space.
+ * Returns whether a message has no content: no file, no call, no result, and no text except white space.
  *
  * @category guards
  * @since 0.1.0

@@ -1,12 +1,12 @@
 /**
- * Arithmetic of usages.
+ * Arithmetic on usages.
  *
  * @since 0.1.0
  */
 import type * as AgentRun from "../../AgentRun.ts"
 
 /**
- * The usage of no model call.
+ * The usage of zero model calls.
  *
  * @category models
  * @since 0.1.0
@@ -20,7 +20,7 @@ const addTokens = (a: number | undefined, b: number | undefined): number | undef
   a === undefined ? b : b === undefined ? a : a + b
 
 /**
- * Returns the sum of two usages. What neither reports stays `undefined`.
+ * Returns the sum of two usages. A field that neither of them reports stays `undefined`.
  *
  * @category combinators
  * @since 0.1.0
@@ -29,7 +29,7 @@ export const add = (self: AgentRun.Usage, that: AgentRun.Usage): AgentRun.Usage 
   that === empty ? self : combine(self, that, addTokens)
 
 /**
- * Returns a sum in which one usage has grown from `before` to `after`.
+ * Returns a sum after one of its usages has grown from `before` to `after`.
  *
  * @category combinators
  * @since 0.1.0
@@ -63,7 +63,7 @@ const combine = (
 })
 
 /**
- * The most tokens that one call is believed to have used. Sums of such counts stay exact.
+ * The largest number of tokens that is accepted for one call. Sums of such numbers stay exact.
  *
  * @category constants
  * @since 0.1.0
@@ -71,8 +71,8 @@ const combine = (
 export const maximumCount = 1e12
 
 /**
- * Reads a count of tokens as a provider reports it. What is no count is `undefined`: a negative or an endless number,
- * one beyond belief, another type. A fraction is rounded.
+ * Reads a number of tokens as a provider reports it. Anything else is `undefined`: a negative, infinite or implausibly
+ * large number, or another type. A fraction is rounded.
  *
  * @category converting
  * @since 0.1.0
@@ -81,8 +81,8 @@ export const count = (reported: unknown): number | undefined =>
   typeof reported === "number" && reported >= 0 && reported <= maximumCount ? Math.round(reported) : undefined
 
 /**
- * Reads the usage of one call as a provider reports it. Parts of a total that add up to more than it are left out. The
- * same value when there is nothing to clean.
+ * Reads the usage of one call as a provider reports it. If the parts of a total add up to more than the total, they are
+ * left out. Returns the same value if there is nothing to correct.
  *
  * @category converting
  * @since 0.1.0
