@@ -110,8 +110,12 @@ export interface CallOptions<in A> {
    * Default: its parameters.
    */
   readonly key?: string | undefined
-  /** Whether the text of the agent that is called is streamed as the text of this run. Default: false. */
-  readonly answer?: boolean | undefined
+  /**
+   * Whether the text of the agent that is called is streamed as the text of this run. A function gives the text of a
+   * result where nothing was streamed, as when the result is of an earlier run; with `true` it is the result itself.
+   * Default: false.
+   */
+  readonly answer?: boolean | ((result: A) => string) | undefined
   /**
    * What is done when the call has succeeded and the run does not complete: the last one first, after everything that ran
    * was stopped, within `AgentRun.FinalizationBudget`. It is told how the run ended. One that fails is logged, and the

@@ -7,4 +7,9 @@
 /**
  * @since 0.1.0
  */
+export * as Handoff from "./Handoff.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Orchestration from "./Orchestration.ts"

@@ -5,7 +5,6 @@
  */
 
 import type * as AgentRun from "../../AgentRun.ts"
-import * as Json from "../words/json.ts"
 import * as Parts from "../words/responseParts.ts"
 
 interface Streamed {
@@ -35,10 +34,10 @@ export class Answers {
   }
 
   /** The call has succeeded; one of an earlier run has streamed nothing in this one. */
-  succeeded(toolCallId: string | undefined, value: unknown): void {
+  succeeded(toolCallId: string | undefined, value: unknown, textOf: (value: unknown) => string): void {
     const text = toolCallId === undefined ? "" : this.streamed.get(toolCallId)?.text ?? ""
     const isStreamed = text !== "" && !this.isHeld
-    this.ended.push({ text: text === "" ? Json.toText(value) : text, isStreamed })
+    this.ended.push({ text: text === "" ? textOf(value) : text, isStreamed })
   }
 
   /** What the answer is, in the order in which the calls have ended; undefined when none of them is. */

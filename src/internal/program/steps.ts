@@ -24,6 +24,7 @@ import * as Cut from "../run/cut.ts"
 import type { Opened } from "../run/loopBody.ts"
 import { progressOf, toMessages } from "../run/step.ts"
 import { type Parts as StepParts, Steps } from "../run/steps.ts"
+import * as Json from "../words/json.ts"
 import * as ProgramCall from "../words/programCall.ts"
 import * as Parts from "../words/responseParts.ts"
 import { type Call, StepBuilder } from "../words/stepBuilder.ts"
@@ -167,7 +168,7 @@ export abstract class ProgramSteps extends Steps {
       this.waiters.set(index, resume)
       this.open.add(index)
       this.replay.touch()
-      if (made.options.answer === true) this.answers.add(made.call.id)
+      if (made.options.answer !== undefined && made.options.answer !== false) this.answers.add(made.call.id)
       calls.add(made)
       return Effect.suspend(() => {
         if (this.isEnding || !this.waiters.delete(index)) return Effect.void
@@ -180,7 +181,11 @@ export abstract class ProgramSteps extends Steps {
   /** What it has done is undone if the run does not complete, whether the program comes to know of it or not. */
   private succeeded(tool: string, id: string | undefined, value: unknown, options: Program.CallOptions<unknown>): void {
     const { answer, undo } = options
-    if (answer === true) this.answers.succeeded(id, value)
+    if (answer !== undefined && answer !== false) {
+      // the function is the user's: what it throws fails the run
+      const told = Result.try(() => this.answers.succeeded(id, value, answer === true ? Json.toText : answer))
+      if (Result.isFailure(told)) this.calls!.failure ??= Cause.die(told.failure)
+    }
     if (undo !== undefined) this.undos.push({ tool, undo: (exit) => undo(value, exit) })
   }
 

@@ -26,7 +26,7 @@ import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
 import type { Opened } from "./loopBody.ts"
 import { compose, isIncomplete, progressOf, toMessages, toStep } from "./step.ts"
-import type { Stopping } from "./stopping.ts"
+import * as Stopping from "./stopping.ts"
 
 /**
  * Parts that say at least that a step has ended.
@@ -47,7 +47,7 @@ export abstract class Steps {
   protected phase: "ask" | "asking" | "answering" | "telling" | "stopping" | "failing" = "ask"
   protected readonly run: Lifecycle.Run
   protected readonly output: Output.RunOutput | undefined
-  protected readonly stopping: Stopping
+  protected readonly stopping: Stopping.Stopping
   protected readonly messages: Array<Prompt.Message>
   protected readonly transcriptFrom: number
   private readonly instructions: string
@@ -203,6 +203,7 @@ export abstract class Steps {
   }
 
   private nextStep(condition: StopCondition.StopCondition | undefined, parts: Parts): Lifecycle.PartPull {
+    if (condition !== undefined && Stopping.isLeave(condition)) return this.stopNext(condition.reason, parts)
     const isStopping = Inbox.isStopping(this.run)
     if (isStopping || condition?.then === "stop") {
       const reason = isStopping ? "stopped" : condition!.reason

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as AgentRun from "../../AgentRun.ts"
 import * as StopCondition from "../../StopCondition.ts"
 
 /**
@@ -18,6 +19,32 @@ export interface Stopping {
   readonly toolCallLimit: number
 }
 
+const leaving = new WeakSet<StopCondition.StopCondition>()
+
+/**
+ * Creates a condition that ends the run of an agent whose answer nobody needs any more: before every other condition,
+ * without a final answer, and without the value that an `output` promises. Who runs the agent knows that it has none.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const leave = (
+  reason: AgentRun.StopReason,
+  holds: StopCondition.StopCondition["holds"]
+): StopCondition.StopCondition => {
+  const condition = StopCondition.when(reason, holds)
+  leaving.add(condition)
+  return condition
+}
+
+/**
+ * Returns whether a condition was made by `leave`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isLeave = (condition: StopCondition.StopCondition): boolean => leaving.has(condition)
+
 /**
  * Adds the default limits that none of these conditions takes the place of.
  *
@@ -26,7 +53,8 @@ export interface Stopping {
  */
 export const make = (named: ReadonlyArray<StopCondition.StopCondition>): Stopping => ({
   conditions: [
-    ...named,
+    ...named.filter(isLeave),
+    ...named.filter((condition) => !isLeave(condition)),
     ...StopCondition.defaults.filter(({ reason }) => !named.some((condition) => condition.reason === reason))
   ],
   toolCallLimit: Math.min(Infinity, ...named.map((condition) => condition.toolCalls ?? Infinity))
