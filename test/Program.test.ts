@@ -16,7 +16,7 @@ import {
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { prompts } from "./fixtures/approvals.ts"
-import { collectAll, type Log, showPrompt, types } from "./utils.ts"
+import { collectAll, type Log, showExit, showPrompt, types } from "./utils.ts"
 
 /** Ids that count. */
 const ids = Layer.sync(IdGenerator.IdGenerator)(() => {
@@ -203,6 +203,22 @@ describe("Program", () => {
           run: ({ prompt }, call) => Effect.orElseSucceed(call.step({ x: prompt }), () => "caught")
         })
         assert.strictEqual(yield* Effect.flip(Agent.run(agent, { prompt: "go" })), "refused")
+      }).pipe(Effect.provide(handlers([]))))
+
+    it.effect("that are the answer give a text by a function where nothing was streamed; one that throws fails the run", () =>
+      Effect.gen(function*() {
+        const agent = (textOf: (result: string) => string) =>
+          Agent.program("answers", {
+            toolkit: kit,
+            run: ({ prompt }, call) => call.step({ x: prompt }, { answer: textOf })
+          })
+        const { text, value } = yield* Agent.run(agent((result) => result.toUpperCase()), { prompt: "go" })
+        assert.deepStrictEqual([text, value], ["STEP(GO)", "step(go)"])
+        const broken = agent(() => {
+          throw new Error("no text")
+        })
+        const exit = yield* Effect.exit(Agent.run(broken, { prompt: "go" }))
+        assert.strictEqual(showExit(exit), `Failed Die no text after ""`)
       }).pipe(Effect.provide(handlers([]))))
 
     it.effect("beyond a budget are not executed, and a budget that fails ends the run", () =>

@@ -14,6 +14,7 @@ const lastLines: Record<string, string> = {
   "compaction.ts": "stored: 14 messages, 180 tokens",
   "fallback.ts": "Yes, says the second model. (2 steps)",
   "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",
+  "handoff.ts": "repairs has the conversation now",
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",
   "parts.ts": "The same result.",
   "steering.ts": "stopped after 2 steps"

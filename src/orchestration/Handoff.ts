@@ -151,7 +151,7 @@ export interface Options<in out Name extends string> extends Orchestration.Optio
  */
 export type Handoff<Of extends Orchestration.Members> = Orchestration.Orchestration<
   Of,
-  Orchestration.Value<Of[keyof Of & (string | number)]>
+  Orchestration.Value<Orchestration.MemberOf<Of>>
 >
 
 // -----------------------------------------------------------------------------
@@ -163,8 +163,9 @@ export type Handoff<Of extends Orchestration.Members> = Orchestration.Orchestrat
  *
  * **Details**
  *
- * The text of every member that has had the conversation in a run is streamed as the text of the run, in its order. The
- * `value` is that of the last one, or its text.
+ * The text of every member that has the conversation in a run is streamed as the text of the run, in its order. The
+ * `value` is that of the last one, or its text. A run that goes on (`Agent.resume`, `Agent.continue`) does not tell again
+ * what was said before it was handed over.
  *
  * It throws `InvalidOrchestration` when it has no members, two of one name, a route of a name that is none, or a
  * `maximumTransfers` that is no positive integer, and when a member has a tool of its own with the name of a transfer.
@@ -252,7 +253,8 @@ type Call = (
   options: Program.CallOptions<Answered>
 ) => Effect.Effect<Answered, any>
 
-const textOf = ({ text }: Answered): string => text
+/** What was said before it was handed over, was told in the run that has handed over. */
+const textOf = ({ text, to }: Answered): string => to === undefined ? text : ""
 
 const transferTo = (member: string): string => `transfer_to_${member}`
 

@@ -114,6 +114,11 @@ export const exceptions: ReadonlyArray<{ readonly file: string; readonly constru
       reason: "an orchestration of nothing, or with a bound that is none, is rejected when the agent is made"
     },
     {
+      file: "orchestration/Handoff.ts",
+      construct: "throw",
+      reason: "routes to nobody, and tools with the names of transfers, are rejected when the agent is made"
+    },
+    {
       file: "internal/model/pump.ts",
       construct: "async",
       reason: "a fiber that waits for each element costs more than all that is done with it"

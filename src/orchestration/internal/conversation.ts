@@ -313,7 +313,9 @@ export const ownOf = (transcript: ReadonlyArray<Prompt.Message>): ReadonlyArray<
 export const received = (prompt: Prompt.RawInput): Prompt.RawInput => {
   if (typeof prompt === "string" || (Parts.isPrompt(prompt) && prompts.has(prompt))) return prompt
   // what cannot be read is refused by the run
-  const read = Parts.isPrompt(prompt) || Predicate.isIterable(prompt) ? Result.try(() => Prompt.make(prompt)) : undefined
+  const read = Parts.isPrompt(prompt) || Predicate.isIterable(prompt)
+    ? Result.try(() => Prompt.make(prompt))
+    : undefined
   if (read === undefined || Result.isFailure(read)) return prompt
   return Prompt.fromMessages(read.success.content.map(unmarked))
 }
@@ -348,11 +350,13 @@ export const transferIn = (
   const last = own.findLastIndex(({ role }) => role === "assistant")
   const step = own[last]
   if (step?.role !== "assistant") return undefined
-  const succeeded = new Set(own.slice(last + 1).flatMap((message) =>
-    message.role === "tool"
-      ? message.content.flatMap((part) => part.type === "tool-result" && !part.isFailure ? part.id : [])
-      : []
-  ))
+  const succeeded = new Set(
+    own.slice(last + 1).flatMap((message) =>
+      message.role === "tool"
+        ? message.content.flatMap((part) => part.type === "tool-result" && !part.isFailure ? part.id : [])
+        : []
+    )
+  )
   for (const part of step.content) {
     if (part.type !== "tool-call") continue
     const to = tools.get(part.name)
