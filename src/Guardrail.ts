@@ -55,12 +55,11 @@
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
-import * as Response from "effect/ai/Response"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as AgentRun from "./AgentRun.ts"
+import { answer } from "./internal/guardrail/answer.ts"
 import { beside } from "./internal/guardrail/beside.ts"
 import { type Check, type Held, HeldSentences, HeldWhole, hold } from "./internal/guardrail/output.ts"
 import * as Admission from "./internal/words/admission.ts"
@@ -184,6 +183,9 @@ type Own<T> = [T][T extends any ? 0 : never]
  * The argument of a check of the input: the prompt of the run, and the text of its user messages. `request` is the
  * first model call of the run; its `prompt` also has the history and the instructions.
  *
+ * When a run is steered, `prompt` and `text` are what was sent since the last model call, and `request` is the call that
+ * has it first.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -196,12 +198,19 @@ export interface Input {
 }
 
 /**
- * Checks the input beside the first model call of a run.
+ * Checks the input beside the first model call of a run, and what steers the run
+ * (`Steering`, or a prompt that another run hands over) beside the call that has it first.
  *
  * Parts are shown while the check runs. A trip interrupts the model request. The end of the model call waits for the
  * check, so no tool runs and nothing is saved before it has passed. A model that fails first interrupts the check. Text
- * that was shown cannot be replaced; use `inputBefore` for that. Messages that `Steering` sends during the run are not
- * checked: the caller has to check them before sending.
+ * that was shown cannot be replaced; use `inputBefore` for that.
+ *
+ * What steers the run (`Steering`, or a prompt that another run hands over) is checked in the same way, beside the model
+ * call that has it first. The transcript has a note in the place of a refused message. A message is `unread` again when
+ * the run ends before its check has decided.
+ *
+ * Answers to approvals are not checked: whoever may answer decides what the model is told. Edited parameters are checked
+ * by `tool`.
  *
  * @category constructors
  * @since 0.1.0
@@ -210,13 +219,14 @@ export const input = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atModel(name, "checks-input", (request, next) =>
-    isFirst(request)
-      ? beside(next(request), Admission.during(checkInput(name, check, request)))
-      : next(request))
+  atInput(
+    name,
+    (request, next, messages) => beside(next(request), Admission.during(checkInput(name, check, request, messages)))
+  )
 
 /**
- * Checks the input before the first model call of a run.
+ * Checks the input before the first model call of a run, and what steers the run before the
+ * call that would have it first.
  *
  * The text of a `replace` becomes the answer: the model is not called, the run completes without usage, and the text is
  * saved as the model's answer. The transcript does not contain what the user said. It contains a note that the message
@@ -233,15 +243,13 @@ export const inputBefore = <E = never, R = never>(
   name: string,
   check: (input: Input) => Effect.Effect<Pass | Trip | Replace<string>, E, R>
 ): Middleware.Middleware<GuardrailTripped | AiError.AiError | Own<E>, LanguageModel.LanguageModel | Own<R>> =>
-  atModel(name, "checks-input", (request, next) =>
-    isFirst(request)
-      ? Stream.unwrap(
-        Effect.flatMap(checkInput(name, check, request), (verdict) =>
-          verdict._tag === "Replace"
-            ? Effect.as(Replacements.tell({ refused: name, isAnswered: true }), answer(verdict.value))
-            : Effect.succeed(next(request)))
-      )
-      : next(request))
+  atInput(name, (request, next, messages) =>
+    Stream.unwrap(
+      Effect.flatMap(checkInput(name, check, request, messages), (verdict) =>
+        verdict._tag === "Replace"
+          ? Effect.as(Replacements.tell({ refused: name, isAnswered: true }), answer(verdict.value))
+          : Effect.succeed(next(request)))
+    ))
 
 const atModel = <E, R>(
   name: string,
@@ -251,23 +259,42 @@ const atModel = <E, R>(
   // an `Exclude` of a type parameter is not simplified
   Middleware.make(name, { model: ModelPlaces.withPurpose(place, purpose) }) as Middleware.Middleware<E, R>
 
+/** Before the first model call the prompt is checked, before a later one what was added to it. */
+const atInput = <E, R>(
+  name: string,
+  place: (
+    request: Middleware.ModelRequest,
+    next: Parameters<Middleware.ModelPlace<never, never>>[1],
+    messages: ReadonlyArray<Prompt.Message>
+  ) => Stream.Stream<
+    StreamPart,
+    E | AiError.AiError | Middleware.InnerError,
+    R | LanguageModel.LanguageModel | Middleware.InnerServices
+  >
+): Middleware.Middleware<E | AiError.AiError, R | LanguageModel.LanguageModel> =>
+  atModel(name, "checks-input", (request, next) =>
+    request.steps.length === 0
+      ? place(request, next, request.transcript)
+      : Stream.unwrap(
+        Effect.map(Admission.added, (added) => added === undefined ? next(request) : place(request, next, added))
+      ))
+
 const checkInput = <V extends { readonly _tag: string }, E, R>(
   name: string,
   check: (input: Input) => Effect.Effect<V, E, R>,
-  request: Middleware.ModelRequest
+  request: Middleware.ModelRequest,
+  messages: ReadonlyArray<Prompt.Message>
 ): Effect.Effect<Exclude<V, Trip>, E | GuardrailTripped, R> =>
-  Effect.flatMap(CallSpan.beside(Effect.suspend(() => check(toInput(request)))), (verdict) => {
+  Effect.flatMap(CallSpan.beside(Effect.suspend(() => check(toInput(request, messages)))), (verdict) => {
     const checked = orTrip(name, "input")(verdict)
     return isTrip(verdict) ? Effect.andThen(Replacements.tell({ refused: name }), checked) : checked
   })
 
-const isFirst = (request: Middleware.ModelRequest): boolean => request.steps.length === 0
-
-const toInput = (request: Middleware.ModelRequest): Input => ({
+const toInput = (request: Middleware.ModelRequest, messages: ReadonlyArray<Prompt.Message>): Input => ({
   agent: request.agent,
   session: request.session,
-  prompt: Prompt.fromMessages(request.transcript),
-  text: request.transcript.flatMap((message) =>
+  prompt: Prompt.fromMessages(messages),
+  text: messages.flatMap((message) =>
     message.role === "user" ? message.content.flatMap((part) => part.type === "text" ? part.text : []) : []
   ).join("\n"),
   request
@@ -281,15 +308,6 @@ const orTrip =
       : Effect.succeed(verdict as Exclude<V, Trip>)
 
 const isTrip = (verdict: { readonly _tag: string }): verdict is Trip => verdict._tag === "Trip"
-
-/** The parts that a model would stream for this text. */
-const answer = (text: string): Stream.Stream<StreamPart> =>
-  Stream.fromIterable([
-    Parts.textStart("guardrail"),
-    Parts.textDelta("guardrail", text),
-    Parts.textEnd("guardrail"),
-    Parts.finish("stop", new Response.Usage(AgentRun.emptyUsage))
-  ])
 
 // -----------------------------------------------------------------------------
 // Output

@@ -102,7 +102,9 @@ export type Keep = "completed" | "every-step" | "always"
  * in line. So do a run that goes on with answers or without a prompt (`Agent.resume`, `Agent.continue`), and a run in a
  * tool's own session. A run that is interrupted while it waits withdraws its prompt; a prompt that was taken before
  * stays taken.
- * stays taken.
+ *
+ * The input guardrails of the run that takes a prompt check it. A trip fails that run, and the waiting run then takes its
+ * turn and runs. A replacement is the answer.
  *
  * **Gotchas**
  *

@@ -185,6 +185,11 @@ export interface ManyOptions {
    *
    * Reading all the pages finds each session once, if it is not saved meanwhile. A session that is saved meanwhile
    * moves to the front, to the pages that were already read.
+   *
+   * A session whose record cannot be read is left out, and a warning is logged that names the record. So a page may have
+   * fewer sessions than were asked for.
+   *
+   * Fails with `SessionCursorInvalid` when no list gives out such a cursor.
    */
   readonly list: (options?: ListOptions) => Effect.Effect<Page, Session.SessionError>
   /**
@@ -205,7 +210,10 @@ export interface ManyOptions {
     session: Session.Session,
     version: number
   ) => Effect.Effect<Session.Session, Session.SessionError>
-  /** Deletes the expired sessions, and returns how many there were. */
+  /**
+   * Deletes the expired sessions, and returns how many there were. A session is never deleted whose record does not say
+   * when it was saved: a warning is logged that names the record, and the others are deleted.
+   */
   readonly sweep: Effect.Effect<number, Session.SessionError>
 }
 

@@ -57,6 +57,9 @@ export type TypeId = "~effect-agents/Steering"
  * - `unread`: the queued messages that no run has taken. A run that has ended takes no more: put them into the next
  *   prompt, or give the handle to the next run.
  *
+ * The input guardrails of the run check its messages (see `Guardrail.input`). A message is `unread` again when the run
+ * ends before its check has decided.
+ *
  * The runs of agents that are tools of the run do not see the handle.
  *
  * @category models

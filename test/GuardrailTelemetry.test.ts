@@ -263,7 +263,9 @@ describe("a prompt that was refused", () => {
             everyStep: ({ step }: ContextProvider.FinishedStep) => Effect.sync(() => void seen.push(step.text))
           })
       })
-      const agent = Agent.make("agent", { middleware: [guards["inputBefore answers"][0]], providers: [looking] })
+      const isBad = ({ text }: Guardrail.Input) =>
+        Effect.succeed(text.includes("BOMB") ? verdicts.answers : Guardrail.pass)
+      const agent = Agent.make("agent", { middleware: [inputBefore("g", isBad)], providers: [looking] })
       yield* steering.send("fine")
       const stream = Agent.stream(agent, { prompt: "A BOMB?", steering })
       const sending = Stream.tap(stream, (part) => part.type === "text-end" ? steering.send("fine") : Effect.void)

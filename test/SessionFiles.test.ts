@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, FileSystem, Layer, Option, PlatformError, Result } from "effect"
 import { Prompt } from "effect/ai"
 import { TestClock } from "effect/testing"
+import * as Names from "../src/internal/session/names.ts"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
-import { files, inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
+import { files, inFolder, keyValueFiles, Platform, texts } from "./fixtures/sessions.ts"
 
 const user = (text: string) => Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
@@ -313,21 +314,62 @@ describe("SessionStore.layerFileSystem", () => {
       })
     ))
 
-  it.effect("a damaged record is a typed error of the list that names it", () =>
-    inFolder((folder) =>
-      Effect.gen(function*() {
-        const fs = yield* FileSystem.FileSystem
-        const sessions = yield* store
-        yield* sessions.save(Session.empty("x"), { append: [user("m1")] })
-        const [hash] = yield* fs.readDirectory(folder)
-        const record = (yield* fs.readDirectory(`${folder}/${hash}`)).find((name) => name.endsWith(".json"))
-        yield* fs.writeFileString(`${folder}/${hash}/${record}`, "{\"format\":")
-        const error = yield* Effect.flip(sessions.list())
-        assert.strictEqual(error.sessionId, undefined)
-        assert.strictEqual(error.reason._tag, "SessionRecordInvalid")
-        assert.include(error.message, `Sessions: the stored record \`${folder}/${hash}/${record}\` is not valid`)
-      }).pipe(Effect.provide(files(folder)))
-    ))
+  const inFiles = (
+    folder: string,
+    ending: string,
+    f: (fs: FileSystem.FileSystem, path: string) => Effect.Effect<void, PlatformError.PlatformError>
+  ) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const name = (yield* fs.readDirectory(folder)).find((each) => each.endsWith(ending))
+      yield* f(fs, `${folder}/${name}`)
+    }).pipe(Effect.provide(Platform))
+  const inRecord = (folder: string, f: Parameters<typeof inFiles>[2]) => inFiles(folder, ".json", f)
+  const rewrite = (folder: string, f: (text: string) => string) =>
+    inRecord(folder, (fs, path) =>
+      Effect.flatMap(fs.readFileString(path), (text) => {
+        assert.notStrictEqual(f(text), text)
+        return fs.writeFileString(path, f(text))
+      }))
+  const unreadable: ReadonlyArray<
+    readonly [name: string, damage: (folder: string) => Effect.Effect<void, PlatformError.PlatformError>]
+  > = [
+    ["torn", (folder) => rewrite(folder, () => "{\"format\":")],
+    ["of another session", (folder) => rewrite(folder, (text) => text.replace("\"id\":\"damaged", "\"id\":\"other"))],
+    ["of another version", (folder) => rewrite(folder, (text) => text.replace("\"version\":1", "\"version\":2"))],
+    [
+      "of a time that there is not",
+      (folder) => rewrite(folder, (text) => text.replace(/"updated":\d+/, "\"updated\":9000000000000000"))
+    ],
+    ["missing", (folder) => inRecord(folder, (fs, path) => fs.remove(path))],
+    [
+      "a folder",
+      (folder) => inRecord(folder, (fs, path) => Effect.andThen(fs.remove(path), fs.makeDirectory(path)))
+    ],
+    [
+      "without its head",
+      (folder) => inFiles(folder, ".head", (fs, path) => fs.remove(path))
+    ],
+    [
+      "in a folder that is a file",
+      (folder) =>
+        Effect.flatMap(
+          FileSystem.FileSystem,
+          (fs) => Effect.andThen(fs.remove(folder, { recursive: true }), fs.writeFileString(folder, ""))
+        )
+          .pipe(Effect.provide(Platform))
+    ]
+  ]
+  for (const [name, damage] of unreadable) {
+    const casesOf = (folder: string) =>
+      SessionStoreSuite.casesDamaged(
+        files(folder),
+        (id) => Effect.flatMap(Names.toHash(id), (hash) => damage(`${folder}/${hash}`))
+      )
+    casesOf("").forEach((each, index) => {
+      it.effect(`${each.name}: ${name}`, () => inFolder((folder) => casesOf(folder)[index]!.effect))
+    })
+  }
 
   it.effect("a sweep and a session that begins again at the same moment leave the new session", () =>
     inFolder((folder) =>

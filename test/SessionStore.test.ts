@@ -333,6 +333,30 @@ describe("SessionStore", () => {
         }).pipe(Effect.provide(layer)))
     }
 
+    const unreadable: ReadonlyArray<readonly [name: string, record: string, damage: (value: string) => string]> = [
+      ["torn slot", "a", (value) => value.slice(0, 20)],
+      ["slot of another session", "a", (value) => value.replace("damaged-2", "damaged-9")],
+      ["slot of another version", "a", (value) => value.replace("\"version\":1", "\"version\":2")],
+      [
+        "slot of a time that there is not",
+        "a",
+        (value) => value.replace(/"updated":\d+/, "\"updated\":9000000000000000")
+      ],
+      ["head of another program", "head", () => "42"],
+      ["head of another slot", "head", (value) => value.replace("\"a\"", "\"b\"")]
+    ]
+    for (const [name, record, damage] of unreadable) {
+      const cases = SessionStoreSuite.casesDamaged(layer, (id) =>
+        Effect.gen(function*() {
+          const kvs = yield* KeyValueStore.KeyValueStore
+          const key = `s.${id}.${record}`
+          const value = (yield* kvs.get(key))!
+          assert.notStrictEqual(damage(value), value)
+          yield* kvs.set(key, damage(value))
+        }))
+      for (const each of cases) it.effect(`${each.name}: ${name}`, () => each.effect)
+    }
+
     it.effect("reads again when another process saves while it reads", () =>
       Effect.gen(function*() {
         const kvs = yield* KeyValueStore.KeyValueStore

@@ -1,7 +1,8 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted, Result } from "effect"
+import { Arbitrary, Context, Effect, Layer, Logger, Redacted, Result, Schema } from "effect"
 import { Prompt } from "effect/ai"
+import { Base64Url } from "effect/encoding"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, Statement } from "effect/sql"
 import * as Session from "../src/Session.ts"
@@ -57,6 +58,63 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
           it.effect(name, () => inDatabase((port, database) => cases(sessions(port, database))[index]!.effect))
         })
       }
+    })
+
+    describe("list", () => {
+      const opened = (port: number, database: string) =>
+        Layer.provideMerge(SqlSessionStore.layer, client(port, database))
+      const damage = (assignment: string) => (id: string) =>
+        Effect.flatMap(
+          SqlClient.SqlClient,
+          (sql) => sql`UPDATE effect_agents_sessions SET ${sql.literal(assignment)} WHERE id = ${id}`
+        )
+      const outOfTime = damage("updated = 9000000000000000000")
+      SessionStoreSuite.casesDamaged(opened(0, ""), outOfTime).forEach(({ name }, index) => {
+        it.effect(
+          name,
+          () =>
+            inDatabase((port, database) =>
+              SessionStoreSuite.casesDamaged(opened(port, database), outOfTime)[index]!.effect
+            )
+        )
+      })
+
+      it.effect("of any text as a cursor is a page, or refused as a cursor", () =>
+        withStore((store) =>
+          Effect.gen(function*() {
+            for (const id of ["a", "b"]) yield* store.save(Session.empty(id), { append: [user(id)] })
+            const Place = Schema.Tuple([
+              Schema.Finite,
+              Schema.Union([Schema.String, Schema.Literals(["\0", "\ud800", "~"])])
+            ])
+            const found = yield* Arbitrary.checkEffect(
+              Arbitrary.schema(Schema.Union([Schema.String, Place])),
+              (value) => {
+                const cursor = typeof value === "string" ? value : Base64Url.encode(JSON.stringify(value))
+                return Effect.map(Effect.result(store.list({ cursor })), (listed) => {
+                  if (Result.isFailure(listed)) {
+                    assert.strictEqual(listed.failure.reason._tag, "SessionCursorInvalid")
+                  }
+                  return true
+                })
+              },
+              { runs: 200, seed: "cursors" }
+            )
+            assert.strictEqual(found._tag, "Passed")
+          })
+        ))
+
+      it.effect("leaves out a session whose name is damaged or of another session", () =>
+        withStore((store, sql) =>
+          Effect.gen(function*() {
+            for (const id of ["a", "b", "c", "d"]) yield* store.save(Session.empty(id), { append: [user(id)] })
+            yield* damage("name = '{'")("b")
+            yield* damage("name = '\"e\"'")("c")
+            const first = yield* store.list({ pageSize: 2 })
+            const second = yield* store.list({ pageSize: 2, cursor: first.next })
+            assert.deepStrictEqual([first, second].map(({ sessions }) => sessions.map(({ id }) => id)), [["d"], ["a"]])
+          }).pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.provide(Logger.layer([])))
+        ))
     })
 
     for (const isolation of ["repeatable read", "serializable"]) {

@@ -171,6 +171,16 @@ describe("SqliteSessionStore", () => {
         }).pipe(Effect.provide(memory)))
     }
 
+    const times = ["9000000000000000000", "-9000000000000000000"]
+    for (const time of times) {
+      const cases = SessionStoreSuite.casesDamaged(memory, (id) =>
+        Effect.flatMap(
+          SqlClient.SqlClient,
+          (sql) => sql`UPDATE effect_agents_sessions SET updated = ${sql.literal(time)} WHERE id = ${id}`
+        ))
+      for (const { effect, name } of cases) it.effect(`${name}: a time of ${time}`, () => effect)
+    }
+
     it.effect("of a damaged file is a typed error that keeps its cause", () =>
       inFolder((folder) =>
         Effect.gen(function*() {

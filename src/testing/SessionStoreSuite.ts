@@ -44,6 +44,7 @@ import {
   make,
   openedWith
 } from "./internal/sessionChecks.ts"
+import * as Damaged from "./internal/sessionDamaged.ts"
 import * as Expiring from "./internal/sessionExpiring.ts"
 import * as Many from "./internal/sessionMany.ts"
 import { everyMessage, everyState, oddIds, text } from "./internal/sessionSamples.ts"
@@ -480,3 +481,15 @@ export const casesMany: ReadonlyArray<Case> = Many.cases
 export const casesExpiring: <E, R>(
   layer: Layer.Layer<SessionStore.SessionStore, E, R>
 ) => ReadonlyArray<Case<E, R>> = Expiring.cases
+
+/**
+ * The cases for stores in which a record can be damaged. `damage` makes it impossible to read when a session was saved:
+ * it overwrites the record with something else, as a crash or another program does. The layer has what `damage` needs.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const casesDamaged: <D, E, R, E2 = never>(
+  layer: Layer.Layer<SessionStore.SessionStore | D, E, R>,
+  damage: (id: string) => Effect.Effect<void, E2, D>
+) => ReadonlyArray<Case<E | E2, R>> = Damaged.cases

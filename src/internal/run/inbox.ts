@@ -81,3 +81,28 @@ export const takeInto = (
   })
   return Arr.isArrayNonEmpty(parts) ? parts : undefined
 }
+
+/**
+ * Gives back what was taken into the transcript and is not to stay there: it is unread, or offered again when the run ends.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const giveBack = (run: Receiver, messages: ReadonlyArray<Prompt.UserMessage>): void => {
+  const offered = refuse(run, messages)
+  const { steering } = run
+  if (steering === undefined) return
+  steering.inbox.messages = [...messages.filter((message) => !offered.has(message)), ...steering.inbox.messages]
+}
+
+/**
+ * A guardrail has refused what was taken: runs that have offered something of it are to run themselves. Returns all that
+ * they have offered.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const refuse = (
+  { sessionRun }: Receiver,
+  messages: ReadonlyArray<Prompt.Message>
+): ReadonlySet<Prompt.Message> => new Set(sessionRun?.inLine?.refuse(messages) ?? [])

@@ -23,10 +23,10 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
-import * as Middleware from "../../Middleware.ts"
+import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as Waiting from "../approval/waiting.ts"
-import type { ModelBegins, ModelEnd, ModelSpan } from "../telemetry/instrumentation.ts"
+import type { ModelEnd } from "../telemetry/instrumentation.ts"
 import * as Cut from "./cut.ts"
 import * as Inbox from "./inbox.ts"
 import type * as Lifecycle from "./lifecycle.ts"
@@ -35,11 +35,9 @@ import * as ModelCall from "../model/call.ts"
 import { Edge, promote } from "../model/edge.ts"
 import * as Output from "../output/output.ts"
 import { isIncomplete, userMessage } from "./step.ts"
-import { type Parts, Steps } from "./steps.ts"
+import { Checked } from "./checked.ts"
+import type { Parts } from "./steps.ts"
 import { type Call, StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
-import * as Admission from "../words/admission.ts"
-import * as ModelPlaces from "../words/modelPlaces.ts"
-import * as Replacements from "../words/replacements.ts"
 import * as Text from "../words/text.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
@@ -54,13 +52,11 @@ const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
  * @category models
  * @since 0.1.0
  */
-export class Loop extends Steps implements Lifecycle.Body {
+export class Loop extends Checked implements Lifecycle.Body {
   readonly opening = opening
   private readonly model: LanguageModel.LanguageModel
-  private readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
   private readonly direct: ModelCall.Direct | undefined
   private readonly toolkit: ToolHandler.WithHandler | undefined
-  private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   private readonly own: ToolHandler.WithHandler | undefined
   private readonly toolChoice: ToolChoice
   private readonly settings: Options["settings"]
@@ -70,17 +66,11 @@ export class Loop extends Steps implements Lifecycle.Body {
   private readonly prompts = new Text.WellFormedPrompts()
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
-  private modelSpan: ModelSpan | undefined = undefined
-  protected asked: ReadonlyArray<Prompt.Message> = []
   /** The prompt of the call, when no approval is in it. */
   private plainPrompt: Prompt.Prompt | undefined = undefined
   private runner: ToolCalls.Runner | undefined = undefined
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
   private reading: Output.Reading | undefined = undefined
-  private replacements: Replacements.Replacements | undefined = undefined
-  /** The prompt, where its checks come before it is kept. */
-  private admission: Admission.Admission | undefined = undefined
-  private startFailure: Cause.Cause<unknown> | undefined = undefined
 
   constructor(
     opened: Opened,
@@ -88,18 +78,12 @@ export class Loop extends Steps implements Lifecycle.Body {
     waiting?: ReadonlyArray<string>
   ) {
     super(opened, own, waiting)
-    const { contributions, options, output, own: ownTools, run: { context }, toolkit } = opened
+    const { options, output, own: ownTools, run: { context }, toolkit } = opened
     this.model = Context.getUnsafe(context, LanguageModel.LanguageModel)
     this.toolkit = toolkit
     this.own = ownTools
     this.toolChoice = options.toolChoice ?? "auto"
     this.settings = options.settings
-    // what they need, every run has
-    const inherited = Context.get(context, Middleware.Inherited) as Loop["middleware"]
-    this.middleware = contributions.middleware.length === 0 && inherited.length === 0
-      ? options.middleware
-      : [...options.middleware, ...contributions.middleware, ...inherited]
-    this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
     this.direct = this.modelPlaces.length === 0 && output === undefined && opened.run.journal === undefined
       ? ModelCall.directly(this.model, context, options.settings)
       : undefined
@@ -132,7 +116,7 @@ export class Loop extends Steps implements Lifecycle.Body {
 
   private ask(): Lifecycle.PartPull {
     this.phase = "ask"
-    const taken = Inbox.takeInto(this.run, this.messages)
+    const taken = this.takeAdded()
     return taken === undefined ? this.openModel() : this.give(taken)
   }
 
@@ -149,6 +133,7 @@ export class Loop extends Steps implements Lifecycle.Body {
   private askModel(): Lifecycle.PartPull {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
+    this.checkAdded()
     // in a journal it begins when the model is called
     const span = this.modelSpan = this.run.journal === undefined
       ? this.run.span?.startModel(request, this.begins())
@@ -175,19 +160,6 @@ export class Loop extends Steps implements Lifecycle.Body {
     })
   }
 
-  private begins(): ModelBegins {
-    if (this.modelPlaces.length === 0) return "at-once"
-    return this.admission?.isPending === true ? "unchecked" : "when-asked"
-  }
-
-  /** Guardrails tell what they replace. */
-  private listening(context: Context.Context<never>): Context.Context<never> {
-    if (this.modelPlaces.length === 0) return context
-    this.replacements = { refused: undefined, isAnswered: false, text: undefined }
-    const listening = Context.add(context, Replacements.Current, this.replacements)
-    return this.admission === undefined ? listening : Context.add(listening, Admission.Current, this.admission)
-  }
-
   /** After all middleware, which may have made it the last one. */
   private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
@@ -198,27 +170,6 @@ export class Loop extends Steps implements Lifecycle.Body {
       : this.output.call(own, request)
     if (this.startFailure !== undefined) return Stream.die(this.startFailure)
     return this.admission === undefined ? parts : Stream.unwrap(Effect.as(this.admission.ask, parts))
-  }
-
-  /** Tells the providers that the run begins: at once, or when what checks its prompt has let it through. */
-  begin(): Effect.Effect<void, unknown> | undefined {
-    if (!this.modelPlaces.some((place) => ModelPlaces.purposeOf(place) === "checks-input")) {
-      this.showInput(false)
-      return this.contributions.atStart.length === 0 ? undefined : this.start()
-    }
-    const start = Effect.suspend(() => {
-      if (this.replacements?.refused !== undefined) return Effect.void
-      this.showInput(false)
-      this.modelSpan?.onInput(this.asked)
-      return this.start()
-    })
-    const onFailure = (cause: Cause.Cause<unknown>) =>
-      Effect.sync(() => {
-        if (!Cause.hasInterruptsOnly(cause)) this.startFailure = cause
-      })
-    // the run fails with it, whatever a middleware does about it
-    this.admission = new Admission.Admission(Effect.orDie(Effect.tapCause(start, onFailure)))
-    return undefined
   }
 
   private request(): Middleware.ModelRequest {
@@ -312,6 +263,7 @@ export class Loop extends Steps implements Lifecycle.Body {
     this.pulling = false
     if (this.startFailure !== undefined) return this.modelFailed(this.startFailure)
     this.refuseInput()
+    this.endAdded()
     if (this.modelSpan !== undefined) this.endModelSpan(this.modelEnd("Finished"))
     if (this.output !== undefined) return this.readOutput(this.output)
     if (calls === undefined) {
@@ -327,20 +279,6 @@ export class Loop extends Steps implements Lifecycle.Body {
       return this.deny(calls, finishReason, `The response was incomplete: ${finishReason}`)
     }
     return this.runTools(calls)
-  }
-
-  /** What a guardrail has refused comes back to no model, and stays on no span. */
-  private refuseInput(): void {
-    const { refused } = this.replacements ?? {}
-    if (refused === undefined) return
-    for (let i = this.transcriptFrom; i < this.messages.length; i++) {
-      this.messages[i] = Replacements.refuse(this.messages[i], refused)
-    }
-    this.replacements!.refused = undefined
-    this.admission?.refuse()
-    this.run.refuse(refused)
-    this.showInput(true)
-    this.modelSpan?.onRefused(this.messages)
   }
 
   /** With an output the calls that are the answer are not run, and the run ends with a value or fails. */
@@ -489,8 +427,9 @@ export class Loop extends Steps implements Lifecycle.Body {
   partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {
     this.refuseInput()
     const { builder, steps } = this
+    const rest = this.withhold() ? [] : this.cut()
     return {
-      transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...this.cut()])),
+      transcript: Prompt.fromMessages(Session.close([...this.transcript(), ...rest])),
       text: builder?.text() ?? steps[steps.length - 1]?.text ?? "",
       usage: builder === undefined ? this.usage : this.tally.usageWith(builder.usage),
       steps

@@ -28,7 +28,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import type * as PlatformError from "effect/PlatformError"
+import * as PlatformError from "effect/PlatformError"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 import { conflict, invalid, isCurrent, type Operation, unavailable } from "./change.ts"
@@ -72,19 +72,23 @@ export const make = Effect.fnUntraced(function*(
       Effect.map((names) => names?.filter((name) => entry.test(name)))
     )
 
-  /** Undefined when the session was never saved. */
-  const find = Effect.fnUntraced(function*(operation: Operation, id: string, folder: string) {
+  /** Undefined when there is no such folder. */
+  const look = Effect.fnUntraced(function*(operation: Operation, id: string | undefined, folder: string) {
     // a listing during a rename may have neither name of the head
     for (let attempt = 0; attempt < attempts; attempt++) {
       const files = yield* list(operation, id, folder)
-      if (files === undefined) {
-        yield* checkUnknown(operation, id)
-        return undefined
-      }
+      if (files === undefined) return undefined
       const head = headOf(files)
       if (head !== undefined) return { head, files } satisfies Listing as Listing
     }
     return yield* invalid(id, folder, "it has no head: something else has changed the folder")
+  })
+
+  /** Undefined when the session was never saved. */
+  const find = Effect.fnUntraced(function*(operation: Operation, id: string, folder: string) {
+    const found = yield* look(operation, id, folder)
+    if (found === undefined) yield* checkUnknown(operation, id)
+    return found
   })
 
   /** A folder that is gone is no empty store, and neither is one that an older version has filled. */
@@ -218,39 +222,57 @@ export const make = Effect.fnUntraced(function*(
     yield* unavailable("remove", id, Effect.andThen(syncFolder(fs, directory), removeAll(fs, away)))
   }, Effect.uninterruptible)
 
-  /** The first line of the record in force, or all of one that has no lines; undefined when there is none. */
-  const readSummary = Effect.fnUntraced(function*(operation: Operation, folder: string) {
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const head = headOf((yield* list(operation, undefined, folder)) ?? [])
+  /** What a list says of the session in the folder; undefined when there is none. */
+  const readSummary = Effect.fnUntraced(function*(operation: Operation, name: string) {
+    const folder = `${directory}/${name}`
+    let before: Head | undefined
+    while (true) {
+      const head = (yield* look(operation, undefined, folder))?.head
       if (head === undefined || head.version === 0) return undefined
       const path = `${folder}/${head.name}.json`
+      // its first line, or all of one that has no lines
       const found = yield* Effect.zip(readLine(fs, path), written(path)).pipe(
         Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
         (found) => unavailable(operation, undefined, found)
       )
-      if (found === undefined) continue
+      if (found === undefined) {
+        if (head.name === before?.name) return yield* missing(undefined, folder, head)
+        before = head
+        continue
+      }
       const summary = yield* Effect.mapError(
         Record.decodeSummary(...found),
         (error) => invalid(undefined, path, error.message)
       )
-      return { head, summary }
+      if ((yield* Names.toHash(summary.id)) !== name) {
+        return yield* invalid(undefined, path, `it belongs to the session \`${summary.id}\``)
+      }
+      if (summary.version !== head.version) {
+        return yield* invalid(undefined, path, `it has version ${summary.version}, not ${head.version}`)
+      }
+      return { folder, head, summary }
     }
-    return undefined
   })
 
-  /** All that is in the folder, also what is expired. */
-  const readAll = Effect.fnUntraced(function*(operation: Operation) {
+  /** All that can be read in the folder, also what is expired. */
+  const readAll = Effect.fnUntraced(function*(operation: "list" | "sweep") {
     const names = yield* unavailable(operation, undefined, fs.readDirectory(directory))
     const found = yield* Effect.forEach(
       names.filter((name) => hash.test(name)),
       (name) =>
-        Effect.map(
-          readSummary(operation, `${directory}/${name}`),
-          (read) => read === undefined ? [] : [{ ...read, folder: `${directory}/${name}` }]
+        Listing.readable(
+          operation,
+          Effect.catchReason(
+            readSummary(operation, name),
+            "SessionError",
+            "SessionStoreUnavailable",
+            (reason, error) =>
+              Effect.fail(isNoRecord(reason.cause) ? invalid(undefined, `${directory}/${name}`, reason.message) : error)
+          )
         ),
       { concurrency: 16 }
     )
-    return found.flat()
+    return found.filter((each) => each !== undefined)
   })
 
   /** Returns whether it was swept: who begins the session again at the same moment keeps it. */
@@ -293,6 +315,11 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 })
+
+/** The medium can be read, but this is no record, or none of ours. */
+const isNoRecord = (cause: unknown): boolean =>
+  cause instanceof PlatformError.PlatformError &&
+  (cause.reason._tag === "PermissionDenied" || cause.reason._tag === "BadResource")
 
 /** How often a folder is listed before a head that nobody sees is missing. */
 const attempts = 10
@@ -367,5 +394,5 @@ const day = 24 * 60 * 60 * 1000
 /** The head says whose session it is, so that sessions can be listed without reading them. */
 const encodeId = (id: string): string => JSON.stringify({ id })
 
-const missing = (id: string, folder: string, head: Head): Session.SessionError =>
+const missing = (id: string | undefined, folder: string, head: Head): Session.SessionError =>
   invalid(id, `${folder}/${head.name}.json`, "it is missing")

@@ -10,14 +10,14 @@ import * as Context from "effect/Context"
  * A run in line for a session. While it waits it offers its messages to the run that holds the session. When it holds the
  * session itself, it takes those of the runs behind it.
  *
- * What is offered is `taken` by the holder and `kept` when the holder has saved it. When the holder ends in between, it
- * is `open` again.
+ * What is offered is `taken` by the holder and `kept` when the holder has saved it. When the holder ends in between, or has
+ * `refused` it, it is `open` again after that.
  *
  * @category models
  * @since 0.1.0
  */
 export class InLine {
-  offer: "open" | "taken" | "kept" = "open"
+  offer: "open" | "taken" | "refused" | "kept" = "open"
   /** Who waits behind it while it holds the session, in order; undefined is somebody who offers nothing. */
   behind: () => ReadonlyArray<InLine | undefined> = () => []
   readonly messages: ReadonlyArray<Prompt.UserMessage>
@@ -46,6 +46,15 @@ export class InLine {
   /** What was taken is saved: those who offered it have nothing more to do. */
   keep(): void {
     for (const each of this.offering()) if (each.offer === "taken") each.offer = "kept"
+  }
+
+  /** What was taken is not saved as it was offered. Returns what those have offered who offered some of it. */
+  refuse(messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> {
+    const refused = this.offering().filter((each) =>
+      each.offer === "taken" && each.messages.some((message) => messages.includes(message))
+    )
+    for (const each of refused) each.offer = "refused"
+    return refused.flatMap((each) => each.messages)
   }
 
   private open(): ReadonlyArray<InLine> {

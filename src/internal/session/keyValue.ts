@@ -112,7 +112,7 @@ export const make = (
       const slot = versionOf(second) > versionOf(first) ? "b" : "a"
       const newest = slot === "b" ? second : first
       const head = newest && encodeHead(slot, versionOf(newest))
-      if (newest === undefined || head === undefined || !(head.startsWith(text) || removedHead.startsWith(text))) {
+      if (newest === undefined || head === undefined || !isTorn(text, head)) {
         return yield* invalidRecord(id, "head", description)
       }
       return { kept: newest, slot, tornHead: head } satisfies Stored as Stored
@@ -133,18 +133,24 @@ export const make = (
     return { kept, slot, tornHead: undefined } satisfies Stored as Stored
   })
 
-  /** Reads again when the head has changed under it: another process has saved twice in the meantime. */
-  const read = Effect.fnUntraced(function*(operation: Operation, id: string) {
-    let head = yield* get(operation, id, "head")
+  /** Reads again when the head has changed under it: somebody has saved twice in the meantime. */
+  const settled = Effect.fnUntraced(function*<A>(
+    headOf: Effect.Effect<string | undefined, Session.SessionError>,
+    readWith: (head: string | undefined) => Effect.Effect<A, Session.SessionError>
+  ) {
+    let head = yield* headOf
     while (true) {
-      const stored = yield* Effect.result(readOnce(operation, id, head))
-      if (Result.isSuccess(stored)) return stored.success
-      if (stored.failure.reason._tag !== "SessionRecordInvalid") return yield* stored.failure
-      const now = yield* get(operation, id, "head")
-      if (now === head) return yield* stored.failure
+      const found = yield* Effect.result(readWith(head))
+      if (Result.isSuccess(found)) return found.success
+      if (found.failure.reason._tag !== "SessionRecordInvalid") return yield* found.failure
+      const now = yield* headOf
+      if (now === head) return yield* found.failure
       head = now
     }
   })
+
+  const read = (operation: Operation, id: string) =>
+    settled(get(operation, id, "head"), (head) => readOnce(operation, id, head))
 
   const readLast = Effect.fnUntraced(function*(operation: Operation, id: string) {
     const { kept } = yield* read(operation, id)
@@ -193,29 +199,45 @@ export const make = (
     yield* Effect.forEach(["a", "b", "head"] as const, (record) => drop(operation, id, record), { discard: true })
   }, Effect.uninterruptible)
 
-  /** What a list says of the session whose head has this key; undefined when there is none. */
-  const readSummary = Effect.fnUntraced(function*(operation: Operation, headKey: string) {
-    const head = Schema.decodeOption(HeadFromJson)((yield* getKey(operation, headKey)) ?? "")
-    const name = headKey.slice(0, -"head".length)
+  const readSummaryOnce = Effect.fnUntraced(function*(operation: Operation, name: string, text: string | undefined) {
+    const head = Schema.decodeOption(HeadFromJson)(text ?? "")
+    // the first slot of a first save, and what is left of a removal, may have no head
+    if (text === undefined || (Option.isSome(head) && head.value.slot === null)) return undefined
+    let newest: { readonly slot: Slot; readonly summary: SessionStore.Summary } | undefined
+    for (const slot of Option.isSome(head) && head.value.slot !== null ? [head.value.slot] : slots) {
+      const key = name + slot
+      const record = yield* getKey(operation, key)
+      if (record === undefined) continue
+      const summary = yield* Effect.mapError(
+        Record.decodeSummary(record, opened),
+        (error) => invalid(undefined, key, error.message)
+      )
+      if (`${prefix}${yield* Names.toEscaped(summary.id)}.` !== name) {
+        return yield* invalid(undefined, key, `it belongs to the session \`${summary.id}\``)
+      }
+      if (newest === undefined || summary.version > newest.summary.version) newest = { slot, summary }
+    }
+    const written = newest === undefined ? undefined : encodeHead(newest.slot, newest.summary.version)
     // a head that is torn is mended when its session is read
-    const texts = Option.isNone(head)
-      ? yield* Effect.forEach(slots, (slot) => getKey(operation, name + slot))
-      : head.value.slot === null
-      ? []
-      : [yield* getKey(operation, name + head.value.slot)]
-    const summaries = yield* Effect.forEach(texts.filter((text) => text !== undefined), (text) =>
-      Effect.mapError(
-        Record.decodeSummary(text, opened),
-        (error) => invalid(undefined, headKey, error.message)
-      ))
-    return summaries.sort((one, other) => other.version - one.version)[0]
+    const isOurs = written !== undefined && (Option.isSome(head) ? written === text : isTorn(text, written))
+    return isOurs ? newest?.summary : yield* invalid(undefined, `${name}head`, "it is not the head of these slots")
   })
 
-  const readAll = Effect.fnUntraced(function*(operation: Operation) {
+  /** What a list says of the session whose keys begin so; undefined when there is none. */
+  const readSummary = (operation: Operation, name: string) =>
+    settled(getKey(operation, `${name}head`), (head) => readSummaryOnce(operation, name, head))
+
+  const names = Effect.fnUntraced(function*(operation: Operation) {
     const keys = yield* unavailable(operation, undefined, store.keys)
-    const heads = keys.filter((key) => key.startsWith(prefix) && key.endsWith(".head"))
-    const summaries = yield* Effect.forEach(heads, (key) => readSummary(operation, key))
-    return summaries.filter((summary) => summary !== undefined)
+    return keys.flatMap((key) => key.startsWith(prefix) && key.endsWith(".head") ? [key.slice(0, -"head".length)] : [])
+  })
+
+  const readAll = Effect.fnUntraced(function*(operation: "list" | "sweep") {
+    const found = yield* Effect.forEach(
+      yield* names(operation),
+      (name) => Listing.readable(operation, readSummary(operation, name))
+    )
+    return found.filter((summary) => summary !== undefined)
   })
 
   const isExpired = ({ updated }: SessionStore.Summary, expired: number) => DateTime.toEpochMillis(updated) <= expired
@@ -241,12 +263,16 @@ export const make = (
     }),
     /** Removes the session if it is expired. Returns whether it was. */
     sweepOne: Effect.fnUntraced(function*(id: string) {
-      const { kept, slot } = yield* read("sweep", id)
-      if (slot === undefined || kept.updated > (yield* moment).expired) return false
+      const name = `${prefix}${yield* Names.toEscaped(id)}.`
+      const summary = yield* Listing.readable("sweep", readSummary("sweep", name))
+      if (summary === undefined || !isExpired(summary, (yield* moment).expired)) return false
       yield* remove("sweep", id)
       return true
     })
   }
 }
+
+/** Whether it is the beginning of the head that was being written, or of that of a removed session. */
+const isTorn = (text: string, head: string): boolean => head.startsWith(text) || removedHead.startsWith(text)
 
 const versionOf = (kept: Versions.Kept | undefined): number => kept?.session.version ?? 0

@@ -13,6 +13,14 @@ import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 
 /**
+ * The latest time that a date can hold, in milliseconds. The earliest is as long before 1970.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const latest = 8.64e15
+
+/**
  * The last session of a page: the next page has those that were saved before it, and of one moment those with a smaller
  * key.
  *
@@ -35,25 +43,38 @@ export interface Query {
   readonly after: Place | undefined
 }
 
-const PlaceFromJson = Schema.fromJsonString(Schema.Tuple([Schema.Int, Schema.String]))
+/**
+ * Schema for the time of a save, in milliseconds: one that a date can hold.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Updated: Schema.Int = Schema.Int.check(Schema.isBetween({ minimum: -latest, maximum: latest }))
+
+const PlaceFromJson = Schema.fromJsonString(Schema.Tuple([Updated, Schema.String]))
 
 /**
- * Reads what a caller asks for. Fails when the cursor is none of ours.
+ * Reads what a caller asks for. Fails when the cursor is none that a list has given out: when it is written in another way,
+ * or has a time or a key that no session of the store has (`isKey`).
  *
  * @category conversions
  * @since 0.1.0
  */
 export const toQuery = (
-  options: SessionStore.ListOptions | undefined
+  options: SessionStore.ListOptions | undefined,
+  isKey: (key: string) => boolean = () => true
 ): Effect.Effect<Query, Session.SessionError> => {
   const asked = options?.pageSize ?? 50
   const pageSize = Math.min(Math.max(Number.isNaN(asked) ? 50 : Math.floor(asked), 1), largestPage)
   const cursor = options?.cursor
   if (cursor === undefined) return Effect.succeed({ pageSize, after: undefined })
-  const place = Result.flatMap(Base64Url.decodeString(cursor), Schema.decodeResult(PlaceFromJson))
-  return Result.isFailure(place)
-    ? Effect.fail(new Session.SessionError({ reason: new Session.SessionCursorInvalid({ cursor }) }))
-    : Effect.succeed({ pageSize, after: { updated: place.success[0], key: place.success[1] } })
+  const place = Result.map(
+    Result.flatMap(Base64Url.decodeString(cursor), Schema.decodeResult(PlaceFromJson)),
+    ([updated, key]): Place => ({ updated, key })
+  )
+  return Result.isSuccess(place) && toCursor(place.success) === cursor && isKey(place.success.key)
+    ? Effect.succeed({ pageSize, after: place.success })
+    : Effect.fail(new Session.SessionError({ reason: new Session.SessionCursorInvalid({ cursor }) }))
 }
 
 const largestPage = 1000
@@ -62,25 +83,59 @@ const largestPage = 1000
 const toCursor = ({ key, updated }: Place): string => Base64Url.encode(`[${updated},${JSON.stringify(key)}]`)
 
 /**
+ * A session at its place in the list. One that cannot be read has no summary.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry extends Place {
+  readonly summary: SessionStore.Summary | undefined
+}
+
+/**
  * The page that a query asks for, of entries that are in order and begin behind the place of the query. One entry more
  * than the page has says that another page follows.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toPage = (
-  { pageSize }: Query,
-  entries: ReadonlyArray<{ readonly key: string; readonly summary: SessionStore.Summary }>
-): SessionStore.Page => {
-  const sessions = entries.slice(0, pageSize)
-  const last = sessions.at(-1)
+export const toPage = ({ pageSize }: Query, entries: ReadonlyArray<Entry>): SessionStore.Page => {
+  const found = entries.slice(0, pageSize)
+  const last = found.at(-1)
   return {
-    sessions: sessions.map(({ summary }) => summary),
-    ...(last === undefined || entries.length <= pageSize
-      ? {}
-      : { next: toCursor({ updated: DateTime.toEpochMillis(last.summary.updated), key: last.key }) })
+    sessions: found.flatMap(({ summary }) => summary === undefined ? [] : [summary]),
+    ...(last === undefined || entries.length <= pageSize ? {} : { next: toCursor(last) })
   }
 }
+
+/**
+ * Leaves out a session whose record cannot be read, and logs which record that is: the other sessions are listed, and
+ * swept.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const readable = <A>(
+  operation: "list" | "sweep",
+  read: Effect.Effect<A, Session.SessionError>
+): Effect.Effect<A | undefined, Session.SessionError> =>
+  Effect.catchReason(
+    read,
+    "SessionError",
+    "SessionRecordInvalid",
+    ({ record }) => Effect.as(leftOut(operation, record), undefined)
+  )
+
+/**
+ * Logs that a record is left out. What is in it is not told: it may be what somebody has said.
+ *
+ * @category logging
+ * @since 0.1.0
+ */
+export const leftOut = (operation: "list" | "sweep", record: string): Effect.Effect<void> =>
+  Effect.logWarning(
+    `Sessions: ${operation} leaves out the stored record ${JSON.stringify(record)}, which cannot be read`
+  )
 
 /**
  * The page that a query asks for, of all the sessions that there are.

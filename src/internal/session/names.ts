@@ -77,6 +77,14 @@ export const fromUnicode = (text: string): string =>
     : text
 
 /**
+ * Returns whether a text is what `toUnicode` makes of an id.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isUnicode = (text: string): boolean => toUnicode(fromUnicode(text)) === text
+
+/**
  * Returns the id as a key of an index that takes short texts only, without the character of number 0: the id itself, or
  * its hash.
  *
@@ -89,6 +97,19 @@ export const toKey = (id: string): Effect.Effect<string> =>
     : toHashed(id)
 
 const longestKey = 500
+
+/**
+ * Returns whether a text may be what `toKey` makes of an id.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isKey = (text: string): boolean =>
+  text.startsWith("~")
+    ? hashed.test(text)
+    : text.length <= longestKey && text.isWellFormed() && !text.includes("\0")
+
+const hashed = /^~sha256-[0-9a-f]{64}$/
 
 const utf16 = "~utf16:"
 

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 import { toStorable } from "./change.ts"
+import { Updated } from "./listing.ts"
 import * as Versions from "./versions.ts"
 
 const First = {
@@ -21,7 +22,7 @@ const First = {
   id: Schema.String,
   version: Schema.Int,
   incarnation: Schema.optional(Schema.String),
-  updated: Schema.Int,
+  updated: Updated,
   title: Schema.optional(Schema.String),
   size: Schema.Int
 }

@@ -72,6 +72,9 @@ export const make = Effect.fnUntraced(function*(
   /** A row that is read stays as it is until the transaction ends. SQLite lets one write at a time. */
   const locked = sql.literal(dialect.name === "pg" ? "FOR UPDATE" : "")
 
+  /** Of a session without a date nobody can tell whether it is expired. */
+  const isDated = sql`updated BETWEEN ${-Listing.latest} AND ${Listing.latest}`
+
   const inTransaction = <A, E>(
     operation: Operation,
     id: string | undefined,
@@ -99,7 +102,7 @@ export const make = Effect.fnUntraced(function*(
       operation,
       id,
       sql<LoadedRow>`
-      SELECT -1 AS seq, version, incarnation, length, updated, state AS json
+      SELECT -1 AS seq, version, incarnation, length, CASE WHEN ${isDated} THEN updated END AS updated, state AS json
       FROM effect_agents_sessions WHERE id = ${key}
       UNION ALL
       SELECT seq, NULL, NULL, NULL, NULL, message FROM effect_agents_session_messages WHERE session_id = ${key}
@@ -111,6 +114,7 @@ export const make = Effect.fnUntraced(function*(
     if (session.seq !== -1 || session.version === null || session.length === null) {
       return yield* invalid(id, sessionRecord(id), "it is missing, but there are messages of the session")
     }
+    if (session.updated === null) return yield* invalid(id, sessionRecord(id), "the time of its last save is no date")
     if (Number(session.updated) <= expired) return Session.empty(id)
     if (messages.length !== session.length) {
       const description = `it has length ${session.length}, but there are ${messages.length} messages`
@@ -344,8 +348,22 @@ export const make = Effect.fnUntraced(function*(
     )
   })
 
+  const toSummary = Effect.fnUntraced(function*({ id: key, length, name, title, updated, version }: ListedRow) {
+    const id = name === null ? Names.fromUnicode(key) : yield* decode(undefined, sessionRecord(key), IdFromJson, name)
+    if ((yield* keyOf(id)) !== key) {
+      return yield* invalid(undefined, sessionRecord(key), `it belongs to the session \`${id}\``)
+    }
+    return {
+      id,
+      ...(title === null ? {} : { title }),
+      updated: DateTime.makeUnsafe(Number(updated)),
+      version,
+      size: length
+    }
+  })
+
   const list = Effect.fnUntraced(function*(options: SessionStore.ListOptions | undefined) {
-    const query = yield* Listing.toQuery(options)
+    const query = yield* Listing.toQuery(options, dialect.name === "pg" ? Names.isKey : Names.isUnicode)
     const { expired } = yield* moment
     const { after, pageSize } = query
     const isAfter = after === undefined
@@ -356,31 +374,34 @@ export const make = Effect.fnUntraced(function*(
       undefined,
       sql<ListedRow>`
       SELECT id, name, title, updated, version, length FROM effect_agents_sessions
-      WHERE updated > ${expired} AND ${isAfter} ORDER BY updated DESC, id DESC LIMIT ${pageSize + 1}
+      WHERE updated > ${expired} AND ${isDated} AND ${isAfter} ORDER BY updated DESC, id DESC LIMIT ${pageSize + 1}
     `
     )
-    const entries = yield* Effect.forEach(rows, ({ id: key, length, name, title, updated, version }) =>
+    if (after === undefined) yield* tellUndated("list")
+    const entries = yield* Effect.forEach(rows, (row) =>
       Effect.map(
-        name === null
-          ? Effect.succeed(Names.fromUnicode(key))
-          : decode(undefined, sessionRecord(key), IdFromJson, name),
-        (id) => ({
-          key,
-          summary: {
-            id,
-            ...(title === null ? {} : { title }),
-            updated: DateTime.makeUnsafe(Number(updated)),
-            version,
-            size: length
-          }
-        })
+        Listing.readable("list", toSummary(row)),
+        (summary) => ({ key: row.id, updated: Number(row.updated), summary })
       ))
     return Listing.toPage(query, entries)
+  })
+
+  const tellUndated = Effect.fnUntraced(function*(operation: "list" | "sweep") {
+    const rows = yield* unavailable(
+      operation,
+      undefined,
+      sql<{ readonly id: string }>`
+      SELECT id FROM effect_agents_sessions
+      WHERE updated > ${Listing.latest} OR updated < ${-Listing.latest} ORDER BY updated, id LIMIT 100
+    `
+    )
+    yield* Effect.forEach(rows, ({ id }) => Listing.leftOut(operation, sessionRecord(id)), { discard: true })
   })
 
   const sweep = Effect.gen(function*() {
     const { expired } = yield* moment
     if (expired === Expiry.never) return 0
+    yield* tellUndated("sweep")
     let count = 0
     while (true) {
       const keys = yield* inTransaction(
@@ -388,7 +409,7 @@ export const make = Effect.fnUntraced(function*(
         undefined,
         Effect.gen(function*() {
           const rows = yield* sql<{ readonly id: string }>`
-          SELECT id FROM effect_agents_sessions WHERE updated <= ${expired}
+          SELECT id FROM effect_agents_sessions WHERE updated <= ${expired} AND ${isDated}
           ORDER BY updated, id LIMIT ${rowsOfStatement} ${locked}
         `
           yield* Effect.forEach(rows, ({ id }) => erase(id), { discard: true })

@@ -63,7 +63,9 @@ export const make = (): (
 
   const leave = (id: string, turn: Turn): void => {
     // what it has taken and not saved is offered again, or asked by who offered it
-    for (const { inLine } of turn.line) if (inLine?.offer === "taken") inLine.offer = "open"
+    for (const { inLine } of turn.line) {
+      if (inLine?.offer === "taken" || inLine?.offer === "refused") inLine.offer = "open"
+    }
     const next = turn.line.shift()
     if (next === undefined) {
       turns.delete(id)

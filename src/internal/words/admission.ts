@@ -1,13 +1,15 @@
 /**
- * The prompt of a run, until the guardrails of the input have let it through: nothing of it is kept before.
+ * The input of a model call, until the guardrails of the input have let it through: nothing of it is kept before. It is the
+ * prompt of a run, or what steers the run afterwards.
  *
  * @since 0.1.0
  */
+import type * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
 /**
- * The prompt of a run whose input is checked. It is admitted once, when the model is asked and no check is running, or when
+ * The input of a run that is checked: its prompt, or the messages that were `added` to it afterwards. It is admitted once, when the model is asked and no check is running, or when
  * the model call has ended without its refusal.
  *
  * @category models
@@ -17,10 +19,12 @@ export class Admission {
   private isAsked = false
   private checks = 0
   private onAdmitted: Effect.Effect<void> | undefined
+  readonly added: ReadonlyArray<Prompt.Message> | undefined
 
-  /** `onAdmitted` runs when the prompt is admitted, and the check or the model that admits it waits for that. */
-  constructor(onAdmitted: Effect.Effect<void>) {
+  /** `onAdmitted` runs when the input is admitted, and the check or the model that admits it waits for that. */
+  constructor(onAdmitted: Effect.Effect<void>, added?: ReadonlyArray<Prompt.Message>) {
     this.onAdmitted = onAdmitted
+    this.added = added
   }
 
   /** Whether it may still be refused. */
@@ -71,6 +75,17 @@ export class Admission {
 export const Current = Context.Reference<Admission | undefined>("effect-agents/internal/Admission", {
   defaultValue: () => undefined
 })
+
+/**
+ * The messages that were added to the run since the model was asked last; undefined when there are none.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const added: Effect.Effect<ReadonlyArray<Prompt.Message> | undefined> = Effect.map(
+  Current,
+  (admission) => admission?.added
+)
 
 /**
  * Runs a check of the input beside the model call.

@@ -8,6 +8,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Base64Url from "effect/encoding/Base64Url"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 import type * as Suite from "../SessionStoreSuite.ts"
@@ -41,6 +42,38 @@ const all = (store: Store) => Effect.map(pages(store, 1000), (found) => found.fl
 
 const find = (store: Store, id: string) =>
   Effect.map(all(store), (summaries) => summaries.find((summary) => summary.id === id))
+
+/** Texts that are no cursors, and cursors of times and forms that no list gives out. */
+const noCursors = [
+  ..."|x|!!|WzEsMl0|bnVsbA|WyJhIiwiYiJd|\0|\ud800|[1,\"a\"]".split("|"),
+  "x".repeat(100_000),
+  ...[
+    "[1, \"a\"]",
+    "[1,\"a\"]\n",
+    "[1,\"\\u0061\"]",
+    "[1,\"a\",2]",
+    "[1]",
+    "[-0,\"a\"]",
+    "[1.5,\"a\"]",
+    "[1e3,\"a\"]",
+    "[1e400,\"a\"]",
+    "[9000000000000000,\"a\"]",
+    "[-9000000000000000,\"a\"]",
+    "[9007199254740993,\"a\"]",
+    "[null,\"a\"]",
+    "{\"0\":1,\"1\":\"a\"}"
+  ].map((text) => Base64Url.encode(text))
+]
+
+/** What becomes of a cursor on the way. */
+const damagedCursors = (cursor: string): ReadonlyArray<string> => [
+  `${cursor}=`,
+  `${cursor}\n`,
+  ` ${cursor}`,
+  `${cursor}\0`,
+  cursor + cursor,
+  ...Array.from({ length: cursor.length }, (_, length) => cursor.slice(0, length))
+]
 
 /** Saves one message after the other, one millisecond after the other, and returns every version. */
 const versions = Effect.fnUntraced(function*(store: Store, id: string, count: number) {
@@ -149,12 +182,36 @@ export const cases: ReadonlyArray<Suite.Case> = [
 
   make(
     "a cursor that no list has returned is a typed error",
-    (store) =>
-      Effect.forEach(
-        ["", "x", "!!", "WzEsMl0", "bnVsbA", "WyJhIiwiYiJd"],
-        (cursor) => expectReason(store.list({ cursor }), "SessionCursorInvalid"),
-        { discard: true }
-      )
+    (store, id) =>
+      Effect.gen(function*() {
+        for (const each of ["a", "b"]) yield* store.save(yield* store.load(`${id}-${each}`), { append: [] })
+        const next = (yield* store.list({ pageSize: 1 })).next ?? ""
+        yield* expect("whether there is a second page", next === "", false)
+        for (const cursor of [...noCursors, ...damagedCursors(next)]) {
+          yield* expectReason(store.list({ cursor }), "SessionCursorInvalid")
+        }
+        // where a session may have been: a page, or a text that no session of the store has
+        for (
+          const key of [
+            ...oddIds,
+            "\0",
+            "a\0b",
+            "\ud800",
+            "~",
+            `~sha256-${"0".repeat(64)}`,
+            "~utf16:0",
+            "x".repeat(9000)
+          ]
+        ) {
+          for (const updated of [0, -1, 8.64e15, -8.64e15]) {
+            const cursor = Base64Url.encode(`[${updated},${JSON.stringify(key)}]`)
+            const found = yield* Effect.result(store.list({ cursor }))
+            if (Result.isFailure(found)) {
+              yield* expect("the reason of the failure", found.failure.reason._tag, "SessionCursorInvalid")
+            }
+          }
+        }
+      })
   ),
 
   make(

@@ -1,0 +1,25 @@
+/**
+ * What a guardrail says in the place of a model.
+ *
+ * @since 0.1.0
+ */
+
+import * as Response from "effect/ai/Response"
+import * as Stream from "effect/Stream"
+import * as Parts from "../words/responseParts.ts"
+import type { StreamPart } from "../words/stepBuilder.ts"
+import * as Usage from "../words/usage.ts"
+
+/**
+ * Creates what a model would stream that says this text.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const answer = (text: string): Stream.Stream<StreamPart> =>
+  Stream.fromIterable([
+    Parts.textStart("guardrail"),
+    Parts.textDelta("guardrail", text),
+    Parts.textEnd("guardrail"),
+    Parts.finish("stop", new Response.Usage(Usage.empty))
+  ])
