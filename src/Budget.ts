@@ -66,7 +66,6 @@
 
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -77,6 +76,7 @@ import * as Stream from "effect/Stream"
 import type * as Types from "effect/Types"
 import type * as AgentRun from "./AgentRun.ts"
 import { Account } from "./internal/budget/account.ts"
+import * as JournalStep from "./internal/journal/step.ts"
 import * as Spending from "./internal/model/spending.ts"
 import * as ModelPlaces from "./internal/words/modelPlaces.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
@@ -329,7 +329,7 @@ export const provide =
  * @since 0.1.0
  */
 export const remaining: Effect.Effect<Amounts<number | undefined>> = Effect.gen(function*() {
-  const now = yield* Clock.currentTimeMillis
+  const now = yield* JournalStep.now
   const accounts = yield* Accounts
   const least = (resource: Resource): number | undefined => {
     const left = accounts.flatMap((account) => account.left(resource, now) ?? [])
@@ -346,7 +346,7 @@ export const remaining: Effect.Effect<Amounts<number | undefined>> = Effect.gen(
  */
 export const spent = <E>(budget: Budget<E>): Effect.Effect<Option.Option<Amounts>> =>
   Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* JournalStep.now
     const account = yield* opened(budget)
     return Option.map(Option.fromUndefinedOr(account), (account) => amounts((resource) => account.used(resource, now)))
   })
@@ -372,7 +372,8 @@ const opened = (budget: Budget<unknown>): Effect.Effect<Account | undefined> =>
 
 const open = (budget: Budget<unknown>): Effect.Effect<Account> =>
   Effect.map(
-    Clock.currentTimeMillis,
+    // in a journal the time of a budget begins at a moment of its own
+    budget.limits["wall-time"] === undefined ? JournalStep.now : JournalStep.moment,
     (now) =>
       new Account(budget, now, (resource, limit, used) =>
         new BudgetExceeded({ budget: budget.name, resource, limit, used }))
@@ -381,7 +382,7 @@ const open = (budget: Budget<unknown>): Effect.Effect<Account> =>
 const drawFrom = <R>(account: Account) => (context: Context.Context<R>): Context.Context<R> =>
   context.pipe(
     Context.add(Accounts, [...Context.get(context, Accounts), account]),
-    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), account.spend]),
+    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), account]),
     Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(account)])
   )
 
@@ -390,19 +391,22 @@ const gate = (account: Account): Middleware.Middleware<AiError.AiError, Language
   Middleware.make(account.budget.name, {
     model: (request, next) =>
       Stream.unwrap(Effect.gen(function*() {
-        const exceeded = account.beginModelCall(yield* Clock.currentTimeMillis)
+        const exceeded = account.beginModelCall(yield* JournalStep.now)
         if (exceeded !== undefined && account.budget.atLimit === "fail") return yield* account.refuse(exceeded)
+        yield* Spending.counted(account, { modelCalls: 1 })
         const finalAnswer = request.finalAnswer ?? (exceeded && `${exceeded.budget}-${exceeded.resource}`)
         return next({ ...request, finalAnswer })
       })),
     tool: (request, next) => {
       if (request.tool === undefined) return next(request)
       return Stream.unwrap(Effect.gen(function*() {
-        const exceeded = account.beginToolCall(yield* Clock.currentTimeMillis)
+        const exceeded = account.beginToolCall(yield* JournalStep.now)
         if (exceeded === undefined) {
-          return Stream.map(next(request), (result) => {
-            if (!result.preliminary && !ToolHandler.wasExecuted(result)) account.toolCalls--
-            return result
+          yield* Spending.counted(account, { toolCalls: 1 })
+          return Stream.tap(next(request), (result) => {
+            if (result.preliminary || ToolHandler.wasExecuted(result)) return Effect.void
+            account.takeBackToolCall()
+            return Spending.counted(account, { toolCalls: -1 })
           })
         }
         if (account.budget.atLimit === "fail") return yield* account.refuse(exceeded)

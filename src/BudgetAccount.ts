@@ -28,9 +28,11 @@
  * without a price uses up the money of the window. What is counted is what `Budget` counts; a wall time is for a run
  * alone, and no account has it.
  *
- * **Gotchas**
- *
- * A run that goes on from the records of a `Journal` is charged again for the calls that it takes from them.
+ * A run with a `Journal` is charged once, whichever attempt goes on with it. What the account has answered is recorded:
+ * a run that was let in goes on, and a call that is made again because its process died is counted once, and charged
+ * what it then uses. `charge` and `topUp` are done once, too. A process that dies between what it writes to the account
+ * and the record of that writes it again: then it counts twice. A tool call that did not reach its tool stays counted when
+ * the process dies at the moment at which it takes that back.
  *
  * **Example** (Two runs of a tenant that has one model call a day)
  *
@@ -73,15 +75,19 @@ import type * as Cron from "effect/Cron"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as AgentError from "./AgentError.ts"
 import * as Budget from "./Budget.ts"
 import * as BudgetStore from "./BudgetStore.ts"
+import * as Entries from "./internal/budget/entries.ts"
 import { Ledger } from "./internal/budget/ledger.ts"
 import { Refusals } from "./internal/budget/refusals.ts"
 import * as Windows from "./internal/budget/windows.ts"
 import * as Spending from "./internal/model/spending.ts"
 import * as ModelPlaces from "./internal/words/modelPlaces.ts"
 import * as ToolHandler from "./internal/tool/handler.ts"
+import { JournalError } from "./internal/words/journalError.ts"
 import * as Middleware from "./Middleware.ts"
 
 /**
@@ -167,7 +173,11 @@ export const middleware: Middleware.Middleware<
       const { [TypeId]: ledger } = yield* BudgetAccount
       const draws = yield* Draws
       if (draws.some((draw) => draw.ledger === ledger)) return next(request)
-      const exceeded = yield* ledger.usedUp(ofModelCalls(ledger))
+      const recorded = yield* Entries.recorder(ledger.parts.id, "run")
+      const exceeded = yield* Effect.mapError(
+        recorded(asked, ledger.usedUp(ofModelCalls(ledger))),
+        (error) => asOfAgent(request.agent, error)
+      )
       if (exceeded !== undefined) return yield* exceeded
       return Stream.ensuring(Stream.updateContext(next(request), drawFrom(new Draw(ledger))), settled(ledger))
     }))
@@ -208,8 +218,8 @@ export const layer = <E>(
       id,
       budget,
       balance: ledger.balance,
-      topUp: (amounts) => ledger.topUp(amounts),
-      charge: (amounts) => ledger.add(amounts)
+      topUp: (amounts) => once(ledger, "top-up", amounts, ledger.topUp(amounts)),
+      charge: (amounts) => once(ledger, "charge", amounts, ledger.add(amounts))
     }
   }))
 
@@ -234,9 +244,34 @@ const Draws = Context.Reference<ReadonlyArray<Draw>>("effect-agents/BudgetAccoun
 const drawFrom = (draw: Draw) => <R>(context: Context.Context<R>): Context.Context<R> =>
   context.pipe(
     Context.add(Draws, [...Context.get(context, Draws), draw]),
-    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), draw.ledger.spend]),
+    Context.add(Spending.Accountants, [...Context.get(context, Spending.Accountants), draw.ledger]),
     Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(draw)])
   )
+
+/** What is done once in the life of an execution with a journal is told apart by its amounts, also when it is done concurrently. */
+const once = (
+  { parts: { id } }: Ledger,
+  what: string,
+  amounts: Partial<BudgetStore.Amounts>,
+  effect: Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
+): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> => {
+  const { modelCalls, money, tokens, toolCalls } = BudgetStore.add(BudgetStore.nothing, amounts)
+  const name = `${what}/${tokens},${money},${modelCalls},${toolCalls}`
+  return Effect.flatMap(
+    Entries.recorder(id, name),
+    (recorded) => recorded({ success: BudgetStore.Balance, failure: BudgetStore.BudgetStoreError }, effect)
+  )
+}
+
+/** The run has not begun that would fail with what is wrong with a record. */
+const asOfAgent = <E>(agent: string, error: E): E | AgentError.AgentError => {
+  if (!(error instanceof JournalError)) return error
+  const { description, record } = error
+  return AgentError.make(agent, new AgentError.InvalidRecord({ description, record }))
+}
+
+/** What an account answers, as it is recorded. */
+const asked = { success: Schema.UndefinedOr(Budget.BudgetExceeded), failure: BudgetStore.BudgetStoreError }
 
 /** What a model call needs. As in `Budget`, there is no next step when only tool calls are used up. */
 const ofModelCalls = ({ budget }: Ledger): ReadonlyArray<Exclude<Budget.Resource, "wall-time">> =>
@@ -252,41 +287,39 @@ const settled = (ledger: Ledger): Effect.Effect<void> =>
 const gate = (draw: Draw): Middleware.Middleware<AiError.AiError, LanguageModel.LanguageModel> => {
   const { ledger } = draw
   const { atLimit, name } = ledger.budget
-  const { refuse } = ledger.parts
+  const { id, refuse } = ledger.parts
   return Middleware.make("budget-account", {
     model: (request, next) => {
       const call = (request: Middleware.ModelRequest) => Stream.ensuring(next(request), settled(ledger))
-      if (refuse === "run") {
-        return Stream.suspend(() => {
-          ledger.owe({ modelCalls: 1 })
-          return call(request)
-        })
-      }
+      if (refuse === "run") return Stream.unwrap(Effect.as(begun(draw, { modelCalls: 1 }), call(request)))
       return Stream.unwrap(
         Effect.gen(function*() {
-          const exceeded = yield* ledger.take({ modelCalls: 1 }, ofModelCalls(ledger))
+          const recorded = yield* Entries.recorder(id, "model-call")
+          const taken = Effect.tap(
+            ledger.take({ modelCalls: 1 }, ofModelCalls(ledger)),
+            // it is made all the same
+            (exceeded) => exceeded === undefined || atLimit === "fail" ? Effect.void : ledger.add({ modelCalls: 1 })
+          )
+          const exceeded = yield* recorded(asked, taken)
           if (exceeded === undefined) return call(request)
           if (atLimit === "fail") return yield* draw.refuse(exceeded)
-          yield* ledger.add({ modelCalls: 1 })
           return call({ ...request, finalAnswer: request.finalAnswer ?? `${name}-${exceeded.resource}` })
         }).pipe(Effect.catchTag("BudgetStoreError", (error) => draw.refuse(error)))
       )
     },
     tool: (request, next) => {
       if (request.tool === undefined) return next(request)
-      const call = Stream.map(next(request), (result) => {
-        if (!result.preliminary && !ToolHandler.wasExecuted(result)) ledger.owe({ toolCalls: -1 })
-        return result
-      })
+      const call = Stream.tap(
+        next(request),
+        (result) => result.preliminary || ToolHandler.wasExecuted(result) ? Effect.void : takenBack(draw)
+      )
       if (refuse === "run" || ledger.limits.toolCalls === undefined) {
-        return Stream.suspend(() => {
-          ledger.owe({ toolCalls: 1 })
-          return call
-        })
+        return Stream.unwrap(Effect.as(begun(draw, { toolCalls: 1 }), call))
       }
       return Stream.unwrap(
         Effect.gen(function*() {
-          const exceeded = yield* ledger.take({ toolCalls: 1 }, ["tool-calls"])
+          const recorded = yield* Entries.recorder(id, "tool-call")
+          const exceeded = yield* recorded(asked, ledger.take({ toolCalls: 1 }, ["tool-calls"]))
           if (exceeded === undefined) return call
           if (atLimit === "fail") return yield* draw.refuse(exceeded)
           const reason = `The budget \`${name}\` allows no more tool calls: its ${exceeded.resource} are used up`
@@ -296,6 +329,23 @@ const gate = (draw: Draw): Middleware.Middleware<AiError.AiError, LanguageModel.
     }
   })
 }
+
+/** Counts a call that is not refused. */
+const begun = (
+  { ledger }: Draw,
+  amounts: { readonly modelCalls: 1 } | { readonly toolCalls: 1 }
+): Effect.Effect<void> =>
+  Effect.flatMap(
+    Entries.recorder(ledger.parts.id, "modelCalls" in amounts ? "model-call" : "tool-call"),
+    (recorded) =>
+      recorded.isKept
+        ? recorded({ success: Schema.Boolean }, ledger.settleWith(amounts))
+        : Effect.sync(() => ledger.owe(amounts))
+  )
+
+/** Takes back a tool call that did not reach its tool. */
+const takenBack = ({ ledger }: Draw): Effect.Effect<void> =>
+  Entries.atMostOnce(ledger.parts.id, "tool-call-back", Effect.sync(() => ledger.owe({ toolCalls: -1 })))
 
 /** The calls of the run that draws from the account: they are cut when it fails. */
 const cut = <A, E, R>(

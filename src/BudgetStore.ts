@@ -53,6 +53,19 @@ export interface Amounts {
 }
 
 /**
+ * The schema of amounts.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Amounts: Schema.Codec<Amounts> = Schema.Struct({
+  tokens: Schema.Finite,
+  money: Schema.Finite,
+  modelCalls: Schema.Finite,
+  toolCalls: Schema.Finite
+})
+
+/**
  * No amount of anything.
  *
  * @category constructors
@@ -85,6 +98,18 @@ export interface Balance {
   readonly spent: Amounts
   readonly added: Amounts
 }
+
+/**
+ * The schema of a balance.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Balance: Schema.Codec<Balance> = Schema.Struct({
+  window: Schema.Finite,
+  spent: Amounts,
+  added: Amounts
+})
 
 /**
  * The balance of an account at the begin of a window.

@@ -9,6 +9,7 @@ import {
   AgentTelemetry,
   AgentTool,
   Approval,
+  Budget,
   Compaction,
   ContextProvider,
   Guardrail,
@@ -512,6 +513,138 @@ describe("Journal", () => {
         const second = yield* run([])
         assert.deepStrictEqual(yield* Fiber.join(second), yield* Fiber.join(first))
         assert.strictEqual((yield* Fiber.join(first)).stopReason, "duration-limit")
+      }))
+  })
+
+  describe("a run of a program", () => {
+    const run = (
+      log: Log,
+      model: ReadonlyArray<ScriptedModel.Step>,
+      end: Effect.Effect<number, Boom> = Effect.succeed(7)
+    ) => {
+      const agent = Agent.program("payments", {
+        toolkit: AgentTool.toolkit(AgentTool.make(payer), AgentTool.make(Agent.make("leaf"))),
+        run: ({ prompt }, call) =>
+          Effect.gen(function*() {
+            const paid = yield* Effect.all([call.payer({ prompt: "1" }), call.payer({ prompt: "2" })])
+            yield* Journal.step("noted", { success: Schema.Void }, Effect.sync(() => log.push("noted")))
+            yield* call.leaf({ prompt: `${prompt} ${paid.join()}` })
+            return yield* end
+          })
+      })
+      return Agent.run(agent, { prompt: "Pay" }).pipe(Effect.provide([script(model), tools(log)]))
+    }
+
+    const steps = [toolCalls(pay(1)), text("one"), toolCalls(pay(2)), text("two"), text("leaf")]
+
+    it.effect("does only what no record has, wherever it was cut", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const whole: Records = new Map()
+        const first = yield* withJournal(whole)(run(log, steps))
+        assert.deepStrictEqual(log, ["pay 1", "pay 2", "noted"])
+        assert.deepStrictEqual(yield* withJournal(whole)(run(log, [])), first)
+        assert.strictEqual(log.length, 3)
+        const names = [...whole.keys()]
+        for (let length = 0; length < names.length; length++) {
+          const records = new Map([...whole].slice(0, length))
+          const done: Log = []
+          const models = names.slice(0, length).filter((name) => name.includes("model")).length
+          assert.deepStrictEqual(yield* withJournal(records)(run(done, steps.slice(models))), first, names[length])
+          assert.deepStrictEqual([...records.keys()], names)
+          const begun = names.slice(0, length).filter((name) =>
+            name === "noted" || name.endsWith("/c1") || name.endsWith("/c2")
+          )
+          assert.deepStrictEqual(done, log.slice(begun.length), names[length])
+        }
+      }))
+
+    it.effect("fails again as it has failed, and keeps nothing of what was in flight", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const failed = yield* twice(run(log, steps, Effect.fail(new Boom({ of: "program" }))))
+        assert.isTrue(Exit.isFailure(failed.first))
+        assert.strictEqual(showExit(failed.second), showExit(failed.first))
+        const records: Records = new Map()
+        const hanging = run([], [...steps.slice(0, 2), hang])
+        const cut = yield* Effect.forkChild(Effect.timeoutOption(withJournal(records)(hanging), "1 second"))
+        yield* Effect.forEach(Array.from({ length: 500 }), () => Effect.yieldNow, { discard: true })
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(cut)
+        const done: Log = []
+        assert.strictEqual((yield* withJournal(records)(run(done, steps.slice(2)))).value, 7)
+        assert.deepStrictEqual(done, ["pay 2", "noted"])
+      }))
+  })
+
+  describe("the time of a budget", () => {
+    const budgets = [Budget.make({ wallTime: "10 seconds" }), Budget.orFail(Budget.make({ wallTime: "10 seconds" }))]
+    it.effect.each(budgets)(
+      "is that of the records, and not that in which nobody worked",
+      (budget) =>
+        Effect.gen(function*() {
+          const records: Records = new Map()
+          const agent = Agent.make("agent", { toolkit: paying, middleware: [Budget.middleware(budget)] })
+          const slow = paying.toLayer({ pay: ({ n }) => Effect.as(Effect.sleep(`${n} seconds`), { at: new Date(n) }) })
+          const run = (model: ReadonlyArray<ScriptedModel.Step>, limit: number) =>
+            Agent.run(agent, { prompt: "hi" }).pipe(
+              Effect.provide([script(model), slow]),
+              withJournal(records),
+              Effect.timeoutOption(`${limit} seconds`),
+              Effect.exit,
+              Effect.forkChild
+            )
+          const cut = yield* run([toolCalls(pay(6)), step(text("half"), hang)], 7)
+          yield* TestClock.adjust("7 seconds")
+          yield* Fiber.join(cut)
+          // a day later
+          yield* TestClock.adjust("1 day")
+          const second = yield* run([toolCalls(pay(1)), toolCalls(pay(5)), text("in short")], 60)
+          yield* Effect.forEach(Array.from({ length: 15 }), () => TestClock.adjust("1 second"), { discard: true })
+          const end = yield* Fiber.join(second)
+          assert.strictEqual([...records.keys()].filter((name) => name.startsWith("tool/")).length, 3)
+          // it fails at the end of its time, or answers after the call that was in flight
+          if (budget.atLimit === "fail") {
+            const error = Exit.isFailure(end) ? Cause.squash(end.cause) : undefined
+            assert.deepStrictEqual(
+              error,
+              new Budget.BudgetExceeded({ budget: "budget", resource: "wall-time", limit: 10_000, used: 10_000 })
+            )
+          } else {
+            assert(Exit.isSuccess(end) && end.value._tag === "Some")
+            assert.deepStrictEqual([end.value.value.text, end.value.value.stopReason], ["in short", "budget-wall-time"])
+            // and so it does from its records
+            yield* TestClock.adjust("1 day")
+            const replayed = yield* run([], 60)
+            assert.deepStrictEqual(yield* Fiber.join(replayed), end)
+          }
+        })
+    )
+
+    it.effect("begins anew with a run that goes on after an approval", () =>
+      Effect.gen(function*() {
+        const asking = Toolkit.make(Tool.make("sign", { needsApproval: true }))
+        const agent = Agent.make("agent", {
+          toolkit: asking,
+          stopWhen: [StopCondition.duration("10 seconds")],
+          middleware: [Budget.middleware(Budget.make({ wallTime: "10 seconds" }))]
+        })
+        const run = Effect.gen(function*() {
+          const waiting = yield* Agent.run(agent, { prompt: "hi" })
+          yield* TestClock.adjust("1 day")
+          return yield* Agent.resume(
+            agent,
+            { result: waiting },
+            waiting.approvals.map((each) => Approval.approve(each))
+          )
+        }).pipe(Effect.provide([
+          script([toolCalls({ id: "c", name: "sign", params: {} }), text("signed")]),
+          asking.toLayer({ sign: () => Effect.void })
+        ]))
+        const { first, second } = yield* twice(run)
+        assert(Exit.isSuccess(first))
+        assert.deepStrictEqual([first.value.text, first.value.stopReason], ["signed", "stop"])
+        assert.deepStrictEqual(second, first)
       }))
   })
 

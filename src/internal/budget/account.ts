@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
 // the account is the inside of that module
 import type * as Budget from "../../Budget.ts"
-import type { Cost } from "../model/spending.ts"
+import type { Accountant, Cost, Counts } from "../model/spending.ts"
+import * as JournalStep from "../journal/step.ts"
 import * as Usage from "../words/usage.ts"
 import { costOf } from "./cost.ts"
 import { Refusals } from "./refusals.ts"
@@ -20,9 +21,9 @@ import { Refusals } from "./refusals.ts"
  * @category models
  * @since 0.1.0
  */
-export class Account extends Refusals<Budget.BudgetExceeded> {
+export class Account extends Refusals<Budget.BudgetExceeded> implements Accountant {
   readonly budget: Budget.Budget<unknown>
-  toolCalls = 0
+  private toolCalls = 0
   private tokens = 0
   private money = 0
   /** Calls that nobody knows the price of. */
@@ -84,6 +85,17 @@ export class Account extends Refusals<Budget.BudgetExceeded> {
     if (before !== Usage.empty) this.add(before, modelBefore, provider, -1)
   }
 
+  /** A tool call was counted that did not reach its tool. */
+  takeBackToolCall(): void {
+    this.toolCalls--
+  }
+
+  /** Counts what the runs have done that the handler of a tool has run itself, in another attempt of the execution. */
+  readonly restore = ({ modelCalls = 0, toolCalls = 0 }: Counts): void => {
+    this.modelCalls += modelCalls
+    this.toolCalls += toolCalls
+  }
+
   private add(usage: AgentRun.Usage, model: string | undefined, provider: string | undefined, sign: 1 | -1): void {
     const { money, tokens } = costOf(this.budget, usage, model, provider)
     this.tokens += sign * tokens
@@ -104,11 +116,15 @@ export class Account extends Refusals<Budget.BudgetExceeded> {
   override readonly limitReached: Effect.Effect<never, Budget.BudgetExceeded> = Effect.suspend(() => {
     const limit = this.budget.limits["wall-time"]
     if (limit === undefined) return this.refused
-    const timeIsOver = Effect.clockWith((clock) => {
-      const elapsed = clock.currentTimeMillisUnsafe() - this.openedAt
-      return Effect.flatMap(
-        Effect.sleep(Math.max(0, limit - elapsed)),
-        () => Effect.fail(this.makeError("wall-time", limit, clock.currentTimeMillisUnsafe() - this.openedAt))
+    const elapsed = Effect.map(JournalStep.workingTime, (now) => now - this.openedAt)
+    const timeIsOver = Effect.flatMap(elapsed, (before) => {
+      const left = Math.max(0, limit - before)
+      return Effect.andThen(
+        Effect.sleep(left),
+        Effect.flatMap(
+          elapsed,
+          (used) => Effect.fail(this.makeError("wall-time", limit, Math.max(used, before + left)))
+        )
       )
     })
     return Effect.raceFirst(this.refused, timeIsOver)

@@ -5,15 +5,17 @@
  */
 
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
 // this is the inside of that module
 import type * as Budget from "../../Budget.ts"
 import * as BudgetStore from "../../BudgetStore.ts"
-import type { Cost } from "../model/spending.ts"
+import type { Accountant, Cost, Entry } from "../model/spending.ts"
 import * as Usage from "../words/usage.ts"
 import { costOf } from "./cost.ts"
+import * as Entries from "./entries.ts"
 
 type Amounts = BudgetStore.Amounts
 
@@ -41,7 +43,7 @@ export interface Parts {
  * @category models
  * @since 0.1.0
  */
-export class Ledger {
+export class Ledger implements Accountant {
   readonly parts: Parts
   private owed: Amounts = nothing
 
@@ -126,10 +128,32 @@ export class Ledger {
     this.owed = BudgetStore.add(this.owed, amounts)
   }
 
-  /** Notes what a model call has used, as far as it is known. */
-  readonly spend = ({ after, before, model, modelBefore, provider }: Cost): void => {
-    this.oweUsage(after, model, provider, 1)
-    if (before !== Usage.empty) this.oweUsage(before, modelBefore, provider, -1)
+  /** Notes what a model call has used, as far as it is known. What is read from a journal is written already. */
+  readonly spend = ({ after, before, isReplayed, model, modelBefore, provider }: Cost): void => {
+    if (isReplayed) return
+    this.owe(this.amountsOf(after, model, provider, 1))
+    if (before !== Usage.empty) this.owe(this.amountsOf(before, modelBefore, provider, -1))
+  }
+
+  /** In a journal a cost is written once, when its call has ended. */
+  readonly begin = (context: Context.Context<never>): Entry | undefined =>
+    Entries.entry(this.parts.id, context, ({ after, model, provider }) => {
+      const amounts = this.amountsOf(after, model, provider, 1)
+      return isNothing(amounts) ? Effect.succeed(true) : this.settleWith(amounts)
+    })
+
+  /** Writes the amounts, and returns whether that has worked. What cannot be written stays noted. */
+  settleWith(amounts: Partial<Amounts>): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const all = BudgetStore.add(nothing, amounts)
+      return Effect.matchEffect(this.charge(all), {
+        onFailure: (error) => {
+          this.owe(all)
+          return Effect.as(Effect.logError(error.message, error.cause), false)
+        },
+        onSuccess: () => Effect.succeed(true)
+      })
+    }).pipe(Effect.uninterruptible)
   }
 
   /**
@@ -165,11 +189,16 @@ export class Ledger {
     )
   }
 
-  private oweUsage(usage: AgentRun.Usage, model: string | undefined, provider: string | undefined, sign: 1 | -1): void {
+  private amountsOf(
+    usage: AgentRun.Usage,
+    model: string | undefined,
+    provider: string | undefined,
+    sign: 1 | -1
+  ): Amounts {
     const { money = NaN, tokens } = costOf(this.budget, usage, model, provider)
     // what has no price takes all the money there is in a window
     const known = Number.isFinite(money) ? money : this.budget.limits.money ?? 0
-    this.owe({ tokens: sign * tokens, money: sign * known })
+    return { ...nothing, tokens: sign * tokens, money: sign * known }
   }
 
   private exceeded(

@@ -233,7 +233,8 @@ export class RunJournal {
   end(outcome: AgentRun.Outcome): Effect.Effect<void> {
     this.scope.end()
     if (!this.around.isRoot) return Effect.void
-    return outcome._tag === "Completed" || outcome._tag === "Failed" ? this.around.settle : this.around.discard
+    // a consumer that has left leaves again at the same part
+    return outcome._tag === "Interrupted" ? this.around.discard : this.around.settle
   }
 }
 

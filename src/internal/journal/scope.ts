@@ -28,6 +28,10 @@ interface Attempt {
   failure: JournalError | undefined
   /** Whether the journal itself has interrupted a call: the attempt ends. */
   isOver: boolean
+  /** The latest moment that was read from a record. */
+  latest: number | undefined
+  /** How long nobody has worked on the execution until something was done in this attempt; undefined before that. */
+  idle: number | undefined
 }
 
 /**
@@ -84,7 +88,8 @@ export class Scope {
     this.path = path
     this.parent = parent
     this.now = parent?.now
-    this.startedAt = parent?.now
+    // those of the execution begin when they do something: it may have waited for an approval until then
+    this.startedAt = parent?.isRoot === true ? undefined : parent?.now
     this.onLive = onLive
     this.ids = seeded(`${attempt.journal.id}/${path}`)
   }
@@ -164,6 +169,13 @@ export class Scope {
     return Effect.forEach(all, how, { concurrency: "unbounded", discard: true })
   }
 
+  /** The time of the clock without the time in which nobody worked. Until something is done it is that of the records. */
+  get workingTime(): Effect.Effect<number> {
+    const { attempt, now } = this
+    if (attempt.idle === undefined && now !== undefined) return Effect.succeed(now)
+    return Effect.map(Clock.currentTimeMillis, (time) => time - (attempt.idle ?? 0))
+  }
+
   private advanceFrom({ from, to }: { readonly from: number; readonly to: number }): void {
     this.startedAt ??= from
     this.advance(to)
@@ -187,9 +199,11 @@ export class Scope {
       if (attempt.failure !== undefined) return Effect.fail(attempt.failure)
       let live: { readonly value: Schema.Json; readonly from: number; readonly to: number } | undefined
       const writing = Effect.gen({ self: this }, function*() {
-        const from = yield* Clock.currentTimeMillis
+        const begun = yield* Clock.currentTimeMillis
+        const idle = attempt.idle ??= attempt.latest === undefined ? 0 : begun - attempt.latest
         const value = yield* write(name, yield* execute)
-        const to = yield* Clock.currentTimeMillis
+        const from = begun - idle
+        const to = (yield* Clock.currentTimeMillis) - idle
         live = { value, from, to }
         return yield* Effect.orDie(encode({ from, to, for: kind, value }))
       })
@@ -206,6 +220,7 @@ export class Scope {
         return Effect.flatMap(read(name, text), ({ for: of, from, to, value }) => {
           if (of !== kind) return Effect.fail(invalid(name, `it is of ${of}, and was asked for ${kind}`))
           this.replayed()
+          attempt.latest = Math.max(attempt.latest ?? to, to)
           this.advanceFrom({ from, to })
           return Effect.succeed({ value, isLive: false })
         })
@@ -246,7 +261,12 @@ export const of = (context: Context.Context<never>): Scope | undefined => {
   const current = Context.getOrUndefined(context, Current)
   if (current?.attempt.journal === journal) return current
   let root = roots.get(journal)
-  if (root === undefined) roots.set(journal, root = new Scope({ journal, failure: undefined, isOver: false }, ""))
+  if (root === undefined) {
+    roots.set(
+      journal,
+      root = new Scope({ journal, failure: undefined, isOver: false, latest: undefined, idle: undefined }, "")
+    )
+  }
   return root
 }
 

@@ -90,9 +90,49 @@ export const inScope = <A, E, R>(
  */
 export const currentTimeMillis: Effect.Effect<number> = Effect.contextWith((context: Context.Context<never>) => {
   const scope = Scope.of(context)
-  if (scope === undefined) return Clock.currentTimeMillis
-  if (scope.now !== undefined) return Effect.succeed(scope.now)
-  const codecs = { success: Schema.Finite }
+  return scope === undefined
+    ? Clock.currentTimeMillis
+    : scope.now === undefined
+    ? momentIn(scope)
+    : Effect.succeed(scope.now)
+})
+
+/**
+ * The moment of the last record, or that of the clock while there is none. Nothing is recorded.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const now: Effect.Effect<number> = Effect.contextWith((context: Context.Context<never>) => {
+  const moment = Scope.of(context)?.now
+  return moment === undefined ? Clock.currentTimeMillis : Effect.succeed(moment)
+})
+
+/**
+ * The moment at which it is asked for first in the life of an execution: it is recorded.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const moment: Effect.Effect<number> = Effect.contextWith((context: Context.Context<never>) => {
+  const scope = Scope.of(context)
+  return scope === undefined || scope.isClosed ? Clock.currentTimeMillis : momentIn(scope)
+})
+
+const momentIn = (scope: Scope.Scope): Effect.Effect<number> => {
+  const name = scope.unique("now")
   // what is wrong with it is what everything else here fails with
-  return Effect.orDie(inScope(scope, scope.unique("now"), codecs, Clock.currentTimeMillis))
+  return Effect.map(Effect.orDie(inScope(scope, name, { success: Schema.Void }, Effect.void)), () => scope.now!)
+}
+
+/**
+ * The time of the clock without the time in which nobody worked on the execution. While everything is read from records
+ * it is the moment of the last one.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const workingTime: Effect.Effect<number> = Effect.contextWith((context: Context.Context<never>) => {
+  const scope = Scope.of(context)
+  return scope === undefined ? Clock.currentTimeMillis : scope.workingTime
 })

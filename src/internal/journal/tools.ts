@@ -20,7 +20,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
-import { Accountants, type Cost } from "../model/spending.ts"
+import { type Accountant, Accountants, type Cost, type Counts } from "../model/spending.ts"
 import * as Gate from "../tool/gate.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import type { JournalError } from "../words/journalError.ts"
@@ -75,7 +75,9 @@ const Nested = Schema.Struct({
     model: Schema.optionalKey(Schema.String),
     provider: Schema.optionalKey(Schema.String),
     usage: AgentRun.Usage
-  })))
+  }))),
+  // of each of the accountants around the call
+  counts: Schema.optionalKey(Schema.Array(Schema.Struct({ modelCalls: Schema.Int, toolCalls: Schema.Int })))
 })
 
 const Kept = JsonCodec.make<Kept, unknown, never, never>(Schema.Struct({ call: Record, nested: Nested }))
@@ -240,20 +242,25 @@ const resultOf = (
 /** What is spent in a call by the runs that its handler runs itself. */
 class Spent {
   private readonly parent: ParentRun["Service"] | undefined
-  private readonly accountants: ReadonlyArray<(cost: Cost) => void>
+  private readonly accountants: ReadonlyArray<Accountant>
   private usage: AgentRun.Usage = Usage.empty
   private readonly costs: Array<Pick<Cost, "model" | "provider"> & { usage: AgentRun.Usage }> = []
+  private readonly counts: Array<{ modelCalls: number; toolCalls: number }>
 
   constructor(context: Context.Context<never>) {
     this.parent = Context.getOrUndefined(context, ParentRun)
     this.accountants = Context.get(context, Accountants)
+    this.counts = this.accountants.map(() => ({ modelCalls: 0, toolCalls: 0 }))
   }
 
   watch(context: Context.Context<never>): Context.Context<never> {
     const { accountants, parent } = this
     const watched = accountants.length === 0
       ? context
-      : Context.add(context, Accountants, [...accountants, (cost) => this.add(cost)])
+      : Context.add(context, Accountants, [...accountants, {
+        spend: (cost) => this.add(cost),
+        onCounts: (by, counts) => this.count(by, counts)
+      }])
     return parent === undefined ? watched : Context.add(watched, ParentRun, {
       ...parent,
       addNestedUsage: (usage) => {
@@ -266,6 +273,14 @@ class Spent {
   private add({ after, before, model, modelBefore, provider }: Cost): void {
     if (before !== Usage.empty) this.change(modelBefore, provider, before, Usage.empty)
     this.change(model, provider, Usage.empty, after)
+  }
+
+  private count(by: Accountant, { modelCalls = 0, toolCalls = 0 }: Counts): void {
+    // one that was opened in the call has ended with it
+    const counts = this.counts[this.accountants.indexOf(by)]
+    if (counts === undefined) return
+    counts.modelCalls += modelCalls
+    counts.toolCalls += toolCalls
   }
 
   private change(
@@ -285,15 +300,27 @@ class Spent {
       ...provider !== undefined && { provider },
       usage
     }))
-    return { ...this.usage !== Usage.empty && { usage: this.usage }, ...costs.length > 0 && { costs } }
+    return {
+      ...this.usage !== Usage.empty && { usage: this.usage },
+      ...costs.length > 0 && { costs },
+      ...this.counts.some(isAny) && { counts: this.counts }
+    }
   }
 
   /** What was spent when the call was made counts again. */
-  tell({ costs = [], usage }: typeof Nested.Type): void {
+  tell({ costs = [], counts = [], usage }: typeof Nested.Type): void {
     if (usage !== undefined) this.parent?.addNestedUsage(usage)
     for (const { model, provider, usage } of costs) {
-      const cost = { before: Usage.empty, after: usage, model, modelBefore: undefined, provider }
-      for (const account of this.accountants) account(cost)
+      const cost = { before: Usage.empty, after: usage, model, modelBefore: undefined, provider, isReplayed: true }
+      for (const accountant of this.accountants) accountant.spend(cost)
     }
+    counts.forEach((counts, index) => {
+      const by = this.accountants[index]
+      if (by === undefined || !isAny(counts)) return
+      by.restore?.(counts)
+      for (const accountant of this.accountants) accountant.onCounts?.(by, counts)
+    })
   }
 }
+
+const isAny = ({ modelCalls, toolCalls }: Required<Counts>): boolean => modelCalls !== 0 || toolCalls !== 0

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Middleware from "../../Middleware.ts"
 import {
@@ -54,6 +54,7 @@ export const callModel = (
         Effect.contextWith((context: Context.Context<LanguageModel.LanguageModel>) => {
           const called = edge.begin(edge.prepare(context))
           const provide = <R>(context: Context.Context<R>) => called.provide(context)
+          const { left } = called
           const open = Effect.suspend(() =>
             Channel.toPullScoped(
               call(Context.get(context, LanguageModel.LanguageModel), edge.outgoing(request)).channel,
@@ -61,7 +62,10 @@ export const callModel = (
             )
           )
           return Effect.map(
-            Effect.updateContext(open, provide),
+            Effect.updateContext(
+              left === undefined ? open : Effect.tap(open, Scope.addFinalizer(scope, left)),
+              provide
+            ),
             (pull) => called.pull(Effect.updateContext(pull, provide))
           )
         })

@@ -12,6 +12,7 @@ import * as AiError from "effect/ai/AiError"
 import * as Model from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,7 +25,7 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Text from "../words/text.ts"
 import * as Usage from "../words/usage.ts"
 import { CallIds, TakenIds } from "./callIds.ts"
-import { Accountants, type CallReport, type Cost, Report } from "./spending.ts"
+import { type Accountant, Accountants, type CallReport, type Cost, type Entry, Report } from "./spending.ts"
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
@@ -40,7 +41,7 @@ export class Tally {
   /** Of all steps. */
   usage: AgentRun.Usage = AgentRun.emptyUsage
   /** Those who keep an account of it. */
-  readonly accountants: ReadonlyArray<(cost: Cost) => void>
+  readonly accountants: ReadonlyArray<Accountant>
   private step: AgentRun.Usage = AgentRun.emptyUsage
   /** What calls of the step have cost that another attempt of the run has made. */
   private replayed: AgentRun.Usage = AgentRun.emptyUsage
@@ -127,6 +128,7 @@ export class Edge {
   begin(call: EdgeCall): EdgeCall {
     this.tally.begin()
     this.onCall?.(call.context)
+    call.begin()
     return call
   }
 
@@ -156,6 +158,8 @@ export class EdgeCall implements CallReport {
   /** Why it finished with the reason `error`, when the provider has said it. */
   private error: AiError.AiError | undefined = undefined
   private isReplayed = false
+  /** Those who are told what it has cost when it has ended, and nothing before. */
+  private entries: Map<Accountant, Entry> | undefined = undefined
 
   constructor(edge: Edge, context: Context.Context<never>) {
     this.edge = edge
@@ -165,6 +169,26 @@ export class EdgeCall implements CallReport {
   /** The context that the provider is called in. */
   provide<R>(context: Context.Context<R>): Context.Context<R> {
     return Context.add(context, Report, this)
+  }
+
+  begin(): void {
+    for (const accountant of this.edge.tally.accountants) {
+      const entry = accountant.begin?.(this.context)
+      if (entry !== undefined) (this.entries ??= new Map()).set(accountant, entry)
+    }
+  }
+
+  /** Writes what was known of the call when it was left; undefined when there is nobody who waits for that. */
+  get left(): Effect.Effect<void> | undefined {
+    return this.entries && Effect.suspend(() => this.write(({ cut }, cost) => cut(cost)))
+  }
+
+  private write(how: (entry: Entry, cost: Cost) => Effect.Effect<void>): Effect.Effect<void> {
+    const { entries } = this
+    if (entries === undefined) return Effect.void
+    this.entries = undefined
+    const cost = { ...this.cost(), before: Usage.empty, modelBefore: undefined }
+    return Effect.forEach([...entries.values()], (entry) => how(entry, cost), { discard: true })
   }
 
   usage(usage: AgentRun.Usage): void {
@@ -208,7 +232,9 @@ export class EdgeCall implements CallReport {
     return Effect.matchCauseEffect(next, {
       onFailure: (cause): PartsPull<E | AiError.AiError> => {
         const error = Pull.isDoneCause(cause) ? this.onDone() : undefined
-        return error === undefined ? Exit.failCause(cause) : Exit.fail(error)
+        const end = error === undefined ? Exit.failCause(cause) : Exit.fail(error)
+        if (this.entries === undefined || Cause.hasInterruptsOnly(cause)) return end
+        return Effect.andThen(this.write((entry, cost) => entry.end(cost)), end)
       },
       onSuccess: (given) => {
         const parts = this.onParts(given)
@@ -260,9 +286,17 @@ export class EdgeCall implements CallReport {
     this.told = after
     tally.change(before, after, this.isReplayed)
     if (accountants.length === 0) return
+    const cost = { ...this.cost(), before, modelBefore }
+    this.modelTold = cost.model
+    for (const accountant of accountants) {
+      if (this.entries?.has(accountant) !== true) accountant.spend(cost)
+    }
+  }
+
+  private cost(): Pick<Cost, "after" | "model" | "provider" | "isReplayed"> {
+    const { isReplayed, told: after } = this
     const { model, provider } = this.names()
-    this.modelTold = model
-    for (const account of accountants) account({ before, after, model, modelBefore, provider })
+    return { after, model, provider, isReplayed }
   }
 }
 
