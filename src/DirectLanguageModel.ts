@@ -319,7 +319,7 @@ const providerOptions = (
 ): LanguageModel.ProviderOptions => {
   const { prompt, toolChoice = "auto" } = call
   const tools = Object.values(toolsOf(call))
-  return {
+  const options: { -readonly [Key in keyof ReportedOptions]: ReportedOptions[Key] } = {
     prompt,
     tools: typeof toolChoice === "object" && "oneOf" in toolChoice
       ? tools.filter((tool) => toolChoice.oneOf.includes(tool.name))
@@ -328,11 +328,14 @@ const providerOptions = (
     responseFormat: { type: "text" },
     span,
     previousResponseId: undefined,
-    incrementalPrompt: undefined,
-    ...(isDeferred(call) ? { toolCallValidation: "deferred" } : undefined),
-    ...(report === undefined ? undefined : { [ReportTo]: report })
+    incrementalPrompt: undefined
   }
+  if (isDeferred(call)) options.toolCallValidation = "deferred"
+  if (report !== undefined) options[ReportTo] = report
+  return options
 }
+
+type ReportedOptions = LanguageModel.ProviderOptions & { readonly [ReportTo]?: CallReport }
 
 /**
  * Adds the generator to a context. It is called at every pull, mostly with the context of the same fiber, so the last

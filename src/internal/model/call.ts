@@ -75,24 +75,26 @@ export const callModel = (
 }
 
 /**
- * What becomes of each array of parts of a call, and of its end.
+ * What becomes of each array of parts of a call, of its end, and of its failure.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Handlers {
   readonly onSuccess: (parts: StreamParts) => PartPull
+  readonly onDone: () => PartPull
   readonly onFailure: (cause: Cause.Cause<unknown>) => PartPull
 }
 
-/** What becomes of a call that no middleware is around: it is at the edge already. */
-const handledAtEdge = (called: EdgeCall, { onFailure, onSuccess }: Handlers): Handlers => ({
-  onSuccess: (parts) => onSuccess(called.onParts(parts)),
-  onFailure: (cause) => {
-    const error = Pull.isDoneCause(cause) ? called.onDone() : undefined
-    return onFailure(error === undefined ? cause : Cause.fail(error))
-  }
-})
+const onEnd = ({ onDone, onFailure }: Handlers) => (cause: Cause.Cause<unknown>): PartPull =>
+  Pull.isDoneCause(cause) ? onDone() : onFailure(cause)
+
+/** How a call ends that no middleware is around: it is at the edge already. */
+const onEndAtEdge = (called: EdgeCall, { onDone, onFailure }: Handlers) => (cause: Cause.Cause<unknown>): PartPull => {
+  if (!Pull.isDoneCause(cause)) return onFailure(cause)
+  const error = called.onDone()
+  return error === undefined ? onDone() : onFailure(Cause.fail(error))
+}
 
 /**
  * Opens a call in a context: the pull of its parts, handled.
@@ -116,14 +118,15 @@ export const open = (
   const { call, context, edge, handlers, middleware, model, scope } = options
   const withModel = Context.add(context, LanguageModel.LanguageModel, model)
   if (middleware.length > 0) {
-    return openStream(() => callModel(request, middleware, edge, call), scope, withModel, handlers)
+    const around = () => callModel(request, middleware, edge, call)
+    return openStream(around, scope, withModel, { onSuccess: handlers.onSuccess, onFailure: onEnd(handlers) })
   }
   const called = edge.begin(edge.prepare(withModel))
   return openStream(
     () => call(model, edge.outgoing(request)),
     scope,
     called.provide(withModel),
-    handledAtEdge(called, handlers)
+    { onSuccess: (parts) => handlers.onSuccess(called.onParts(parts)), onFailure: onEndAtEdge(called, handlers) }
   )
 }
 
@@ -131,7 +134,7 @@ const openStream = (
   call: () => Stream.Stream<StreamPart, any, LanguageModel.LanguageModel>,
   scope: Scope.Scope,
   context: Context.Context<LanguageModel.LanguageModel>,
-  handlers: Handlers
+  handlers: Omit<Handlers, "onDone">
 ): Effect.Effect<PartPull, any> =>
   Effect.map(
     Effect.updateContext(
@@ -219,14 +222,14 @@ export const directly = (
     })
     if (call === undefined) return undefined
     edge.begin(called)
-    const atEdge = handledAtEdge(called, handlers)
-    const { onFailure } = atEdge
+    const onFailure = onEndAtEdge(called, handlers)
+    const atEdge = (parts: StreamParts) => handlers.onSuccess(called.onParts(parts))
     const onSuccess = (encoded: EncodedParts) => {
       // the types of its parts went with those of its tools
       const decoded = Result.try(() => call.decode(encoded) as StreamParts | PartsPull)
       if (Result.isFailure(decoded)) return onFailure(Cause.die(decoded.failure))
       const parts = decoded.success
-      return Effect.isEffect(parts) ? Effect.matchCauseEffect(parts, atEdge) : atEdge.onSuccess(parts)
+      return isParts(parts) ? atEdge(parts) : Effect.matchCauseEffect(parts, { onSuccess: atEdge, onFailure })
     }
     return Effect.map(
       openDirect(call, own),
@@ -253,6 +256,8 @@ export type Direct = (
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
 type PartsPull = Pull.Pull<StreamParts, AiError.AiError>
+
+const isParts = (decoded: StreamParts | PartsPull): decoded is StreamParts => Array.isArray(decoded)
 
 const toolChoiceOf = (
   { answerTool, finalAnswer, toolChoice }: Middleware.ModelRequest

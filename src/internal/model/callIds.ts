@@ -17,24 +17,33 @@ import type { StreamPart } from "../words/stepBuilder.ts"
  * @since 0.1.0
  */
 export class TakenIds {
-  private readonly taken = new Set<string>()
+  /** Most steps have one call. */
+  private first: string | undefined = undefined
+  private others: Set<string> | undefined = undefined
   /** The number that the next call gets, by the id that it comes with. */
   private numbers: Map<string, number> | undefined = undefined
 
   /** Takes the id, or the next one like it that is free. */
   take(id: string): string {
     const base = id.trim() === "" ? "call" : id
-    if (!this.taken.has(base)) {
-      this.taken.add(base)
-      return base
-    }
+    if (this.add(base)) return base
     const numbers = this.numbers ??= new Map()
     let n = numbers.get(base) ?? 2
-    while (this.taken.has(`${base}_${n}`)) n++
-    const free = `${base}_${n}`
+    while (!this.add(`${base}_${n}`)) n++
     numbers.set(base, n + 1)
-    this.taken.add(free)
-    return free
+    return `${base}_${n}`
+  }
+
+  /** Returns whether the id was free. */
+  private add(id: string): boolean {
+    if (this.first === undefined) {
+      this.first = id
+      return true
+    }
+    const others = this.others ??= new Set()
+    if (id === this.first || others.has(id)) return false
+    others.add(id)
+    return true
   }
 }
 
@@ -83,7 +92,8 @@ export class CallIds {
         return renamed(part, call)
       }
       case "tool-call": {
-        // most calls come whole
+        // most calls come whole, and before any part of another one
+        if (this.known === undefined && !part.providerExecuted) return withId(part, this.ids.take(part.id))
         const written = this.known?.get(part.id)?.written ?? []
         const call = takeFirst(written, ({ hasEnded, name }) => hasEnded && name === part.name) ??
           takeFirst(written, ({ name }) => name === part.name) ?? this.begin(part)
@@ -121,7 +131,10 @@ export class CallIds {
 }
 
 const renamed = <Part extends StreamPart & { readonly id: string }>(part: Part, call: Known | undefined): Part =>
-  call === undefined || call.id === part.id ? part : { ...part, id: call.id }
+  call === undefined ? part : withId(part, call.id)
+
+const withId = <Part extends StreamPart & { readonly id: string }>(part: Part, id: string): Part =>
+  part.id === id ? part : { ...part, id }
 
 const takeFirst = <A>(from: Array<A>, predicate: (a: A) => boolean): A | undefined => {
   const index = from.findIndex(predicate)

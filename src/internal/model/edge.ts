@@ -29,6 +29,12 @@ import { type Accountant, Accountants, type CallReport, type Cost, type Entry, R
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
+/** Who answers. */
+interface Names {
+  readonly provider?: string
+  readonly model?: string
+}
+
 type PartsPull<E> = Pull.Pull<StreamParts, E>
 
 /**
@@ -46,6 +52,7 @@ export class Tally {
   /** What calls of the step have cost that another attempt of the run has made. */
   private replayed: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
+  private named: { readonly context: Context.Context<never>; readonly names: Names } | undefined = undefined
 
   constructor(context: Context.Context<never>) {
     this.accountants = Context.get(context, Accountants)
@@ -53,6 +60,17 @@ export class Tally {
 
   begin(): void {
     this.calls++
+  }
+
+  /** The provider and the model that a context names. The calls of a run are made in one, most often. */
+  namesIn(context: Context.Context<never>): Names {
+    if (this.named?.context !== context) {
+      const provider = Context.getOrUndefined(context, Model.ProviderName)
+      const model = Context.getOrUndefined(context, Model.ModelName)
+      const names = { ...provider !== undefined && { provider }, ...model !== undefined && { model } }
+      this.named = { context, names }
+    }
+    return this.named.names
   }
 
   change(before: AgentRun.Usage, after: AgentRun.Usage, isReplayed: boolean): void {
@@ -208,12 +226,10 @@ export class EdgeCall implements CallReport {
     let out: [StreamPart, ...Array<StreamPart>] | undefined
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]
-      // most parts are these
-      const isDelta = part.type === "text-delta" || part.type === "reasoning-delta"
-      if (isDelta && part.metadata === Parts.empty) continue
+      if (part.metadata === Parts.empty && isText(part)) continue
       // nothing counts that comes after it
       if (part.type === "error") break
-      const seen = shallow(isDelta ? part : this.onPart(part))
+      const seen = shallow(this.onPart(part))
       if (seen !== part) (out ??= parts.slice() as [StreamPart, ...Array<StreamPart>])[i] = seen
     }
     return out ?? parts
@@ -274,10 +290,9 @@ export class EdgeCall implements CallReport {
   }
 
   /** Who answers: the provider that the context names, and the model that says so itself or that the context names. */
-  names(): { readonly provider?: string; readonly model?: string } {
-    const provider = Context.getOrUndefined(this.context, Model.ProviderName)
-    const model = this.modelId ?? Context.getOrUndefined(this.context, Model.ModelName)
-    return { ...provider !== undefined && { provider }, ...model !== undefined && { model } }
+  names(): Names {
+    const named = this.edge.tally.namesIn(this.context)
+    return this.modelId === undefined || this.modelId === named.model ? named : { ...named, model: this.modelId }
   }
 
   private tell(after: AgentRun.Usage): void {
@@ -299,6 +314,10 @@ export class EdgeCall implements CallReport {
     return { after, model, provider, isReplayed }
   }
 }
+
+/** Most parts are these, and there is nothing to see to. */
+const isText = ({ type }: StreamPart): boolean =>
+  type === "text-delta" || type === "reasoning-delta" || type === "text-start" || type === "text-end"
 
 /** The part with JSON that the run, its consumer and the wire can hold. */
 const shallow = (part: StreamPart): StreamPart => {

@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import * as Json from "../words/json.ts"
 import * as JsonCodec from "../words/jsonCodec.ts"
 import * as ObjectRoot from "../words/jsonSchema.ts"
+import * as PlainJson from "../words/plainJson.ts"
 import * as TellableError from "../words/tellableError.ts"
 import * as Text from "../words/text.ts"
 
@@ -80,8 +81,10 @@ const make = (tool: Tool.Any): ToolCodec => {
   return {
     ...offer,
     tool,
-    decodeParams: Json.bounded(Schema.isSchema(parametersSchema) ? decoderOf(parametersSchema, codec) : Effect.succeed),
-    encodeSuccess: encoderOf(successSchema),
+    decodeParams: Schema.isSchema(parametersSchema)
+      ? paramsOf(parametersSchema, codec)
+      : Json.bounded(Effect.succeed),
+    encodeSuccess: readFirst(successSchema, encoderOf(successSchema)),
     encodeFailure: (error) => encodeFailure(AiError.isAiError(error) ? TellableError.of(error) : error)
   }
 }
@@ -146,6 +149,22 @@ const encoderOf = (schema: Schema.Top): Coder => {
 }
 
 const bounded = Json.bounded<unknown, never>(Effect.succeed)
+
+/** What is plain JSON is decoded and encoded in one step, and is as deep as its schema. */
+const readFirst = (schema: Schema.Top, otherwise: Coder): Coder => {
+  const read = PlainJson.readerOf(schema.ast)
+  if (read === undefined) return otherwise
+  return (value) => {
+    const plain = read(value)
+    return plain === PlainJson.unread ? otherwise(value) : Exit.succeed(plain)
+  }
+}
+
+const paramsOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
+  const decode = Json.bounded(decoderOf(schema, strict))
+  // the strict form of the same parameters may look like the plain one and mean something else
+  return strict === undefined ? readFirst(schema, decode) : decode
+}
 
 /** A model that was shown the strict form may use the plain one: another provider may not know of strict tools. */
 const decoderOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {

@@ -17,7 +17,6 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -196,7 +195,8 @@ export class Loop extends Checked implements Lifecycle.Body {
 
   private readonly modelHandlers: ModelCall.Handlers = {
     onSuccess: (parts) => this.onParts(parts),
-    onFailure: (cause) => this.onModelEnd(cause)
+    onDone: () => this.onModelEnd(),
+    onFailure: (cause) => this.modelFailed(cause)
   }
 
   /** The same array goes on to the consumer, unless the provider asks for an approval in it. */
@@ -216,13 +216,12 @@ export class Loop extends Checked implements Lifecycle.Body {
     return Arr.isArrayNonEmpty(before) ? this.failNext(cause, before) : this.modelFailed(cause)
   }
 
-  private onModelEnd(cause: Cause.Cause<unknown>): Lifecycle.PartPull {
-    if (!Pull.isDoneCause(cause)) return this.modelFailed(cause)
+  private onModelEnd(): Lifecycle.PartPull {
     const { admission, replacements } = this
     if (admission?.isPending === true && replacements?.refused === undefined) {
       return Effect.matchCauseEffect(admission.end, {
         onFailure: (failure) => this.modelFailed(failure),
-        onSuccess: () => this.onModelEnd(cause)
+        onSuccess: () => this.onModelEnd()
       })
     }
     const scope = this.modelScope!

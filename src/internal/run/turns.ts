@@ -18,7 +18,7 @@ import type { PartPull } from "../words/partPull.ts"
 export class Turns {
   private puller: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private pulling = false
-  private readonly waiting: Array<() => void> = []
+  private waiting: Array<() => void> | undefined = undefined
 
   /** A pull waits for that of another fiber; one that was interrupted with its fiber is not waited for. */
   take(fiber: Fiber.Fiber<unknown, unknown>, advance: () => PartPull): PartPull {
@@ -33,7 +33,8 @@ export class Turns {
     this.puller = fiber
     this.pulling = true
     const parts = advance()
-    if (Exit.isExit(parts)) this.end()
+    // most of what has come at once has said so
+    if (this.pulling && Exit.isExit(parts)) this.end()
     return parts
   }
 
@@ -45,13 +46,17 @@ export class Turns {
   /** The pull in progress has what it gives. A turn whose end nobody tells ends with the fiber, or with its next pull. */
   end(): void {
     this.pulling = false
-    if (this.waiting.length > 0) { for (const wake of this.waiting.splice(0)) wake() }
+    const { waiting } = this
+    if (waiting === undefined) return
+    this.waiting = undefined
+    for (const wake of waiting) wake()
   }
 
   private wait(puller: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const removeObserver = puller.addObserver(() => resume(Effect.void))
-      this.waiting.push(() => {
+      const waiting = this.waiting ??= []
+      waiting.push(() => {
         removeObserver()
         resume(Effect.void)
       })

@@ -325,12 +325,17 @@ export const findDuplicate = (
 export const findRefusal = (
   toolkits: ReadonlyArray<WithHandler>
 ): { readonly tool: string; readonly description: string } | undefined => {
-  for (const { tools } of toolkits) {
-    const refusal = ToolCodec.findRefusal(Object.values(tools))
+  for (const toolkit of toolkits) {
+    if (offerable.has(toolkit)) continue
+    const refusal = ToolCodec.findRefusal(Object.values(toolkit.tools))
     if (refusal !== undefined) return refusal
+    offerable.add(toolkit)
   }
   return undefined
 }
+
+// Every run asks, and most runs have the toolkit of their agent.
+const offerable = new WeakSet<WithHandler>()
 
 const isMerged = (
   toolkit: WithHandler
@@ -351,7 +356,12 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
   const isProviderDefined = Tool.isProviderDefined(tool)
   const isFree = needsApproval === undefined || needsApproval === false
-  const admitted = (...[request, preliminary, asked, params]: [...Parameters<Handler>, unknown]) => {
+  const admitted = (
+    request: Middleware.ToolRequest,
+    preliminary: Parameters<Handler>[1],
+    asked: Asked,
+    params: unknown
+  ) => {
     const refusal = refusalOf(rules, params)
     if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
     if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)

@@ -39,11 +39,17 @@ const random = (source: Context.Service.Shape<typeof Random.Random>): string =>
 
 /** Eight characters, because a random number between 0 and 1 holds no more. */
 const half = (number: number): string => {
-  let rest = Math.floor(number * alphabet.length ** 8)
-  let out = ""
-  for (let i = 0; i < 8; i++) {
-    out += alphabet[rest % alphabet.length]
-    rest = Math.floor(rest / alphabet.length)
-  }
-  return out
+  const all = Math.floor(number * quarters ** 2)
+  return quarter(all % quarters) + quarter(Math.floor(all / quarters))
+}
+
+/** So many texts have four characters: a number that the engine divides as an integer. */
+const quarters = alphabet.length ** 4
+
+// Every run has an id: its characters are looked up two at a time.
+let pairs: ReadonlyArray<string> | undefined
+
+const quarter = (number: number): string => {
+  const { length } = pairs ??= Array.from(alphabet, (second) => Array.from(alphabet, (first) => first + second)).flat()
+  return pairs[number % length] + pairs[Math.floor(number / length)]
 }
