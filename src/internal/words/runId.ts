@@ -39,14 +39,14 @@ const random = (source: Context.Service.Shape<typeof Random.Random>): string =>
 
 /** Eight characters, because a random number between 0 and 1 holds no more. */
 const half = (number: number): string => {
-  const all = Math.floor(number * quarters ** 2)
-  return quarter(all % quarters) + quarter(Math.floor(all / quarters))
+  const first = Math.floor(number * quarters)
+  return quarter(Math.floor((number * quarters - first) * quarters)) + quarter(first)
 }
 
-/** So many texts have four characters: a number that the engine divides as an integer. */
+/** How many texts of four characters there are. The engine divides numbers of this size as integers. */
 const quarters = alphabet.length ** 4
 
-// Every run has an id: its characters are looked up two at a time.
+// Every run has an id, so its characters are looked up two at a time.
 let pairs: ReadonlyArray<string> | undefined
 
 const quarter = (number: number): string => {
