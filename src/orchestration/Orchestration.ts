@@ -46,122 +46,390 @@
  * @since 0.1.0
  */
 
-import type * as AiError from "effect/ai/AiError"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Agent from "../Agent.ts"
-import type * as AgentError from "../AgentError.ts"
-import type * as Program from "../Program.ts"
+import type * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { requirePositive } from "./internal/bounds.ts"
+import * as Choice from "./internal/choice.ts"
 import * as Member from "./internal/members.ts"
+import {
+  type AnyMember,
+  type Chooser,
+  type Judge,
+  type JudgeError,
+  type JudgeServices,
+  type MemberError,
+  type MemberOf,
+  type Members,
+  NotAccepted,
+  type Options,
+  type Orchestration,
+  type Says,
+  type Value,
+  type Values,
+  type Verdict
+} from "./internal/models.ts"
+import * as Quorum from "./internal/quorum.ts"
+import * as Schemas from "./internal/schemas.ts"
 
-// -----------------------------------------------------------------------------
-// Models
-// -----------------------------------------------------------------------------
+export * from "./internal/models.ts"
 
 /**
- * The agents of an orchestration. Those of a record have their keys as names, those of a list their own names.
+ * Asks the members one after the other: the first one is told the conversation, each other one the answer of the one
+ * before it, and nothing else. It gives the answer of the last one, whose text is streamed as the text of the run.
  *
- * @category models
- * @since 0.1.0
- */
-export type Members = ReadonlyArray<Agent.Any> | Readonly<Record<string, Agent.Any>>
-
-/**
- * An agent that is made of others: it gives an `A`, and fails and needs what they do, beside `E` and `R`.
+ * **Example** (A pipeline)
  *
- * @category models
- * @since 0.1.0
- */
-export type Orchestration<Of extends Members, A, E = never, R = never> = Agent.Agent<
-  any,
-  | Agent.Error<MemberOf<Of>>
-  | AgentError.AgentError
-  | AiError.AiError
-  | Program.NotExecuted
-  | E,
-  Agent.Services<MemberOf<Of>> | R,
-  A | undefined
->
-
-/**
- * Any of the members.
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
  *
- * @category utility types
- * @since 0.1.0
- */
-export type MemberOf<Of extends Members> = Of extends ReadonlyArray<infer A> ? A : Of[keyof Of]
-
-/**
- * What a member answers: the `value` of its result, or its text if it has none.
+ * const pipeline = Orchestration.sequential("pipeline", [Agent.make("writer"), Agent.make("translator")])
  *
- * @category utility types
- * @since 0.1.0
- */
-export type Value<A> = A extends Agent.Agent<any, any, any, infer V, any>
-  ? unknown extends V ? unknown : [V] extends [undefined] ? string : Exclude<V, undefined>
-  : never
-
-/**
- * What the members answer, as they are given: a tuple of a list, a record of a record.
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(pipeline, { prompt: "Write a haiku" })
+ *   yield* Console.log(text)
+ * })
  *
- * @category utility types
- * @since 0.1.0
- */
-export type Values<Of extends Members> = { readonly [K in keyof Of]: Value<Of[K]> }
-
-/**
- * What every orchestration may be given.
+ * const model = ScriptedModel.layer([ScriptedModel.text("a haiku"), ScriptedModel.text("et haiku")])
  *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  /** What a model is told of the agent that may call it. Default: nothing. */
-  readonly description?: string | undefined
-}
-
-// -----------------------------------------------------------------------------
-// Errors
-// -----------------------------------------------------------------------------
-
-export {
-  /**
-   * An orchestration was not made: it has no members, two of one name, or a bound that is none. It is thrown, as a
-   * mistake of the program that makes the orchestration.
-   *
-   * @category errors
-   * @since 0.1.0
-   */
-  InvalidOrchestration
-} from "./internal/invalid.ts"
-
-// -----------------------------------------------------------------------------
-// Constructors
-// -----------------------------------------------------------------------------
-
-/**
- * Asks the members one after the other: the first one is told the conversation, each other the answer of the one before
- * it, and nothing else. It gives the answer of the last one, whose text is streamed as the text of the run.
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => et haiku
+ * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const sequential = <const Of extends ReadonlyArray<Agent.Any>>(
+export const sequential = <const Of extends ReadonlyArray<AnyMember>>(
   name: string,
   members: Of,
   options: Options = {}
 ): Orchestration<Of, Value<Of extends readonly [...infer _, infer Last] ? Last : Of[number]>> => {
   const named = Member.named(name, members)
-  const last = members[members.length - 1]!
+  const last = members.length - 1
   return Member.orchestrate(name, {
     ...options,
     members: named,
-    value: Member.valueOf(last),
-    run: Effect.fnUntraced(function*(_, ask) {
+    value: Member.valueOf(members[last]!),
+    run: Effect.fnUntraced(function*({ say }) {
       let said: Member.Said | undefined
       for (const [index, { name }] of members.entries()) {
-        said = yield* ask(name, said && { prompt: said.text }, { answer: index === members.length - 1 })
+        said = yield* say(name, said && { prompt: said.text }, { answer: index === last })
       }
       return said!.value
+    })
+  })
+}
+
+/**
+ * Asks all members at the same time: each one is told the conversation. It gives what they answer, in the shape in which
+ * they are given. When one of them fails the others are interrupted.
+ *
+ * **Example** (Two opinions)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const opinions = Orchestration.concurrent("opinions", {
+ *   lawyer: Agent.make("lawyer"),
+ *   engineer: Agent.make("engineer")
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { value } = yield* Agent.run(opinions, { prompt: "May we ship it?" })
+ *   yield* Console.log(value?.lawyer, value?.engineer)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("It depends."), ScriptedModel.text("Sure.")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => It depends. Sure.
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const concurrent = <const Of extends Members>(
+  name: string,
+  members: Of,
+  options: Options = {}
+): Orchestration<Of, Values<Of>> =>
+  Member.orchestrate(name, {
+    ...options,
+    members: Member.named(name, members),
+    value: Schemas.all(members, Member.valueOf),
+    run: ({ ask }) => Effect.all(Member.each(members, (name) => ask(name)), { concurrency: "unbounded" })
+  })
+
+/**
+ * Asks all members at the same time, and gives the `Exit` of each: the others go on when one of them fails.
+ *
+ * **Gotchas**
+ *
+ * A member that has failed is asked again when the run is continued. Where this orchestration is a member itself, its
+ * failures are kept as their messages, and read back as defects.
+ *
+ * **Example** (What there is)
+ *
+ * ```ts
+ * import { Console, Effect, Exit } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const sources = Orchestration.collect("sources", { archive: Agent.make("archive"), web: Agent.make("web") })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { value } = yield* Agent.run(sources, { prompt: "Who climbed it first?" })
+ *   yield* Console.log(value && Exit.isSuccess(value.archive), value && Exit.isSuccess(value.web))
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Slingsby, I think."), ScriptedModel.die("offline")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => true false
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const collect = <const Of extends Members>(
+  name: string,
+  members: Of,
+  options: Options = {}
+): Orchestration<Of, { readonly [K in keyof Of]: Exit.Exit<Value<Of[K]>, MemberError<Of[K]>> }> =>
+  Member.orchestrate(name, {
+    ...options,
+    members: Member.named(name, members),
+    value: Schemas.all(members, (agent) => Schemas.exit(Member.valueOf(agent))),
+    run: ({ ask }) => Effect.all(Member.each(members, (name) => Effect.exit(ask(name))), { concurrency: "unbounded" })
+  })
+
+/**
+ * Asks all members at the same time, and gives the answer of the first one that has one: the others are interrupted, and
+ * what they have cost is counted. It fails when all of them have failed, with all that they have failed with.
+ *
+ * With `hedge` the members are asked in their order: the next one when those before it have not answered after this
+ * duration, or when one of them has failed.
+ *
+ * **Example** (The second one is asked after 20 ms)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const answer = Orchestration.race("answer", [Agent.make("usual"), Agent.make("spare")], { hedge: "20 millis" })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(answer, { prompt: "Hello?" })
+ *   yield* Console.log(text)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.hang, ScriptedModel.text("The spare one is here.")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => The spare one is here.
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const race = <const Of extends Members>(
+  name: string,
+  members: Of,
+  options: Options & {
+    /** How long the members before it have to answer until a member is asked. Default: all are asked at once. */
+    readonly hedge?: Duration.Input | undefined
+  } = {}
+): Orchestration<Of, Value<MemberOf<Of>>> => {
+  const { description, hedge } = options
+  const named = Member.named(name, members)
+  return Member.orchestrate(name, {
+    description,
+    members: named,
+    value: Schemas.oneOf(named.values(), Member.valueOf),
+    run: ({ ask }) => {
+      const asking = Member.list(members, (name) => ask(name))
+      return hedge === undefined ? Effect.raceAll(asking) : Quorum.hedged(asking, hedge)
+    }
+  })
+}
+
+/**
+ * Asks all members at the same time, and gives the answers of the first `size` that have one, in the order in which they
+ * came: the others are interrupted, and what they have cost is counted. When too many have failed, the others are
+ * interrupted, and it fails with all that was failed with.
+ *
+ * To ask one agent several times, put it in the list several times.
+ *
+ * **Example** (Two of three)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const judge = Agent.make("judge")
+ * const panel = Orchestration.quorum("panel", [judge, judge, judge], { size: 2 })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { value } = yield* Agent.run(panel, { prompt: "Is it a bug?" })
+ *   yield* Console.log(value)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("yes"), ScriptedModel.hang, ScriptedModel.text("no")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => [ 'yes', 'no' ]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const quorum = <const Of extends Members>(
+  name: string,
+  members: Of,
+  options: Options & {
+    /** How many have to answer. */
+    readonly size: number
+  }
+): Orchestration<Of, ReadonlyArray<Value<MemberOf<Of>>>> => {
+  const { description, size } = options
+  const named = Member.named(name, members)
+  requirePositive(name, "size", size, Member.list(members, () => 1).length)
+  return Member.orchestrate(name, {
+    description,
+    members: named,
+    value: Schema.Array(Schemas.oneOf(named.values(), Member.valueOf)),
+    run: ({ ask }) => Quorum.first(Member.list(members, (name) => ask(name)), size)
+  })
+}
+
+/**
+ * Asks the one of the members that is chosen, and gives its answer. It is told the conversation, and its text is streamed
+ * as the text of the run.
+ *
+ * **Example** (By an agent)
+ *
+ * ```ts
+ * import { Console, Effect, Schema } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const support = Orchestration.route("support", {
+ *   billing: Agent.make("billing"),
+ *   technical: Agent.make("technical")
+ * }, {
+ *   choose: Agent.make("router", { output: Schema.Literals(["billing", "technical"]) })
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(support, { prompt: "My invoice is wrong" })
+ *   yield* Console.log(text)
+ * })
+ *
+ * const model = ScriptedModel.layer([
+ *   ScriptedModel.toolCalls({ name: "final_answer", params: { value: "billing" } }),
+ *   ScriptedModel.text("It is corrected.")
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => It is corrected.
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const route = <
+  const Of extends Readonly<Record<string, AnyMember>>,
+  const C extends Chooser<keyof Of & string>
+>(
+  name: string,
+  members: Of,
+  options: Options & {
+    /** Who chooses. */
+    readonly choose: C & Says<C, keyof Of & string>
+  }
+): Orchestration<Of, Value<MemberOf<Of>>, JudgeError<C>, JudgeServices<C>> => {
+  const { choose, description } = options
+  const named = Member.named(name, members)
+  const chooser = Choice.of(choose)
+  return Member.orchestrate(name, {
+    description,
+    members: Member.and(name, named, chooser.member),
+    value: Schemas.oneOf(named.values(), Member.valueOf),
+    run: ({ ask }, input) => Effect.flatMap(chooser.choose(ask, input), (chosen) => ask(chosen, {}, { answer: true }))
+  })
+}
+
+/**
+ * Asks an agent until its answer is accepted: each time it is told the conversation, what it has answered, and what was
+ * wrong with that. It gives the answer that was accepted, or fails with `NotAccepted`, which has the last one.
+ *
+ * **Example** (Until it is short)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { Orchestration } from "effect-agents/orchestration"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const haiku = Orchestration.refine("haiku", Agent.make("poet"), {
+ *   until: (text) => Effect.succeed(text.length < 10 ? Orchestration.accepted : Orchestration.revise("Shorter"))
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { text } = yield* Agent.run(haiku, { prompt: "Write a haiku" })
+ *   yield* Console.log(text)
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Once upon a time there was"), ScriptedModel.text("A frog")])
+ *
+ * Effect.runPromise(Effect.provide(program, model))
+ * // => A frog
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const refine = <const A extends AnyMember, const J extends Judge<Value<A>>>(
+  name: string,
+  member: A,
+  options: Options & {
+    /** Who judges: an answer that is accepted is the last one. */
+    readonly until: J & Says<J, Verdict>
+    /** How often it is asked at most. Default: 3. */
+    readonly rounds?: number | undefined
+  }
+): Orchestration<readonly [A], Value<A>, NotAccepted | JudgeError<J>, JudgeServices<J>> => {
+  const { description, rounds = 3, until } = options
+  requirePositive(name, "rounds", rounds)
+  const judge = Choice.judge(until)
+  return Member.orchestrate(name, {
+    description,
+    members: Member.and(name, Member.named(name, [member]), judge.member),
+    value: Member.valueOf(member),
+    run: Effect.fnUntraced(function*({ ask, say }) {
+      const turns: Array<Member.Turn> = []
+      for (let round = 1;; round++) {
+        const said = yield* say(member.name, { turns })
+        const { accepted, feedback } = yield* judge.judge(ask, said, round)
+        if (accepted) return said.value
+        if (round === rounds) {
+          return yield* new NotAccepted({ orchestration: name, rounds, value: said.value, feedback })
+        }
+        turns.push(said.turn, { text: feedback })
+      }
     })
   })
 }

@@ -91,7 +91,7 @@ export const internalUsers: ReadonlyArray<string> = [
 ]
 
 /** Files of `internal` whose exports a public module exports: they are documented like its own. */
-export const exportedInternals: ReadonlyArray<string> = ["internal/run/given.ts"]
+export const exportedInternals: ReadonlyArray<string> = ["internal/run/given.ts", "orchestration/internal/models.ts"]
 
 /** Optional properties that are no options: what a run says, not what it is given. */
 export const withoutDefault: ReadonlyArray<string> = [
@@ -109,7 +109,7 @@ export const exceptions: ReadonlyArray<{ readonly file: string; readonly constru
       reason: "two providers of one name, and a tool that cannot be offered, are rejected when the agent is made"
     },
     {
-      file: "orchestration/internal/members.ts",
+      file: "orchestration/internal/bounds.ts",
       construct: "throw",
       reason: "an orchestration of nothing, or with a bound that is none, is rejected when the agent is made"
     },

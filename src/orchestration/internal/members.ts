@@ -15,8 +15,8 @@ import { makingOf } from "../../internal/run/agentOf.ts"
 import * as Json from "../../internal/words/json.ts"
 import * as JsonCodec from "../../internal/words/jsonCodec.ts"
 import type * as Program from "../../Program.ts"
-import type * as Orchestration from "../Orchestration.ts"
-import { InvalidOrchestration } from "./invalid.ts"
+import { refuse } from "./bounds.ts"
+import type { AnyMember, Members } from "./models.ts"
 
 /**
  * What somebody has said. Without a `from` it is the user of the one who reads it.
@@ -25,6 +25,12 @@ import { InvalidOrchestration } from "./invalid.ts"
  * @since 0.1.0
  */
 export const Turn = Schema.Struct({ from: Schema.optionalKey(Schema.String), text: Schema.String })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Turn = typeof Turn.Type
 
 /**
  * What a member is told: the conversation of the orchestration, and the turns after it. A `prompt` is in place of both.
@@ -44,22 +50,33 @@ export const Told = Schema.Struct({
  * @since 0.1.0
  */
 export interface Said {
-  readonly from: string
+  readonly turn: Turn
   readonly text: string
   readonly value: any
 }
 
 /**
- * Asks a member.
+ * Asks a member, and gives an `A` of its answer.
  *
  * @category models
  * @since 0.1.0
  */
-export type Ask = (
+export type Ask<A = any> = (
   member: string,
   told?: typeof Told.Type,
   options?: Pick<Program.CallOptions<unknown>, "answer">
-) => Effect.Effect<Said, any>
+) => Effect.Effect<A, any>
+
+/**
+ * The members of an orchestration in a run of it: `ask` gives the value of an answer, `say` its text too.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asking {
+  readonly ask: Ask
+  readonly say: Ask<Said>
+}
 
 /**
  * The agents of an orchestration by their names, in their order.
@@ -67,7 +84,7 @@ export type Ask = (
  * @category models
  * @since 0.1.0
  */
-export type Named = ReadonlyMap<string, Agent.Any>
+export type Named = ReadonlyMap<string, AnyMember>
 
 /**
  * What an orchestration is made of: those it asks, the schema of its value, and its program.
@@ -79,7 +96,7 @@ export interface Options {
   readonly members: Named
   readonly description?: string | undefined
   readonly value: Schema.Constraint
-  readonly run: (input: Program.Input, ask: Ask) => Effect.Effect<any, any, any>
+  readonly run: (members: Asking, input: Program.Input) => Effect.Effect<any, any, any>
 }
 
 /**
@@ -94,13 +111,15 @@ export const orchestrate = (name: string, { description, members, run, value }: 
   return programOf(name, {
     description,
     toolkit,
-    run: (input, call: Program.Calls<Record<string, Tool.Any>>) =>
-      run(
-        input,
-        (from, told = {}, options) =>
-          Effect.flatMap(call[from](told, options), (value) =>
-            Effect.map(texts.get(from)!(value), (text) => ({ from, text, value })))
-      )
+    run: (input, call: Program.Calls<Record<string, Tool.Any>>) => {
+      const ask: Ask = (member, told = {}, options) => call[member]!(told, options)
+      const say: Ask<Said> = (from, told, options) =>
+        Effect.flatMap(
+          ask(from, told, options),
+          (value) => Effect.map(texts.get(from)!(value), (text) => ({ turn: { from, text }, text, value }))
+        )
+      return run({ ask, say }, input)
+    }
   }, value)
 }
 
@@ -111,19 +130,63 @@ export const orchestrate = (name: string, { description, members, run, value }: 
  * @category accessors
  * @since 0.1.0
  */
-export const named = (orchestration: string, members: Orchestration.Members): Named => {
-  const entries = Array.isArray(members)
-    ? members.map((agent: Agent.Any) => [agent.name, agent] as const)
-    : Object.entries(members as Readonly<Record<string, Agent.Any>>)
-  if (entries.length === 0) throw new InvalidOrchestration({ orchestration, problem: "it has no members" })
-  return entries.reduce((named, [name, agent]) => {
-    const same = named.get(name)
-    if (same !== undefined && same !== agent) {
-      throw new InvalidOrchestration({ orchestration, problem: `two of its members have the name \`${name}\`` })
-    }
-    return named.set(name, agent)
-  }, new Map<string, Agent.Any>())
+export const named = (orchestration: string, members: Members): Named => {
+  const all = list(members, (name, agent) => [name, agent] as const)
+  if (all.length === 0) refuse(orchestration, "it has no members")
+  return all.reduce<Named>((named, [name, agent]) => and(orchestration, named, agent, name), new Map())
 }
+
+/**
+ * Returns the members and one more, if there is one more.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const and = (
+  orchestration: string,
+  named: Named,
+  agent: AnyMember | undefined,
+  name: string | undefined = agent?.name
+): Named => {
+  if (agent === undefined || name === undefined) return named
+  const same = named.get(name)
+  if (same !== undefined && same !== agent) refuse(orchestration, `two of its members have the name \`${name}\``)
+  return new Map(named).set(name, agent)
+}
+
+/**
+ * Does something with each member, in a list.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const list = <A>(members: Members, f: (name: string, agent: AnyMember) => A): ReadonlyArray<A> =>
+  isList(members)
+    ? members.map((agent) => f(agent.name, agent))
+    : Object.entries(members).map(([name, agent]) => f(name, agent))
+
+/**
+ * Does something with each member, in the shape of the members.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const each = <A>(
+  members: Members,
+  f: (name: string, agent: AnyMember) => A
+): ReadonlyArray<A> | Record<string, A> =>
+  isList(members)
+    ? members.map((agent) => f(agent.name, agent))
+    : Object.fromEntries(Object.entries(members).map(([name, agent]) => [name, f(name, agent)]))
+
+/**
+ * Returns whether it is a list, and no record.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isList = <A>(self: ReadonlyArray<A> | Readonly<Record<string, A>>): self is ReadonlyArray<A> =>
+  Array.isArray(self)
 
 /**
  * Returns the schema of what a member answers. Of an agent that has none the value is kept as JSON, otherwise the text.
@@ -131,11 +194,14 @@ export const named = (orchestration: string, members: Orchestration.Members): Na
  * @category accessors
  * @since 0.1.0
  */
-export const valueOf = (agent: Agent.Any): Schema.Constraint => makingOf(agent).value ?? Schema.Json
+export const valueOf = (member: AnyMember): Schema.Constraint => makingOf(agentOf(member)).value ?? Schema.Json
 
-const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
-  const { value } = makingOf(agent)
-  return AgentTool.make(agent, {
+/** What has the type id is an agent. */
+const agentOf = (member: AnyMember): Agent.Any => member as Agent.Any
+
+const toolOf = (name: string, member: AnyMember): AgentTool.Any => {
+  const { value } = makingOf(agentOf(member))
+  return AgentTool.make(agentOf(member), {
     name,
     parameters: Told,
     success: value ?? Schema.Json,
@@ -157,7 +223,7 @@ const saidIn = (message: Prompt.Message): ReadonlyArray<Prompt.Message> => {
   return content.length === 0 ? [] : [Prompt.assistantMessage({ content })]
 }
 
-const toMessage = ({ from, text }: typeof Turn.Type, reader: string): Prompt.Message =>
+const toMessage = ({ from, text }: Turn, reader: string): Prompt.Message =>
   from === reader
     ? Prompt.assistantMessage({ content: [Prompt.textPart({ text })] })
     : Prompt.userMessage({ content: [Prompt.textPart({ text: from === undefined ? text : `${from}: ${text}` })] })

@@ -1,0 +1,208 @@
+/**
+ * What orchestrations are made of, what they give, and what they fail with.
+ *
+ * @since 0.1.0
+ */
+
+import type * as AiError from "effect/ai/AiError"
+import type * as Decision from "effect/ai/Decision"
+import type * as DecisionModel from "effect/ai/DecisionModel"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Agent from "../../Agent.ts"
+import type * as AgentError from "../../AgentError.ts"
+import type * as Program from "../../Program.ts"
+
+/**
+ * An agent, of which nothing is said: one that is made in its place in a list keeps its own types.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AnyMember extends Pick<Agent.Any, Agent.TypeId | "description" | "name"> {}
+
+/**
+ * The agents of an orchestration. Those of a record have their keys as names, those of a list their own names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Members = ReadonlyArray<AnyMember> | Readonly<Record<string, AnyMember>>
+
+/**
+ * An agent that is made of others: it gives an `A`, and fails and needs what they do, beside `E` and `R`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Orchestration<Of extends Members, A, E = never, R = never> = Agent.Agent<
+  any,
+  MemberError<MemberOf<Of>> | E,
+  Agent.Services<MemberOf<Of>> | R,
+  A | undefined
+>
+
+/**
+ * Any of the members.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type MemberOf<Of extends Members> = Of extends ReadonlyArray<infer A> ? A : Of[keyof Of]
+
+/**
+ * What a member answers: the `value` of its result, or its text if it has none.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Value<A> = A extends Agent.Agent<any, any, any, infer V, any>
+  ? unknown extends V ? unknown : [V] extends [undefined] ? string : Exclude<V, undefined>
+  : never
+
+/**
+ * What the members answer, as they are given: a tuple of a list, a record of a record.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Values<Of extends Members> = { readonly [K in keyof Of]: Value<Of[K]> }
+
+/**
+ * What the call of a member fails with.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type MemberError<A> = Agent.Error<A> | AgentError.AgentError | AiError.AiError | Program.NotExecuted
+
+/**
+ * What every orchestration may be given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** What a model is told of the agent that may call it. Default: nothing. */
+  readonly description?: string | undefined
+}
+
+/**
+ * What a member is judged to be: good enough, or what is wrong with it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Verdict = Schema.Struct({
+  accepted: Schema.Boolean,
+  feedback: Schema.String.annotate({ description: "What to do better; empty if accepted" })
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict = typeof Verdict.Type
+
+/**
+ * The verdict on an answer that is good enough.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const accepted: Verdict = { accepted: true, feedback: "" }
+
+/**
+ * Creates the verdict on an answer that has to be done better.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const revise = (feedback: string): Verdict => ({ accepted: false, feedback })
+
+/**
+ * Who chooses a member: a function, an agent whose value is the name, or a classification of effect's `Decision`. An
+ * agent and a decision are called like the members: what they have chosen is in the transcript. A function is called
+ * again when the program is run again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Chooser<Name extends string> =
+  | ((input: Program.Input) => Effect.Effect<Name, any, any>)
+  | Decision.Classify<Name>
+  | AnyMember
+
+/**
+ * Who judges an answer: a function, or an agent whose value is a `Verdict`. An agent is called like the members: its
+ * verdict is in the transcript. A function is called again when the program is run again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Judge<A> = ((value: A, round: number) => Effect.Effect<Verdict, any, any>) | AnyMember
+
+/**
+ * Holds that an agent that chooses or judges has a value that says it.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Says<J, Value> = J extends Agent.Agent<any, any, any, infer Given, any>
+  ? [Given] extends [Value] ? unknown : { readonly "The `output` of this agent has to be": Value }
+  : unknown
+
+/**
+ * What a chooser or a judge fails with.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type JudgeError<J> = J extends (...args: any) => Effect.Effect<any, infer E, any> ? E : Agent.Error<J>
+
+/**
+ * What a chooser or a judge needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type JudgeServices<J> = J extends (...args: any) => Effect.Effect<any, any, infer R> ? R
+  : J extends Decision.Classify<any> ? DecisionModel.DecisionModel
+  : Agent.Services<J>
+
+/**
+ * The last round of a `refine` has given an answer that was not accepted. It has that answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotAccepted extends Schema.Error<NotAccepted>("effect-agents/orchestration/NotAccepted")({
+  _tag: Schema.tag("NotAccepted"),
+  orchestration: Schema.String,
+  rounds: Schema.Int,
+  value: Schema.Unknown,
+  feedback: Schema.String
+}) {
+  override get message(): string {
+    return `No answer of \`${this.orchestration}\` was accepted in ${this.rounds} rounds: ${this.feedback}`
+  }
+}
+
+/**
+ * An orchestration was not made: it has no members, two of one name, or a bound that is none. It is thrown, as a mistake
+ * of the program that makes the orchestration.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOrchestration
+  extends Schema.Error<InvalidOrchestration>("effect-agents/orchestration/InvalidOrchestration")({
+    _tag: Schema.tag("InvalidOrchestration"),
+    orchestration: Schema.String,
+    problem: Schema.String
+  })
+{
+  override get message(): string {
+    return `The orchestration \`${this.orchestration}\` cannot be made: ${this.problem}`
+  }
+}
