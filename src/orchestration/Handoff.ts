@@ -80,8 +80,8 @@ import * as Middleware from "../Middleware.ts"
 import type * as Program from "../Program.ts"
 import * as StopCondition from "../StopCondition.ts"
 import * as Conversation from "./internal/conversation.ts"
-import { InvalidOrchestration } from "./internal/invalid.ts"
 import * as Member from "./internal/members.ts"
+import { InvalidOrchestration } from "./internal/models.ts"
 import type * as Orchestration from "./Orchestration.ts"
 
 // -----------------------------------------------------------------------------

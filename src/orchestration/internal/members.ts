@@ -84,7 +84,7 @@ export interface Asking {
  * @category models
  * @since 0.1.0
  */
-export type Named = ReadonlyMap<string, AnyMember>
+export type Named = ReadonlyMap<string, Agent.Any>
 
 /**
  * What an orchestration is made of: those it asks, the schema of its value, and its program.
@@ -151,7 +151,7 @@ export const and = (
   if (agent === undefined || name === undefined) return named
   const same = named.get(name)
   if (same !== undefined && same !== agent) refuse(orchestration, `two of its members have the name \`${name}\``)
-  return new Map(named).set(name, agent)
+  return new Map(named).set(name, agentOf(agent))
 }
 
 /**
@@ -199,9 +199,9 @@ export const valueOf = (member: AnyMember): Schema.Constraint => makingOf(agentO
 /** What has the type id is an agent. */
 const agentOf = (member: AnyMember): Agent.Any => member as Agent.Any
 
-const toolOf = (name: string, member: AnyMember): AgentTool.Any => {
-  const { value } = makingOf(agentOf(member))
-  return AgentTool.make(agentOf(member), {
+const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
+  const { value } = makingOf(agent)
+  return AgentTool.make(agent, {
     name,
     parameters: Told,
     success: value ?? Schema.Json,
