@@ -333,6 +333,143 @@ describe("Orchestration", () => {
       }))))
   })
 
+  describe("groupChat", () => {
+    const members = { a: is("a"), b: is("b") }
+
+    it.effect("lets the one speak that a function says, who has heard all the others, and streams all texts", () =>
+      Effect.gen(function*() {
+        const heard: Array<number> = []
+        const chat = Orchestration.groupChat("chat", members, {
+          rounds: 3,
+          next: ({ turns }) => {
+            heard.push(turns.length)
+            return Effect.succeed(turns.length % 2 === 0 ? "a" : "b")
+          }
+        })
+        const { parts } = yield* collectAll(Agent.stream(chat, { prompt: "go" }))
+        const { result } = parts[parts.length - 1] as AgentRun.RunEnd
+        const turns = [{ from: "a", text: "one" }, { from: "b", text: "two" }, { from: "a", text: "three" }]
+        assert.deepStrictEqual(result.value, { turns, end: "rounds" })
+        assert.strictEqual(result.text, "onetwothree")
+        assert.deepStrictEqual(heard, [0, 1, 2])
+        assert.deepStrictEqual((yield* asked)[2], [
+          "system: I am a",
+          "user: go",
+          "assistant: one",
+          "user: b: two"
+        ])
+      }).pipe(Effect.provide(model({ a: ["one", "three"], b: ["two"] }))))
+
+    it.effect("is led by a manager, which hears all and does not speak, until it closes the discussion", () =>
+      Effect.gen(function*() {
+        const manager = Agent.make("manager", {
+          instructions: "I am manager",
+          output: Schema.NullOr(Schema.Literals(["a", "b"]))
+        })
+        const chat = Orchestration.groupChat("chat", members, { next: manager })
+        const { value } = yield* Agent.run(chat, { prompt: "go" })
+        assert.deepStrictEqual(value, { turns: [{ from: "b", text: "two" }], end: "closed" })
+        assert.deepStrictEqual((yield* asked)[2], ["system: I am manager", "user: go", "user: b: two"])
+      }).pipe(Effect.provide(model({
+        manager: ["b", null].map((value) => ScriptedModel.toolCalls({ name: "final_answer", params: { value } })),
+        b: ["two"]
+      }))))
+  })
+
+  describe("plan", () => {
+    const gives = (params: Orchestration.Plan | Orchestration.Ledger<"a" | "b">) =>
+      ScriptedModel.toolCalls({ name: "final_answer", params })
+    const ledger = { isDone: false, isProgressing: true, isLooping: false, next: "a", instruction: "Look" } as const
+    const roles = {
+      planner: Agent.make("planner", { instructions: "I am planner", output: Orchestration.Plan }),
+      manager: Agent.make("manager", { instructions: "I am manager", output: Orchestration.Ledger(["a", "b"]) }),
+      writer: is("writer")
+    }
+    const members = { a: Agent.make("a", { instructions: "I am a", description: "Looks" }), b: is("b") }
+    const firstPlan = { facts: "nothing", plan: "a looks" }
+    const secondPlan = { facts: "a knows nothing", plan: "b looks" }
+
+    it.effect("is followed, and made anew after so many stalls; the writer answers with all that was found", () =>
+      Effect.gen(function*() {
+        const team = Orchestration.plan("team", members, { ...roles, stalls: 2 })
+        const { parts } = yield* collectAll(Agent.stream(team, { prompt: "how high?" }))
+        const { result } = parts[parts.length - 1] as AgentRun.RunEnd
+        assert.strictEqual(result.value, "It is high.")
+        assert.strictEqual(
+          parts.flatMap((part) => part.type === "text-delta" ? part.delta : []).join(""),
+          "It is high."
+        )
+        const names = result.steps.flatMap(({ toolCalls }) => toolCalls.map(({ name }) => name))
+        assert.deepStrictEqual(names, [
+          "planner",
+          "manager",
+          "a",
+          "manager",
+          "a",
+          "manager",
+          "planner",
+          "manager",
+          "b",
+          "manager",
+          "writer"
+        ])
+        const all = yield* asked
+        assert.deepStrictEqual(all[2], ["system: I am a", "user: how high?", "user: Look"])
+        assert.deepStrictEqual(all[4], [
+          "system: I am a",
+          "user: how high?",
+          "assistant: no idea",
+          "user: Look again"
+        ])
+        assert.include(all[6]![4], "a looks")
+        assert.include(all[6]![4], "- a: Looks")
+        assert.deepStrictEqual(all[10]!.slice(0, 5), [
+          "system: I am writer",
+          "user: how high?",
+          "user: a: no idea",
+          "user: a: still none",
+          "user: b: 2469 m"
+        ])
+        assert.include(all[10]![5], "b looks")
+      }).pipe(Effect.provide(model({
+        planner: [gives(firstPlan), gives(secondPlan)],
+        manager: [
+          gives(ledger),
+          gives({ ...ledger, isProgressing: false, instruction: "Look again" }),
+          gives({ ...ledger, isLooping: true }),
+          gives({ ...ledger, next: "b" }),
+          gives({ ...ledger, isDone: true })
+        ],
+        a: ["no idea", "still none"],
+        b: ["2469 m"],
+        writer: ["It is high."]
+      }))))
+
+    it.effect("fails at its bounds: with the last plan that has not led on, or at its last round", () =>
+      Effect.gen(function*() {
+        const stalled = Orchestration.plan("team", members, { ...roles, stalls: 1, replans: 1 })
+        const answers = {
+          planner: [gives(firstPlan), gives(secondPlan)],
+          manager: [gives({ ...ledger, isProgressing: false })],
+          a: ["no idea"]
+        }
+        const failed = yield* Effect.provide(Effect.flip(Agent.run(stalled, { prompt: "go" })), model(answers))
+        assert.deepStrictEqual(
+          failed,
+          new Orchestration.NotDone({ orchestration: "team", limit: "replans", plan: secondPlan })
+        )
+        const endless = Orchestration.plan("team", members, { ...roles, rounds: 2 })
+        const error = yield* Effect.provide(
+          Effect.flip(Agent.run(endless, { prompt: "go" })),
+          model({ ...answers, manager: [gives(ledger)] })
+        )
+        assert.deepStrictEqual(
+          error,
+          new Orchestration.NotDone({ orchestration: "team", limit: "rounds", plan: firstPlan })
+        )
+      }))
+  })
+
   describe("a member that waits for an approval", () => {
     const layers = (log: Log, answers: Readonly<Record<string, ReadonlyArray<Answer>>>) =>
       Layer.mergeAll(model(answers), gate(log))
@@ -375,6 +512,22 @@ describe("Orchestration", () => {
       ["race", Orchestration.race("team", [gated("a"), failing("f")]), "one"],
       ["route", Orchestration.route("team", { a: gated("a") }, { choose: () => Effect.succeed("a") }), "one"],
       [
+        "groupChat",
+        Orchestration.groupChat("team", { a: gated("a") }, {
+          next: ({ turns }) => Effect.succeed(turns.length === 0 ? "a" : null)
+        }),
+        { turns: [{ from: "a", text: "one" }], end: "closed" }
+      ],
+      [
+        "plan",
+        Orchestration.plan("team", { a: gated("a") }, {
+          planner: Agent.make("planner", { instructions: "I am planner", output: Orchestration.Plan }),
+          manager: Agent.make("manager", { instructions: "I am manager", output: Orchestration.Ledger(["a"]) }),
+          writer: is("b")
+        }),
+        "two"
+      ],
+      [
         "refine",
         Orchestration.refine("team", gated("a"), { until: () => Effect.succeed(Orchestration.accepted) }),
         "one"
@@ -390,7 +543,17 @@ describe("Orchestration", () => {
           assert.isUndefined(waiting.value)
           const result = yield* Agent.resume(team, { result: waiting }, approveAll(waiting))
           assert.deepStrictEqual(result.value, value)
-        }).pipe(Effect.provide(layers(log, { a: throughGate("one"), b: ["two"] })))
+        }).pipe(Effect.provide(layers(log, {
+          a: throughGate("one"),
+          b: ["two"],
+          planner: [ScriptedModel.toolCalls({ name: "final_answer", params: { facts: "none", plan: "a" } })],
+          manager: [false, true].map((isDone) =>
+            ScriptedModel.toolCalls({
+              name: "final_answer",
+              params: { isDone, isProgressing: true, isLooping: false, next: "a", instruction: "Open" }
+            })
+          )
+        })))
         assert.deepStrictEqual(log, ["gate"])
       }))
 

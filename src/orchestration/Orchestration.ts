@@ -73,7 +73,9 @@ import {
 import * as Quorum from "./internal/quorum.ts"
 import * as Schemas from "./internal/schemas.ts"
 
+export * from "./internal/groupChat.ts"
 export * from "./internal/models.ts"
+export * from "./internal/plan.ts"
 
 /**
  * Asks the members one after the other: the first one is told the conversation, each other one the answer of the one

@@ -91,7 +91,12 @@ export const internalUsers: ReadonlyArray<string> = [
 ]
 
 /** Files of `internal` whose exports a public module exports: they are documented like its own. */
-export const exportedInternals: ReadonlyArray<string> = ["internal/run/given.ts", "orchestration/internal/models.ts"]
+export const exportedInternals: ReadonlyArray<string> = [
+  "internal/run/given.ts",
+  "orchestration/internal/models.ts",
+  "orchestration/internal/groupChat.ts",
+  "orchestration/internal/plan.ts"
+]
 
 /** Optional properties that are no options: what a run says, not what it is given. */
 export const withoutDefault: ReadonlyArray<string> = [

@@ -96,4 +96,39 @@ describe("Orchestration", () => {
     // @ts-expect-error an agent whose value is no verdict
     Orchestration.refine("good", counted, { until: dated })
   })
+
+  it("lets members speak that it has", () => {
+    const chat = Orchestration.groupChat("chat", { writer, counted }, {
+      next: ({ turns }) => Effect.succeed(turns[0]?.from === "writer" ? "counted" : null)
+    })
+    expectTypeOf<Agent.Output<typeof chat>>().toEqualTypeOf<
+      Orchestration.Discussion<"writer" | "counted"> | undefined
+    >()
+    expectTypeOf<Agent.Error<typeof chat>>().toEqualTypeOf<OutOfInk | Base>()
+    Orchestration.groupChat("chat", { writer, counted }, {
+      // @ts-expect-error Type '"nobody"' is not assignable to type '"writer" | "counted" | null'
+      next: () => Effect.succeed("nobody")
+    })
+    const manager = Agent.make("manager", { output: Schema.NullOr(Schema.Literals(["writer", "dated"])) })
+    // @ts-expect-error Type '"dated"' is not assignable to type '"counted" | "writer" | null'
+    Orchestration.groupChat("chat", { writer, counted }, { next: manager })
+  })
+
+  it("plans with the names of its members, and gives the value of its writer", () => {
+    const roles = { planner: Agent.make("planner", { output: Orchestration.Plan }), writer: dated }
+    const manager = Agent.make("manager", { output: Orchestration.Ledger(["writer"]) })
+    const team = Orchestration.plan("team", { writer }, { ...roles, manager })
+    expectTypeOf<Agent.Output<typeof team>>().toEqualTypeOf<{ readonly at: Date } | undefined>()
+    expectTypeOf<Agent.Error<typeof team>>().toEqualTypeOf<OutOfInk | Orchestration.NotDone | Base>()
+    // @ts-expect-error Type '"writer"' is not assignable to type '"counted"'
+    Orchestration.plan("team", { counted }, { ...roles, manager })
+    // @ts-expect-error a planner without a plan
+    Orchestration.plan("team", { writer }, { planner: writer, writer: dated, manager })
+  })
+
+  it("keeps the types of agents that are made in their place", () => {
+    const team = Orchestration.sequential("team", [Agent.make("a", { providers: [provider] }), Agent.make("b")])
+    expectTypeOf<Agent.Error<typeof team>>().toEqualTypeOf<OutOfInk | Base>()
+    expectTypeOf<Agent.Services<typeof team>>().toEqualTypeOf<LanguageModel.LanguageModel | "Library">()
+  })
 })

@@ -9,7 +9,6 @@ import * as DecisionModel from "effect/ai/DecisionModel"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { programOf } from "../../internal/program/agentOf.ts"
-import type * as Program from "../../Program.ts"
 import type * as Member from "./members.ts"
 import type { AnyMember, Chooser, Judge, Verdict } from "./models.ts"
 
@@ -19,13 +18,18 @@ import type { AnyMember, Chooser, Judge, Verdict } from "./models.ts"
  * @category accessors
  * @since 0.1.0
  */
-export const of = (chooser: Chooser<string>): {
+export const of = <Input>(chooser: ((input: Input) => Effect.Effect<any, any, any>) | Chooser<string>): {
   readonly member: AnyMember | undefined
-  readonly choose: (ask: Member.Ask, input: Program.Input) => Effect.Effect<string, any, any>
+  readonly choose: (ask: Member.Ask, input: Input, hears?: ReadonlyArray<string>) => Effect.Effect<any, any, any>
 } => {
-  if (typeof chooser === "function") return { member: undefined, choose: (_, input) => chooser(input) }
+  if (typeof chooser === "function") {
+    return {
+      member: undefined,
+      choose: (_, input) => (chooser as (input: Input) => Effect.Effect<any, any, any>)(input)
+    }
+  }
   const member = "_tag" in chooser ? decider(chooser) : chooser
-  return { member, choose: (ask) => ask(member.name) }
+  return { member, choose: (ask, _, hears = []) => ask(member.name, hears.length === 0 ? {} : { hears }) }
 }
 
 /**

@@ -33,13 +33,15 @@ export const Turn = Schema.Struct({ from: Schema.optionalKey(Schema.String), tex
 export type Turn = typeof Turn.Type
 
 /**
- * What a member is told: the conversation of the orchestration, and the turns after it. A `prompt` is in place of both.
+ * What a member is told: the conversation of the orchestration, what the members in `hears` have answered since then, as
+ * the transcript has it, and the turns after that. A `prompt` is in place of all.
  *
  * @category models
  * @since 0.1.0
  */
 export const Told = Schema.Struct({
   prompt: Schema.optionalKey(Schema.String),
+  hears: Schema.optionalKey(Schema.Array(Schema.String)),
   turns: Schema.optionalKey(Schema.Array(Turn))
 })
 
@@ -50,7 +52,7 @@ export const Told = Schema.Struct({
  * @since 0.1.0
  */
 export interface Said {
-  readonly turn: Turn
+  readonly turn: Turn & { readonly from: any }
   readonly text: string
   readonly value: any
 }
@@ -205,10 +207,10 @@ const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
     name,
     parameters: Told,
     success: value ?? Schema.Json,
-    prompt: ({ prompt, turns = [] }, conversation) =>
+    prompt: ({ hears = [], prompt, turns = [] }, { content }) =>
       prompt ?? Prompt.fromMessages([
-        ...conversation.content.flatMap(saidIn),
-        ...turns.map((turn) => toMessage(turn, name))
+        ...content.flatMap(saidIn),
+        ...[...answersIn(content, hears), ...turns].map((turn) => toMessage(turn, name))
       ]),
     // an agent with a value of a schema has it, or fails
     result: value === undefined ? ({ text, value }) => value === undefined ? text : value : undefined
@@ -222,6 +224,19 @@ const saidIn = (message: Prompt.Message): ReadonlyArray<Prompt.Message> => {
   const content = message.content.filter((part) => part.type === "text")
   return content.length === 0 ? [] : [Prompt.assistantMessage({ content })]
 }
+
+/** What these members have answered in this run. */
+const answersIn = (messages: ReadonlyArray<Prompt.Message>, members: ReadonlyArray<string>): ReadonlyArray<Turn> =>
+  members.length === 0 ? [] : messages.slice(messages.findLastIndex(({ role }) => role === "user") + 1).flatMap(
+    (message) =>
+      message.role !== "tool" ?
+        [] :
+        message.content.flatMap((part) =>
+          part.type === "tool-result" && !part.isFailure && members.includes(part.name)
+            ? { from: part.name, text: Json.toText(part.result) }
+            : []
+        )
+  )
 
 const toMessage = ({ from, text }: Turn, reader: string): Prompt.Message =>
   from === reader
