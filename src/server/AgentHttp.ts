@@ -1,0 +1,265 @@
+/**
+ * An agent behind HTTP: the handlers of the group that `AgentApi` describes.
+ *
+ * Each run is one of the `RunHub`: a client that does not read blocks neither the run nor its session. A run is
+ * interrupted as soon as nobody reads it any more, unless the options say otherwise. Sessions and runs belong to the
+ * `Owner` that the security middleware of the API says.
+ *
+ * What a client is told of a failure is `AgentError.describe`: no defect, no argument and no message of the inside leaves
+ * the server.
+ *
+ * **Example** (A server of one agent)
+ *
+ * ```ts no-run
+ * import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { HttpRouter } from "effect/http"
+ * import { HttpApi, HttpApiBuilder, HttpApiMiddleware } from "effect/http-api"
+ * import { Agent, SessionHistory, SessionStore } from "effect-agents"
+ * import { AgentApi, AgentHttp, RunHub } from "effect-agents/server"
+ * import { ScriptedModel } from "effect-agents/testing"
+ * import { createServer } from "node:http"
+ *
+ * const assistant = Agent.make("assistant", { providers: [SessionHistory.provider] })
+ *
+ * // here everybody is one owner: a real one looks at a token
+ * class Everybody extends HttpApiMiddleware.Service<Everybody, { provides: AgentApi.Owner }>()("Everybody") {
+ *   static readonly layer = Layer.succeed(this, (effect) =>
+ *     Effect.provideService(effect, AgentApi.Owner, { id: "everybody" }))
+ * }
+ *
+ * class Api extends HttpApi.make("agents").add(AgentApi.group("assistant").middleware(Everybody)) {}
+ *
+ * const Handlers = HttpApiBuilder.group(
+ *   Api,
+ *   "assistant",
+ *   Effect.fn(function*(handlers) {
+ *     return handlers.handleAll(yield* AgentHttp.handlers(assistant))
+ *   })
+ * ).pipe(Layer.provide(Everybody.layer))
+ *
+ * const Server = HttpRouter.serve(HttpApiBuilder.layer(Api)).pipe(
+ *   Layer.provide(Handlers),
+ *   Layer.provide([RunHub.layer(), SessionStore.layerMemory, ScriptedModel.layer([ScriptedModel.text("Hello!")])]),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 }))
+ * )
+ *
+ * NodeRuntime.runMain(Layer.launch(Server))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Agent from "../Agent.ts"
+import * as Approval from "../Approval.ts"
+import * as SessionStore from "../SessionStore.ts"
+import * as AgentApi from "./AgentApi.ts"
+import * as Sessions from "./internal/sessions.ts"
+import * as Sse from "./internal/sse.ts"
+import * as RunHub from "./RunHub.ts"
+
+/**
+ * How the runs of an agent are served.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends RunHub.StartOptions {
+  /**
+   * What is done when the last client that reads a run goes away. Default: `"stop"`.
+   */
+  readonly whenLeft?: "continue" | "stop" | undefined
+  /** After how long a quiet stream of parts says that it is there. Default: 15 seconds. */
+  readonly keepAlive?: Duration.Input | undefined
+}
+
+/**
+ * Creates the handlers of the group of an agent, for `handleAll` of `HttpApiBuilder.group`. The services of the agent are
+ * those of the layer that is built with them; each request may replace them with its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  agent: Agent.Agent<Tools, E, R, A, P>,
+  options: Options = {}
+) =>
+  Effect.map(
+    Effect.context<R | RunHub.RunHub | SessionStore.SessionStore>(),
+    (context) => new Handlers(agent, options, Context.omit(Scope.Scope)(context) as typeof context).all
+  )
+
+class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
+  private readonly agent: Agent.Agent<Tools, E, R, A, P>
+  private readonly options: Options
+  private readonly context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
+  private readonly hub: RunHub.RunHub["Service"]
+  private readonly store: SessionStore.SessionStore["Service"]
+  /** Who has started a run, as long as the hub knows it. */
+  private readonly owners = new WeakMap<object, string>()
+
+  constructor(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    options: Options,
+    context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
+  ) {
+    this.agent = agent
+    this.options = options
+    this.context = context
+    this.hub = Context.get(context, RunHub.RunHub)
+    this.store = Context.get(context, SessionStore.SessionStore)
+  }
+
+  readonly all = {
+    run: ({ payload: { prompt, session } }: {
+      readonly payload: { readonly prompt: AgentApi.Message; readonly session?: string | undefined }
+    }) =>
+      Effect.flatMap(AgentApi.Owner, ({ id }) =>
+        this.start(id, {
+          prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]),
+          session: session === undefined ? undefined : Sessions.prefixOf(id) + session
+        })),
+
+    answer: ({ params, payload }: {
+      readonly params: { readonly session: string }
+      readonly payload: { readonly answers: ReadonlyArray<AgentApi.Answer> }
+    }) =>
+      Effect.gen({ self: this }, function*() {
+        const { id } = yield* AgentApi.Owner
+        const session = Sessions.prefixOf(id) + params.session
+        const { history } = yield* told(this.store.load(session))
+        const answers = yield* answersTo(Approval.pending(history), payload.answers)
+        return yield* this.start(id, { prompt: Prompt.empty, session, answers })
+      }),
+
+    join: ({ headers, params, query }: {
+      readonly params: { readonly runId: string }
+      readonly query: { readonly after?: number | undefined }
+      readonly headers: { readonly "last-event-id"?: number | undefined }
+    }) =>
+      Effect.flatMap(
+        this.find(params.runId),
+        ({ live, owner }) => this.respond(live, owner, headers["last-event-id"] ?? query.after)
+      ),
+
+    stop: ({ params }: { readonly params: { readonly runId: string } }) =>
+      Effect.flatMap(this.find(params.runId), ({ live }) => live.stop),
+
+    steer: ({ params, payload }: {
+      readonly params: { readonly runId: string }
+      readonly payload: { readonly message: AgentApi.Message }
+    }) =>
+      Effect.gen({ self: this }, function*() {
+        const { live } = yield* this.find(params.runId)
+        const running = yield* this.hub.running
+        if (!running.includes(live)) return yield* runEnded
+        yield* live.steering.send(AgentApi.toUserMessage(payload.message))
+      }),
+
+    session: ({ params }: { readonly params: { readonly session: string } }) =>
+      Effect.gen({ self: this }, function*() {
+        const { id } = yield* AgentApi.Owner
+        const session = Sessions.prefixOf(id) + params.session
+        const { history, version } = yield* told(this.store.load(session))
+        const live = yield* this.hub.ofSession(session)
+        const isRunning = live !== undefined && (yield* this.hub.running).includes(live)
+        if (version === 0 && !isRunning) return yield* sessionUnknown
+        const view: AgentApi.SessionView = {
+          id: params.session,
+          version,
+          messages: Sessions.shownMessages(history.content),
+          approvals: Approval.pending(history),
+          runId: isRunning ? live.start.runId : undefined
+        }
+        return view
+      }),
+
+    forget: ({ params }: { readonly params: { readonly session: string } }) =>
+      Effect.gen({ self: this }, function*() {
+        const { id } = yield* AgentApi.Owner
+        const session = Sessions.prefixOf(id) + params.session
+        const live = yield* this.hub.ofSession(session)
+        // what it would still save is of a session that is no longer there
+        if (live !== undefined) yield* live.stop
+        yield* told(this.store.remove(session))
+      })
+  }
+
+  private start(owner: string, input: Agent.Input) {
+    const starting = this.hub.start(this.agent, input, { whenLeft: "stop", ...this.options }).pipe(
+      Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request)),
+      told
+    )
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(starting), (live) => {
+        this.owners.set(live, owner)
+        // until the response is over: who goes away before it begins has left too
+        return Effect.andThen(live.hold, this.respond(live, owner, undefined))
+      })
+    )
+  }
+
+  private respond(live: RunHub.Live, owner: string, after: number | undefined) {
+    const prefix = Sessions.prefixOf(owner)
+    const parts = Stream.map(live.parts({ after }), ({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) }))
+    const text = Sse.keepAlive(Sse.events(parts), this.options.keepAlive ?? "15 seconds")
+    return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(text), {
+      contentType: "text/event-stream",
+      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no", "x-run-id": live.start.runId }
+    }))
+  }
+
+  private find(runId: string) {
+    return Effect.gen({ self: this }, function*() {
+      const owner = (yield* AgentApi.Owner).id
+      const live = yield* this.hub.get(runId)
+      return live !== undefined && this.owners.get(live) === owner ? { live, owner } : yield* runUnknown
+    })
+  }
+}
+
+/** What a client is told of a failure. An interrupt stays one: the client has gone. */
+const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
+  Effect.catchCause(
+    self,
+    (cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause))
+  )
+
+const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
+  const [reason] = cause.reasons
+  if (reason === undefined || !Cause.isFailReason(reason) || !(reason.error instanceof RunHub.RunRefused)) {
+    return undefined
+  }
+  return reason.error.problem === "closing"
+    ? failed("unavailable", 503, true, "The agent is not available now.")
+    : failed("session-in-use", 409, true, "Another run works on the conversation.")
+}
+
+const failed = (code: string, status: number, retryable: boolean, message: string): AgentApi.RunFailed =>
+  new AgentApi.RunFailed({ code, status, retryable, message })
+
+const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
+const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
+const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
+const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
+
+/** What an answer is about is what the session says. */
+const answersTo = (
+  pending: ReadonlyArray<Approval.Approval>,
+  given: ReadonlyArray<AgentApi.Answer>
+): Effect.Effect<ReadonlyArray<Approval.Answer>, AgentApi.RunFailed> =>
+  Effect.forEach(given, ({ approvalId, approved, params, reason }) => {
+    const approval = pending.find((_) => _.approvalId === approvalId)
+    if (approval === undefined) return approvalUnknown
+    if (!approved) return Effect.succeed(Approval.deny(approval, reason))
+    return Effect.succeed(Approval.approve(approval, params === undefined ? undefined : { params }))
+  })

@@ -1,0 +1,368 @@
+/**
+ * Runs between an agent and those who read them: each run is read from the agent once, by the hub, and has any number of
+ * readers, who join it when they like and from the part that they have seen last.
+ *
+ * A reader that is slow, stops or goes away holds up neither the run nor its session nor the other readers.
+ *
+ * **Example** (Two readers of one run)
+ *
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { Agent } from "effect-agents"
+ * import { RunHub } from "effect-agents/server"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const text = (run: RunHub.Live) =>
+ *   run.parts().pipe(
+ *     Stream.filter(({ part }) => part.type === "text-delta"),
+ *     Stream.runFold(() => "", (text, { part }) => part.type === "text-delta" ? text + part.delta : text)
+ *   )
+ *
+ * const program = Effect.gen(function*() {
+ *   const hub = yield* RunHub.RunHub
+ *   const run = yield* hub.start(Agent.make("assistant"), { prompt: "Hello?" })
+ *   yield* Console.log(yield* text(run))
+ *   // the second one comes late, and reads from the first part on
+ *   yield* Console.log(yield* text(run))
+ * })
+ *
+ * const model = ScriptedModel.layer([ScriptedModel.text("Hello!")])
+ *
+ * Effect.runPromise(Effect.provide(program, [RunHub.layer(), model]))
+ * // => Hello!
+ * // => Hello!
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Take from "effect/Take"
+import * as Agent from "../Agent.ts"
+import type * as AgentRun from "../AgentRun.ts"
+import * as Steering from "../Steering.ts"
+
+// -----------------------------------------------------------------------------
+// Models
+// -----------------------------------------------------------------------------
+
+/**
+ * A part, and its number in the run: the first one has 0, and there are no gaps.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Numbered<out Part = AgentRun.Part> {
+  readonly seq: number
+  readonly part: Part
+}
+
+/**
+ * A run of the hub. One that has ended can still be read, until the hub forgets it.
+ *
+ * - `start`: its first part.
+ * - `startedAt`: when it was asked for, in milliseconds since 1970.
+ * - `parts`: its parts from the first one on, or those after the number `after`, and then its end: the stream ends
+ *   when the run has completed, and otherwise fails with what the run fails with. Each call of it is a reader.
+ * - `hold`: counts as a reader until the scope closes, for whoever is going to read.
+ * - `exit`: waits for the end of the run.
+ * - `stop`: interrupts the run, and returns when it has ended. One that has ended stays as it is.
+ * - `steering`: its handle for messages, unless the input had one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Live<out Part = AgentRun.Part, out E = unknown> {
+  readonly start: AgentRun.RunStart
+  readonly startedAt: number
+  readonly parts: (options?: { readonly after?: number | undefined }) => Stream.Stream<Numbered<Part>, E>
+  readonly hold: Effect.Effect<void, never, Scope.Scope>
+  readonly exit: Effect.Effect<Exit.Exit<void, E>>
+  readonly stop: Effect.Effect<void>
+  readonly steering: Steering.Steering
+}
+
+/**
+ * How a run is started.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface StartOptions {
+  /**
+   * What is done when the session of the input has a run of this hub that has not ended: `"refuse"` fails with
+   * `RunRefused`, `"replace"` stops that run first, and `"start"` starts this one beside it, so that the session's own
+   * rule decides (`whenHeld` of `SessionHistory`). Default: `"refuse"`.
+   */
+  readonly whenBusy?: "refuse" | "replace" | "start" | undefined
+  /**
+   * What is done when the last reader of the run goes away before its end: `"continue"`, or `"stop"`, as soon as no
+   * reader has come back within `reconnect`. A run that nobody has read yet goes on. Default: `"continue"`.
+   */
+  readonly whenLeft?: "continue" | "stop" | undefined
+  /** How long a run that is stopped when it is left waits for a reader to come back. Default: no time. */
+  readonly reconnect?: Duration.Input | undefined
+}
+
+/**
+ * The hub does not start a run: its session has one that works (`runId`), or the hub is being closed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RunRefused extends Schema.Error<RunRefused>("effect-agents/server/RunRefused")({
+  _tag: Schema.tag("RunRefused"),
+  problem: Schema.Literals(["session-busy", "closing"]),
+  session: Schema.optional(Schema.String),
+  runId: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    return this.problem === "closing"
+      ? "No run is started: the server is being stopped"
+      : `No run is started: the session \`${this.session}\` has one that works`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The service
+// -----------------------------------------------------------------------------
+
+/**
+ * Service for runs that have readers.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class RunHub extends Context.Service<RunHub, {
+  /**
+   * Starts a run, and returns it with its first part there. What fails before that is the failure of this effect. The run
+   * belongs to the hub from then on, not to who has started it; an interrupt before that ends it.
+   */
+  readonly start: <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    input: Agent.Input,
+    options?: StartOptions
+  ) => Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R>
+  /** Returns the run with this id, unless it was never there or is forgotten. */
+  readonly get: (runId: string) => Effect.Effect<Live | undefined>
+  /** Returns the last run that was started on a session, unless it is forgotten. */
+  readonly ofSession: (session: string) => Effect.Effect<Live | undefined>
+  /** The runs that have not ended, in the order in which they were started. */
+  readonly running: Effect.Effect<ReadonlyArray<Live>>
+}>()("effect-agents/server/RunHub") {}
+
+/**
+ * Creates a layer of a hub. When it is released, no run is started any more, those that work have the time of `grace` to
+ * end by themselves, and are interrupted then.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: {
+  /** How long a run that has ended can still be read. Default: one minute. */
+  readonly keep?: Duration.Input | undefined
+  /** How long the runs may go on when the hub is released. Default: 10 seconds. */
+  readonly grace?: Duration.Input | undefined
+}): Layer.Layer<RunHub> =>
+  Layer.effect(RunHub)(
+    Effect.gen(function*() {
+      const hub = new Hub(options?.keep ?? "1 minute", yield* Effect.scope)
+      yield* Effect.addFinalizer((exit) => hub.close(options?.grace ?? "10 seconds", exit))
+      return RunHub.of(hub)
+    })
+  )
+
+class Hub {
+  private readonly runs = new Map<string, Running>()
+  /** The last run of each session, also while it begins. */
+  private readonly sessions = new Map<string, Running>()
+  private readonly keep: Duration.Input
+  /** That of the timers; the runs have their own, which is closed before. */
+  private readonly scope: Scope.Scope
+  private readonly runScope = Scope.makeUnsafe()
+  private isClosing = false
+
+  constructor(keep: Duration.Input, scope: Scope.Scope) {
+    this.keep = keep
+    this.scope = scope
+  }
+
+  readonly start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    input: Agent.Input,
+    options: StartOptions = {}
+  ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R> =>
+    Effect.flatMap(PubSub.unbounded<Published<AgentRun.Part<Tools, A, P>, E>>({ replay: Number.MAX_SAFE_INTEGER }), (
+      pubsub
+    ) => this.startAs(new Running(pubsub, options, this.scope), agent, input, options))
+
+  private startAs<Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    running: Running<AgentRun.Part<Tools, A, P>, E>,
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    input: Agent.Input,
+    options: StartOptions
+  ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R> {
+    return Effect.suspend(() => {
+      const { session } = input
+      if (this.isClosing) return Effect.fail(new RunRefused({ problem: "closing" }))
+      const other = session === undefined || options.whenBusy === "start" ? undefined : this.sessions.get(session)
+      if (other !== undefined && !other.hasEnded) {
+        return options.whenBusy === "replace"
+          ? Effect.andThen(other.stop, this.startAs(running, agent, input, options))
+          : Effect.fail(new RunRefused({ problem: "session-busy", session, runId: other.runId }))
+      }
+      // in the same stretch: who comes while the run begins finds its session busy
+      if (session !== undefined) this.sessions.set(session, running)
+      return this.begin(running, agent, input)
+    })
+  }
+
+  readonly get = (runId: string): Effect.Effect<Live | undefined> => Effect.sync(() => this.runs.get(runId)?.live)
+
+  readonly ofSession = (session: string): Effect.Effect<Live | undefined> =>
+    Effect.sync(() => this.sessions.get(session)?.live)
+
+  readonly running: Effect.Effect<ReadonlyArray<Live>> = Effect.sync(() =>
+    Array.from(this.runs.values()).flatMap(({ hasEnded, live }) => hasEnded || live === undefined ? [] : [live])
+  )
+
+  private begin<Tools extends Record<string, Tool.Any>, E, R, A, P>(
+    running: Running<AgentRun.Part<Tools, A, P>, E>,
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    input: Agent.Input
+  ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E, R> {
+    const { session } = input
+    const forget = Effect.sync(() => {
+      if (running.runId !== undefined) this.runs.delete(running.runId)
+      if (session !== undefined && this.sessions.get(session) === running) this.sessions.delete(session)
+    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const steering = input.steering ?? (yield* Steering.make)
+        const opened = yield* Deferred.make<Live<AgentRun.Part<Tools, A, P>, E>, E>()
+        const opening: Effect.Effect<Agent.Opened<AgentRun.Part<Tools, A, P>, E>, E, R | Scope.Scope> = Agent.open(
+          agent,
+          { ...input, steering }
+        )
+        const run = Effect.scoped(Effect.flatMap(opening, ({ parts, start }) =>
+          Effect.gen({ self: this }, function*() {
+            const live = yield* running.begin(start, steering)
+            this.runs.set(start.runId, running)
+            yield* Deferred.succeed(opened, live)
+            yield* running.publish(parts)
+          })))
+        const ended = (exit: Exit.Exit<void, E>) =>
+          Effect.andThen(
+            running.end(exit),
+            running.live === undefined
+              ? Effect.asVoid(Effect.andThen(forget, Deferred.done(opened, exit as Exit.Exit<never, E>)))
+              : Effect.asVoid(Effect.forkIn(Effect.delay(forget, this.keep), this.scope))
+          )
+        // it has begun when it can be stopped
+        running.fiber = yield* Effect.forkIn(Effect.onExit(run, ended), this.runScope, { startImmediately: true })
+        return yield* Effect.onInterrupt(restore(Deferred.await(opened)), () => running.stop)
+      })
+    )
+  }
+
+  close(grace: Duration.Input, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isClosing = true
+      const working = new Set([...this.runs.values(), ...this.sessions.values()])
+      return Effect.forEach(working, (running) => running.exit, { concurrency: "unbounded", discard: true }).pipe(
+        Effect.interruptible,
+        Effect.timeoutOption(grace),
+        Effect.andThen(Scope.close(this.runScope, exit))
+      )
+    })
+  }
+}
+
+type Published<Part, E> = Take.Take<Numbered<Part>, E>
+
+/** A run, read by one fiber of the hub, and what its readers share. */
+class Running<Part = any, E = any> {
+  live: Live<Part, E> | undefined = undefined
+  fiber: Fiber.Fiber<void, E> | undefined = undefined
+  hasEnded = false
+  private readers = 0
+  private leavings = 0
+  private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
+  private readonly options: StartOptions
+  private readonly scope: Scope.Scope
+  private readonly pubsub: PubSub.PubSub<Published<Part, E>>
+
+  constructor(pubsub: PubSub.PubSub<Published<Part, E>>, options: StartOptions, scope: Scope.Scope) {
+    this.pubsub = pubsub
+    this.options = options
+    this.scope = scope
+  }
+
+  get runId(): string | undefined {
+    return this.live?.start.runId
+  }
+
+  begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
+    const { exit, hold, parts, stop } = this
+    return Effect.map(
+      Clock.currentTimeMillis,
+      (startedAt) => this.live = { start, startedAt, parts, hold, exit, stop, steering }
+    )
+  }
+
+  /** Its readers share the arrays of the agent. */
+  publish(parts: Stream.Stream<Part, E>): Effect.Effect<void, E> {
+    let next = 0
+    return Stream.runForEachArray(
+      parts,
+      (parts) => PubSub.publish(this.pubsub, Arr.map(parts, (part) => ({ seq: next++, part })))
+    )
+  }
+
+  /** Also that of a run that was stopped before its parts were read. */
+  end(exit: Exit.Exit<void, E>): Effect.Effect<void> {
+    this.hasEnded = true
+    return Effect.andThen(PubSub.end(this.pubsub, exit), Deferred.succeed(this.ending, exit))
+  }
+
+  readonly exit: Effect.Effect<Exit.Exit<void, E>> = Deferred.await(this.ending)
+
+  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
+    this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
+  )
+
+  private readonly parts: Live<Part, E>["parts"] = (options) =>
+    Stream.scoped(Stream.unwrap(Effect.map(this.hold, () => {
+      const all = Stream.fromPubSubTake(this.pubsub)
+      return options?.after === undefined ? all : Stream.drop(all, options.after + 1)
+    })))
+
+  private readonly hold: Effect.Effect<void, never, Scope.Scope> = Effect.acquireRelease(
+    Effect.sync(() => {
+      this.readers++
+    }),
+    () => this.leave
+  )
+
+  private readonly leave: Effect.Effect<void> = Effect.suspend(() => {
+    this.readers--
+    const { reconnect = 0, whenLeft } = this.options
+    if (whenLeft !== "stop" || this.readers > 0 || this.hasEnded) return Effect.void
+    const left = ++this.leavings
+    // who has left waits for nothing, and who has come back and left again has a time of its own
+    const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.stop)
+    return Effect.forkIn(Effect.andThen(Effect.sleep(reconnect), stop), this.scope)
+  })
+}
