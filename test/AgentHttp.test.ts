@@ -1,115 +1,14 @@
 /** An agent behind real HTTP on loopback: with the client of effect's `HttpApi`, and with plain requests. */
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Redacted, Schema, Stream } from "effect"
-import { Tool, Toolkit } from "effect/ai"
-import { FetchHttpClient, HttpClient, HttpClientRequest, HttpRouter, HttpServer } from "effect/http"
-import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
-import { createServer } from "node:http"
+import { Cause, Effect, Exit, Stream } from "effect"
 import { connect } from "node:net"
-import { Agent, AgentRun, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
-import { AgentApi, AgentHttp, RunHub } from "../src/server/index.ts"
+import { AgentRun, ContextProvider } from "../src/index.ts"
+import type { AgentApi, RunHub } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { serve } from "./fixtures/agentServer.ts"
 import { Boom, type Log, logged, types } from "./utils.ts"
 
 const { hang, text, toolCalls } = ScriptedModel
-
-class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}, { httpApiStatus: 401 }) {}
-
-/** The token is the name of its owner. */
-class Auth extends HttpApiMiddleware.Service<Auth, { provides: AgentApi.Owner }>()("test/Auth", {
-  security: { bearer: HttpApiSecurity.bearer },
-  error: Unauthorized,
-  requiredForClient: true
-}) {
-  static readonly layer = Layer.succeed(this, {
-    bearer: (effect, { credential }) => {
-      const id = Redacted.value(credential)
-      return id === "" ? Effect.fail(new Unauthorized()) : Effect.provideService(effect, AgentApi.Owner, { id })
-    }
-  })
-}
-
-const Delete = Tool.make("delete", {
-  parameters: Schema.Struct({ file: Schema.String }),
-  success: Schema.Struct({ deleted: Schema.String }),
-  needsApproval: true
-})
-const toolkit = Toolkit.make(Delete)
-
-class Api extends HttpApi.make("agents").add(AgentApi.group("assistant", { toolkit }).middleware(Auth)) {}
-
-/** A server of one agent, its address, a client for each owner, and what its tool was called with. */
-const serve = <E>(options: {
-  readonly script: ReadonlyArray<ScriptedModel.Step>
-  readonly providers?: ReadonlyArray<ContextProvider.ContextProvider<E>>
-  readonly http?: AgentHttp.Options
-}) =>
-  Effect.gen(function*() {
-    const deleted: Array<string> = []
-    const agent = Agent.make("assistant", {
-      toolkit,
-      providers: [SessionHistory.provider, ...options.providers ?? []]
-    })
-    const handlers = HttpApiBuilder.group(
-      Api,
-      "assistant",
-      Effect.fn(function*(handlers) {
-        return handlers.handleAll(yield* AgentHttp.handlers(agent, options.http))
-      })
-    )
-    const tools = toolkit.toLayer({
-      delete: ({ file }) =>
-        Effect.sync(() => {
-          deleted.push(file)
-          // what the schema does not know is nobody's business
-          return { deleted: file, secret: "s3cret" }
-        })
-    })
-    const app = HttpRouter.serve(HttpApiBuilder.layer(Api), { disableListenLog: true, disableLogger: true }).pipe(
-      Layer.provide(Layer.provide(handlers, Auth.layer)),
-      Layer.provideMerge(Layer.mergeAll(
-        RunHub.layer({ grace: 0 }),
-        SessionStore.layerMemory,
-        ScriptedModel.layer(options.script),
-        tools
-      )),
-      Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
-    )
-    const services = yield* Layer.build(app)
-    const { address } = Context.get(services, HttpServer.HttpServer)
-    const url = HttpServer.formatAddress(address)
-    const client = (owner: string) =>
-      HttpApiClient.make(Api, { transformClient: HttpClient.mapRequest(HttpClientRequest.prependUrl(url)) }).pipe(
-        Effect.map((api) => api.assistant),
-        Effect.provide([
-          HttpApiMiddleware.layerClient(
-            Auth,
-            ({ next, request }) => next(HttpClientRequest.bearerToken(request, owner))
-          ),
-          FetchHttpClient.layer
-        ])
-      )
-    const post = (path: string, body: unknown, init?: RequestInit) =>
-      Effect.promise((signal) =>
-        fetch(`${url}/agents/assistant${path}`, {
-          method: "POST",
-          headers: { authorization: "Bearer ann", "content-type": "application/json" },
-          body: JSON.stringify(body),
-          signal,
-          ...init
-        })
-      )
-    return {
-      client,
-      deleted,
-      hub: Context.get(services, RunHub.RunHub),
-      port: Number(new URL(url).port),
-      post,
-      services,
-      url
-    }
-  })
 
 const parts = <A extends { readonly data: unknown }, E, R>(events: Stream.Stream<A, E, R>) =>
   Stream.map(events, ({ data }) => data as A["data"])

@@ -103,7 +103,7 @@ describe("RunHub", () => {
       const { running, start } = yield* hub
       const run = yield* start(agentOf(log), input)
       const reader = yield* Effect.forkChild(read(run), { startImmediately: true })
-      assert.deepStrictEqual((yield* running).map(({ start }) => start.runId), [run.start.runId])
+      assert.deepStrictEqual((yield* running).map(({ runId }) => runId), [run.runId])
       yield* run.stop
       assert.deepStrictEqual(log, ["p before", "p end: Interrupted after \"a\""])
       assert.strictEqual(outcomeOf(yield* Fiber.await(reader)), "Interrupt")
@@ -151,7 +151,7 @@ describe("RunHub", () => {
         const error = yield* Effect.flip(start(agent, held))
         assert.deepStrictEqual(
           error,
-          new RunHub.RunRefused({ problem: "session-busy", session: "s", runId: run.start.runId })
+          new RunHub.RunRefused({ problem: "session-busy", session: "s", runId: run.runId })
         )
         assert.strictEqual(yield* ofSession("s"), run)
       }).pipe(Effect.provide(layers)))

@@ -73,6 +73,15 @@ export const maximumText = 1_000_000
  */
 export const SessionId = Schema.NonEmptyString.check(Schema.isMaxLength(200))
 
+/**
+ * The id of a run that a client chooses: letters, digits, `-` and `_`. A request that is sent twice then starts one run;
+ * the second one is refused with `"run-exists"`, and can join it.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RunId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{8,100}$/))
+
 const Text = Schema.NonEmptyString.check(Schema.isMaxLength(maximumText))
 
 /**
@@ -172,7 +181,42 @@ export const Answer = Schema.Struct({
 export type Answer = typeof Answer.Type
 
 /**
- * What a client is told of the session of a conversation.
+ * Schema for the request of a run: what the user says, the session it belongs to, and an id for the run.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RunRequest = Schema.Struct({
+  prompt: Message,
+  session: Schema.optional(SessionId),
+  runId: Schema.optional(RunId)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type RunRequest = typeof RunRequest.Type
+
+/**
+ * Schema for the request of a run that goes on with answers.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AnswerRequest = Schema.Struct({
+  answers: Schema.NonEmptyArray(Answer),
+  runId: Schema.optional(RunId)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type AnswerRequest = typeof AnswerRequest.Type
+
+/**
+ * Schema for what a client is told of the session of a conversation.
  *
  * - `version`: how often it was saved.
  * - `messages`: the conversation, without what providers of models have said about its parts.
@@ -236,7 +280,7 @@ export const group = <
   const session = { session: SessionId }
   return HttpApiGroup.make(name).add(
     HttpApiEndpoint.post("run", "/runs", {
-      payload: Schema.Struct({ prompt: Message, session: Schema.optional(SessionId) }),
+      payload: RunRequest,
       success: parts,
       error: failures
     }),
@@ -266,7 +310,7 @@ export const group = <
     }),
     HttpApiEndpoint.post("answer", "/sessions/:session/answers", {
       params: session,
-      payload: Schema.Struct({ answers: Schema.NonEmptyArray(Answer) }),
+      payload: AnswerRequest,
       success: parts,
       error: failures
     })

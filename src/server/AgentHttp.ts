@@ -119,25 +119,29 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   }
 
   readonly all = {
-    run: ({ payload: { prompt, session } }: {
-      readonly payload: { readonly prompt: AgentApi.Message; readonly session?: string | undefined }
-    }) =>
+    run: ({ payload: { prompt, runId, session } }: { readonly payload: AgentApi.RunRequest }) =>
       Effect.flatMap(AgentApi.Owner, ({ id }) =>
         this.start(id, {
           prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]),
-          session: session === undefined ? undefined : Sessions.prefixOf(id) + session
+          session: session === undefined ? undefined : Sessions.prefixOf(id) + session,
+          runId
         })),
 
     answer: ({ params, payload }: {
       readonly params: { readonly session: string }
-      readonly payload: { readonly answers: ReadonlyArray<AgentApi.Answer> }
+      readonly payload: AgentApi.AnswerRequest
     }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
         const session = Sessions.prefixOf(id) + params.session
         const { history } = yield* told(this.store.load(session))
         const answers = yield* answersTo(Approval.pending(history), payload.answers)
-        return yield* this.start(id, { prompt: Prompt.empty, session, answers })
+        return yield* this.start(id, {
+          prompt: Prompt.empty,
+          session,
+          answers,
+          runId: payload.runId
+        })
       }),
 
     join: ({ headers, params, query }: {
@@ -177,7 +181,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
           version,
           messages: Sessions.shownMessages(history.content),
           approvals: Approval.pending(history),
-          runId: isRunning ? live.start.runId : undefined
+          runId: isRunning ? live.runId : undefined
         }
         return view
       }),
@@ -213,7 +217,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
     const text = Sse.keepAlive(Sse.events(parts), this.options.keepAlive ?? "15 seconds")
     return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(text), {
       contentType: "text/event-stream",
-      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no", "x-run-id": live.start.runId }
+      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no", "x-run-id": live.runId }
     }))
   }
 
@@ -239,9 +243,14 @@ const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined 
   if (reason === undefined || !Cause.isFailReason(reason) || !(reason.error instanceof RunHub.RunRefused)) {
     return undefined
   }
-  return reason.error.problem === "closing"
-    ? failed("unavailable", 503, true, "The agent is not available now.")
-    : failed("session-in-use", 409, true, "Another run works on the conversation.")
+  switch (reason.error.problem) {
+    case "closing":
+      return failed("unavailable", 503, true, "The agent is not available now.")
+    case "run-exists":
+      return failed("run-exists", 409, false, "There is a run with this id.")
+    case "session-busy":
+      return failed("session-in-use", 409, true, "Another run works on the conversation.")
+  }
 }
 
 const failed = (code: string, status: number, retryable: boolean, message: string): AgentApi.RunFailed =>

@@ -42,7 +42,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
@@ -52,6 +52,7 @@ import * as Stream from "effect/Stream"
 import type * as Take from "effect/Take"
 import * as Agent from "../Agent.ts"
 import type * as AgentRun from "../AgentRun.ts"
+import * as RunId from "../internal/words/runId.ts"
 import * as Steering from "../Steering.ts"
 
 // -----------------------------------------------------------------------------
@@ -72,6 +73,7 @@ export interface Numbered<out Part = AgentRun.Part> {
 /**
  * A run of the hub. One that has ended can still be read, until the hub forgets it.
  *
+ * - `runId`: the id of the run.
  * - `start`: its first part.
  * - `startedAt`: when it was asked for, in milliseconds since 1970.
  * - `parts`: its parts from the first one on, or those after the number `after`, and then its end: the stream ends
@@ -85,9 +87,13 @@ export interface Numbered<out Part = AgentRun.Part> {
  * @since 0.1.0
  */
 export interface Live<out Part = AgentRun.Part, out E = unknown> {
+  readonly runId: string
   readonly start: AgentRun.RunStart
   readonly startedAt: number
-  readonly parts: (options?: { readonly after?: number | undefined }) => Stream.Stream<Numbered<Part>, E>
+  readonly parts: (options?: {
+    /** The number of the last part that was seen. Default: none was. */
+    readonly after?: number | undefined
+  }) => Stream.Stream<Numbered<Part>, E>
   readonly hold: Effect.Effect<void, never, Scope.Scope>
   readonly exit: Effect.Effect<Exit.Exit<void, E>>
   readonly stop: Effect.Effect<void>
@@ -117,21 +123,27 @@ export interface StartOptions {
 }
 
 /**
- * The hub does not start a run: its session has one that works (`runId`), or the hub is being closed.
+ * The hub does not start a run: its session has one that works (`runId`), it has a run with the id that was given, or it is
+ * being closed.
  *
  * @category errors
  * @since 0.1.0
  */
 export class RunRefused extends Schema.Error<RunRefused>("effect-agents/server/RunRefused")({
   _tag: Schema.tag("RunRefused"),
-  problem: Schema.Literals(["session-busy", "closing"]),
+  problem: Schema.Literals(["session-busy", "run-exists", "closing"]),
   session: Schema.optional(Schema.String),
   runId: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return this.problem === "closing"
-      ? "No run is started: the server is being stopped"
-      : `No run is started: the session \`${this.session}\` has one that works`
+    switch (this.problem) {
+      case "closing":
+        return "No run is started: the hub is being closed"
+      case "run-exists":
+        return `No run is started: there is one with the id \`${this.runId}\``
+      case "session-busy":
+        return `No run is started: the session \`${this.session}\` has one that works`
+    }
   }
 }
 
@@ -204,28 +216,36 @@ class Hub {
     input: Agent.Input,
     options: StartOptions = {}
   ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R> =>
-    Effect.flatMap(PubSub.unbounded<Published<AgentRun.Part<Tools, A, P>, E>>({ replay: Number.MAX_SAFE_INTEGER }), (
-      pubsub
-    ) => this.startAs(new Running(pubsub, options, this.scope), agent, input, options))
+    Effect.gen({ self: this }, function*() {
+      const pubsub = yield* PubSub.unbounded<Published<AgentRun.Part<Tools, A, P>, E>>({
+        replay: Number.MAX_SAFE_INTEGER
+      })
+      const runId = input.runId ?? (yield* RunId.next)
+      const steering = input.steering ?? (yield* Steering.make)
+      const running = new Running(runId, pubsub, options, this.scope)
+      return yield* this.enter(running, { ...input, runId, steering }, (given) => Agent.open(agent, given))
+    })
 
-  private startAs<Tools extends Record<string, Tool.Any>, E, R, A, P>(
-    running: Running<AgentRun.Part<Tools, A, P>, E>,
-    agent: Agent.Agent<Tools, E, R, A, P>,
-    input: Agent.Input,
-    options: StartOptions
-  ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R> {
+  /** Looks and takes in one stretch: who comes while a run begins finds its id and its session taken. */
+  private enter<Part extends AgentRun.Part, E, R>(
+    running: Running<Part, E>,
+    input: Given,
+    open: Opening<Part, E, R>
+  ): Effect.Effect<Live<Part, E>, E | RunRefused, R> {
     return Effect.suspend(() => {
-      const { session } = input
+      const { runId, session } = input
       if (this.isClosing) return Effect.fail(new RunRefused({ problem: "closing" }))
-      const other = session === undefined || options.whenBusy === "start" ? undefined : this.sessions.get(session)
+      if (this.runs.has(runId)) return Effect.fail(new RunRefused({ problem: "run-exists", runId }))
+      const { whenBusy } = running.options
+      const other = session === undefined || whenBusy === "start" ? undefined : this.sessions.get(session)
       if (other !== undefined && !other.hasEnded) {
-        return options.whenBusy === "replace"
-          ? Effect.andThen(other.stop, this.startAs(running, agent, input, options))
+        return whenBusy === "replace"
+          ? Effect.andThen(other.stop, this.enter(running, input, open))
           : Effect.fail(new RunRefused({ problem: "session-busy", session, runId: other.runId }))
       }
-      // in the same stretch: who comes while the run begins finds its session busy
+      this.runs.set(runId, running)
       if (session !== undefined) this.sessions.set(session, running)
-      return this.begin(running, agent, input)
+      return this.begin(running, input, open)
     })
   }
 
@@ -238,29 +258,22 @@ class Hub {
     Array.from(this.runs.values()).flatMap(({ hasEnded, live }) => hasEnded || live === undefined ? [] : [live])
   )
 
-  private begin<Tools extends Record<string, Tool.Any>, E, R, A, P>(
-    running: Running<AgentRun.Part<Tools, A, P>, E>,
-    agent: Agent.Agent<Tools, E, R, A, P>,
-    input: Agent.Input
-  ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E, R> {
-    const { session } = input
+  private begin<Part extends AgentRun.Part, E, R>(
+    running: Running<Part, E>,
+    input: Given,
+    open: Opening<Part, E, R>
+  ): Effect.Effect<Live<Part, E>, E, R> {
+    const { runId, session, steering } = input
     const forget = Effect.sync(() => {
-      if (running.runId !== undefined) this.runs.delete(running.runId)
+      this.runs.delete(runId)
       if (session !== undefined && this.sessions.get(session) === running) this.sessions.delete(session)
     })
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
-        const steering = input.steering ?? (yield* Steering.make)
-        const opened = yield* Deferred.make<Live<AgentRun.Part<Tools, A, P>, E>, E>()
-        const opening: Effect.Effect<Agent.Opened<AgentRun.Part<Tools, A, P>, E>, E, R | Scope.Scope> = Agent.open(
-          agent,
-          { ...input, steering }
-        )
-        const run = Effect.scoped(Effect.flatMap(opening, ({ parts, start }) =>
-          Effect.gen({ self: this }, function*() {
-            const live = yield* running.begin(start, steering)
-            this.runs.set(start.runId, running)
-            yield* Deferred.succeed(opened, live)
+        const opened = yield* Deferred.make<Live<Part, E>, E>()
+        const run = Effect.scoped(Effect.flatMap(open(input), ({ parts, start }) =>
+          Effect.gen(function*() {
+            yield* Deferred.succeed(opened, yield* running.begin(start, steering))
             yield* running.publish(parts)
           })))
         const ended = (exit: Exit.Exit<void, E>) =>
@@ -280,8 +293,10 @@ class Hub {
   close(grace: Duration.Input, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.isClosing = true
-      const working = new Set([...this.runs.values(), ...this.sessions.values()])
-      return Effect.forEach(working, (running) => running.exit, { concurrency: "unbounded", discard: true }).pipe(
+      return Effect.forEach(Array.from(this.runs.values()), (running) => running.exit, {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(
         Effect.interruptible,
         Effect.timeoutOption(grace),
         Effect.andThen(Scope.close(this.runScope, exit))
@@ -289,6 +304,10 @@ class Hub {
     })
   }
 }
+
+type Given = Agent.Input & { readonly runId: string; readonly steering: Steering.Steering }
+
+type Opening<Part, E, R> = (input: Given) => Effect.Effect<Agent.Opened<Part, E>, E, R | Scope.Scope>
 
 type Published<Part, E> = Take.Take<Numbered<Part>, E>
 
@@ -300,25 +319,28 @@ class Running<Part = any, E = any> {
   private readers = 0
   private leavings = 0
   private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
-  private readonly options: StartOptions
+  readonly runId: string
+  readonly options: StartOptions
   private readonly scope: Scope.Scope
   private readonly pubsub: PubSub.PubSub<Published<Part, E>>
 
-  constructor(pubsub: PubSub.PubSub<Published<Part, E>>, options: StartOptions, scope: Scope.Scope) {
+  constructor(
+    runId: string,
+    pubsub: PubSub.PubSub<Published<Part, E>>,
+    options: StartOptions,
+    scope: Scope.Scope
+  ) {
+    this.runId = runId
     this.pubsub = pubsub
     this.options = options
     this.scope = scope
   }
 
-  get runId(): string | undefined {
-    return this.live?.start.runId
-  }
-
   begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
-    const { exit, hold, parts, stop } = this
+    const { exit, hold, parts, runId, stop } = this
     return Effect.map(
       Clock.currentTimeMillis,
-      (startedAt) => this.live = { start, startedAt, parts, hold, exit, stop, steering }
+      (startedAt) => this.live = { runId, start, startedAt, parts, hold, exit, stop, steering }
     )
   }
 

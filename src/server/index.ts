@@ -1,5 +1,5 @@
 /**
- * Agents behind a server: runs that have readers, and the HTTP API of an agent.
+ * Agents behind a server: runs that have readers, the HTTP API of an agent, and agents that run elsewhere.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,11 @@ export * as AgentApi from "./AgentApi.ts"
  * @since 0.1.0
  */
 export * as AgentHttp from "./AgentHttp.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as RemoteAgent from "./RemoteAgent.ts"
 
 /**
  * @since 0.1.0

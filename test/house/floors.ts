@@ -46,6 +46,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   orchestration: [],
+  server: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],

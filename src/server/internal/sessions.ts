@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Prompt from "effect/ai/Prompt"
+import type * as Prompt from "effect/ai/Prompt"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Cut from "../../internal/words/cut.ts"
 

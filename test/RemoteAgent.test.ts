@@ -1,0 +1,190 @@
+/** An agent behind real HTTP, used as a local one. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Stream } from "effect"
+import { createServer } from "node:http"
+import { Agent, AgentRun, AgentTool, Approval, Steering } from "../src/index.ts"
+import { RemoteAgent } from "../src/server/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { serve } from "./fixtures/agentServer.ts"
+import { type Log, logged, showCause, types } from "./utils.ts"
+
+const { hang, text, toolCalls } = ScriptedModel
+
+const remote = (server: Effect.Success<ReturnType<typeof serve>>, owner = "ann") =>
+  Effect.map(server.client(owner), (client) => RemoteAgent.make("assistant", client))
+
+describe("RemoteAgent", () => {
+  it.live("gives the parts and the result that the run on the server has, under the id of the run here", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({ script: [text(["Hel", "lo"])] })
+      const assistant = yield* remote(server)
+      const parts = yield* Stream.runCollect(
+        Agent.stream(assistant, { prompt: "hi", session: "chat", runId: "run_12345678" })
+      )
+      const run = yield* server.hub.get("run_12345678")
+      const there = (yield* Stream.runCollect(run!.parts())).map(({ part }) => part)
+      assert.deepStrictEqual(types(parts), types(there))
+      const result = yield* AgentRun.fold(Stream.fromIterable(parts))
+      const { session, transcript, ...rest } = yield* AgentRun.fold(Stream.fromIterable(there))
+      assert.deepStrictEqual({ ...result }, { ...rest, session: "chat", transcript: result.transcript })
+      assert.strictEqual(session, "ann/chat")
+      assert.deepStrictEqual(result.transcript.content.length, transcript.content.length)
+    }).pipe(Effect.scoped))
+
+  it.live("all four outcomes are those of the run on the server", () =>
+    Effect.gen(function*() {
+      const log: Log = []
+      const server = yield* serve({
+        script: [text("a"), [text("b"), ScriptedModel.die("no")], [text("c"), hang], [text("d"), hang], [
+          text("e"),
+          hang
+        ]],
+        providers: [logged("p", log)]
+      })
+      const assistant = yield* remote(server)
+      const ended = Effect.suspend(() => Effect.flatMap(server.hub.running, Effect.forEach(({ exit }) => exit)))
+
+      assert.strictEqual((yield* Agent.run(assistant, { prompt: "1" })).text, "a")
+
+      const failed = yield* Effect.exit(Agent.run(assistant, { prompt: "2" }))
+      assert.strictEqual(Exit.isFailure(failed) && showCause(failed.cause), "Fail RunFailed")
+      const outcome = AgentRun.outcome(failed)
+      assert.strictEqual(outcome._tag, "Failed")
+
+      // left here: the request is aborted, which is an interrupt there
+      yield* Stream.runDrain(Stream.takeUntil(Agent.stream(assistant, { prompt: "3" }), (_) => _.type === "text-delta"))
+      yield* ended
+      // interrupted here
+      const fiber = yield* Effect.forkChild(Agent.run(assistant, { prompt: "4" }))
+      let live = yield* server.hub.running
+      while (live.length === 0) {
+        yield* Effect.promise(() => new Promise(setImmediate))
+        live = yield* server.hub.running
+      }
+      yield* live[0].parts().pipe(Stream.takeUntil(({ part }) => part.type === "text-delta"), Stream.runDrain)
+      yield* Fiber.interrupt(fiber)
+      yield* ended
+      // interrupted there
+      const stopped = yield* Effect.exit(
+        Agent.stream(assistant, { prompt: "5" }).pipe(
+          Stream.tap((part) =>
+            part.type === "text-delta"
+              ? Effect.flatMap(server.hub.running, Effect.forEach(({ stop }) => stop))
+              : Effect.void
+          ),
+          Stream.runDrain
+        )
+      )
+      assert.strictEqual(AgentRun.outcome(stopped as Exit.Exit<never, unknown>)._tag, "Interrupted")
+      assert.deepStrictEqual(log.filter((line) => line.startsWith("p end")), [
+        "p end: Completed \"a\"",
+        "p end: Failed Die no after \"b\"",
+        "p end: Interrupted after \"c\"",
+        "p end: Interrupted after \"d\"",
+        "p end: Interrupted after \"e\""
+      ])
+    }).pipe(Effect.scoped))
+
+  it.live("is a tool of another agent, with its parts and its usage", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({
+        script: [[text("found"), ScriptedModel.finish("stop", ScriptedModel.usage(3, 4))]]
+      })
+      const lead = Agent.make("lead", {
+        toolkit: AgentTool.toolkit(AgentTool.make(yield* remote(server)))
+      })
+      const parts = yield* Stream.runCollect(Agent.stream(lead, { prompt: "go" })).pipe(Effect.provide(
+        ScriptedModel.layer([toolCalls({ id: "c", name: "assistant", params: { prompt: "look" } }), text("done")])
+      ))
+      const result = yield* AgentRun.fold(Stream.fromIterable(parts))
+      assert.strictEqual(result.text, "done")
+      // the lead's own two calls, and that of the remote run
+      assert.deepStrictEqual([result.usage.inputTokens.total, result.totalUsage.inputTokens.total], [20, 23])
+      const nested = parts.filter((part) => part.type === "agent-part")
+      assert.include(nested.map(({ part }) => part.type), "text-delta")
+      assert.deepStrictEqual(new Set(nested.map(({ path, runId }) => `${path.join()} ${runId}`)).size, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("goes on after an approval, by `Agent.resume` with its session", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({
+        script: [toolCalls({ id: "c", name: "delete", params: { file: "a" } }), text("done"), text("more")]
+      })
+      const assistant = yield* remote(server)
+      const asked = yield* Agent.run(assistant, { prompt: "delete a", session: "chat" })
+      assert.strictEqual(asked.stopReason, "approval-required")
+      const answers = asked.approvals.map((approval) => Approval.approve(approval, { params: { file: "b" } }))
+      const result = yield* Agent.resume(assistant, { session: "chat" }, answers)
+      assert.deepStrictEqual([result.text, server.deleted], ["done", ["b"]])
+      const again = yield* Effect.flip(Agent.resume(assistant, { session: "chat" }, answers))
+      assert.strictEqual(again._tag === "RunFailed" && again.code, "approval-unknown")
+    }).pipe(Effect.scoped))
+
+  it.live("sends messages on while the run works, and keeps what the server does not take", () =>
+    Effect.gen(function*() {
+      const server = yield* serve({ script: [[text("a"), hang]] })
+      const assistant = yield* remote(server)
+      const steering = yield* Steering.make
+      const fiber = yield* Effect.forkChild(Effect.exit(Agent.run(assistant, { prompt: "hi", steering })))
+      yield* steering.send("and this")
+      const arrived = Effect.gen(function*() {
+        const unread = yield* Effect.flatMap(server.hub.running, Effect.forEach(({ steering }) => steering.unread))
+        return unread.flat().map(({ content }) => content.map((part) => part.type === "text" ? part.text : "")).flat()
+      })
+      while ((yield* arrived).length === 0) yield* Effect.promise(() => new Promise(setImmediate))
+      assert.deepStrictEqual(yield* arrived, ["and this"])
+      while ((yield* steering.unread).length > 0) yield* Effect.promise(() => new Promise(setImmediate))
+      yield* Effect.flatMap(server.hub.running, Effect.forEach(({ stop }) => stop))
+      yield* Fiber.join(fiber)
+      yield* steering.send("too late")
+      assert.lengthOf(yield* steering.unread, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("a lost connection is a typed failure, before the first part and in the middle", () =>
+    Effect.gen(function*() {
+      const start = JSON.stringify({ type: "run-start", agent: "assistant", runId: "r" })
+      let whole = false
+      const port = yield* Effect.acquireRelease(
+        Effect.callback<ReturnType<typeof createServer>>((resume) => {
+          const server = createServer((_request, response) => {
+            if (!whole) return void response.destroy()
+            response.writeHead(200, { "content-type": "text/event-stream" })
+            response.end(`id: 0\ndata: ${start}\n\n`)
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const server = yield* serve({ script: [] })
+      const address = port.address()
+      const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+      const assistant = RemoteAgent.make("assistant", yield* server.client("ann", url))
+      for (const cut of [false, true]) {
+        whole = cut
+        const error = yield* Effect.flip(Agent.run(assistant, { prompt: "hi" }))
+        assert.deepStrictEqual(error._tag === "RunFailed" && [error.code, error.retryable], ["connection-lost", true])
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("what a server does not take is refused here", () =>
+    Effect.gen(function*() {
+      const assistant = yield* remote(yield* serve({ script: [] }))
+      for (
+        const prompt of [
+          [{ role: "assistant", content: [{ type: "text", text: "I said" }] }] as const,
+          [{ role: "system", content: "be kind" }, { role: "user", content: "hi" }] as const
+        ]
+      ) {
+        const error = yield* Effect.flip(Agent.run(assistant, { prompt }))
+        assert.strictEqual(error._tag === "RunFailed" && error.code, "invalid-prompt")
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("a failure of the security middleware is one of the agent, with its own type", () =>
+    Effect.gen(function*() {
+      const assistant = yield* remote(yield* serve({ script: [] }), "")
+      const error = yield* Effect.flip(Agent.run(assistant, { prompt: "hi" }))
+      const tag: "RunFailed" | "Unauthorized" = error._tag
+      assert.strictEqual(tag, "Unauthorized")
+    }).pipe(Effect.scoped))
+})
