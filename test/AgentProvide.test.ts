@@ -1,11 +1,12 @@
 /** Agents that bring their own services, model, settings and tool choice. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Logger, Schema, Stream, Tracer } from "effect"
+import { Context, Deferred, Effect, type Exit, Fiber, Layer, Logger, Schema, Stream, Tracer } from "effect"
 import { LanguageModel, Model, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import {
   Agent,
   AgentOutput,
+  AgentRun,
   AgentTelemetry,
   AgentTool,
   ContextProvider,
@@ -133,6 +134,64 @@ describe("Agent.provide", () => {
           "release n: Abandoned after \"\""
         ])
       }))
+  })
+
+  describe("tells the layer of a program what there is of its run", () => {
+    const Look = Tool.make("look", { success: Schema.String })
+    const toolkit = Toolkit.make(Look)
+    const model = ScriptedModel.layer([
+      ScriptedModel.step(text("first "), toolCalls({ name: "look", params: {} })),
+      ScriptedModel.step(text(["sec", "ond"]), toolCalls({ name: "look", params: {} }), ScriptedModel.hang)
+    ])
+    /** Without ids, which two runs do not share. */
+    const shown = ({ partial }: Exclude<AgentRun.Outcome, { readonly _tag: "Completed" }>) => ({
+      ...partial,
+      runId: typeof partial.runId,
+      transcript: showPrompt(partial.transcript)
+    })
+    const outcomeIn = (seen: Array<AgentRun.Outcome>) => (exit: Exit.Exit<unknown, unknown>) =>
+      Effect.sync(() => void seen.push(AgentRun.outcome(exit as Exit.Exit<AgentRun.Result, unknown>)))
+    for (const end of ["fails", "is interrupted", "is left"] as const) {
+      it.effect(`which ${end}`, () =>
+        Effect.gen(function*() {
+          const inside: Array<AgentRun.Outcome> = []
+          const outside: Array<AgentRun.Outcome> = []
+          const inner = Agent.make("inner", {
+            toolkit,
+            providers: [ContextProvider.make("seeing", { beforeRun: () => AgentRun.addFinalizer(outcomeIn(inside)) })]
+          })
+          const release = Layer.effectDiscard(Effect.acquireRelease(Effect.void, (_, exit) => outcomeIn(outside)(exit)))
+          const program = Agent.fromStream("program", {
+            stream: (input) =>
+              Agent.stream(inner, input).pipe(Stream.tap((part) =>
+                end === "fails" && part.type === "text-delta" && part.delta === "ond"
+                  ? Effect.fail(new Boom({ of: "program" }))
+                  : Effect.void
+              ))
+          }).pipe(Agent.provide(release))
+          const stream = Stream.takeUntil(
+            Agent.stream(program, input),
+            (part) =>
+              end === "is left" && part.type === "text-delta" && part.delta === "ond"
+          )
+          const fiber = yield* Effect.forkChild(Stream.runDrain(stream))
+          yield* TestClock.adjust("1 second")
+          yield* Fiber.interrupt(fiber)
+          const [one] = inside
+          const [other] = outside
+          assert(one !== undefined && one._tag !== "Completed" && other !== undefined && other._tag !== "Completed")
+          assert.strictEqual(
+            other._tag,
+            { "fails": "Failed", "is interrupted": "Interrupted", "is left": "Abandoned" }[end]
+          )
+          const { text, ...rest } = shown(other)
+          // the last part that came was not seen by who failed with it
+          assert.strictEqual(text, end === "fails" ? "sec" : shown(one).text)
+          if (end !== "fails") assert.deepStrictEqual({ ...rest, text }, shown(one))
+          assert.deepStrictEqual(rest.steps.map((step) => step.text), ["first "])
+          assert.strictEqual(rest.transcript[0], "user: hi")
+        }).pipe(Effect.provide([model, toolkit.toLayer({ look: () => Effect.succeed("seen") })])))
+    }
   })
 
   it.effect("a failing layer fails the run before anything of it runs", () =>

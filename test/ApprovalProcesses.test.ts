@@ -1,33 +1,10 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { type Cause, Effect, FileSystem, Layer, Queue, Stream } from "effect"
-import { spawn } from "node:child_process"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { Effect, FileSystem, Layer } from "effect"
 import { Approval, Session, SessionStore } from "../src/index.ts"
 import { SqliteSessionStore } from "../src/sqlite/index.ts"
+import { racing, start } from "./fixtures/approvalProcesses.ts"
 import { showPrompt } from "./utils.ts"
-
-const fixture = fileURLToPath(new URL("./fixtures/approvalProcess.ts", import.meta.url))
-
-/** A process of the fixture, killed when the scope closes. */
-const start = (mode: "ask" | "answer" | "race" | "crash", file: string) =>
-  Effect.gen(function*() {
-    const lines = yield* Queue.unbounded<string, Cause.Done>()
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() => spawn(process.execPath, [fixture, mode, file], { stdio: ["pipe", "pipe", "inherit"] })),
-      (child) => Effect.sync(() => child.kill("SIGKILL"))
-    )
-    const reader = createInterface({ input: child.stdout })
-    reader.on("line", (line) => Queue.offerUnsafe(lines, line))
-    reader.on("close", () => Queue.endUnsafe(lines))
-    return {
-      line: Queue.take(lines),
-      go: Effect.sync(() => child.stdin.write("\n")),
-      /** What it says until it ends. */
-      rest: Effect.map(Stream.runCollect(Stream.fromQueue(lines)), (lines) => Array.from(lines))
-    }
-  })
 
 const said = (mode: "ask" | "answer" | "crash", file: string) => Effect.flatMap(start(mode, file), ({ rest }) => rest)
 
@@ -75,7 +52,7 @@ describe.each(["sessions.sqlite", "sessions"])("approvals and processes, in `%s`
         ])
         assert.match((yield* said("answer", file)).join(), rejected)
       })
-    ), 30_000)
+    ), 60_000)
 
   it.live(
     "of two processes that answer at the same time one runs the tool, the other one has a conflict",
@@ -83,13 +60,7 @@ describe.each(["sessions.sqlite", "sessions"])("approvals and processes, in `%s`
       inFile((file) =>
         Effect.gen(function*() {
           yield* said("ask", file)
-          const both = yield* Effect.all([start("race", file), start("race", file)])
-          // once to see what is asked, once as the run begins
-          for (const _ of ["asked", "run"]) {
-            for (const one of both) assert.strictEqual(yield* one.line, "loaded")
-            for (const one of both) yield* one.go
-          }
-          const lines = yield* Effect.all(both.map(({ rest }) => rest), { concurrency: 2 })
+          const lines = yield* racing(file)
           const [won, lost] = lines[0]!.length > 1 ? lines : [...lines].reverse()
           assert.deepStrictEqual(won, ["paying Ada", "completed stop All is paid"])
           assert.match(
@@ -98,7 +69,7 @@ describe.each(["sessions.sqlite", "sessions"])("approvals and processes, in `%s`
           )
         })
       ),
-    30_000
+    60_000
   )
 
   it.live(
@@ -120,6 +91,6 @@ describe.each(["sessions.sqlite", "sessions"])("approvals and processes, in `%s`
           assert.match((yield* said("answer", file)).join(), rejected)
         })
       ),
-    30_000
+    60_000
   )
 })

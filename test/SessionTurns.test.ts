@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
-import { LanguageModel, Tool, Toolkit } from "effect/ai"
+import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import * as SqlClient from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
 import {
@@ -8,6 +8,7 @@ import {
   AgentError,
   AgentRun,
   AgentTool,
+  Approval,
   ContextProvider,
   Middleware,
   Session,
@@ -190,6 +191,32 @@ describe("a run on a session that its own caller holds fails at once, and the se
           Middleware.make("around", { agent: (request, next) => next({ ...request }) })
         )
         const run = () => attempt(Agent.run(around, { prompt: "again", session: "s" }), errors)
+        return Agent.run(Agent.make("a", { toolkit, providers: [SessionHistory.provider] }), {
+          prompt: "hi",
+          session: "s"
+        }).pipe(
+          Effect.provide(asking(
+            Effect.promise(() => Effect.runPromise(Effect.provide(run(), servicesOf(context))))
+          ))
+        )
+      }),
+    "a tool, in a runtime of its own, that goes on with a result": (errors) =>
+      Effect.contextWith((context: Context.Context<any>) => {
+        const result: AgentRun.Result = {
+          agent: "other",
+          runId: "r",
+          session: "s",
+          text: "",
+          value: undefined,
+          usage: AgentRun.emptyUsage,
+          totalUsage: AgentRun.emptyUsage,
+          steps: [],
+          stopReason: "approval-required",
+          approvals: [],
+          transcript: Prompt.empty
+        }
+        const denied = Approval.deny({ approvalId: "a", toolCallId: "c", tool: "t", params: {}, path: [] })
+        const run = () => attempt(Stream.runDrain(Agent.resumeStream(other, { result }, [denied])), errors)
         return Agent.run(Agent.make("a", { toolkit, providers: [SessionHistory.provider] }), {
           prompt: "hi",
           session: "s"

@@ -10,6 +10,7 @@ import * as SessionStore from "../src/SessionStore.ts"
 import { SqlSessionStore } from "../src/sql/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
 import * as SessionStoreSuite from "../src/testing/SessionStoreSuite.ts"
+import { racing, start } from "./fixtures/approvalProcesses.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import { client, password, sessions } from "./fixtures/postgresClient.ts"
 import { texts } from "./fixtures/sessions.ts"
@@ -247,6 +248,26 @@ layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true }
           assert.strictEqual((yield* store.save(first, { append: [] })).version, 2)
         }).pipe(Effect.provide(sessions(port, database)))
       ))
+
+    it.effect(
+      "of two processes that answer one approval one runs the tool, the other one has a conflict",
+      () =>
+        Effect.scoped(inDatabase((port, database) =>
+          Effect.gen(function*() {
+            const where = `postgres:${port}:${database}`
+            const { rest } = yield* start("ask", where)
+            assert.deepStrictEqual(yield* rest, ["completed approval-required "])
+            const said = yield* racing(where)
+            const [lost, won] = [...said].sort((one, other) => one.length - other.length)
+            assert.deepStrictEqual(won, ["paying Ada", "completed stop All is paid"])
+            assert.match(
+              lost!.join(),
+              /^failed Session `s`: the save was made from version 1, but version [234] is stored/
+            )
+          })
+        )),
+      60_000
+    )
 
     describe("tables", () => {
       it.effect("are made once, however many open the database at the same moment", () =>

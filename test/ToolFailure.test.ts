@@ -246,6 +246,65 @@ describe("ToolFailure", () => {
       assert.deepStrictEqual(told(transcript), [[true, "The tool failed"]])
     }))
 
+  describe("a failure that throws when it is read", () => {
+    const boom = () => {
+      throw new Error("not readable")
+    }
+    const traps = { get: boom, has: boom, getPrototypeOf: boom, ownKeys: boom, getOwnPropertyDescriptor: boom }
+    const revoked = Proxy.revocable({}, {})
+    revoked.revoke()
+    const getters = { get: boom, enumerable: true }
+    const hostile: Record<string, unknown> = {
+      "a proxy": new Proxy({}, traps),
+      "a proxy of a function": new Proxy(() => {}, traps),
+      "a revoked proxy": revoked.proxy,
+      "an object with getters": Object.defineProperties({}, { _tag: getters, message: getters, toJSON: getters }),
+      "an error with getters": Object.defineProperties(new Error(), {
+        message: getters,
+        name: getters,
+        cause: getters
+      }),
+      "an object that says it is the error of a model": {
+        "~effect/ai/AiError": true,
+        _tag: "AiError",
+        reason: undefined
+      }
+    }
+    const toldAs: Record<string, unknown> = {
+      "an object that says it is the error of a model": "AiError"
+    }
+    for (const [name, error] of Object.entries(hostile)) {
+      for (const [what, failure] of [["any", Schema.Unknown], ["one of its own", Boom]] as const) {
+        it.effect(`is told as a failure: ${name}, of a tool with ${what}`, () =>
+          Effect.gen(function*() {
+            const kit = ToolFailure.returnToModel(Toolkit.make(Tool.make("work", { success: Schema.String, failure })))
+            const { text, transcript } = yield* Agent.run(Agent.make("a", { toolkit: kit }), { prompt: "go" }).pipe(
+              Effect.provide([
+                script([toolCalls({ name: "work", params: {} }), ScriptedModel.text("done")]),
+                kit.toLayer({ work: () => Effect.fail(error as never) })
+              ])
+            )
+            assert.strictEqual(text, "done")
+            assert.deepStrictEqual(told(transcript), [[true, toldAs[name] ?? "The tool failed"]])
+          }))
+      }
+
+      it.effect(`is no JSON of a tool that returns its failures: ${name}`, () =>
+        Effect.gen(function*() {
+          const kit = Toolkit.make(
+            Tool.make("work", { success: Schema.String, failure: Schema.Unknown, failureMode: "return" })
+          )
+          const exit = yield* Effect.exit(Agent.run(Agent.make("a", { toolkit: kit }), { prompt: "go" })).pipe(
+            Effect.provide([
+              script([toolCalls({ name: "work", params: {} }), ScriptedModel.text("done")]),
+              kit.toLayer({ work: () => Effect.fail(error) })
+            ])
+          )
+          assert.strictEqual(showExit(exit), "Failed Fail AiError.ToolResultEncodingError after \"\"")
+        }))
+    }
+  })
+
   it.effect("works for tools that a provider contributes", () => {
     const kit = toolkitOf(Boom)
     const provider = ContextProvider.make("tools", {

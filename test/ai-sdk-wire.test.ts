@@ -381,4 +381,22 @@ describe("a conversation on the wire", () => {
         ]
       )
     }))
+
+  it.effect("a key `__proto__` of a result is sent like any other", () =>
+    Effect.gen(function*() {
+      const result: unknown = JSON.parse("{\"__proto__\":{\"x\":1},\"y\":2}")
+      const prompt = yield* askedFor([
+        { role: "user", content: [{ type: "text", text: "go" }] },
+        {
+          role: "assistant",
+          content: [{ type: "tool-call", id: "c", name: "note", params: {}, providerExecuted: false }]
+        },
+        {
+          role: "tool",
+          content: [{ type: "tool-result", id: "c", name: "note", isFailure: false, result, providerExecuted: false }]
+        }
+      ], "acme")
+      const [part] = prompt[2].content as ReadonlyArray<Sdk.LanguageModelV4ToolResultPart>
+      assert.strictEqual(JSON.stringify(part.output), "{\"type\":\"json\",\"value\":{\"__proto__\":{\"x\":1},\"y\":2}}")
+    }))
 })

@@ -579,4 +579,24 @@ describe("AgentRun.parts", () => {
     }),
     { timeout: 60_000, arbitrary: { runs: 100, seed: "parts" } }
   )
+
+  it("a path through an agent that calls itself makes no more codecs than there are agents", () => {
+    const tool = AgentTool.make((): Agent.Any => self, { name: "self", description: "itself" }).tool
+    const self: Agent.Any = Agent.make("self", { toolkit: Toolkit.make(tool) })
+    const codec = AgentRun.parts(Toolkit.make(tool)) as Schema.Codec<AgentRun.Part, AgentRun.PartEncoded>
+    const decode = Schema.decodeUnknownSync(codec)
+    const part = (length: number) => ({
+      type: "agent-part",
+      path: Array.from({ length }, () => "self"),
+      toolCallId: "c",
+      runId: "r",
+      parentRunId: "p",
+      part: { type: "text-delta", id: "1", delta: "x" }
+    })
+    decode(part(1))
+    const before = process.memoryUsage().heapUsed
+    for (let length = 100_000; length < 100_010; length++) decode(part(length))
+    // a codec for each name on the way took about 500 bytes: 500 MB in all
+    assert.isBelow(process.memoryUsage().heapUsed - before, 100_000_000)
+  })
 })

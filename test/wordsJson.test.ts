@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Exit, Schema } from "effect"
 import * as Json from "../src/internal/words/json.ts"
+import * as Text from "../src/internal/words/text.ts"
 
 /** A value of so many levels, in two forms. */
 const list = (depth: number): unknown => {
@@ -108,6 +109,23 @@ describe("json", () => {
     assert.isTrue(Json.isSame({ a: -0, b: undefined }, { a: 0 }))
     assert.isFalse(Json.isSame([undefined], []))
     assert.isFalse(Json.isSame(list(1e6), list(1e6)))
+  })
+
+  it("a key `__proto__` stays a key when a text beside it is made well formed", () => {
+    const value: unknown = JSON.parse("{\"__proto__\":{\"a\":\"\\ud800\"},\"b\":1}")
+    assert.strictEqual(JSON.stringify(Text.wellFormedValue(value)), "{\"__proto__\":{\"a\":\"\ufffd\"},\"b\":1}")
+  })
+
+  it("a value that throws when it is read has a text", () => {
+    const boom = () => {
+      throw new Error("not readable")
+    }
+    for (const target of [{}, () => {}]) {
+      assert.strictEqual(
+        Json.toText(new Proxy(target, { get: boom, getPrototypeOf: boom, ownKeys: boom })),
+        "[not JSON]"
+      )
+    }
   })
 })
 

@@ -484,12 +484,13 @@ export const toJson = (value: unknown): Schema.MutableJson | undefined => {
       if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
       if (value instanceof URL) return value.href
       if (value instanceof Uint8Array) return Base64.encode(value)
-      const out: Record<string, Schema.MutableJson> = {}
-      for (const key of Object.keys(value)) {
-        const cleaned = toJson((value as Record<string, unknown>)[key])
-        if (cleaned !== undefined) out[key] = cleaned
-      }
-      return out
+      // `fromEntries` makes `__proto__` an ordinary key
+      return Object.fromEntries(
+        Object.entries(value).flatMap(([key, item]) => {
+          const cleaned = toJson(item)
+          return cleaned === undefined ? [] : [[key, cleaned]]
+        })
+      )
     }
     default:
       return undefined

@@ -319,8 +319,14 @@ export const claim = (
   save: Effect.Effect<unknown, unknown>
 ): Effect.Effect<unknown, unknown> => {
   if (origin === undefined) return save
-  return Effect.flatMap(origin.taken.take(approvalIds), (twice) => {
-    if (twice !== undefined) return rejected(twice, "answered")
-    return Effect.onExit(save, (exit) => Exit.isFailure(exit) ? origin.taken.release(approvalIds) : Effect.void)
-  })
+  // who is interrupted between the two has taken nothing
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(origin.taken.take(approvalIds), (twice) => {
+      if (twice !== undefined) return rejected(twice, "answered")
+      return Effect.onExit(
+        restore(save),
+        (exit) => Exit.isFailure(exit) ? origin.taken.release(approvalIds) : Effect.void
+      )
+    })
+  )
 }

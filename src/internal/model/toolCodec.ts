@@ -9,6 +9,7 @@ import * as AiError from "effect/ai/AiError"
 import * as OpenAi from "effect/ai/OpenAiStructuredOutput"
 import * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
@@ -85,7 +86,17 @@ const make = (tool: Tool.Any): ToolCodec => {
       ? paramsOf(parametersSchema, codec)
       : Json.bounded(Effect.succeed),
     encodeSuccess: readFirst(successSchema, encoderOf(successSchema)),
-    encodeFailure: (error) => encodeFailure(AiError.isAiError(error) ? TellableError.of(error) : error)
+    encodeFailure: readable((error) => encodeFailure(AiError.isAiError(error) ? TellableError.of(error) : error))
+  }
+}
+
+/** What throws when it is read is told as a failure that says nothing. */
+const readable = (encode: Coder): Coder => {
+  const orUnspoken = (cause: Cause.Cause<Schema.SchemaError>) =>
+    Cause.hasDies(cause) ? encode(new Error("The tool failed")) : Effect.failCause(cause)
+  return (error) => {
+    const encoded = Result.try(() => encode(error))
+    return Effect.catchCause(Result.isSuccess(encoded) ? encoded.success : Effect.die(encoded.failure), orUnspoken)
   }
 }
 

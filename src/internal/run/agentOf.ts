@@ -19,6 +19,7 @@ import * as ContextProvider from "../../ContextProvider.ts"
 import * as Middleware from "../../Middleware.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Layered from "./layered.ts"
+import { Seen } from "./seen.ts"
 import * as Lifecycle from "./lifecycle.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as NestedTools from "../tool/nested.ts"
@@ -138,12 +139,28 @@ export const ofFunction = (
   const around = middleware.length === 0
     ? last
     : aroundRun(name, middleware, (request) => last(request as Agent.ProgramInput))
+  const plain = (input: Agent.Input) => remembering(identified(around, input))
   return {
-    stream: (input) => remembering(identified(around, input)),
+    stream: (input, within) => within?.onSeen === undefined ? plain(input) : seen(plain(input), input, within.onSeen),
     withMiddleware: (outer) => ofFunction(name, stream, [outer, ...middleware], providers),
     withProvider: (provider) => ofFunction(name, stream, middleware, [...providers, provider])
   }
 }
+
+/** Says what there is of a run that tells nobody how it ended. */
+const seen = (
+  stream: Stream.Stream<AgentRun.Part, any, any>,
+  { prompt, runId }: Agent.Input,
+  onSeen: (run: Seen) => void
+): Stream.Stream<AgentRun.Part, any, any> =>
+  Stream.suspend(() => {
+    const run = new Seen(prompt, runId)
+    onSeen(run)
+    return Stream.mapArray(stream, (parts) => {
+      run.add(parts)
+      return parts
+    })
+  })
 
 /**
  * What an agent is made of whose runs have a life of their own.
@@ -232,7 +249,8 @@ export const provided = (
     aroundRun(
       name,
       outer,
-      (request) => Layered.stream(name, services, ({ onEnd }) => self.stream(request, { onEnd }), around)
+      (request) =>
+        Layered.stream(name, services, ({ onEnd, onSeen }) => self.stream(request, { onEnd, onSeen }), around)
     )
   const plain = within()
   return {

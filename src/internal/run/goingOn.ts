@@ -74,7 +74,7 @@ export const resumeStream = <
   const own = { runId, answers, providers, toolkit }
   if (!("result" in waiting)) return forRun(self, { ...own, prompt: [], session: waiting.session })
   const { result } = waiting
-  return Stream.unwrap(Effect.map(Seal.originOf(self.name, result), (origin) => {
+  const stream = Stream.unwrap(Effect.map(Seal.originOf(self.name, result), (origin) => {
     const stream = forRun<
       AgentRun.Part<Given.WithTools<Tools, Own>, A, P>,
       E | Given.AddedError<Providers, Own, E1>,
@@ -82,6 +82,8 @@ export const resumeStream = <
     >(self, { ...own, prompt: result.transcript, session: result.session })
     return origin === undefined ? stream : Stream.provideService(stream, Origin.Origin, origin)
   }))
+  // the run is made later
+  return CurrentRun.streamMadeHere(result, stream)
 }
 
 /**

@@ -19,6 +19,7 @@ import { emptyPartial } from "../words/outcome.ts"
 import * as Finalizers from "./finalizers.ts"
 import type { PartPull } from "../words/partPull.ts"
 import * as Recorded from "./recorded.ts"
+import type { Seen } from "./seen.ts"
 
 /**
  * What a run is told by what is around it. `onEnd` is called when it has ended, `caller` is the context of its caller
@@ -30,6 +31,8 @@ import * as Recorded from "./recorded.ts"
 export interface Within {
   readonly caller?: Context.Context<never> | undefined
   readonly onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => void
+  /** The run cannot say how it ends; this is what is seen of it. */
+  readonly onSeen?: ((run: Seen) => void) | undefined
 }
 
 /**
@@ -79,6 +82,8 @@ class LayeredRun {
   private readonly services = Scope.makeUnsafe()
   /** How the stream has ended. */
   private ended: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
+  /** What is seen of the run inside, when it cannot say how it ends. */
+  private seen: Seen | undefined = undefined
   /** How the run inside has ended, when it is one. */
   private endedInside: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
 
@@ -102,6 +107,9 @@ class LayeredRun {
       caller: this.context,
       onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => {
         this.endedInside = exit
+      },
+      onSeen: (run: Seen) => {
+        this.seen = run
       }
     }
     return Effect.matchCauseEffect(build(this.services), {
@@ -132,7 +140,7 @@ class LayeredRun {
   /** The stream ends with this cause, when everything is released. */
   private fail<E>(cause: Cause.Cause<E>): Effect.Effect<never, E> {
     const isDone = Pull.isDoneCause(cause)
-    if (!isDone) this.ended = annotated(Exit.failCause(cause))
+    if (!isDone) this.ended = this.annotated(Exit.failCause(cause))
     return Effect.andThen(Scope.close(this.scope, isDone ? Exit.void : Exit.failCause(cause)), Exit.failCause(cause))
   }
 
@@ -142,7 +150,7 @@ class LayeredRun {
   }
 
   private release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const ended = this.ended ?? this.endedInside ?? left(exit)
+    const ended = this.ended ?? this.endedInside ?? this.left(exit)
     const close = Finalizers.closeEach(this.services, ended, (finalizer) => this.closing(finalizer))
     const tell = Effect.sync(() => this.around?.onEnd(ended))
     return close === undefined ? tell : Effect.andThen(close, tell)
@@ -156,12 +164,24 @@ class LayeredRun {
       return Recorded.log(`The release of a service of \`${agent}\``, exit?.cause, isTraced, context)
     })
   }
+
+  /** A cause that is not of a run tells of no partial result. */
+  private annotated(exit: Exit.Exit<AgentRun.Result, unknown>): Exit.Exit<AgentRun.Result, unknown> {
+    const outcome = AgentRun.outcome(exit)
+    return AgentRun.toExit(
+      outcome._tag === "Completed" || outcome.partial !== emptyPartial
+        ? outcome
+        : { ...outcome, partial: this.partial() }
+    )
+  }
+
+  private left(exit: Exit.Exit<unknown, unknown>): Exit.Exit<AgentRun.Result, unknown> {
+    return Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+      ? this.annotated(Exit.failCause(exit.cause))
+      : AgentRun.toExit({ _tag: "Abandoned", partial: this.partial() })
+  }
+
+  private partial(): AgentRun.Partial {
+    return this.seen?.partial() ?? emptyPartial
+  }
 }
-
-/** A cause that is not of a run tells of no partial result. */
-const annotated = (exit: Exit.Exit<AgentRun.Result, unknown>) => AgentRun.toExit(AgentRun.outcome(exit))
-
-const left = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<AgentRun.Result, unknown> =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    ? annotated(Exit.failCause(exit.cause))
-    : AgentRun.toExit({ _tag: "Abandoned", partial: emptyPartial })

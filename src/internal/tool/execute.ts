@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Middleware from "../../Middleware.ts"
@@ -77,7 +78,8 @@ export const direct = (tool: Tool.Any, handler: HandlerFunction): Admitted => {
     )
 
   const failure = (request: Middleware.ToolRequest, raw: unknown): Effect.Effect<Middleware.ToolResult, unknown> => {
-    const error = normalize(request.name, raw)
+    // one that throws when it is read is what it is
+    const error = Result.getOrElse(Result.try(() => normalize(request.name, raw)), () => raw)
     if (tool.failureMode === "error") return Exit.fail(error)
     return mapSync(
       encodeFailure(error),

@@ -34,11 +34,14 @@ class PartCodec {
   private readonly output: Schemas.AnySchema | undefined
   private readonly own = new Map<string, Schemas.Codec>()
   private readonly nested = new Map<string, PartCodec>()
+  /** By the tools of each agent, so that a path through an agent that calls itself, however long, makes no more of them. */
+  private readonly all: Map<Tools, PartCodec>
 
   /** `tools` is `undefined` if only a run knows the tools. */
-  constructor(tools: Tools | undefined, output?: Schemas.AnySchema) {
+  constructor(tools: Tools | undefined, output?: Schemas.AnySchema, all: Map<Tools, PartCodec> = new Map()) {
     this.tools = tools
     this.output = output
+    this.all = all
   }
 
   readonly encode = (part: AgentRun.Part): Schemas.Coded<PartEncoded> => {
@@ -150,7 +153,8 @@ class PartCodec {
     if (known !== undefined) return known
     const tools = NestedTools.along(this.tools ?? {}, [name])
     if (tools === undefined) return untyped
-    const codec = new PartCodec(tools)
+    const codec = this.all.get(tools) ?? new PartCodec(tools, undefined, this.all)
+    this.all.set(tools, codec)
     this.nested.set(name, codec)
     return codec
   }

@@ -99,7 +99,9 @@ export const toText = (value: unknown): string => {
     JSON.stringify(shallow(value), (_key, leaf: unknown) => typeof leaf === "bigint" ? String(leaf) : leaf)
   )
   if (Result.isSuccess(written) && written.success !== undefined) return written.success
-  return typeof value === "object" ? "[not JSON]" : String(value)
+  return typeof value === "object"
+    ? "[not JSON]"
+    : Result.getOrElse(Result.try(() => String(value)), () => "[not JSON]")
 }
 
 /**

@@ -15,6 +15,8 @@ import * as AiError from "effect/ai/AiError"
  */
 export const of = (error: AiError.AiError): AiError.AiError => {
   const { method, module, reason } = error
+  // it says that it is one, and is not
+  if (!AiError.isAiErrorReason(reason)) return error
   const told = toReason(reason)
   return told === reason ? error : AiError.make({ module, method, reason: told })
 }

@@ -64,7 +64,11 @@ const walk = (value: unknown, seen: Map<object, unknown>, depth = 0): unknown =>
     const entries = Object.entries(value)
     const changed = entries.map(([key, item]) => [key.toWellFormed(), walk(item, seen, depth + 1)] as const)
     if (changed.some(([key, item], index) => key !== entries[index][0] || item !== entries[index][1])) {
-      copy = Object.assign(Object.create(Object.getPrototypeOf(value)), Object.fromEntries(changed))
+      copy = Object.create(Object.getPrototypeOf(value)) as object
+      // an assignment to `__proto__` would be none
+      for (const [key, item] of changed) {
+        Object.defineProperty(copy, key, { value: item, writable: true, enumerable: true, configurable: true })
+      }
     }
   }
   if (copy === undefined) return value
