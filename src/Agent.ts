@@ -209,10 +209,10 @@ export const make = <
  * @since 0.1.0
  */
 export const program = <
-  Tools extends Record<string, Tool.Any>,
-  A,
-  E,
-  R,
+  Tools extends Record<string, Tool.Any> = {},
+  A = undefined,
+  E = never,
+  R = never,
   ToolkitError = never,
   ToolkitServices = never,
   const Providers extends ReadonlyArray<ContextProvider.Any> = [],

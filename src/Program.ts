@@ -98,8 +98,7 @@ export interface Input {
  *
  * **Gotchas**
  *
- * A process that is killed undoes nothing. What a run has undone stands in its transcript as it was: begin anew, and do not
- * continue the session of such a run.
+ * A process that is killed undoes nothing, or not everything, and its transcript does not say what it has undone.
  *
  * @category models
  * @since 0.1.0
@@ -120,6 +119,9 @@ export interface CallOptions<in A> {
    * What is done when the call has succeeded and the run does not complete: the last one first, after everything that ran
    * was stopped, within `AgentRun.FinalizationBudget`. It is told how the run ended. One that fails is logged, and the
    * others are still called. A run that waits for approvals has completed. Default: nothing.
+   *
+   * The transcript says of a call that it was undone: `Agent.continue` makes it again. One whose `undo` has failed keeps
+   * its result.
    */
   readonly undo?: ((result: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown>) | undefined
 }
@@ -168,8 +170,8 @@ export interface Options<
 > {
   /** What a model is told of the agent that may call it. Default: nothing. */
   readonly description?: string | undefined
-  /** The tools that the program may call. */
-  readonly toolkit: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices>
+  /** The tools that the program may call. Default: none. */
+  readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
   /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
   /** What is around the run and its calls, the outermost first. Default: none. */

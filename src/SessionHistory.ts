@@ -58,6 +58,7 @@ import * as Waiting from "./internal/approval/waiting.ts"
 import * as InLine from "./internal/session/inLine.ts"
 import { CurrentRun, type OpenState } from "./internal/words/currentRun.ts"
 import { FailsRun } from "./internal/words/failsRun.ts"
+import * as ProgramCall from "./internal/words/programCall.ts"
 import * as Text from "./internal/words/text.ts"
 import * as Session from "./Session.ts"
 import * as SessionStore from "./SessionStore.ts"
@@ -280,7 +281,8 @@ const openSession = Effect.fnUntraced(function*(
   onEnd = (exit) => {
     const outcome = AgentRun.outcome(exit)
     // answers that were saved are followed by the results of their calls
-    const isKept = keep === "always" || (isResumed && steps === 0)
+    const isKept = keep === "always" || (isResumed && steps === 0) ||
+      (outcome._tag !== "Completed" && ProgramCall.undoneIn(outcome.partial.transcript.content).size > 0)
     return outcome._tag === "Completed" || !appender.hasBegun() || !isKept || waits
       ? Effect.void
       : appender.saveRest(outcome.partial.transcript.content)

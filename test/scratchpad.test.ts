@@ -9,6 +9,7 @@ const folder = join(import.meta.dirname, "..", "scratchpad")
 const lastLines: Record<string, string> = {
   "agent-tool.ts": "own: 250 in, 46 out; with the agents it called: 290 in, 54 out",
   "approval.ts": "One of two is paid.",
+  "background.ts": "Galdhøpiggen is 2469 m high. Nobody knows its age in time.",
   "budget-account.ts": "acme: Hello. (1 of 3 calls)",
   "budget.ts": "The budget `article` is exceeded: 4 of 4 model-calls are used",
   "compaction.ts": "stored: 14 messages, 180 tokens",

@@ -322,11 +322,57 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
       } else seen.push(content.length === message.content.length ? message : Parts.toolMessage(content))
     } else seen.push(message)
   }
-  return seen
+  return seen.some(ProgramCall.isOfProgram) ? inOrder(seen) : seen
+}
+
+/**
+ * The results of a program's calls right after the calls. One that waited for an approval has its result behind calls that
+ * the program has made since, which the servers of models refuse.
+ */
+const inOrder = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  const rest: Array<Prompt.Message> = []
+  const late = new Map<number, Array<Prompt.ToolMessagePart>>()
+  const owners = new Map<string, number>()
+  let last = -1
+  for (const message of messages) {
+    if (message.role === "assistant") {
+      last = rest.length
+      for (const part of message.content) if (part.type === "tool-call") owners.set(part.id, last)
+    }
+    if (message.role !== "tool") {
+      rest.push(message)
+      continue
+    }
+    const inPlace = message.content.filter((part) => {
+      const owner = part.type === "tool-result" ? owners.get(part.id) : undefined
+      if (owner === undefined || owner === last) return true
+      const moved = late.get(owner)
+      if (moved === undefined) late.set(owner, [part])
+      else moved.push(part)
+      return false
+    })
+    if (inPlace.length === message.content.length) rest.push(message)
+    else if (inPlace.length > 0) rest.push(Prompt.toolMessage({ content: inPlace, options: message.options }))
+  }
+  const ordered: Array<Prompt.Message> = []
+  for (let index = 0; index < rest.length; index++) {
+    const message = rest[index]
+    ordered.push(message)
+    if (message.role !== "assistant" || !ProgramCall.isOfProgram(message)) continue
+    const next = rest[index + 1]
+    const ids = message.content.flatMap((part) => part.type === "tool-call" ? part.id : [])
+    const place = (part: Prompt.ToolMessagePart) => part.type === "tool-result" ? ids.indexOf(part.id) : -1
+    const content = [...next?.role === "tool" ? next.content : [], ...late.get(index) ?? []]
+    if (content.length > 0) ordered.push(Parts.toolMessage(content.sort((self, that) => place(self) - place(that))))
+    if (next?.role === "tool") index++
+  }
+  return ordered
 }
 
 const edit = (messages: Array<Prompt.Message>, toolCallId: string, params: unknown): void => {
-  const index = messages.findLastIndex((message) => message.role === "assistant")
+  const index = messages.findLastIndex((message) =>
+    message.role === "assistant" && message.content.some((part) => part.type === "tool-call" && part.id === toolCallId)
+  )
   const message = messages[index]
   if (message?.role !== "assistant") return
   const content = message.content.map((part) =>

@@ -32,5 +32,5 @@ export const programOf = (
     providers,
     // what it needs is in the type of the agent, and captured when a run begins
     body: LoopBody.body({ ...loop, middleware }, Body.make(run as Body.Run))
-  }), toolsOf(toolkit))
+  }), toolkit === undefined ? undefined : toolsOf(toolkit))
 }

@@ -34,8 +34,8 @@ export class Answers {
   }
 
   /** The call has succeeded; one of an earlier run has streamed nothing in this one. */
-  succeeded(toolCallId: string | undefined, value: unknown, textOf: (value: unknown) => string): void {
-    const text = toolCallId === undefined ? "" : this.streamed.get(toolCallId)?.text ?? ""
+  succeeded(toolCallId: string, value: unknown, textOf: (value: unknown) => string): void {
+    const text = this.streamed.get(toolCallId)?.text ?? ""
     const isStreamed = text !== "" && !this.isHeld
     this.ended.push({ text: text === "" ? textOf(value) : text, isStreamed })
   }

@@ -62,6 +62,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   private readonly checks: Checks | undefined
   private fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private exit: Exit.Exit<unknown, unknown> | undefined = undefined
+  private readonly undone: Array<Pick<Prompt.ToolCallPart, "id" | "name">> = []
 
   constructor(opened: Opened, program: Run, resumption: Approvals.Resumption | undefined) {
     super(opened, resumption)
@@ -380,16 +381,21 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return Effect.andThen(stopped ?? Effect.void, Effect.suspend(() => this.undo(exit)))
   }
 
-  /** The last one first; one that fails is recorded. */
+  /** The last one first; one that fails is recorded. The transcript says of those that succeed that they were undone. */
   private undo(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.forEach(
       this.undos.splice(0).reverse(),
-      ({ tool, undo }) =>
-        Effect.suspend(() =>
-          this.run.closing(`${tool} (undo)`, Effect.orDie(Effect.suspend(() => undo(exit)))) ?? Effect.void
-        ),
+      ({ call, undo }) =>
+        Effect.suspend(() => {
+          const undoing = Effect.map(Effect.orDie(Effect.suspend(() => undo(exit))), () => void this.undone.push(call))
+          return this.run.closing(`${call.name} (undo)`, undoing) ?? Effect.void
+        }),
       { discard: true }
     )
+  }
+
+  get afterwards(): ReadonlyArray<Prompt.Message> {
+    return ProgramCall.undoneMessages(this.undone)
   }
 
   partial(): Omit<AgentRun.Partial, "runId" | "totalUsage"> {

@@ -20,7 +20,7 @@ import * as ProgramCall from "../words/programCall.ts"
  *
  * - `Ended`: it has the result, which was the `rank`-th that was given.
  * - `Cancelled`: the program had interrupted it, and is expected to do so again.
- * - `Again`: nothing is known of its end, or nothing that can be told: it is made again.
+ * - `Again`: nothing is known of its end, or nothing that can be told, or what it did was undone: it is made again.
  * - `Answered`: somebody has answered the approval that it waited for.
  * - `Waiting`: it waits for an approval.
  *
@@ -54,11 +54,13 @@ export class Records {
     waiting: ReadonlyArray<Waiting.WaitingCall>
   ) {
     const results = new Map<string, { readonly part: Prompt.ToolResultPart; readonly rank: number }>()
+    const undone = ProgramCall.undoneIn(messages)
     let rank = 0
     for (const message of messages) {
       if (message.role !== "tool") continue
       for (const part of message.content) {
-        if (part.type === "tool-result") results.set(part.id, { part, rank: isGiven(part) ? rank++ : rank })
+        if (part.type !== "tool-result" || undone.has(part.id)) continue
+        results.set(part.id, { part, rank: isGiven(part) ? rank++ : rank })
       }
     }
     const found: Array<{ readonly name: string; readonly record: Record }> = []

@@ -44,6 +44,8 @@ import type { PartPull } from "../words/partPull.ts"
  */
 export type CallOf = (params?: unknown, options?: Program.CallOptions<unknown>) => Effect.Effect<unknown, unknown>
 
+type Called = Pick<Prompt.ToolCallPart, "id" | "name">
+
 type Undo = (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown>
 
 const notNeeded = "The program did not need the result any more"
@@ -69,7 +71,7 @@ export abstract class ProgramSteps extends Steps {
   /** Calls that are in no step yet. */
   protected readonly open = new Set<number>()
   /** What undoes the calls that have succeeded, in the order in which they have. */
-  protected readonly undos: Array<{ readonly tool: string; readonly undo: Undo }> = []
+  protected readonly undos: Array<{ readonly call: Called; readonly undo: Undo }> = []
   protected readonly answers = new Answers()
   /** Why it stops, when that is not the program's end. */
   protected limit: AgentRun.StopReason | undefined = undefined
@@ -137,7 +139,7 @@ export abstract class ProgramSteps extends Steps {
       case "Ended":
         return this.replay.inOrder(record.rank, () =>
           Effect.map(Results.kept(tool, record.result), (value) => {
-            this.succeeded(tool.name, undefined, value, options)
+            this.succeeded(record.call, value, options)
             return value
           }))
       case "Cancelled":
@@ -179,21 +181,21 @@ export abstract class ProgramSteps extends Steps {
   }
 
   /** What it has done is undone if the run does not complete, whether the program comes to know of it or not. */
-  private succeeded(tool: string, id: string | undefined, value: unknown, options: Program.CallOptions<unknown>): void {
+  private succeeded(call: Called, value: unknown, options: Program.CallOptions<unknown>): void {
     const { answer, undo } = options
     if (answer !== undefined && answer !== false) {
       // the function is the user's: what it throws fails the run
-      const told = Result.try(() => this.answers.succeeded(id, value, answer === true ? Json.toText : answer))
+      const told = Result.try(() => this.answers.succeeded(call.id, value, answer === true ? Json.toText : answer))
       if (Result.isFailure(told)) this.calls!.failure ??= Cause.die(told.failure)
     }
-    if (undo !== undefined) this.undos.push({ tool, undo: (exit) => undo(value, exit) })
+    if (undo !== undefined) this.undos.push({ call, undo: (exit) => undo(value, exit) })
   }
 
   protected onCallEnd(index: number): void {
     if (this.calls!.requestsOf(index) === undefined) {
-      const { call: { id, name }, options } = this.calls!.made[index]
+      const { call, options } = this.calls!.made[index]
       const exit = Results.exitOf(this.calls!, index)
-      if (Exit.isSuccess(exit)) this.succeeded(name, id, exit.value, options)
+      if (Exit.isSuccess(exit)) this.succeeded(call, exit.value, options)
       this.asking.delete(index)
       this.over.push(index)
     } else {
@@ -220,10 +222,11 @@ export abstract class ProgramSteps extends Steps {
     this.openStep(out)
     out.push(this.stepOf(over))
     this.undelivered = over
+    const isStopping = this.run.steering?.inbox.isStopping === true
+    if (this.contributions.stopWhen.length === 0 && !isStopping) return this.tell(out as StepParts)
     const progress = progressOf(this)
     const held = Result.try(() => this.contributions.stopWhen.find((condition) => condition.holds(progress)))
     if (Result.isFailure(held)) return this.failNext(Cause.die(held.failure), out as StepParts)
-    const isStopping = this.run.steering?.inbox.isStopping === true
     if (held.success?.then === "fail") {
       const { steps, usage } = this
       const reason = new AgentError.LimitReached({ limit: held.success.reason, steps, usage })
@@ -264,7 +267,9 @@ export abstract class ProgramSteps extends Steps {
       const end = this.calls?.endOf(part.id)
       return end === undefined ? part : ProgramCall.withEnd(part, end)
     })
-    return Prompt.toolMessage({ content, options: message.options })
+    return message.options === Parts.empty
+      ? Parts.toolMessage(content)
+      : Prompt.toolMessage({ content, options: message.options })
   }
 
   /** The program goes on when the providers know of the results. */

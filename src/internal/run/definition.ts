@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as AgentRun from "../../AgentRun.ts"
@@ -34,6 +35,8 @@ export interface Body {
   readonly opening: ReadonlyArray<AgentRun.Part>
   readonly advance: () => PartPull
   readonly stop: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
+  /** What `stop` has added to the transcript of a run that did not complete. Default: nothing. */
+  readonly afterwards?: ReadonlyArray<Prompt.Message> | undefined
   readonly partial: () => Omit<AgentRun.Partial, "runId" | "totalUsage">
 }
 

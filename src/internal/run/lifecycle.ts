@@ -307,7 +307,8 @@ export class Run {
     const decide = () => {
       if (journal?.failure !== undefined) return Effect.fail(journal.failure)
       if (failures.length > 0) this.failed(Cause.fromReasons(failures))
-      else this.completed(result)
+      // an `afterRun` may have stopped runs that had something to add
+      else this.completed({ ...result, totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage) })
       return Effect.void
     }
     const rest = AfterRun.runAll(run, pending, failures)
@@ -387,7 +388,7 @@ export class Run {
 
   /** What was stopped may have been a run that had something to add. */
   private closeStopped(): Effect.Effect<void> {
-    this.outcome = Partial.withTotal(this.outcome!, this.nestedUsage)
+    this.outcome = Partial.withTotal(this.outcome!, this.nestedUsage, this.body?.afterwards)
     return this.closeProviders()
   }
 
@@ -417,7 +418,8 @@ export class Run {
     )
   }
 
-  private ended(outcome: AgentRun.Outcome): void {
+  private ended(before: AgentRun.Outcome): void {
+    const outcome = this.outcome = Partial.withTotal(before, this.nestedUsage)
     this.within?.onEnd(AgentRun.toExit(outcome))
     if (this.sessionRun !== undefined) CurrentRun.leave(this.sessionRun)
     // a run of which nothing was read from records has its span, whatever it did

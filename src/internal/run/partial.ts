@@ -34,12 +34,21 @@ const withoutSystem = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Pro
 }
 
 /**
- * Returns an outcome with what the runs nested in this one have spent.
+ * Returns an outcome with what the runs nested in this one have spent, and with messages that came after its end.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const withTotal = (outcome: AgentRun.Outcome, nested: AgentRun.Usage): AgentRun.Outcome =>
-  outcome._tag === "Completed"
-    ? outcome
-    : { ...outcome, partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(outcome.partial.usage, nested) } }
+export const withTotal = (
+  outcome: AgentRun.Outcome,
+  nested: AgentRun.Usage,
+  more: ReadonlyArray<Prompt.Message> = []
+): AgentRun.Outcome => {
+  if (outcome._tag === "Completed") return outcome
+  const { transcript, usage } = outcome.partial
+  const whole = more.length === 0 ? transcript : Prompt.fromMessages([...transcript.content, ...more])
+  return {
+    ...outcome,
+    partial: { ...outcome.partial, totalUsage: AgentRun.addUsage(usage, nested), transcript: whole }
+  }
+}

@@ -9,6 +9,7 @@
 
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
+import * as Parts from "./responseParts.ts"
 
 /**
  * Where the parts of a call keep it.
@@ -97,3 +98,51 @@ export const endOf = ({ options }: Prompt.ToolResultPart): End | undefined => {
 export const isOfProgram = (message: Prompt.Message): boolean =>
   message.role === "assistant" &&
   message.content.some((part) => part.type === "tool-call" && callMarkOf(part) !== undefined)
+
+/**
+ * Creates the messages that say which calls were undone: a call and its result for each.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const undoneMessages = (
+  calls: ReadonlyArray<{ readonly id: string; readonly name: string }>
+): ReadonlyArray<Prompt.Message> => {
+  if (calls.length === 0) return []
+  const idOf = (id: string) => `undo_${id}`
+  return [
+    Parts.assistantMessage(calls.map(({ id, name }) =>
+      Parts.promptToolCall(
+        { id: idOf(id), name: "undo", params: { tool: name, toolCallId: id }, providerExecuted: false },
+        { [optionsKey]: { undoes: id } }
+      )
+    )),
+    Parts.toolMessage(calls.map(({ id }) =>
+      Parts.promptToolResult(
+        {
+          id: idOf(id),
+          name: "undo",
+          isFailure: false,
+          result: "undone",
+          providerExecuted: false,
+          modelOutput: undefined
+        },
+        Parts.empty
+      )
+    ))
+  ]
+}
+
+/**
+ * Returns the ids of the calls that these messages say were undone.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const undoneIn = (messages: ReadonlyArray<Prompt.Message>): ReadonlySet<string> =>
+  new Set(messages.flatMap((message) =>
+    message.role !== "assistant" ? [] : message.content.flatMap((part) => {
+      const mark = part.type === "tool-call" ? part.options[optionsKey] : undefined
+      return Predicate.hasProperty(mark, "undoes") && Predicate.isString(mark.undoes) ? mark.undoes : []
+    })
+  ))
