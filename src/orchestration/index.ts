@@ -7,6 +7,11 @@
 /**
  * @since 0.1.0
  */
+export * as AgentGraph from "./AgentGraph.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Background from "./Background.ts"
 
 /**

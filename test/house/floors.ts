@@ -96,7 +96,8 @@ export const exportedInternals: ReadonlyArray<string> = [
   "internal/run/given.ts",
   "orchestration/internal/models.ts",
   "orchestration/internal/groupChat.ts",
-  "orchestration/internal/plan.ts"
+  "orchestration/internal/plan.ts",
+  "orchestration/internal/graphModels.ts"
 ]
 
 /** Optional properties that are no options: what a run says, not what it is given. */
@@ -123,6 +124,11 @@ export const exceptions: ReadonlyArray<{ readonly file: string; readonly constru
       file: "orchestration/Handoff.ts",
       construct: "throw",
       reason: "routes to nobody, and tools with the names of transfers, are rejected when the agent is made"
+    },
+    {
+      file: "orchestration/internal/graphPlan.ts",
+      construct: "throw",
+      reason: "a graph that cannot run is rejected when it is made"
     },
     {
       file: "internal/model/pump.ts",

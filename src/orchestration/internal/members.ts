@@ -201,7 +201,13 @@ export const valueOf = (member: AnyMember): Schema.Constraint => makingOf(agentO
 /** What has the type id is an agent. */
 const agentOf = (member: AnyMember): Agent.Any => member as Agent.Any
 
-const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
+/**
+ * Returns the tool of a member, by which a program asks it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
   const { value } = makingOf(agent)
   return AgentTool.make(agent, {
     name,
@@ -243,8 +249,13 @@ const toMessage = ({ from, text }: Turn, reader: string): Prompt.Message =>
     ? Prompt.assistantMessage({ content: [Prompt.textPart({ text })] })
     : Prompt.userMessage({ content: [Prompt.textPart({ text: from === undefined ? text : `${from}: ${text}` })] })
 
-/** The text of a value: that of an object is its JSON. */
-const textOf = (schema: Schema.Constraint): (value: unknown) => Effect.Effect<string> => {
+/**
+ * Returns how the values of a schema are written as text: that of an object is its JSON.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const textOf = (schema: Schema.Constraint): (value: unknown) => Effect.Effect<string> => {
   const encode = Schema.encodeUnknownEffect(JsonCodec.make(schema)) as (value: unknown) => Effect.Effect<unknown>
   return (value) => typeof value === "string" ? Effect.succeed(value) : Effect.map(encode(value), Json.toText)
 }
