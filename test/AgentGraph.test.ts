@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Deferred, Effect, Exit, Fiber, Graph, Ref, Schema, Stream } from "effect"
-import { Agent, AgentRun, Approval, Budget, SessionHistory, SessionStore } from "../src/index.ts"
+import { Agent, type AgentRun, Approval, Budget, SessionHistory, SessionStore } from "../src/index.ts"
 import { AgentGraph } from "../src/orchestration/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { collectAll, type Log, logged, showExit, showPrompt, types } from "./utils.ts"
@@ -69,14 +69,32 @@ describe("AgentGraph", () => {
         assert.deepStrictEqual(parts.flatMap((part) => part.type === "text-delta" ? part.delta : []), ["2469", " m"])
         const asked = yield* prompts
         assert.deepStrictEqual([asked[0], asked[1]], [["user: how high?"], ["user: how high?"]])
-        assert.deepStrictEqual(asked[2], ["user: how high?", "user: facts: {\"height\":2469}", "user: draft: It is high."])
+        assert.deepStrictEqual(asked[2], [
+          "user: how high?",
+          "user: facts: {\"height\":2469}",
+          "user: draft: It is high."
+        ])
       }).pipe(Effect.provide(ScriptedModel.layer([
         ScriptedModel.step(({ tools }) => answer(tools)),
         ScriptedModel.step(({ tools }) => answer(tools)),
         ScriptedModel.text(["2469", " m"])
       ]))))
 
-    it.effect("takes the edges whose conditions hold, and skips what no edge leads to", () =>
+    it.effect("skips a node of which a condition does not hold, also on a node that was skipped", () =>
+      Effect.gen(function*() {
+        const log: Log = []
+        const graph = AgentGraph.make("guards")
+          .effect("draft", step(log, "draft"))
+          .effect("editor", { after: ["draft"], success: Schema.Boolean, run: () => Effect.succeed(false) })
+          .effect("publish", { ...step(log, "publish"), after: ["draft", "editor"], when: { editor: (good) => good } })
+          .effect("tell", { ...step(log, "tell"), after: ["draft", "publish"], when: { publish: () => true } })
+          .effect("end", { ...step(log, "end"), after: ["draft", "publish", "tell"] })
+        const { value } = yield* Agent.run(AgentGraph.toAgent(graph), { prompt: "go" })
+        assert.strictEqual(value, "end(draft())")
+        assert.deepStrictEqual(log, ["draft", "end"])
+      }))
+
+    it.effect("runs one of two branches, and what comes after either", () =>
       Effect.gen(function*() {
         const log: Log = []
         const graph = (isGood: boolean) =>
@@ -171,7 +189,9 @@ describe("AgentGraph", () => {
 
     it.effect("keeps to its budget", () =>
       Effect.gen(function*() {
-        const graph = AgentGraph.make("costly").agent("a", Agent.make("a")).agent("b", Agent.make("b"), { after: ["a"] })
+        const graph = AgentGraph.make("costly").agent("a", Agent.make("a")).agent("b", Agent.make("b"), {
+          after: ["a"]
+        })
         const budget = Budget.middleware(Budget.orFail(Budget.make({ modelCalls: 1 })))
         const agent = AgentGraph.toAgent(graph).pipe(Agent.withMiddleware(budget))
         const error = yield* Effect.flip(Agent.run(agent, { prompt: "go" }))
@@ -254,14 +274,18 @@ describe("AgentGraph", () => {
           const counting = Stream.runForEach(parts, () =>
             ++seen >= at ? Effect.andThen(Deferred.succeed(reached, undefined), Effect.yieldNow) : Effect.yieldNow)
           const fiber = yield* Effect.forkChild(Effect.ensuring(counting, Deferred.succeed(reached, undefined)))
-          if (at > 0) yield* Deferred.await(reached)
+          if (at > 0) {
+            yield* Deferred.await(reached)
+          }
           yield* Fiber.interrupt(fiber)
         }
         assert.strictEqual(running, 0)
         const saved = (yield* history).content
         const kept = saved.flatMap((message) =>
           message.role === "tool"
-            ? message.content.flatMap((part) => part.type === "tool-result" && !part.isFailure ? part.name : [])
+            ? message.content.flatMap((part) =>
+              part.type === "tool-result" && !part.isFailure ? part.name : []
+            )
             : []
         )
         log.splice(0)
@@ -282,7 +306,9 @@ describe("AgentGraph", () => {
           .effect("end", { ...step(log, "end"), after: ["gate"] })
         const agent = AgentGraph.toAgent(graph)
         const waiting = yield* Agent.run(agent, { prompt: "go" })
-        assert.deepStrictEqual(waiting.approvals.map(({ params, tool }) => [tool, params]), [["gate", { what: "this" }]])
+        assert.deepStrictEqual(waiting.approvals.map(({ params, tool }) => [tool, params]), [["gate", {
+          what: "this"
+        }]])
         const { value } = yield* Agent.resume(agent, { result: waiting }, approveAll(waiting))
         assert.strictEqual(value, "end(gate(join(b(a())+c())))")
         assert.deepStrictEqual(log.toSorted(), ["a", "b", "c", "end", "gate", "join"])
@@ -382,7 +408,9 @@ describe("AgentGraph", () => {
         const agent = remembering(AgentGraph.toAgent(graph))
         let result: AgentRun.Result = yield* Agent.run(agent, { prompt: "go", session: "s" })
         for (const verdict of ["again", "again", "good"]) {
-          result = yield* Agent.resume(agent, { session: "s" }, [Approval.approve(result.approvals[0], { params: { verdict } })])
+          result = yield* Agent.resume(agent, { session: "s" }, [
+            Approval.approve(result.approvals[0], { params: { verdict } })
+          ])
         }
         assert.strictEqual(result.value, "good")
         assert.deepStrictEqual(log, ["draft", "draft", "draft"])
@@ -400,7 +428,9 @@ describe("AgentGraph", () => {
       }
     }
     const withoutTypes = (graph: unknown) =>
-      graph as { readonly [Method in "agent" | "effect" | "add"]: (name: string, ...options: ReadonlyArray<unknown>) => unknown }
+      graph as {
+        readonly [Method in "agent" | "effect" | "add"]: (name: string, ...options: ReadonlyArray<unknown>) => unknown
+      }
     const node = (name: string): AgentGraph.Node<never, never> => ({
       kind: "effect",
       name,
@@ -456,7 +486,11 @@ describe("AgentGraph", () => {
       const expected = ["no-start", [], is("no node can run first")]
       assert.deepStrictEqual(refusal(() => AgentGraph.toAgent(AgentGraph.make("g"))), expected)
       assert.deepStrictEqual(made(["a"], [], []), expected)
-      assert.deepStrictEqual(made(["a", "b"], [[0, 1]], ["b"]), ["no-start", ["b"], is("it starts with `b`, which waits for `a`")])
+      assert.deepStrictEqual(made(["a", "b"], [[0, 1]], ["b"]), [
+        "no-start",
+        ["b"],
+        is("it starts with `b`, which waits for `a`")
+      ])
     })
 
     it("with a node that no path leads to", () => {
@@ -515,7 +549,13 @@ describe("AgentGraph", () => {
             ? message.content.flatMap((part) => part.type === "tool-approval-request" ? part.approvalId : [])
             : []
         )
-        const approval = { approvalId: asked[0], toolCallId: Object.keys(stored.calls)[1], tool: "gate", params: { what: "this" }, path: [] }
+        const approval = {
+          approvalId: asked[0],
+          toolCallId: Object.keys(stored.calls)[1],
+          tool: "gate",
+          params: { what: "this" },
+          path: []
+        }
         const rest = yield* Agent.resumeStream(agent, { session: "s" }, [Approval.deny(approval, "no")]).pipe(
           Stream.scan(() => stored, AgentGraph.reduce),
           Stream.runCollect,
@@ -543,7 +583,9 @@ describe("AgentGraph", () => {
   })
 
   describe("toMermaid", () => {
-    const inner = AgentGraph.make("inner").effect("x", step([], "x")).agent("y\"]; end", Agent.make("y"), { after: ["x"] })
+    const inner = AgentGraph.make("inner").effect("x", step([], "x")).agent("y\"]; end", Agent.make("y"), {
+      after: ["x"]
+    })
     const graph = AgentGraph.make("drawn")
       .effect("a", step([], "a"))
       .add("inner", inner, { after: ["a"], when: { a: () => true } })
@@ -620,4 +662,3 @@ const assertFlowchart = (diagram: string, count: number): void => {
   assert.strictEqual(nodes.size, count)
   assert.deepStrictEqual(classed.toSorted(), [...nodes].toSorted())
 }
-

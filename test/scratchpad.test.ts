@@ -14,6 +14,7 @@ const lastLines: Record<string, string> = {
   "budget.ts": "The budget `article` is exceeded: 4 of 4 model-calls are used",
   "compaction.ts": "stored: 14 messages, 180 tokens",
   "fallback.ts": "Yes, says the second model. (2 steps)",
+  "graph.ts": "web done ×1, archive done ×1, draft done ×2, words done ×2, editor done ×2, publish done ×1",
   "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",
   "handoff.ts": "repairs has the conversation now",
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",

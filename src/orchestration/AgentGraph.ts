@@ -46,16 +46,18 @@
  * // =>   2 --> 3
  * ```
  *
- * An edge with a condition (`when`) is taken if that holds for the value of the node that it comes from. A node runs if
- * one of its edges is taken, with the values of those; otherwise it is skipped, and so are the edges that come from it.
- * When a node fails the run fails, and the nodes beside it are interrupted first.
+ * A node that comes after others runs if one of them has run, with the values of those that have, and if all of its
+ * conditions (`when`) hold. Otherwise it is skipped. A condition on the value of a node that was skipped does not hold.
+ *
+ * When a node fails the run fails, and the nodes beside it are interrupted first. At most `ToolLoop.ToolConcurrency` nodes
+ * run at the same time.
  *
  * Edges go from earlier nodes to later ones, so a graph ends. A `loop` goes back: the nodes between are run again, so
  * often at most, before the nodes after them.
  *
  * Each run of a node is a tool call of the program, with the name of the node: its value is in the transcript, and with a
  * `SessionHistory` of `"every-step"` saved before any other node has it. A run that goes on (`Agent.resume`,
- * `Agent.continue`) runs only the nodes that have no value yet; conditions are asked again. A graph that is added to
+ * `Agent.continue`) runs only the nodes that have no value yet: one that has failed runs again, and conditions are asked again. A graph that is added to
  * another one (`add`) is a part of it: what has run of it does not run again either.
  *
  * @since 0.1.0
@@ -101,7 +103,12 @@ const Proto = {
   pipe() {
     return pipeArguments(this, arguments)
   },
-  agent(this: Any, name: string, agent: Agent.Any, { prompt, ...position }: Edit.Position & Pick<AgentNode, "prompt"> = {}) {
+  agent(
+    this: Any,
+    name: string,
+    agent: Agent.Any,
+    { prompt, ...position }: Edit.Position & Pick<AgentNode, "prompt"> = {}
+  ) {
     return withNode(this, { kind: "agent", name, agent, prompt }, position)
   },
   effect(this: Any, name: string, options: Edit.Position & Omit<EffectNode, "kind" | "name" | "scope">) {
@@ -255,5 +262,4 @@ export const toMermaid = (self: Any, options: {
   readonly state?: State<never> | undefined
   /** In which direction it is drawn. Default: `"TD"`, from the top down. */
   readonly direction?: Graph.MermaidDirection | undefined
-} = {}): string =>
-  GraphState.toMermaid(self.graph, { direction: options.direction ?? "TD", state: options.state })
+} = {}): string => GraphState.toMermaid(self.graph, { direction: options.direction ?? "TD", state: options.state })

@@ -33,7 +33,7 @@ const graph = AgentGraph.make("article")
     },
     prompt: ({ draft, words }) => {
       expectTypeOf(draft).toEqualTypeOf<string>()
-      expectTypeOf(words).toEqualTypeOf<number | undefined>()
+      expectTypeOf(words).toEqualTypeOf<number>()
       return draft
     }
   })
@@ -66,6 +66,27 @@ describe("AgentGraph", () => {
       }
     })
     expectTypeOf(AgentGraph.initial(outer).nodes.end.status).toEqualTypeOf<AgentGraph.Status>()
+  })
+
+  it("has values of several nodes that may be skipped, and none of a node that it does not come after", () => {
+    AgentGraph.make("merge")
+      .agent("draft", writer)
+      .agent("short", writer, { after: ["draft"], when: { draft: () => true } })
+      .agent("end", writer, {
+        after: ["draft", "short"],
+        prompt: ({ draft, short }) => {
+          expectTypeOf(draft).toEqualTypeOf<string>()
+          expectTypeOf(short).toEqualTypeOf<string | undefined>()
+          return draft
+        }
+      })
+      .agent("only", writer, {
+        after: ["short"],
+        prompt: ({ short }) => {
+          expectTypeOf(short).toEqualTypeOf<string>()
+          return short
+        }
+      })
   })
 
   it("has names of its own nodes only", () => {

@@ -105,7 +105,7 @@ export type Node<E = any, R = any> = AgentNode<E, R> | EffectNode<E, R> | GraphN
  * @since 0.1.0
  */
 export interface Edge {
-  /** The condition under which it is taken. Default: it is taken. */
+  /** A condition without which the node does not run that it leads to. Default: there is none. */
   readonly when?: ((value: any) => boolean) | undefined
   /** How it goes back to a node that has run. Default: it goes on to one that has not. */
   readonly loop?: Loop | undefined
@@ -272,22 +272,20 @@ export type New<Name extends string, Nodes> = Name extends keyof Nodes ? "a name
  */
 export type ValueIn<Nodes, Name extends keyof Nodes> = Nodes[Name] extends { readonly value: infer V } ? V : never
 
-type MaybeIn<Nodes, Name extends keyof Nodes, When = never> = Name extends When ? true
-  : Nodes[Name] extends { readonly maybe: false } ? false
-  : true
+type MaybeIn<Nodes, Name extends keyof Nodes> = Nodes[Name] extends { readonly maybe: false } ? false : true
 
 type IsUnion<T, U = T> = [T] extends [never] ? false : T extends unknown ? [U] extends [T] ? false : true : never
 
 /**
- * The values that a node has of those that it comes after. Of several those may be `undefined` that are skipped, or whose
- * edge is not taken.
+ * The values that a node has of those that it comes after. Of several those may be `undefined` that may be skipped, unless
+ * the node has a condition on them.
  *
  * @category utility types
  * @since 0.1.0
  */
 export type Values<Nodes, After extends keyof Nodes, When> = {
-  readonly [K in After]: IsUnion<After> extends true
-    ? MaybeIn<Nodes, K, When> extends true ? ValueIn<Nodes, K> | undefined : ValueIn<Nodes, K>
+  readonly [K in After]: K extends When ? ValueIn<Nodes, K>
+    : IsUnion<After> extends true ? MaybeIn<Nodes, K> extends true ? ValueIn<Nodes, K> | undefined : ValueIn<Nodes, K>
     : ValueIn<Nodes, K>
 }
 
@@ -310,7 +308,7 @@ export type Value<Nodes, Ends extends keyof Nodes> = IsUnion<Ends> extends true
 export interface Position<Nodes, After extends keyof Nodes, When extends After> {
   /** The nodes that have to run before. Default: none, and it runs first. */
   readonly after?: ReadonlyArray<After> | undefined
-  /** The conditions under which the edges are taken that come from these nodes. Default: they are taken. */
+  /** Conditions on the values of these nodes, without which it does not run. Default: it runs. */
   readonly when?: { readonly [K in When]: (value: ValueIn<Nodes, K>) => boolean } | undefined
 }
 
@@ -328,8 +326,9 @@ export type With<Nodes, Ends extends keyof Nodes, E, R, Name extends string, V, 
     R
   >
 
-type Maybe<Nodes, After extends keyof Nodes, When> = [After] extends [never] ? false
-  : false extends (After extends unknown ? MaybeIn<Nodes, After, When> : never) ? false
+type Maybe<Nodes, After extends keyof Nodes, When> = [When] extends [never] ? [After] extends [never] ? false
+  : false extends (After extends unknown ? MaybeIn<Nodes, After> : never) ? false
+  : true
   : true
 
 // -----------------------------------------------------------------------------

@@ -43,7 +43,13 @@ export interface Incoming {
  */
 export type Unit =
   | { readonly _tag: "Node"; readonly name: string }
-  | { readonly _tag: "Loop"; readonly from: string; readonly to: ReadonlyArray<string>; readonly loop: Loop; readonly body: Region }
+  | {
+    readonly _tag: "Loop"
+    readonly from: string
+    readonly to: ReadonlyArray<string>
+    readonly loop: Loop
+    readonly body: Region
+  }
 
 /**
  * Units that run as soon as those that they wait for have run.
@@ -70,6 +76,7 @@ export interface Plan {
 
 interface Named {
   readonly name: string
+  readonly ends?: ReadonlyArray<string>
 }
 
 interface Back {
@@ -135,6 +142,16 @@ const namesOf = (graph: string, nodes: Iterable<readonly [Graph.NodeIndex, Named
     seen.add(name)
     names.set(index, name)
   }
+  for (const [, { ends = [], name }] of nodes) {
+    const stranger = ends.find((end) => !seen.has(end))
+    if (stranger === undefined) continue
+    return refuse(
+      graph,
+      "unknown-node",
+      [stranger],
+      `\`${name}\` has the value of \`${stranger}\`, which is none of its nodes`
+    )
+  }
   return names
 }
 
@@ -154,7 +171,9 @@ const checkStarts = (
   if (starts.length === 0) return refuse(graph, "no-start", [], "no node can run first")
   const waiting = starts.find((node) => incoming.get(node)!.length > 0)
   if (waiting !== undefined) {
-    const description = `it starts with \`${waiting}\`, which waits for ${listed(incoming.get(waiting)!.map(({ from }) => from))}`
+    const description = `it starts with \`${waiting}\`, which waits for ${
+      listed(incoming.get(waiting)!.map(({ from }) => from))
+    }`
     return refuse(graph, "no-start", [waiting], description)
   }
   const reached = new Set(starts.flatMap((node) => [...Graph.unweightedDistances(forward, indexes.get(node)!).keys()]))
@@ -187,7 +206,8 @@ const toBack = (
   const after = new Set([target, ...group].flatMap((index) => [...Graph.unweightedDistances(forward, index).keys()]))
   const before = Graph.unweightedDistances(forward, source, { direction: "incoming" })
   if (!after.has(source)) {
-    const description = `its loop from \`${from}\` to \`${to}\` closes no cycle: no path leads from \`${to}\` to \`${from}\``
+    const description =
+      `its loop from \`${from}\` to \`${to}\` closes no cycle: no path leads from \`${to}\` to \`${from}\``
     return refuse(graph, "invalid-loop", [from, to], description)
   }
   return {

@@ -52,7 +52,9 @@ export const toAgent = (
   } as Program.Options<any, any, any, any, any, any, any, any>, valueOf(nodes, plan))
 }
 
-type Calls = Readonly<Record<string, (params: unknown, options: Program.CallOptions<unknown>) => Effect.Effect<unknown, any>>>
+type Calls = Readonly<
+  Record<string, (params: unknown, options: Program.CallOptions<unknown>) => Effect.Effect<unknown, any>>
+>
 
 // -----------------------------------------------------------------------------
 // The tools of the nodes
@@ -144,11 +146,15 @@ class GraphRun {
   region(region: Plan.Region): Effect.Effect<void, any> {
     return Effect.suspend(() => {
       const done = new Map(region.map(({ unit }) => [unit, Deferred.makeUnsafe<void>()]))
-      return Effect.forEach(region, ({ after, unit }) =>
-        Effect.forEach(after, (other) => Deferred.await(done.get(other)!), { discard: true }).pipe(
-          Effect.andThen(unit._tag === "Node" ? this.node(unit.name) : this.loop(unit, 0)),
-          Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(done.get(unit)!, Exit.void)))
-        ), { concurrency: "unbounded", discard: true })
+      return Effect.forEach(
+        region,
+        ({ after, unit }) =>
+          Effect.forEach(after, (other) => Deferred.await(done.get(other)!), { discard: true }).pipe(
+            Effect.andThen(unit._tag === "Node" ? this.node(unit.name) : this.loop(unit, 0)),
+            Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(done.get(unit)!, Exit.void)))
+          ),
+        { concurrency: "unbounded", discard: true }
+      )
     })
   }
 
@@ -167,20 +173,21 @@ class GraphRun {
   private node(name: string): Effect.Effect<void, any> {
     return Effect.suspend(() => {
       const incoming = this.options.plan.incoming.get(name)!
-      const taken = incoming.filter(({ from, when }) =>
-        !this.skipped.has(from) && (when === undefined || when(this.values.get(from)))
-      ).map(({ from }) => from)
-      if (incoming.length > 0 && taken.length === 0) {
+      const ran = incoming.flatMap(({ from }) => this.skipped.has(from) ? [] : from)
+      const holds = incoming.every(({ from, when }) =>
+        when === undefined || (!this.skipped.has(from) && when(this.values.get(from)))
+      )
+      if (!holds || (incoming.length > 0 && ran.length === 0)) {
         this.values.delete(name)
         this.skipped.add(name)
         return Effect.void
       }
       this.skipped.delete(name)
-      return Effect.map(this.call(this.options.nodes.get(name)!, taken), (value) => void this.values.set(name, value))
+      return Effect.map(this.call(this.options.nodes.get(name)!, ran), (value) => void this.values.set(name, value))
     })
   }
 
-  private call(node: AgentGraph.Node, taken: ReadonlyArray<string>): Effect.Effect<unknown, any> {
+  private call(node: AgentGraph.Node, before: ReadonlyArray<string>): Effect.Effect<unknown, any> {
     const { calls, input, running, streamed } = this.options
     const { name } = node
     const run = this.runs.get(name) ?? 0
@@ -189,7 +196,7 @@ class GraphRun {
     this.feedback.delete(name)
     const options = { key: run === 0 ? name : `${name}#${run}`, answer: name === streamed && node.kind === "agent" }
     const told = { ...input, run, feedback: feedback?.value }
-    const values = this.valuesFor(node, taken)
+    const values = this.valuesFor(node, before)
     switch (node.kind) {
       case "graph":
         return Effect.sync(() => this.value(node.ends, `${name}/`))
@@ -206,8 +213,8 @@ class GraphRun {
       }
       case "agent": {
         if (node.prompt !== undefined) return calls[name]!({ prompt: node.prompt(values, told) }, options)
-        if (taken.length === 0 && feedback === undefined) return calls[name]!({}, options)
-        return Effect.flatMap(this.turns(name, taken, feedback), (turns) => calls[name]!({ turns }, options))
+        if (before.length === 0 && feedback === undefined) return calls[name]!({}, options)
+        return Effect.flatMap(this.turns(name, before, feedback), (turns) => calls[name]!({ turns }, options))
       }
     }
   }
@@ -229,10 +236,10 @@ class GraphRun {
   /** What was said to a node: what it waited for, and in another pass its last answer and what is said to that. */
   private turns(
     name: string,
-    taken: ReadonlyArray<string>,
+    before: ReadonlyArray<string>,
     feedback: { readonly from: string; readonly value: unknown } | undefined
   ): Effect.Effect<ReadonlyArray<Member.Turn>> {
-    const said = taken.map((from) => [from, this.values.get(from)] as const)
+    const said = before.map((from) => [from, this.values.get(from)] as const)
     if (feedback !== undefined) said.push([name, this.values.get(name)], [feedback.from, feedback.value])
     return Effect.forEach(said, ([from, value]) => Effect.map(this.textOf(from, value), (text) => ({ from, text })))
   }
@@ -245,8 +252,8 @@ class GraphRun {
   }
 
   /** The values by the names that the graph of the node has for them. */
-  private valuesFor({ scope = "" }: AgentGraph.Node, taken: ReadonlyArray<string>): Readonly<Record<string, unknown>> {
-    const own = taken.filter((from) => from.startsWith(scope))
+  private valuesFor({ scope = "" }: AgentGraph.Node, before: ReadonlyArray<string>): Readonly<Record<string, unknown>> {
+    const own = before.filter((from) => from.startsWith(scope))
     return Object.fromEntries(own.map((from) => [from.slice(scope.length), this.values.get(from)]))
   }
 

@@ -180,7 +180,10 @@ const colors: Readonly<Record<AgentGraph.Status, string>> = {
  */
 export const toMermaid = (
   graph: Graph.DirectedGraph<AgentGraph.Node, AgentGraph.Edge>,
-  { direction, state }: { readonly direction: Graph.MermaidDirection; readonly state: AgentGraph.State<never> | undefined }
+  { direction, state }: {
+    readonly direction: Graph.MermaidDirection
+    readonly state: AgentGraph.State<never> | undefined
+  }
 ): string => {
   const nodes = Array.from(graph)
   const states: Readonly<Record<string, AgentGraph.NodeState>> = state?.nodes ?? {}
