@@ -107,17 +107,26 @@ describe("RemoteAgent", () => {
 
   it.live("goes on after an approval, by `Agent.resume` with its session", () =>
     Effect.gen(function*() {
-      const server = yield* serve({
-        script: [toolCalls({ id: "c", name: "delete", params: { file: "a" } }), text("done"), text("more")]
-      })
+      const asks = toolCalls({ id: "c", name: "delete", params: { file: "a" } })
+      const server = yield* serve({ script: [asks, text("done"), asks, text("edited"), asks, text("denied")] })
       const assistant = yield* remote(server)
-      const asked = yield* Agent.run(assistant, { prompt: "delete a", session: "chat" })
-      assert.strictEqual(asked.stopReason, "approval-required")
-      const answers = asked.approvals.map((approval) => Approval.approve(approval, { params: { file: "b" } }))
-      const result = yield* Agent.resume(assistant, { session: "chat" }, answers)
-      assert.deepStrictEqual([result.text, server.deleted], ["done", ["b"]])
-      const again = yield* Effect.flip(Agent.resume(assistant, { session: "chat" }, answers))
-      assert.strictEqual(again._tag === "RunFailed" && again.code, "approval-unknown")
+      const go = (session: string, answer: (approval: Approval.Approval) => Approval.Answer) =>
+        Effect.gen(function*() {
+          const asked = yield* Agent.run(assistant, { prompt: "delete a", session })
+          assert.strictEqual(asked.stopReason, "approval-required")
+          const answers = asked.approvals.map(answer)
+          const result = yield* Agent.resume(assistant, { session }, answers)
+          const again = yield* Effect.flip(Agent.resume(assistant, { session }, answers))
+          assert.strictEqual(again._tag === "RunFailed" && again.code, "approval-unknown")
+          return [result.text, ...server.deleted]
+        })
+      assert.deepStrictEqual(yield* go("one", (_) => Approval.approve(_)), ["done", "a"])
+      assert.deepStrictEqual(yield* go("two", (_) => Approval.approve(_, { params: { file: "b" } })), [
+        "edited",
+        "a",
+        "b"
+      ])
+      assert.deepStrictEqual(yield* go("three", (_) => Approval.deny(_, "no")), ["denied", "a", "b"])
     }).pipe(Effect.scoped))
 
   it.live("sends messages on while the run works, and keeps what the server does not take", () =>

@@ -19,6 +19,7 @@ const lastLines: Record<string, string> = {
   "handoff.ts": "repairs has the conversation now",
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",
   "parts.ts": "The same result.",
+  "server.ts": "It is gone.",
   "steering.ts": "stopped after 2 steps"
 }
 

@@ -170,7 +170,8 @@ const failures = statuses.map((status) =>
 export const Answer = Schema.Struct({
   approvalId: Schema.String,
   approved: Schema.Boolean,
-  params: Schema.optional(Schema.Json),
+  // with `optional` an absent value would be sent as null, which is JSON too
+  params: Schema.optionalKey(Schema.Json),
   reason: Schema.optional(Schema.String.check(Schema.isMaxLength(maximumText)))
 })
 

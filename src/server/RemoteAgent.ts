@@ -143,11 +143,12 @@ const request = (
     : Effect.succeed({ _tag: "Run", prompt: message, session, runId })
 }
 
-const answer = (given: Approval.Answer): AgentApi.Answer =>
-  given._tag === "Deny"
-    ? { approvalId: given.approval.approvalId, approved: false, reason: given.reason }
-    // parameters are JSON: the server decodes them
-    : { approvalId: given.approval.approvalId, approved: true, params: given.params as Schema.Json | undefined }
+const answer = (given: Approval.Answer): AgentApi.Answer => {
+  const { approvalId } = given.approval
+  if (given._tag === "Deny") return { approvalId, approved: false, reason: given.reason }
+  // parameters are JSON: the server decodes them
+  return { approvalId, approved: true, ...given.params !== undefined && { params: given.params as Schema.Json } }
+}
 
 type Parts = Exclude<AgentApi.Message, string>
 
