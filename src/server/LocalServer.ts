@@ -1,0 +1,109 @@
+/**
+ * What a server on the machine of its user has to check, because every page that the user has open in a browser can send
+ * it requests: the host that a request names, the origin that it comes from, and a token.
+ *
+ * **Example** (A server that only this machine may use)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+ * import { LocalServer } from "effect-agents/server"
+ *
+ * const { handler } = HttpRouter.toWebHandler(
+ *   HttpRouter.add("GET", "/", HttpServerResponse.text("hello")).pipe(
+ *     Layer.provide(LocalServer.layer({ token: Redacted.make("t0ken") })),
+ *     Layer.provide(HttpServer.layerServices)
+ *   ),
+ *   { disableLogger: true }
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const get = (url: string, headers: Record<string, string>) =>
+ *     Effect.promise(() => handler(new Request(url, { headers })))
+ *   const authorization = "Bearer t0ken"
+ *   const answers = [
+ *     yield* get("http://localhost:3000/", { host: "localhost:3000", authorization }),
+ *     yield* get("http://evil.example/", { host: "evil.example", authorization }),
+ *     yield* get("http://localhost:3000/", { host: "localhost:3000", origin: "https://evil.example", authorization }),
+ *     yield* get("http://localhost:3000/", { host: "localhost:3000" })
+ *   ]
+ *   console.log(answers.map(({ status }) => status).join(" "))
+ * })
+ *
+ * Effect.runPromise(program)
+ * // => 200 421 403 401
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+
+/**
+ * What is let through.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The token that a request has to have, as `Authorization: Bearer`. Without one, every program on this machine may use
+   * the server. Default: none.
+   */
+  readonly token?: Redacted.Redacted | undefined
+  /** The names of hosts that a request may name beside `localhost` and the addresses of loopback. Default: none. */
+  readonly hosts?: ReadonlyArray<string> | undefined
+  /** The origins that a page may have beside that of the server itself, such as `http://localhost:5173`. Default: none. */
+  readonly origins?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Creates a layer that looks at every request of the router before its handler does. One for another host is answered with
+ * 421, one of a page with another origin with 403, and one without the token with 401, each without a word more.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
+  HttpRouter.middleware(
+    (handler) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+        const status = refusal(headers, options)
+        return status === undefined ? handler : Effect.succeed(HttpServerResponse.empty({ status }))
+      }),
+    { global: true }
+  )
+
+const refusal = (headers: Readonly<Record<string, string | undefined>>, options: Options): number | undefined => {
+  const { authorization, host, origin } = headers
+  const { hosts = [], origins = [], token } = options
+  const named = host === undefined ? undefined : hostOf(`http://${host}`)
+  if (named === undefined || !(loopback.has(named.hostname) || hosts.includes(named.hostname))) return 421
+  // a browser sends `null` for a page that has none
+  if (origin !== undefined && !origins.includes(origin) && hostOf(origin)?.host !== named.host) return 403
+  return token === undefined || isToken(authorization, Redacted.value(token)) ? undefined : 401
+}
+
+const loopback: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"])
+
+/** Only an address that has nothing but a host. */
+const hostOf = (address: string): URL | undefined => {
+  if (!URL.canParse(address)) return undefined
+  const url = new URL(address)
+  return url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "" && url.password === ""
+    ? url
+    : undefined
+}
+
+/** Takes as long for a token that is nearly right as for any other. */
+const isToken = (authorization: string | undefined, token: string): boolean => {
+  const given = authorization !== undefined && /^bearer /i.test(authorization) ? authorization.slice(7) : ""
+  let difference = given.length ^ token.length
+  for (let index = 0; index < token.length; index++) difference |= given.charCodeAt(index) ^ token.charCodeAt(index)
+  return token !== "" && difference === 0
+}
