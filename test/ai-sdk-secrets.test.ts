@@ -46,6 +46,37 @@ describe("a key", () => {
       }))
   }
 
+  const inBytes = (write: (byte: number) => string, between = "") => (key: string) =>
+    Array.from(Buffer.from(key), write).join(between)
+  const inHex = (byte: number) => byte.toString(16).padStart(2, "0")
+  const spelled: Readonly<Record<string, (key: string) => string>> = {
+    "each byte in a URL": inBytes((byte) => `%${inHex(byte)}`),
+    "each byte in a URL, in upper case": inBytes((byte) => `%${inHex(byte).toUpperCase()}`),
+    "each letter in JSON": inBytes((byte) => `\\u00${inHex(byte)}`),
+    "each letter in a page": inBytes((byte) => `&#${byte};`),
+    "each letter in a page, in hexadecimal": inBytes((byte) => `&#x${inHex(byte)};`),
+    "in an escaped text": inBytes((byte) => `\\x${inHex(byte)}`),
+    "as a buffer": (key) => JSON.stringify(Buffer.from(key).toJSON().data),
+    "as an array": inBytes(String, ", "),
+    "as a buffer that Node shows": inBytes(inHex, " ")
+  }
+  for (const [form, write] of Object.entries(spelled)) {
+    it.effect.prop(
+      `is taken out, spelled: ${form}`,
+      { letters: Arbitrary.schema(Key) },
+      ({ letters }) =>
+        Effect.sync(() => {
+          const secret = letters.join("")
+          const out = Secrets.redact(`It begins ${write(secret)} and ends.`, [secret])
+          assert.match(out, /^It begins/)
+          for (let i = 0; i + 9 <= secret.length; i++) {
+            assert.notInclude(out, write(secret.slice(i, i + 9)).slice(1, -1))
+          }
+        }),
+      { arbitrary: { runs: 30 } }
+    )
+  }
+
   it("that was masked is taken out, whatever is left of it", () => {
     for (const text of ["Kq9z****cret", "Kq...et", "Kq9z…", "••••cret"]) {
       assert.strictEqual(Secrets.redact(`key ${text} no`, ["Kq9zT4711wxy-secret"]), "key <redacted> no", text)

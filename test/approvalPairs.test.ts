@@ -28,7 +28,9 @@ const Features = Schema.Struct({
     Schema.isMaxLength(2)
   ),
   output: Schema.Boolean,
-  calls: Schema.NonEmptyArray(Schema.Literals(["look", "remove", "ask", "ask twice"])).check(Schema.isMaxLength(3)),
+  calls: Schema.NonEmptyArray(Schema.Literals(["look", "remove", "ask", "ask twice", "hosted"])).check(
+    Schema.isMaxLength(3)
+  ),
   nested: Schema.Literals(["none", "own", "parent"]),
   answers: Schema.NonEmptyArray(Schema.Literals(["approve", "edit", "deny"])),
   together: Schema.Boolean,
@@ -91,16 +93,32 @@ const agentOf = ({ keep, middleware, nested, output, providers }: Features, keep
   return { agent, delegating: Toolkit.make(ask.tool).toLayer({ ask: ask.handler }) }
 }
 
-const called = (kind: Features["calls"][number], index: number): ScriptedModel.ToolCall =>
+const called = (kind: Exclude<Features["calls"][number], "hosted">, index: number): ScriptedModel.ToolCall =>
   kind === "look" || kind === "remove"
     ? { id: `c${index}`, name: kind, params: { file: `top-${index}` } }
     : { id: `c${index}`, name: "ask", params: { prompt: `child-${index}-${kind === "ask" ? 1 : 2}` } }
+
+/** A call that the provider runs itself, and asks for before it does. */
+const hosted = (index: number): ScriptedModel.Piece =>
+  ScriptedModel.parts([
+    {
+      type: "tool-call",
+      id: `h${index}`,
+      name: "mcp.remove",
+      params: { file: `hosted-${index}` },
+      providerExecuted: true
+    },
+    { type: "tool-approval-request", approvalId: `mcpr_${index}`, toolCallId: `h${index}` }
+  ])
+
+const isHosted = (file: string) => file.startsWith("hosted-")
 
 /** The files that a call asks to remove. */
 const filesOf = (kind: Features["calls"][number], index: number): ReadonlyArray<string> =>
   ({
     look: [],
     remove: [`top-${index}`],
+    hosted: [`hosted-${index}`],
     ask: [`child-${index}-0`],
     "ask twice": [`child-${index}-0`, `child-${index}-1`]
   })[kind]
@@ -112,7 +130,11 @@ const model = ({ calls, output }: Features): ScriptedModel.Step => ({ prompt, to
     message.role === "user" ? message.content.flatMap((part) => part.type === "text" ? part.text : []) : []
   )
   if (tools.includes("ask")) {
-    if (last.role !== "tool") return toolCalls(...calls.map(called))
+    if (last.role !== "tool") {
+      const own = calls.flatMap((kind, index) => kind === "hosted" ? [] : [called(kind, index)])
+      const theirs = calls.flatMap((kind, index) => kind === "hosted" ? [hosted(index)] : [])
+      return [...theirs, ...own.length > 0 ? [toolCalls(...own)] : [ScriptedModel.finish("stop")]]
+    }
     const answerTool = tools.find((name) => !["ask", "remove", "look"].includes(name))
     return output ? toolCalls({ name: answerTool ?? "none", params: { ok: true } }) : text("done")
   }
@@ -164,6 +186,7 @@ const play = Effect.fnUntraced(function*(features: Features) {
     const given: Array<{ readonly waiting: Agent.Waiting; readonly answers: ReadonlyArray<Approval.Answer> }> = []
     const expected: Array<string> = []
     const asked = new Set<string>()
+    const responses = new Map<string, boolean>()
     for (let round = 0; result.approvals.length > 0; round++) {
       assert.isBelow(round, 12)
       assert.strictEqual(result.stopReason, "approval-required")
@@ -172,6 +195,10 @@ const play = Effect.fnUntraced(function*(features: Features) {
         const verdict = verdicts[(round + index) % verdicts.length]!
         const { file } = approval.params as { readonly file: string }
         asked.add(file)
+        if (isHosted(file)) {
+          responses.set(approval.approvalId, verdict !== "deny")
+          return verdict === "deny" ? Approval.deny(approval) : Approval.approve(approval)
+        }
         if (verdict === "deny") return Approval.deny(approval)
         expected.push(verdict === "edit" ? `${file} edited` : file)
         return Approval.approve(approval, verdict === "edit" ? { params: { file: `${file} edited` } } : undefined)
@@ -187,6 +214,17 @@ const play = Effect.fnUntraced(function*(features: Features) {
       assert.strictEqual(error.reason.problem, "answered")
     }
     assert.deepStrictEqual(ran.toSorted(), expected.toSorted())
+    // the provider is told each of its answers, once
+    const { requests } = yield* ScriptedModel.ScriptedModel
+    const last = (yield* requests).at(-1)!.prompt
+    const responded = last.content.flatMap((message) =>
+      message.role === "tool"
+        ? message.content.flatMap((part) =>
+          part.type === "tool-approval-response" ? [[part.approvalId, part.approved] as const] : []
+        )
+        : []
+    )
+    assert.deepStrictEqual(responded.toSorted(), [...responses].toSorted())
     assert.deepStrictEqual([...asked].toSorted(), features.calls.flatMap(filesOf).toSorted())
     assert.strictEqual(result.stopReason, features.output ? "output" : "stop")
     assert.strictEqual(Session.close(result.transcript.content), result.transcript.content)

@@ -45,8 +45,12 @@ const pieceLength = 8
 
 const withoutForms = (text: string, secrets: ReadonlyArray<string>): string => {
   const pieces = new Map<number, Set<string>>()
-  for (const form of secrets.flatMap((secret) => formsOf(Text.cut(secret, 4096)))) {
-    const length = Math.min(pieceLength, form.length)
+  const forms = secrets.flatMap((secret) => {
+    const whole = Text.cut(secret, 4096)
+    return [...formsOf(whole).map((form) => [form, pieceLength] as const), ...spelledOf(whole)]
+  })
+  for (const [form, most] of forms) {
+    const length = Math.min(most, form.length)
     if (length < shortest) continue
     let known = pieces.get(length)
     if (known === undefined) pieces.set(length, known = new Set())
@@ -104,6 +108,25 @@ const formsOf = (secret: string): ReadonlyArray<string> => {
     ...inBase64,
     ...inBase64.map((form) => form.replaceAll("+", "-").replaceAll("/", "_")),
     ...inBase64.map((form) => encodeURIComponent(form))
+  ]
+}
+
+/** A secret of which every letter is written in another way, and how long a part of it is that tells something. */
+const spelledOf = (secret: string): ReadonlyArray<readonly [form: string, length: number]> => {
+  const text = Text.wellFormed(secret)
+  const bytes = Array.from(new TextEncoder().encode(text))
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0"))
+  const units = Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))
+  const inHex = units.map((unit) => unit.toString(16))
+  return [
+    [hex.map((byte) => `%${byte}`).join(""), pieceLength * 3],
+    [hex.map((byte) => `\\x${byte}`).join(""), pieceLength * 4],
+    [hex.join(" "), pieceLength * 3],
+    [bytes.join(","), pieceLength * 4],
+    [bytes.join(", "), pieceLength * 5],
+    [inHex.map((unit) => `\\u${unit.padStart(4, "0")}`).join(""), pieceLength * 6],
+    [inHex.map((unit) => `&#x${unit};`).join(""), pieceLength * 6],
+    [units.map((unit) => `&#${unit};`).join(""), pieceLength * 6]
   ]
 }
 

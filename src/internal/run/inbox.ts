@@ -91,7 +91,8 @@ export const takeInto = (
 export const giveBack = (run: Receiver, messages: ReadonlyArray<Prompt.UserMessage>): void => {
   const offered = refuse(run, messages)
   const { steering } = run
-  if (steering === undefined) return
+  // in a journal it is recorded as taken, and the next attempt has it
+  if (steering === undefined || isRecorded(run)) return
   steering.inbox.messages = [...messages.filter((message) => !offered.has(message)), ...steering.inbox.messages]
 }
 
