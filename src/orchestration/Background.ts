@@ -20,7 +20,7 @@
  * const researcher = Agent.make("researcher", { description: "Finds things out" })
  *
  * const lead = Agent.program("lead", {
- * XX *   run: ({ prompt }) =>
+ *   run: ({ prompt }) =>
  *     Effect.scoped(Effect.gen(function*() {
  *       const background = yield* Background.make({ researcher })
  *       const high = yield* background.start("researcher", { prompt: `How high is ${prompt}?` })
@@ -44,8 +44,8 @@
  * **Details**
  *
  * A worker has no session, and knows what it was told when it was started. Its parts are not in the stream of the lead.
- * Its usage is in the total usage of the run that has started it, and it draws from the budgets of that run. A worker that
- * waits for an approval has ended: nobody can answer it.
+ * It draws from the budgets of the run that has started it. Its usage is in the total usage of that run, unless it is
+ * detached. A worker that waits for an approval has ended: nobody can answer it.
  *
  * **Gotchas**
  *

@@ -32,6 +32,12 @@ export const curves = async (bench, { log, quick }) => {
       rows: measure("steps").map(({ steps, us }) => [count(steps), number(us)])
     },
     {
+      title: "Program calls",
+      note: "The time that the main thread works for a call, in runs of ten, without what a run costs that makes none. By a model: a step of a scripted one.",
+      head: ["called", "µs a call"],
+      rows: measure("program").map(({ call, us }) => [call, number(us)])
+    },
+    {
       title: "Deltas",
       note: "A consumer that keeps nothing. Held: the heap of the run after the last delta; 4 bytes of it are the text, which is in the result.",
       head: ["deltas", "in arrays of", "µs a delta", "bytes held a delta"],

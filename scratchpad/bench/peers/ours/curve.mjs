@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Agent from "effect-agents/Agent"
+import * as AgentTool from "effect-agents/AgentTool"
 import * as AgentRun from "effect-agents/AgentRun"
 import * as ContextProvider from "effect-agents/ContextProvider"
 import * as DirectLanguageModel from "effect-agents/DirectLanguageModel"
@@ -97,6 +98,53 @@ const curves = {
       }
       await timed(Math.ceil(options.steps / steps), body)
       rows.push({ steps, us: await timed(Math.ceil(options.steps / steps), body) * 1e3 / steps })
+    }
+    return rows
+  },
+
+  // µs of work of a call, warm, in runs of ten calls: what the run costs without calls is taken off
+  async program() {
+    const calls = 10
+    const member = Agent.make("member")
+    const members = AgentTool.toolkit({ member })
+    const program = (toolkit, make) => Agent.program("bench", { toolkit, providers: [provider], run: make })
+    const tenTimes = (call) => Effect.repeat(call, { times: calls - 1 })
+    const lead = (toolkit) =>
+      agentOf({ toolkit, stopWhen: [StopCondition.stepCount(calls + 1)] })
+    const run = await runnerOf(({ prompt }) => {
+      const index = (prompt.content.length - 1) / 2
+      const isLead = prompt.content[0].content[0].text.startsWith("lead")
+      const [name, params] = prompt.content[0].content[0].text === "lead add" ? ["add", { a: index, b: 1 }] : ["member", {
+        prompt: "hello"
+      }]
+      return isLead && index < calls
+        ? arrays([{ type: "tool-call", id: `call-${index}`, name, params }, finish("tool-calls")])
+        : hello()
+    })
+    const cases = [
+      ["a tool, by a program", program(Tools, (_, call) => tenTimes(call.add({ a: 1, b: 1 }))), "go"],
+      ["a tool, by a model", lead(Tools), "lead add"],
+      ["an agent, by a program", program(members, (_, call) => tenTimes(call.member({ prompt: "hello" }))), "go"],
+      ["an agent, by a model", lead(members), "lead member"]
+    ]
+    const without = program(Tools, () => Effect.void)
+    const cpu = async (agent, prompt) => {
+      const us = []
+      for (let round = 0; round < 20; round++) {
+        const before = process.threadCpuUsage()
+        const runs = Math.ceil(options.runs / 20)
+        for (let i = 0; i < runs; i++) await run(Agent.run(agent, { prompt }))
+        const { system, user } = process.threadCpuUsage(before)
+        if (round >= 10) us.push((system + user) / runs)
+      }
+      return median(us)
+    }
+    const base = await cpu(without, "go")
+    const rows = []
+    for (const [call, agent, prompt] of cases) {
+      const result = await run(Agent.run(agent, { prompt }))
+      assert.equal(result.steps.length, calls + 1)
+      rows.push({ call, us: (await cpu(agent, prompt) - base) / calls })
     }
     return rows
   },
