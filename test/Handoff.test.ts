@@ -412,7 +412,7 @@ describe("Handoff", () => {
           SessionStore.layerMemory,
           model(Array.from({ length: 80 }, () => step))
         ]))
-      }), { arbitrary: { runs: 20, seed: "handoff" } })
+      }), { arbitrary: { runs: 12, seed: "handoff" } })
   })
 
   describe("a session", () => {
@@ -690,7 +690,7 @@ describe("Handoff", () => {
           SessionStore.layerMemory,
           model([[text("A"), calling], [text("B"), transfer("billing")], [text("C"), calling], text(["D", "E"])])
         ]))
-      }), { arbitrary: { runs: 40, seed: "handoff" } })
+      }), { arbitrary: { runs: 25, seed: "handoff" } })
   })
 
   it.effect("is an agent like others: a tool of another one", () =>

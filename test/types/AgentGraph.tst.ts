@@ -89,6 +89,22 @@ describe("AgentGraph", () => {
       })
   })
 
+  it("has no value of an inner graph that may have none", () => {
+    const inner = AgentGraph.make("inner")
+      .agent("draft", writer)
+      .agent("a", writer, { after: ["draft"], when: { draft: () => true } })
+      .agent("b", writer, { after: ["draft"], when: { draft: () => false } })
+    AgentGraph.make("outer").add("inner", inner).agent("other", writer).agent("end", writer, {
+      after: ["inner", "other"],
+      prompt: ({ inner }) => {
+        expectTypeOf(inner).toEqualTypeOf<
+          { readonly a: string | undefined; readonly b: string | undefined } | undefined
+        >()
+        return ""
+      }
+    })
+  })
+
   it("has names of its own nodes only", () => {
     // @ts-expect-error Type '"drat"' is not assignable to type '"draft" | "words" | "check"'
     graph.agent("end", writer, { after: ["drat"] })

@@ -173,9 +173,7 @@ export interface AgentGraph<Nodes, Ends extends keyof Nodes, out E, out R> exten
     }
   ) => With<Nodes, Ends, E | Agent.Error<A>, R | Agent.Services<A>, Name, Orchestration.Value<A>, After, When>
 
-  /**
-   * Returns the graph with a node that runs an effect. Its value is kept by the schema.
-   */
+  /** Returns the graph with a node that runs an effect. Its value is kept by the schema. */
   readonly effect: <
     const Name extends string,
     S extends Schema.Codec<any, any>,
@@ -205,8 +203,8 @@ export interface AgentGraph<Nodes, Ends extends keyof Nodes, out E, out R> exten
   ) => With<Nodes, Ends, E | F["Type"], R | R1, Name, S["Type"], After, When>
 
   /**
-   * Returns the graph with the nodes of another one, whose value is that of the node of this name. Their names have this
-   * one before them: `inner/draft`.
+   * Returns the graph with the nodes of another one. The node of this name has the value of that graph; the names of its
+   * nodes have the name before them, as in `inner/draft`.
    */
   readonly add: <
     const Name extends string,
@@ -220,7 +218,7 @@ export interface AgentGraph<Nodes, Ends extends keyof Nodes, out E, out R> exten
     name: Name & New<Name, Nodes>,
     graph: AgentGraph<Inner, InnerEnds, E1, R1>,
     options?: Position<Nodes, After, When>
-  ) => With<Nodes, Ends, E | E1, R | R1, Name, Value<Inner, InnerEnds>, After, When>
+  ) => With<Nodes, Ends, E | E1, R | R1, Name, Value<Inner, InnerEnds>, After, When, AllMaybe<Inner, InnerEnds>>
 
   /**
    * Returns the graph with an edge that goes back from one node to an earlier one, or to itself, while `when` holds. All
@@ -300,7 +298,7 @@ export type Value<Nodes, Ends extends keyof Nodes> = IsUnion<Ends> extends true
   : { readonly [K in Ends]: MaybeIn<Nodes, K> extends true ? ValueIn<Nodes, K> | undefined : ValueIn<Nodes, K> }[Ends]
 
 /**
- * What a node comes after.
+ * Where a node stands: the nodes before it, and its conditions.
  *
  * @category models
  * @since 0.1.0
@@ -318,17 +316,37 @@ export interface Position<Nodes, After extends keyof Nodes, When extends After> 
  * @category utility types
  * @since 0.1.0
  */
-export type With<Nodes, Ends extends keyof Nodes, E, R, Name extends string, V, After extends keyof Nodes, When> =
-  AgentGraph<
-    Nodes & { readonly [N in Name]: { readonly value: V; readonly maybe: Maybe<Nodes, After, When> } },
-    Exclude<Ends, After> | Name,
-    E,
-    R
-  >
+export type With<
+  Nodes,
+  Ends extends keyof Nodes,
+  E,
+  R,
+  Name extends string,
+  V,
+  After extends keyof Nodes,
+  When,
+  InnerMaybe = false
+> = AgentGraph<
+  & Nodes
+  & {
+    readonly [N in Name]: {
+      readonly value: V
+      readonly maybe: InnerMaybe extends true ? true : Maybe<Nodes, After, When>
+    }
+  },
+  Exclude<Ends, After> | Name,
+  E,
+  R
+>
 
-type Maybe<Nodes, After extends keyof Nodes, When> = [When] extends [never] ? [After] extends [never] ? false
-  : false extends (After extends unknown ? MaybeIn<Nodes, After> : never) ? false
+/** Whether each of these nodes may be skipped. */
+type AllMaybe<Nodes, Names extends keyof Nodes> = false extends (Names extends unknown ? MaybeIn<Nodes, Names> : never)
+  ? false
   : true
+
+/** A node without conditions runs if one of those before it does. */
+type Maybe<Nodes, After extends keyof Nodes, When> = [When] extends [never]
+  ? [After] extends [never] ? false : AllMaybe<Nodes, After>
   : true
 
 // -----------------------------------------------------------------------------

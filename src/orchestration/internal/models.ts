@@ -189,8 +189,9 @@ export class NotAccepted extends Schema.Error<NotAccepted>("effect-agents/orches
 }
 
 /**
- * An orchestration was not made: it has no members, two of one name, or a bound that is none. It is thrown, as a mistake
- * of the program that makes the orchestration.
+ * An orchestration was not made: it has no members, two of one name, or a bound that is none; a handoff also if a route
+ * leads to nobody, or if a member has a tool with the name of a transfer. It is thrown, as a mistake of the program that
+ * makes the orchestration.
  *
  * @category errors
  * @since 0.1.0
