@@ -37,7 +37,7 @@
 import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
@@ -46,6 +46,7 @@ import * as AgentRun from "./AgentRun.ts"
 import * as Fields from "./internal/words/fields.ts"
 import { callModel } from "./internal/model/call.ts"
 import { Edge, promote, Tally } from "./internal/model/edge.ts"
+import { Accountants } from "./internal/model/spending.ts"
 import { interrupted, toMessages, toStep } from "./internal/run/step.ts"
 import { StepBuilder, type StreamPart } from "./internal/words/stepBuilder.ts"
 import * as ToolCalls from "./internal/tool/calls.ts"
@@ -134,7 +135,7 @@ export const advance = (state: State, parts: Iterable<StreamPart | Middleware.To
   const step = toStep(
     state.steps.length,
     builder,
-    { usage: builder.usage, ...model !== undefined && { model } },
+    { usage: builder.usage, names: model === undefined ? undefined : { model } },
     calls,
     results
   )
@@ -163,7 +164,7 @@ export const ask = <E = never, R = never>(
 ): Stream.Stream<StreamPart, AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Stream.mapArrayEffect(
     Stream.unwrap(Effect.contextWith((context: Context.Context<never>) =>
-      Effect.succeed(callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge(new Tally(context))))
+      Effect.succeed(callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge(new Tally(Context.get(context, Accountants)))))
     )),
     (parts) => {
       const error = parts.find((part) =>

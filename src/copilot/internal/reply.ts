@@ -44,7 +44,7 @@ export class Reply {
   private usage: AgentRun.Usage = AgentRun.emptyUsage
   private pending: AgentRun.Usage = AgentRun.emptyUsage
   private finishReason: Response.FinishReason | undefined = undefined
-  private answeredBy: Pick<AgentRun.Step, "model"> = {}
+  private answeredBy: Pick<AgentRun.Step, "model"> | undefined = undefined
   private openText: string | undefined = undefined
   private openReasoning: string | undefined = undefined
   private readonly streamed = new Set<string>()
@@ -148,14 +148,14 @@ export class Reply {
     this.pending = AgentRun.emptyUsage
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
-    const step = toStep(this.steps.length, builder, { usage: builder.usage, ...this.answeredBy }, calls, results)
+    const step = toStep(this.steps.length, builder, { usage: builder.usage, names: this.answeredBy }, calls, results)
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.ends.push(this.messages.length)
     this.steps.push(step)
     this.usage = AgentRun.addUsage(this.usage, step.usage)
     this.builder = undefined
     this.finishReason = undefined
-    this.answeredBy = {}
+    this.answeredBy = undefined
     this.calls.clear()
     this.results.clear()
     this.out.push({ type: "step-end", step })

@@ -25,7 +25,7 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Text from "../words/text.ts"
 import * as Usage from "../words/usage.ts"
 import { CallIds, TakenIds } from "./callIds.ts"
-import { type Accountant, Accountants, type CallReport, type Cost, type Entry, Report } from "./spending.ts"
+import { type Accountant, type CallReport, type Cost, type Entry, Report } from "./spending.ts"
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
@@ -52,10 +52,11 @@ export class Tally {
   /** What calls of the step have cost that another attempt of the run has made. */
   private replayed: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
-  private named: { readonly context: Context.Context<never>; readonly names: Names } | undefined = undefined
+  private named: { readonly context: Context.Context<never>; readonly names: Names | undefined } | undefined =
+    undefined
 
-  constructor(context: Context.Context<never>) {
-    this.accountants = Context.get(context, Accountants)
+  constructor(accountants: ReadonlyArray<Accountant>) {
+    this.accountants = accountants
   }
 
   begin(): void {
@@ -63,11 +64,13 @@ export class Tally {
   }
 
   /** The provider and the model that a context names. The calls of a run are made in one, most often. */
-  namesIn(context: Context.Context<never>): Names {
+  namesIn(context: Context.Context<never>): Names | undefined {
     if (this.named?.context !== context) {
       const provider = Context.getOrUndefined(context, Model.ProviderName)
       const model = Context.getOrUndefined(context, Model.ModelName)
-      const names = { ...provider !== undefined && { provider }, ...model !== undefined && { model } }
+      const names = provider === undefined && model === undefined
+        ? undefined
+        : { ...provider !== undefined && { provider }, ...model !== undefined && { model } }
       this.named = { context, names }
     }
     return this.named.names
@@ -290,9 +293,9 @@ export class EdgeCall implements CallReport {
   }
 
   /** Who answers: the provider that the context names, and the model that says so itself or that the context names. */
-  names(): Names {
+  names(): Names | undefined {
     const named = this.edge.tally.namesIn(this.context)
-    return this.modelId === undefined || this.modelId === named.model ? named : { ...named, model: this.modelId }
+    return this.modelId === undefined || this.modelId === named?.model ? named : { ...named, model: this.modelId }
   }
 
   private tell(after: AgentRun.Usage): void {
@@ -310,7 +313,7 @@ export class EdgeCall implements CallReport {
 
   private cost(): Pick<Cost, "after" | "model" | "provider" | "isReplayed"> {
     const { isReplayed, told: after } = this
-    const { model, provider } = this.names()
+    const { model, provider } = this.names() ?? {}
     return { after, model, provider, isReplayed }
   }
 }

@@ -68,7 +68,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     super(opened, resumption)
     this.program = program
     this.toolkit = opened.toolkit
-    const inherited = Context.get(opened.run.context, Middleware.Inherited) as ProgramBody["middleware"]
+    const { inherited } = opened.run.surroundings
     this.middleware = [...opened.options.middleware, ...opened.contributions.middleware, ...inherited]
     this.checks = this.middleware.length === 0 ? undefined : new Checks(this.middleware, opened.run.context)
     this.answers.isHeld = this.checks?.ofOutput === true

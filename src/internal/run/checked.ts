@@ -39,9 +39,7 @@ export abstract class Checked extends Steps {
 
   constructor(opened: Opened, own: ReadonlyArray<Prompt.Message>, waiting: ReadonlyArray<string> | undefined) {
     super(opened, own, waiting)
-    const { contributions, options, run: { context } } = opened
-    // what they need, every run has
-    const inherited = Context.get(context, Middleware.Inherited) as Checked["middleware"]
+    const { contributions, options, run: { surroundings: { inherited } } } = opened
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]

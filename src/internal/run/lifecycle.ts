@@ -34,7 +34,7 @@ import * as Waiting from "../approval/waiting.ts"
 import { RunJournal } from "../journal/run.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as CurrentRun from "../words/currentRun.ts"
-import { ParentRun } from "../words/parentRun.ts"
+import type { ParentRun } from "../words/parentRun.ts"
 import * as Replacements from "../words/replacements.ts"
 import * as RunId from "../words/runId.ts"
 import * as AfterRun from "./afterRun.ts"
@@ -42,6 +42,7 @@ import * as Contributions from "./contributions.ts"
 import type { Body, Definition, PartPull } from "./definition.ts"
 import * as Finalizers from "./finalizers.ts"
 import * as Started from "./started.ts"
+import * as Surroundings from "./surroundings.ts"
 import * as Steered from "./steered.ts"
 import * as Input from "./input.ts"
 import type * as Layered from "./layered.ts"
@@ -91,6 +92,7 @@ export class Run {
   readonly journal: RunJournal | undefined
   span: RunSpan | undefined = undefined
   onSpan: ((span: RunSpan) => void) | undefined = undefined
+  readonly surroundings: Surroundings.Surroundings
   /** The context that everything of the run runs in: the caller's, with the run's span as the parent. */
   context: Context.Context<never>
   prompt: Prompt.Prompt = Prompt.empty
@@ -121,13 +123,11 @@ export class Run {
     this.continues = request.continues
     this.input = request.prompt
     this.scope = scope
-    const { context } = fiber
-    this.parent = Context.getOrUndefined(context, ParentRun)
-    this.origin = Context.getOrUndefined(context, Origin.Origin)
-    const own = this.parent === undefined ? context : Context.omit(ParentRun)(context)
-    this.context = this.origin === undefined ? own : Context.omit(Origin.Origin)(own)
-    this.journal = RunJournal.of(this.context, definition.name)
-    if (this.journal !== undefined) this.context = this.journal.provide(this.context)
+    const { context, isRecorded, origin, parent } = this.surroundings = Surroundings.of(fiber.context)
+    this.parent = parent
+    this.origin = origin
+    this.journal = isRecorded ? RunJournal.of(context, definition.name) : undefined
+    this.context = this.journal?.provide(context) ?? context
     const known = this.sessionRun = CurrentRun.make(this.session, fiber, () => this.turns.isIdle)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
     const advance = () => this.advance()
@@ -157,7 +157,8 @@ export class Run {
 
   private begin(): PartPull {
     this.phase = "before-run"
-    const id = this.id === "" ? RunId.make(this.context) : this.id
+    const { id: given, journal, surroundings } = this
+    const id = given !== "" ? given : journal === undefined ? surroundings.makeId() : RunId.make(this.context)
     if (typeof id === "string") return this.beginAs(id)
     return Effect.matchCauseEffect(id, {
       onFailure: (cause) => this.fail(cause),
@@ -167,8 +168,8 @@ export class Run {
 
   private beginAs(id: string): PartPull {
     this.id = id
-    if (this.journal === undefined && LiveSpan.start(this, this.context) !== undefined) {
-      this.context = this.span!.context
+    if (this.surroundings.isTraced && this.journal === undefined) {
+      this.context = LiveSpan.start(this, this.context)?.context ?? this.context
     }
     const { answers, session } = this
     const read = Input.read({ prompt: this.input, session, answers, remote: this.definition.remote }, this.context)
@@ -238,14 +239,10 @@ export class Run {
     this.body = body
     this.phase = "body"
     this.turns.end()
+    const { definition: { name: agent }, id: runId, parent, session } = this
+    const start: AgentRun.RunStart = { type: "run-start", agent, runId, session }
     return Exit.succeed([
-      {
-        type: "run-start",
-        agent: this.definition.name,
-        runId: this.id,
-        ...this.parent !== undefined && { parentRunId: this.parent.runId },
-        session: this.session
-      },
+      parent === undefined ? start : { ...start, parentRunId: parent.runId },
       ...body.opening
     ])
   }
@@ -450,7 +447,7 @@ export class Run {
   }
 
   private budget(): Duration.Input {
-    return Context.get(this.context, AgentRun.FinalizationBudget)
+    return this.surroundings.finalizationBudget
   }
 
   /** What providers are told of the run. */

@@ -152,9 +152,13 @@ const ofModel: Make = {
 
 /** Why a prompt cannot be sent: it has no message, or its messages say nothing. */
 const problemOf = (prompt: ReadonlyArray<Prompt.Message>): string | undefined => {
-  const said = prompt.filter((message) => !isSystem(message))
-  if (said.length === 0) return "there is no message to send; `Agent.continue` goes on without one"
-  return said.every(Text.isBlank) ? "there is nothing but white space in its messages" : undefined
+  let hasMessage = false
+  for (const message of prompt) {
+    if (message.role === "system") continue
+    if (!Text.isBlank(message)) return undefined
+    hasMessage = true
+  }
+  return hasMessage
+    ? "there is nothing but white space in its messages"
+    : "there is no message to send; `Agent.continue` goes on without one"
 }
-
-const isSystem = (message: Prompt.Message): boolean => message.role === "system"

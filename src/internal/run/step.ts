@@ -31,7 +31,11 @@ export const interrupted = (call: Call): Middleware.ToolResult =>
 export const toStep = (
   index: number,
   builder: StepBuilder,
-  call: Pick<AgentRun.Step, "usage" | "provider" | "model">,
+  { names, usage }: {
+    readonly usage: AgentRun.Usage
+    /** Who has answered, when it is known. */
+    readonly names: Pick<AgentRun.Step, "provider" | "model"> | undefined
+  },
   calls: ReadonlyArray<Call>,
   results: ReadonlyArray<Middleware.ToolResult | undefined>
 ): AgentRun.Step => {
@@ -43,13 +47,14 @@ export const toStep = (
     const isFailure = result === undefined || (result.isFailure && ToolHandler.requestsOf(result) === undefined)
     toolCalls.push({ id, name, params, executed, isFailure })
   }
-  return {
+  const step: AgentRun.Step = {
     index,
     text: builder.text(),
     finishReason: builder.finishReason ?? "unknown",
     toolCalls,
-    ...call
+    usage
   }
+  return names === undefined ? step : { ...step, ...names }
 }
 
 /**

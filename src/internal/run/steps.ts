@@ -6,7 +6,6 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
@@ -35,6 +34,8 @@ import * as Stopping from "./stopping.ts"
  * @since 0.1.0
  */
 export type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
+
+const none: ReadonlyArray<Prompt.ToolApprovalRequestPart> = []
 
 /**
  * The steps of one run that have ended: the state between two of them. How a step is made
@@ -84,14 +85,14 @@ export abstract class Steps {
     own: ReadonlyArray<Prompt.Message>,
     waiting: ReadonlyArray<string> | undefined
   ) {
-    const { context } = run
+    const { accountants, clock } = run.surroundings
     this.run = run
     this.output = output
     this.stopping = stopping
     this.contributions = contributions
-    this.tally = new Tally(context)
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.clock.currentTimeMillisUnsafe()
+    this.tally = new Tally(accountants)
+    this.clock = clock
+    this.startedAt = clock.currentTimeMillisUnsafe()
     const instructions = contributions.instructions.length === 0
       ? options.instructions ?? ""
       : [options.instructions ?? [], contributions.instructions].flat().join("\n\n")
@@ -139,16 +140,16 @@ export abstract class Steps {
   ): AgentRun.StepEnd {
     const builder = this.builder!
     const usage = this.tally.endStep(builder.usage)
-    const step = toStep(this.steps.length, builder, { usage, ...this.edge?.answered?.names() }, calls, results)
+    const step = toStep(this.steps.length, builder, { usage, names: this.edge?.answered?.names() }, calls, results)
     for (const { executed, isFailure } of step.toolCalls) {
       if (executed) this.executedToolCalls++
       if (isFailure) this.failedToolCalls++
     }
     for (let i = 0; i < calls.length; i++) {
-      const requests = ToolHandler.requestsOf(results[i]) ?? []
+      const requests = ToolHandler.requestsOf(results[i]) ?? none
       for (const request of requests) this.approvals.push(Waiting.toApproval(request, calls[i]))
     }
-    for (const request of builder.hostedApprovals ?? []) this.approvals.push(Waiting.toHostedApproval(request))
+    for (const request of builder.hostedApprovals ?? none) this.approvals.push(Waiting.toHostedApproval(request))
     for (const message of this.toMessages(builder, results)) this.messages.push(message)
     this.steps.push(step)
     if (this.contributions.everyStep.length > 0) this.ended = { step, to: this.messages.length }

@@ -107,7 +107,7 @@ export class Runner {
       resumed: (toolCallId) => this.current?.resumed?.get(toolCallId),
       wait: (toolCallId, requests) =>
         Effect.suspend(() => {
-          this.current?.suspended.set(toolCallId, requests)
+          this.current?.suspend(toolCallId, requests)
           return Effect.interrupt
         })
     }
@@ -210,7 +210,7 @@ export class ToolCalls {
   readonly isApproved: boolean
   readonly resumed: ReadonlyMap<string, Nested> | undefined
   /** The calls that end because a run nested in them waits for approvals. */
-  readonly suspended = new Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>>()
+  private suspended: Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>> | undefined = undefined
   protected allowance: number
   private readonly renamed: Asked["approvedAs"]
   private readonly step: number
@@ -380,7 +380,7 @@ export class ToolCalls {
       now: this.now,
       startSpan,
       timeoutOf: (tool) => timeoutOf(tool, context),
-      waitsFor: () => this.suspended.get(id),
+      waitsFor: () => this.suspended?.get(id),
       onSlow: (fiber) => {
         this.runner.ending.add(fiber)
         fiber.addObserver(() => this.runner.ending.delete(fiber))
@@ -419,7 +419,7 @@ export class ToolCalls {
       return this.settle(index, exit.value)
     }
     if (Cause.hasInterruptsOnly(exit.cause) && this.runner.tools.journal?.isOver !== true) {
-      const requests = this.suspended.get(call.id)
+      const requests = this.suspended?.get(call.id)
       if (requests !== undefined) {
         const result = ToolHandler.waiting(call, requests)
         span?.end({ _tag: "Result", result })
@@ -457,6 +457,11 @@ export class ToolCalls {
     if (!this.isOpen(toolCallId) || this.failure !== undefined) return Effect.void
     for (const part of parts) this.out.push(part)
     return this.offered()
+  }
+
+  suspend(toolCallId: string, requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>): void {
+    this.suspended ??= new Map()
+    this.suspended.set(toolCallId, requests)
   }
 
   protected isOpen(toolCallId: string): boolean {

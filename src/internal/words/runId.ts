@@ -15,9 +15,19 @@ import * as Random from "effect/Random"
  * @category constructors
  * @since 0.1.0
  */
-export const make = (context: Context.Context<never>): string | Effect.Effect<string> => {
+export const make = (context: Context.Context<never>): string | Effect.Effect<string> => makerIn(context)()
+
+/**
+ * Returns what creates the ids of the runs that begin in this context.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makerIn = (context: Context.Context<never>): () => string | Effect.Effect<string> => {
   const generator = Context.getOrUndefined(context, IdGenerator.IdGenerator)
-  return generator === undefined ? random(Context.get(context, Random.Random)) : generator.generateId()
+  if (generator !== undefined) return () => generator.generateId()
+  const source = Context.get(context, Random.Random)
+  return () => random(source)
 }
 
 /**

@@ -1,0 +1,72 @@
+/**
+ * What a run finds in the context that it begins in.
+ *
+ * Most runs begin in the context of the run before, and a context never changes: each is looked through once.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as AgentRun from "../../AgentRun.ts"
+import * as Middleware from "../../Middleware.ts"
+import * as Origin from "../approval/origin.ts"
+import * as JournalScope from "../journal/scope.ts"
+import { type Accountant, Accountants } from "../model/spending.ts"
+import { Instrumentation } from "../telemetry/instrumentation.ts"
+import { ParentRun } from "../words/parentRun.ts"
+import * as RunId from "../words/runId.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Surroundings {
+  /** The run that this one is nested in, and what is known of the conversation that it goes on with. */
+  readonly parent: ParentRun["Service"] | undefined
+  readonly origin: Origin.Origin["Service"] | undefined
+  /** The context without these two, which are for this run alone. */
+  readonly context: Context.Context<never>
+  readonly isRecorded: boolean
+  readonly isTraced: boolean
+  readonly makeId: () => string | Effect.Effect<string>
+  readonly clock: Clock.Clock
+  readonly accountants: ReadonlyArray<Accountant>
+  readonly inherited: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  readonly finalizationBudget: Duration.Input
+}
+
+const known = new WeakMap<Context.Context<never>, Surroundings>()
+
+/**
+ * Returns what a context has for the runs that begin in it.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (context: Context.Context<never>): Surroundings => {
+  let surroundings = known.get(context)
+  if (surroundings === undefined) known.set(context, surroundings = read(context))
+  return surroundings
+}
+
+const read = (given: Context.Context<never>): Surroundings => {
+  const parent = Context.getOrUndefined(given, ParentRun)
+  const origin = Context.getOrUndefined(given, Origin.Origin)
+  const own = parent === undefined ? given : Context.omit(ParentRun)(given)
+  const context = origin === undefined ? own : Context.omit(Origin.Origin)(own)
+  return {
+    parent,
+    origin,
+    context,
+    isRecorded: JournalScope.of(context) !== undefined,
+    isTraced: Context.getOrUndefined(context, Instrumentation) !== undefined,
+    makeId: RunId.makerIn(context),
+    clock: Context.get(context, Clock.Clock),
+    accountants: Context.get(context, Accountants),
+    // what they need, every run has
+    inherited: Context.get(context, Middleware.Inherited) as Surroundings["inherited"],
+    finalizationBudget: Context.get(context, AgentRun.FinalizationBudget)
+  }
+}
