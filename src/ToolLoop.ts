@@ -164,12 +164,14 @@ export const ask = <E = never, R = never>(
 ): Stream.Stream<StreamPart, AiError.AiError | E, LanguageModel.LanguageModel | R> =>
   Stream.mapArrayEffect(
     Stream.unwrap(Effect.contextWith((context: Context.Context<never>) =>
-      Effect.succeed(callModel(request, middleware.flatMap((m) => m.model ?? []), new Edge(new Tally(Context.get(context, Accountants)))))
+      Effect.succeed(callModel(
+        request,
+        middleware.flatMap((m) => m.model ?? []),
+        new Edge(new Tally(Context.get(context, Accountants)))
+      ))
     )),
     (parts) => {
-      const error = parts.find((part) =>
-        part.type === "error"
-      )
+      const error = parts.find((part) => part.type === "error")
       return error === undefined ? Exit.succeed(parts) : Exit.fail(promote(error))
     }
   )

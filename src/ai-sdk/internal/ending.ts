@@ -51,11 +51,12 @@ export const isMissingReason = (error: unknown): boolean =>
  */
 export const finishError = (reason: unknown): AiError.AiErrorReason | undefined => {
   const unified = Predicate.hasProperty(reason, "unified") ? reason.unified : reason
+  if (unified !== "error" && unified !== "other") return undefined
   const raw = Predicate.hasProperty(reason, "raw") && typeof reason.raw === "string"
     ? reason.raw.slice(0, maximumReasonLength)
     : undefined
   const isUnwritten = raw !== undefined && /^(MALFORMED_|UNEXPECTED_TOOL_CALL)/.test(raw)
-  if (unified !== "error" && !(unified === "other" && isUnwritten)) return undefined
+  if (unified !== "error" && !isUnwritten) return undefined
   const description = raw === undefined
     ? "The model finished with reason `error`"
     : `The model finished with reason \`error\`: ${raw}`

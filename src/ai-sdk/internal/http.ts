@@ -28,10 +28,10 @@ export class Call {
   private readonly context: Context.Context<never>
   private readonly span: Tracer.Span
 
-  constructor(context: Context.Context<never>, span: Tracer.Span, headers: Readonly<Record<string, string>> = {}) {
+  constructor(context: Context.Context<never>, span: Tracer.Span, headers?: Readonly<Record<string, string>>) {
     this.context = context
     this.span = span
-    this.addSecrets(Secrets.ofHeaders(headers))
+    if (headers !== undefined) this.addSecrets(Secrets.ofHeaders(headers))
   }
 
   /** Begins the span of a request and puts its address on the span of the call. */

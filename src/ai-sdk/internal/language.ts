@@ -44,6 +44,7 @@ export const make = (
   Effect.suspend(() => {
     const report = makeReport(model.modelId)
     const target = Target.of(model)
+    const namesOf = Names.maker(target)
 
     const start = (options: LanguageModel.ProviderOptions, method: string): Effect.Effect<Started, AiError.AiError> =>
       Effect.withFiber(({ context }) => {
@@ -58,7 +59,7 @@ export const make = (
         const started = (options: LanguageModel.ProviderOptions): Effect.Effect<Started, AiError.AiError> =>
           Effect.try({
             try: () => {
-              const names = new Names.ToolNames(target, options.tools)
+              const names = namesOf(options.tools)
               return {
                 call,
                 settings,

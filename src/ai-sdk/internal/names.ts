@@ -15,6 +15,14 @@ import type { CallIds, Target } from "./target.ts"
 
 const maximumName = 64
 
+/** The names on the wire by those of ours, and the way back. */
+interface Fitted {
+  readonly onWire: Map<string, string>
+  readonly back: Map<string, string>
+}
+
+const emptyFitted = (): Fitted => ({ onWire: new Map(), back: new Map() })
+
 /**
  * The names of the tools of a call.
  *
@@ -23,16 +31,28 @@ const maximumName = 64
  */
 export class ToolNames {
   private readonly declared: ReadonlySet<string>
-  private readonly onWire = new Map<string, string>()
-  private readonly back = new Map<string, string>()
+  private readonly offered: Fitted
+  /** Those that only the conversation has. */
+  private others: Fitted | undefined = undefined
   private readonly anyStart: boolean
 
-  /** The names of the tools that are offered do not depend on those in the conversation. */
-  constructor({ anyStart }: Pick<Target, "anyStart">, tools: ReadonlyArray<Tool.Any>) {
+  /**
+   * The names of the tools that are offered do not depend on those in the conversation: a call with the same tools as
+   * the one before takes them over.
+   */
+  constructor({ anyStart }: Pick<Target, "anyStart">, tools: ReadonlyArray<Tool.Any>, before?: ToolNames) {
     this.anyStart = anyStart
-    this.declared = new Set(tools.map((tool) => tool.name))
-    for (const name of this.declared) if (this.isAccepted(name)) this.add(name, name)
-    for (const name of this.declared) this.wire(name)
+    this.declared = before?.declared ?? new Set(tools.map((tool) => tool.name))
+    this.offered = before?.offered ?? this.offer()
+  }
+
+  private offer(): Fitted {
+    const offered = emptyFitted()
+    for (const name of this.declared) if (this.isAccepted(name)) add(offered, name, name)
+    for (const name of this.declared) {
+      if (!offered.onWire.has(name)) add(offered, name, this.fit(name, (wire) => offered.back.has(wire)))
+    }
+    return offered
   }
 
   /** Whether a tool of this name is offered. */
@@ -42,30 +62,52 @@ export class ToolNames {
 
   /** The name that the target knows a tool by. */
   wire(name: string): string {
-    const known = this.onWire.get(name)
+    const known = this.offered.onWire.get(name) ?? this.others?.onWire.get(name)
     if (known !== undefined) return known
-    if (this.isAccepted(name) && !this.back.has(name)) return this.add(name, name)
-    const fit = fitName(name, this.anyStart)
-    let wire = fit.slice(0, maximumName)
-    for (let salt = 0; (fit.length > maximumName && salt === 0) || this.back.has(wire) || isInherited(wire); salt++) {
-      wire = `${fit.slice(0, maximumName - 8)}_${digest(`${salt}:${name}`, 7)}`
-    }
-    return this.add(name, wire)
+    const others = this.others ??= emptyFitted()
+    const isTaken = (wire: string) => this.offered.back.has(wire) || others.back.has(wire)
+    return add(others, name, this.isAccepted(name) && !isTaken(name) ? name : this.fit(name, isTaken))
   }
 
   /** The name of ours that the target means. */
   ours(wire: string): string {
-    return this.back.get(wire) ?? wire
+    return this.offered.back.get(wire) ?? this.others?.back.get(wire) ?? wire
   }
 
-  private add(name: string, wire: string): string {
-    this.onWire.set(name, wire)
-    this.back.set(wire, name)
+  private fit(name: string, isTaken: (wire: string) => boolean): string {
+    const fit = fitName(name, this.anyStart)
+    let wire = fit.slice(0, maximumName)
+    for (let salt = 0; (fit.length > maximumName && salt === 0) || isTaken(wire) || isInherited(wire); salt++) {
+      wire = `${fit.slice(0, maximumName - 8)}_${digest(`${salt}:${name}`, 7)}`
+    }
     return wire
   }
 
   private isAccepted(name: string): boolean {
     return /^[a-zA-Z0-9_-]{1,64}$/.test(name) && (this.anyStart || /^[a-zA-Z_]/.test(name)) && !isInherited(name)
+  }
+}
+
+const add = ({ back, onWire }: Fitted, name: string, wire: string): string => {
+  onWire.set(name, wire)
+  back.set(wire, name)
+  return wire
+}
+
+/**
+ * Returns what makes the names of each call of one model. Most calls have the tools of the call before.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const maker = (target: Pick<Target, "anyStart">): (tools: ReadonlyArray<Tool.Any>) => ToolNames => {
+  let last: { readonly tools: ReadonlyArray<Tool.Any>; readonly names: ToolNames } | undefined
+  return (tools) => {
+    const isSame = last !== undefined && last.tools.length === tools.length &&
+      last.tools.every((tool, index) => tool === tools[index])
+    const names = new ToolNames(target, tools, isSame ? last?.names : undefined)
+    if (!isSame) last = { tools, names: new ToolNames(target, tools, names) }
+    return names
   }
 }
 
@@ -90,10 +132,11 @@ export const fitName = (name: string, anyStart = false): string => {
 export class CallNames {
   private readonly ids: CallIds
   private readonly messages: ReadonlyArray<Prompt.Message>
-  /** What is taken, and what stays as it is: most ids do. */
-  private readonly used = new Set<string>()
   private kept: ReadonlySet<string> | undefined = undefined
-  private readonly calls = new Map<string, Array<{ readonly wire: string; answered: boolean }>>()
+  /** The ids that are none of ours. Most ids stay as they are. */
+  private made: Set<string> | undefined = undefined
+  /** What the calls of an id are called on the wire, and how many of them have a result. */
+  private readonly calls = new Map<string, { readonly wires: Array<string>; answered: number }>()
 
   constructor({ callId }: Pick<Target, "callId">, messages: ReadonlyArray<Prompt.Message>) {
     this.ids = callId
@@ -102,11 +145,10 @@ export class CallNames {
 
   /** The id of the next call. */
   call(id: string): string {
-    const wire = this.ids.accepted.test(id) && !this.used.has(id) ? id : this.make(id)
-    this.used.add(wire)
+    const wire = this.ids.accepted.test(id) && !this.isUsed(id) ? id : this.make(id)
     const calls = this.calls.get(id)
-    if (calls === undefined) this.calls.set(id, [{ wire, answered: false }])
-    else calls.push({ wire, answered: false })
+    if (calls === undefined) this.calls.set(id, { wires: [wire], answered: 0 })
+    else calls.wires.push(wire)
     return wire
   }
 
@@ -114,9 +156,12 @@ export class CallNames {
   result(id: string): string {
     const calls = this.calls.get(id)
     if (calls === undefined) return this.call(id)
-    const call = calls.find(({ answered }) => !answered) ?? calls[calls.length - 1]
-    call.answered = true
-    return call.wire
+    const { wires } = calls
+    return calls.answered < wires.length ? wires[calls.answered++] : wires[wires.length - 1]
+  }
+
+  private isUsed(wire: string): boolean {
+    return this.calls.get(wire)?.wires[0] === wire || this.made?.has(wire) === true
   }
 
   private make(id: string): string {
@@ -128,7 +173,10 @@ export class CallNames {
       : `${id.replace(/[^a-zA-Z0-9_-]+/g, "_").slice(0, maximum - length - 1) || "call"}_`
     for (let salt = 0;; salt++) {
       const wire = `${prefix}${digest(`${salt}:${id}`, length)}`
-      if (!this.used.has(wire) && !kept.has(wire)) return wire
+      if (this.isUsed(wire) || kept.has(wire)) continue
+      this.made ??= new Set()
+      this.made.add(wire)
+      return wire
     }
   }
 

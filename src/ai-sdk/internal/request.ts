@@ -88,7 +88,7 @@ class Conversation {
   readonly names: Names.ToolNames
   readonly calls: Names.CallNames
   /** The options of each call, by its id on the wire. */
-  readonly options = new Map<string, WithOptions | undefined>()
+  readonly options = new Map<string, WithOptions>()
   /** The calls that a handler answers, and the requests for approval of these: no provider has asked for them. */
   readonly handled = new Set<string>()
   readonly handledApprovals = new Set<string>()
@@ -255,7 +255,7 @@ const toAssistantPart = (
       if (part.providerExecuted && conversation.isForeign(part.id, part.name, part.options)) return []
       const id = part.providerExecuted ? part.id : calls.call(part.id)
       if (!part.providerExecuted) {
-        conversation.options.set(id, options)
+        if (options !== undefined) conversation.options.set(id, options)
         conversation.handled.add(part.id)
       }
       return [{

@@ -52,8 +52,7 @@ export class Tally {
   /** What calls of the step have cost that another attempt of the run has made. */
   private replayed: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
-  private named: { readonly context: Context.Context<never>; readonly names: Names | undefined } | undefined =
-    undefined
+  private named: { readonly context: Context.Context<never>; readonly names: Names | undefined } | undefined = undefined
 
   constructor(accountants: ReadonlyArray<Accountant>) {
     this.accountants = accountants
