@@ -260,6 +260,6 @@ describe("a resumed run that is cut", () => {
     "runs no approved call twice, is finalized once, and leaves all of the answers or none",
     { features: Arbitrary.schema(Features) },
     ({ features }) => Effect.asVoid(play(features)),
-    { timeout: 60_000, arbitrary: { runs: 120, seed: "cuts" } }
+    { timeout: 60_000, arbitrary: { runs: 80, seed: "cuts" } }
   )
 })
