@@ -1,6 +1,6 @@
 /**
- * Agents as tools: a lead that asks two researchers at the same time. Their parts are in its stream, what they spend in
- * its total usage, and a researcher that fails is told to the lead.
+ * Agents as tools: a lead asks two researchers at the same time. Their parts are in its stream, and their usage is in
+ * its total. When a researcher fails, the lead reads the failure.
  *
  * Run it with `npx node scratchpad/agent-tool.ts`: the model is scripted, no network.
  */
@@ -46,7 +46,7 @@ const show = (part: AgentRun.Part): Effect.Effect<void> => {
 
 const questionOf = (prompt: Prompt.Prompt): string => JSON.stringify(prompt.content.at(-1)?.content)
 
-// the researchers run at the same time, so the model answers by what it is asked
+// the researchers run at the same time, so the answer depends on the prompt, not on the order of calls
 const answer = ({ prompt }: ScriptedModel.Request): ReadonlyArray<ScriptedModel.Piece> => {
   const question = questionOf(prompt)
   if (question.includes("How high")) {

@@ -17,7 +17,7 @@ const handlers = toolkit.toLayer({
   pay: ({ amount, to }) => Effect.as(Console.log(`  (paying ${amount} to ${to})`), `paid ${amount} to ${to}`)
 })
 
-/** The one who pays works for the one who is asked. */
+/** The cashier pays, and is called by another agent. */
 const cashier = Agent.make("cashier", { toolkit })
 const office = Agent.make("office", {
   toolkit: AgentTool.toolkit(AgentTool.make(cashier)),
@@ -37,7 +37,7 @@ const model = ScriptedModel.layer([
   ScriptedModel.text("One of two is paid.")
 ])
 
-/** What a person would say, here without one. */
+/** The decision of a person, made by a function here. */
 const decide = (approval: Approval.Approval): Approval.Answer => {
   const { amount, to } = approval.params as typeof Pay.parametersSchema.Type
   return amount > 100
@@ -52,7 +52,7 @@ const program = Effect.gen(function*() {
   const asked = yield* Agent.run(office, { prompt: "Pay everyone", session: "october" })
   yield* Console.log(`The run stopped: ${asked.stopReason}`)
 
-  // It may be another process from here on: the session knows what is asked
+  // this may be in another process, because the session keeps the approvals
   const { history } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.load("october"))
   const approvals = Approval.pending(history)
   yield* Effect.forEach(approvals, show)

@@ -1,6 +1,6 @@
 /**
- * Accounts: two tenants have three model calls a day each. The account of a tenant is a layer, all of them are kept in one
- * store, and a new day begins at midnight in Berlin.
+ * Accounts: each of two tenants has three model calls a day. The account of a tenant is a layer, one store keeps all
+ * accounts, and a new day begins at midnight in Berlin.
  *
  * Run it with `npx node scratchpad/budget-account.ts`: the model is scripted and the clock a test's, no network.
  */
@@ -18,7 +18,7 @@ const tenant = (id: string) =>
     id,
     refuse: "call",
     refill: Cron.parseUnsafe("0 0 * * *", "Europe/Berlin"),
-    // acme comes from another system, where it has asked once today
+    // acme has already made one call today, with another system
     seed: id === "acme" ? { modelCalls: 1 } : {}
   })
 

@@ -1,6 +1,6 @@
 /**
- * Budgets: an editor asks three writers at the same time. All of them draw from the editor's budget; who finds it used up
- * gives a final answer, and a hard limit around it fails the whole run.
+ * Budgets: an editor asks three writers at the same time, and all of them draw from the editor's budget. A run that
+ * finds it used up gives a final answer. A hard limit around it fails the whole run.
  *
  * Run it with `npx node scratchpad/budget.ts`: the model is scripted, no network.
  */
@@ -28,7 +28,7 @@ const budget = Budget.make({
   prices: { input: 100, output: 500 }
 })
 
-// the writers run at the same time, so the model answers by what it is asked
+// the writers run at the same time, so the answer depends on the prompt, not on the order of calls
 const answer = ({ prompt, toolChoice }: ScriptedModel.Request): ReadonlyArray<ScriptedModel.Piece> => {
   const last = JSON.stringify(prompt.content.at(-1)?.content)
   if (last.includes("An article")) {

@@ -1,5 +1,5 @@
 /**
- * A conversation that outgrows its budget: what is stored, and what the model sees. Run it with
+ * A conversation that grows beyond its budget: what is stored, and what the model sees. Run it with
  * `npx node scratchpad/compaction.ts`: no network, no key.
  */
 import { Console, Effect } from "effect"
@@ -33,7 +33,7 @@ const guide = Agent.make("guide", {
   ]
 })
 
-/** Sums up when it is asked to, and answers otherwise. */
+/** Writes a summary if the prompt asks for one, otherwise an answer. */
 const model = ScriptedModel.layer(Array.from({ length: 20 }, () =>
   ScriptedModel.step(({ prompt }) => {
     const sumsUp = JSON.stringify(prompt.content[0]).includes("Sum up")

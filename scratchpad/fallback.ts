@@ -1,6 +1,6 @@
 /**
- * A model that is overloaded is asked again, then another one answers. The tools
- * of the run are not repeated, and what every attempt has cost is counted.
+ * An overloaded model is called again, and then another one answers. Tools are not repeated, and the usage of every
+ * attempt is counted.
  */
 import { Console, Context, Effect, ExecutionPlan, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"

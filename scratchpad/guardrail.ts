@@ -13,21 +13,21 @@ const Pay = Tool.make("pay", {
 const toolkit = Toolkit.make(Pay)
 const handlers = toolkit.toLayer({ pay: ({ amount, to }) => Effect.succeed(`paid ${amount} to ${to}`) })
 
-/** Beside the model call: slow, and the model begins to answer meanwhile. */
+/** Runs beside the model call. It is slow, so the model begins to answer meanwhile. */
 const onTopic = Guardrail.input("on-topic", ({ text }) =>
   Effect.as(
     Effect.sleep("120 millis"),
     /poem/i.test(text) ? Guardrail.trip({ topic: "poetry" }) : Guardrail.pass
   ))
 
-/** Sentence by sentence: an account number is never shown. */
+/** Checks sentence by sentence, so an account number is never shown. */
 const noAccounts = Guardrail.output(
   "no-accounts",
   ({ text }) =>
     Effect.succeed(/\d{6,}/.test(text) ? Guardrail.replace(text.replace(/\d{6,}/g, "******")) : Guardrail.pass)
 )
 
-/** Before a tool: not more than 100 at once. */
+/** Checks a tool call before it runs: at most 100 at once. */
 const small = Guardrail.tool("small", {
   tools: ["pay"],
   before: ({ params }) =>

@@ -1,5 +1,5 @@
 /**
- * An answer with a type: the model is corrected once, and the value is shown while it is written.
+ * An answer with a type: the model is corrected once, and partial values are shown while it writes.
  *
  * `node scratchpad/output.ts`
  */
@@ -16,7 +16,7 @@ const Trip = Schema.Struct({
 
 const planner = Agent.make("planner", { output: Trip })
 
-/** A call of the answer's tool, as a provider streams it. */
+/** A call of the tool for the final answer, as a provider streams it. */
 const answer = (id: string, params: unknown): ScriptedModel.Piece => {
   const json = JSON.stringify(params)
   const deltas = json.match(/.{1,30}/g) ?? []

@@ -1,5 +1,5 @@
 /**
- * The parts of a run as JSON, each on a line: another process reads them, and folds them to the same result.
+ * The parts of a run as JSON, one on each line. Another process reads them, and folds them to the same result.
  *
  * `node scratchpad/parts.ts`
  */

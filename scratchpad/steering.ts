@@ -1,5 +1,5 @@
 /**
- * A run that is told more while it works, and then to stop.
+ * A run that receives a message while it works, and is then asked to stop.
  *
  * `node scratchpad/steering.ts`
  */

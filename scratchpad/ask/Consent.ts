@@ -8,7 +8,7 @@ import * as Approval from "../../src/Approval.ts"
 import * as Screen from "./Screen.ts"
 import * as Text from "./Text.ts"
 
-/** Where standard input is no terminal there is nobody to ask: the call is denied. */
+/** Without a terminal on standard input there is nobody to ask, so the call is denied. */
 export const ask = Effect.fnUntraced(function*(approval: Approval.Approval) {
   const screen = yield* Screen.Screen
   const stdio = yield* Stdio.Stdio
@@ -18,10 +18,10 @@ export const ask = Effect.fnUntraced(function*(approval: Approval.Approval) {
     return Approval.deny(approval, "There is nobody to ask: standard input is not a terminal")
   }
   const terminal = yield* Terminal.Terminal
-  // Escaped, not replaced: what is allowed is what is seen
+  // Escaped, not replaced, so that the user sees exactly what will run
   const params = Text.escaped(JSON.stringify(approval.params, undefined, 2) ?? "")
   yield* screen.notice(`${tool} wants to write:\n${params}\nAllow it? y, n, or n and why: `)
-  // whoever ends the program here has answered nothing
+  // a user who ends the program here has not answered
   const line = (yield* Effect.catchTag(terminal.readLine, "QuitError", () => Effect.interrupt)).trim()
   if (/^y(es)?$/i.test(line)) return Approval.approve(approval)
   const reason = line.replace(/^no?\b[\s,:]*/i, "")

@@ -1,9 +1,9 @@
 /**
- * Reads files and folders, whatever they turn out to be: a link is not followed, a pipe or a device is not waited for,
- * and no more is read than was allowed.
+ * Reads files and folders of any kind safely: it follows no link, does not wait for a pipe or a device, and reads no
+ * more than the limit.
  *
- * It blocks: a search reads hundreds of small files, and handing each of their operations to another thread costs ten
- * times what the operations cost.
+ * The calls block. A search reads hundreds of small files, and moving each operation to another thread would cost ten
+ * times as much as the operation.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,7 +13,7 @@ import * as Fs from "node:fs"
 export class Unreadable extends Schema.Error<Unreadable>("ask/Disk/Unreadable")({
   _tag: Schema.tag("Unreadable"),
   reason: Schema.Literals(["missing", "denied", "not-regular", "too-big", "failed"]),
-  /** What is wrong, in words. */
+  /** What is wrong, as a text. */
   problem: Schema.String
 }) {
   override get message(): string {
@@ -31,7 +31,7 @@ export const readFile = (path: string, limit: number): Effect.Effect<Uint8Array,
       const stats = Fs.fstatSync(descriptor)
       if (!stats.isFile()) return notRegular
       if (stats.size > limit) return tooBig(stats.size, limit)
-      // A file that grows, and one that does not know its size, are read up to the limit too
+      // A file that grows, or that does not know its size, is read up to the limit too
       let buffer = new Uint8Array(stats.size + 1)
       let length = 0
       while (true) {
@@ -53,7 +53,7 @@ export const readFile = (path: string, limit: number): Effect.Effect<Uint8Array,
 
 const chunk = 4096
 
-/** Returns what is in a folder, in no order. */
+/** Returns the entries of a folder, in no order. */
 export const readFolder = (path: string): Effect.Effect<ReadonlyArray<Fs.Dirent>, Unreadable> =>
   Effect.suspend(() => {
     try {
@@ -63,7 +63,7 @@ export const readFolder = (path: string): Effect.Effect<ReadonlyArray<Fs.Dirent>
     }
   })
 
-// Windows knows neither links of this kind nor pipes that have a path
+// Windows has neither such links nor pipes with a path
 const constant = (name: "O_RDONLY" | "O_NOFOLLOW" | "O_NONBLOCK"): number => Fs.constants[name] ?? 0
 
 const notRegular = new Unreadable({ reason: "not-regular", problem: "not a regular file" })

@@ -1,14 +1,13 @@
 /**
- * A folder, and what may be seen of it.
+ * A folder, and the parts of it that may be seen.
  *
- * Everything is named by its path from the folder, with `/`. Nothing outside is
- * reached: no absolute path, no `..`, no symbolic link that leads out. What git
- * ignores is left out, and files that may hold secrets are named but not read, unless
- * the user has asked for them. What is refused is a `Refused`, which says what was
- * wrong and what to do instead.
+ * Everything is named by its path from the folder, with `/`. Nothing outside of it is reached: no absolute path, no
+ * `..`, no symbolic link that leads out. Files that git ignores are left out, and files that may hold secrets are named
+ * but not read, unless the user has asked for them. A refusal is a `Refused`, which says what was wrong and what to do
+ * instead.
  *
- * It keeps a model from straying. It is no jail: a link that another program puts
- * in place between the check and the read is not noticed.
+ * It keeps a model from straying, but it is not a jail: a link that another program creates between the check and the
+ * read is not noticed.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -27,19 +26,19 @@ import * as Secrets from "./Secrets.ts"
 export interface Entry {
   readonly path: string
   readonly type: "file" | "folder" | "link"
-  /** What a file says. */
+  /** The text of the file. */
   readonly text: Effect.Effect<string, Refused>
 }
 
-/** What is seen although it is not meant for everybody. */
+/** Exceptions from the rules, which the user may choose. */
 export interface Options {
-  /** What a `.gitignore` excludes, `.git`, and the folders in `skipped`. */
+  /** Shows what a `.gitignore` excludes, `.git`, and the folders in `skipped`. */
   readonly includeIgnored?: boolean | undefined
-  /** What is in files that may hold secrets, by their names. */
+  /** Shows the content of files that may hold secrets, by their names. */
   readonly includeSecrets?: boolean | undefined
 }
 
-/** Something that a tool does not do, in words for the one who asked. */
+/** Something that a tool refuses to do, explained to the caller. */
 export class Refused extends Schema.Error<Refused>("ask/Folder/Refused")({
   _tag: Schema.tag("Refused"),
   path: Schema.String,
@@ -66,16 +65,16 @@ export class FolderUnusable extends Schema.Error<FolderUnusable>("ask/Folder/Fol
 export class Folder extends Context.Service<Folder, {
   readonly name: string
   readonly root: string
-  /** What is at this path. */
+  /** Returns the entry at this path. */
   readonly find: (path: string) => Effect.Effect<Entry, Refused>
   /**
-   * Everything under a folder, folders before what is in them, in the order of
-   * their names. What is ignored is left out, links are not followed.
+   * All entries under a folder, a folder before its content, in the order of their names. Ignored entries are left out,
+   * and links are not followed.
    */
   readonly walk: (from: string, depth?: number) => Stream.Stream<Entry, Refused>
   /** The lines of a text file. */
   readonly lines: (path: string) => Effect.Effect<ReadonlyArray<string>, Refused>
-  /** Writes a new file of this name; what is there is never changed. */
+  /** Writes a new file with this name. An existing file is never changed. */
   readonly create: (name: string, text: string) => Effect.Effect<void, Refused>
 }>()("ask/Folder") {}
 
@@ -109,7 +108,7 @@ export const reasonOf = (error: PlatformError.PlatformError, what: string): stri
   }
 }
 
-/** Whether a file was left unread because it may hold secrets. */
+/** Whether a file was not read because it may hold secrets. */
 export const isSecret = (refused: Refused): boolean => refused.problem === mayHoldSecrets
 
 const mayHoldSecrets = "a file that may hold secrets"
@@ -137,7 +136,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
     return segments
   })
 
-  // Each component is looked at, so that nothing is told about what lies behind a link that leads out
+  // Each component is checked, so that nothing is said about the target of a link that leads out
   const locate = Effect.fnUntraced(function*(name: string) {
     const segments = yield* segmentsOf(name)
     let real = root
@@ -155,7 +154,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
       (error) => refused(name, reasonOf(error, "file or folder"), "choose another one")
     )
     const isFolder = info.type === "Directory"
-    // A link is what it is called, and what it leads to
+    // A link has its own name, and the name of its target
     const behind = path.relative(root, real).split(path.sep).filter((segment) => segment !== "")
     for (const way of [segments, behind]) {
       if (yield* isIgnored(way, isFolder)) {
@@ -210,12 +209,12 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
     )
 
   // ---------------------------------------------------------------------------
-  // what is ignored
+  // the ignored entries
   // ---------------------------------------------------------------------------
 
   const warned = new Set<string>()
 
-  /** The rules of a folder. Rules that cannot be read do not count: that is said once. */
+  /** The rules of a folder. Rules that cannot be read do not apply, and that is said once. */
   const rulesIn = (segments: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Ignore.Rule>> => {
     const name = [...segments, ".gitignore"].join("/")
     return Disk.readFile(path.join(root, ...segments, ".gitignore"), maxIgnoreSize).pipe(
@@ -244,7 +243,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
     return false
   })
 
-  /** The rules of the folders between the root and a folder that the walk begins in. */
+  /** The rules of the folders between the root and the folder in which a walk begins. */
   const rulesAbove = (segments: ReadonlyArray<string>) =>
     Effect.map(
       Effect.forEach(segments, (_, index) => rulesIn(segments.slice(0, index))),
@@ -283,7 +282,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
       if (start.info.type !== "Directory") {
         return yield* refused(from, "not a folder", "give a folder, or use read_file")
       }
-      // Behind a link, names are those that count for what is ignored and secret
+      // Behind a link, the names of the target decide what is ignored and secret
       const segments = start.behind
       const rules = options.includeIgnored === true ? [] : yield* rulesAbove(segments)
       const first: Pending = { segments, depth: 1, rules }
@@ -298,7 +297,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
             }
             return Effect.succeed([entries, Option.some(undefined)])
           },
-          // A folder within that cannot be read is no reason to see nothing at all
+          // One folder that cannot be read does not end the whole walk
           onFailure: (error) =>
             directory === first
               ? Effect.fail(refused(from, error.problem, "choose another folder"))
@@ -307,7 +306,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
       })
     }))
 
-  // The flag neither overwrites nor follows a link
+  // With this flag a write neither overwrites nor follows a link
   const create = (name: string, text: string) =>
     /[\\/\0]/.test(name) || name === "." || name === ".."
       ? refused(name, "not the name of a file", "give a name without a folder")
@@ -322,7 +321,7 @@ const make = Effect.fnUntraced(function*(directory: string, options: Options) {
   return Folder.of({ name: path.basename(root) || root, root, find, walk, lines, create })
 })
 
-/** Returns the lines of a text; a line break at its end begins no further one. */
+/** Returns the lines of a text. A line break at its end begins no further line. */
 export const linesOf = (text: string): ReadonlyArray<string> => {
   const split = text.split(/\r\n|\n|\r/)
   if (split[split.length - 1] === "") split.pop()
@@ -343,7 +342,7 @@ interface Pending {
   readonly rules: ReadonlyArray<Ignore.Rule>
 }
 
-/** Layer that opens a folder; it fails when there is none, or when it cannot be read. */
+/** Layer that opens a folder. It fails if there is no such folder, or if it cannot be read. */
 export const layer = (
   directory: string,
   options: Options = {}

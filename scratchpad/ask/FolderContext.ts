@@ -1,10 +1,9 @@
 /**
- * The context provider that tells the model about the folder: its name, what is
- * at the top of it, how many files of which kinds, and what its README calls it.
+ * The context provider that describes the folder to the model: its name, its top entries, how many files of which kinds
+ * it has, and the beginning of its README.
  *
- * Whoever can put a file into the folder can write all of this. So it is no part of
- * the system message: it is a message of data, each name a JSON string in it, and a
- * name cannot end the data.
+ * Whoever can put a file into the folder can write all of this. So it is not part of the system message. It is a
+ * message of data in which each name is a JSON string, and no name can end the data.
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
@@ -65,7 +64,7 @@ interface Overview {
   entries: number
 }
 
-/** The walk ends here: a run in a huge folder does not wait for a census. */
+/** The walk ends here, so that a run in a huge folder does not wait for it. */
 const countedEntries = 5000
 
 const kindOf = (path: string): string => {

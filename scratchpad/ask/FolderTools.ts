@@ -1,7 +1,7 @@
 /**
- * The tools of the agent: list, search and read, all within one folder, and write a note into it.
+ * The tools of the agent, all within one folder: they list, search and read, and write a note.
  *
- * What they refuse is a `Refused` that goes back to the model.
+ * A refusal is a `Refused`, which the model reads.
  */
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
@@ -73,7 +73,7 @@ export const ReadFile = Tool.make("read_file", {
   failureMode: "return"
 }).annotate(Tool.Readonly, true)
 
-/** Writes a new file: the one tool that changes anything, so somebody is asked before. */
+/** Writes a new file. It is the only tool that changes anything, so the user is asked before. */
 export const WriteNote = Tool.make("write_note", {
   description: "Writes a note into a new Markdown file in the folder. The user is asked first.",
   parameters: Schema.Struct({
@@ -88,7 +88,7 @@ export const WriteNote = Tool.make("write_note", {
   needsApproval: true
 })
 
-/** The tools, to be given to an agent. */
+/** The toolkit of the agent. */
 export const toolkit = Toolkit.make(ListFiles, SearchText, ReadFile, WriteNote)
 
 /** Layer of the tools' handlers. */

@@ -10,8 +10,8 @@
  * | `GOOGLE_GENERATIVE_AI_API_KEY` | Google |
  * | nothing | the offline planner |
  *
- * With several keys the first of the table is taken; `--model anthropic/NAME` takes
- * another. The packages of the providers are loaded only when they are needed.
+ * With several keys the first one in the table is used; `--model anthropic/NAME` chooses another. The packages of the
+ * providers are loaded only when they are needed.
  */
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Model from "effect/ai/Model"
@@ -24,13 +24,13 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as AiSdk from "../../src/ai-sdk/AiSdk.ts"
 
-/** The model that answers, and how it is called in the heading. */
+/** The model that answers, and its title in the heading. */
 export interface Selected {
   readonly title: string
   readonly layer: Layer.Layer<LanguageModel.LanguageModel | Model.ProviderName | Model.ModelName>
 }
 
-/** The model that was asked for cannot be used. */
+/** The requested model cannot be used. */
 export class ModelUnavailable extends Schema.Error<ModelUnavailable>("ask/Models/ModelUnavailable")({
   _tag: Schema.tag("ModelUnavailable"),
   problem: Schema.String
@@ -61,13 +61,13 @@ export const flags = {
   )
 }
 
-/** What the flags say. */
+/** The values of the flags. */
 export interface Input {
   readonly model: Option.Option<string>
   readonly baseUrl: Option.Option<string>
 }
 
-/** Returns the model that answers. `offline` does when nothing else was asked for. */
+/** Returns the model that answers: `offline` if no other was requested. */
 export const select = Effect.fnUntraced(function*(
   { baseUrl, model }: Input,
   offline: Selected
@@ -114,7 +114,7 @@ interface Provider {
   ) => Effect.Effect<AiSdk.SdkLanguageModel, ModelUnavailable>
 }
 
-/** Loads a package that may not be there. */
+/** Loads a package that may be missing. */
 const load = <A>(name: string, module: () => Promise<A>): Effect.Effect<A, ModelUnavailable> =>
   Effect.tryPromise({
     try: module,
@@ -165,7 +165,7 @@ const providers: ReadonlyArray<Provider> = [
   }
 ]
 
-/** `anthropic/claude` is Claude at Anthropic; a name with another prefix, or none, is only a name. */
+/** `anthropic/claude` is Claude at Anthropic. A name with another prefix, or without one, is only a name. */
 const split = (model: string): readonly [prefix: string | undefined, name: string] => {
   const provider = providers.find(({ name }) => model.startsWith(`${name}/`))
   return provider === undefined ? [undefined, model] : [provider.name, model.slice(provider.name.length + 1)]

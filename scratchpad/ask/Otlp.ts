@@ -1,9 +1,8 @@
 /**
- * Spans and metrics as OTLP JSON: what an OpenTelemetry collector takes, in one
- * object with `resourceSpans` and `resourceMetrics`.
+ * Spans and metrics as OTLP JSON, the input of an OpenTelemetry collector: one object with `resourceSpans` and
+ * `resourceMetrics`.
  *
- * Unlike effect's own exporter it leaves the status of a successful span unset,
- * as the conventions ask.
+ * Unlike effect's own exporter it leaves the status of a successful span unset, as the conventions require.
  */
 import * as Cause from "effect/Cause"
 import type * as Metric from "effect/Metric"
@@ -91,7 +90,7 @@ const encodeMetrics = (
         return [{ ...common, gauge: { dataPoints: points } }]
       case "Histogram":
         return [{ ...common, histogram: { aggregationTemporality: cumulative, dataPoints: points } }]
-      // Nothing here makes one of these
+      // This program makes no metric of these kinds
       case "Frequency":
       case "Summary":
         return []
@@ -112,7 +111,7 @@ const encodePoint = (snapshot: Metric.Metric.Snapshot, window: Window): unknown 
     case "Histogram": {
       const { buckets, count, max, min, sum } = snapshot.state
       const bounded = buckets.filter(([bound]) => Number.isFinite(bound))
-      // OTLP counts what is within a bucket, effect what is up to its bound
+      // OTLP counts the values within a bucket, effect all values up to its bound
       const upTo = [...bounded.map(([, upTo]) => upTo), count]
       return {
         ...common,

@@ -1,6 +1,5 @@
 /**
- * What a run looks like in a terminal: its parts as they come, how it ended, and
- * its trace.
+ * Shows a run in a terminal: its parts as they come, how it ended, and its trace.
  */
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
@@ -16,8 +15,8 @@ import * as Text from "./Text.ts"
 import * as Waterfall from "./Waterfall.ts"
 
 /**
- * Service that prints. When nobody reads any more (`| head`), `heading` and `part`
- * interrupt, as Ctrl-C does; what comes after the run is then not printed.
+ * Service that prints. When nobody reads the output any more (`| head`), `heading` and `part` interrupt like Ctrl-C,
+ * and nothing is printed after the run.
  */
 export class Screen extends Context.Service<Screen, {
   readonly heading: (lines: ReadonlyArray<string>) => Effect.Effect<void>
@@ -27,7 +26,7 @@ export class Screen extends Context.Service<Screen, {
   readonly trace: (spans: ReadonlyArray<Tracer.NativeSpan>, now: bigint) => Effect.Effect<void>
 }>()("ask/Screen") {}
 
-/** Layer that prints to standard output: colours and a progress line only when that is a terminal. */
+/** Layer that prints to standard output, with colours and a progress line only if that is a terminal. */
 export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | Stdio.Stdio> = Layer.effect(Screen)(
   Effect.gen(function*() {
     const terminal = yield* Terminal.Terminal
@@ -50,7 +49,7 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
       notice: (text) => print(`${printer("end", undefined)}${style.yellow("?")} ${text}`),
       outcome: (outcome) => printLast(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
       trace: Effect.fnUntraced(function*(spans, now) {
-        // The picture is of the run; what its session store and others did is in the file of `--spans`
+        // The picture shows the run; spans of its session store and others are in the file of `--spans`
         const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
         if (shown.length === 0) return
         const others = spans.length - shown.length
@@ -104,7 +103,7 @@ const spent = (steps: ReadonlyArray<AgentRun.Step>, { inputTokens, outputTokens 
   return `${steps.length} finished step${steps.length === 1 ? "" : "s"}, ${used}`
 }
 
-/** Gives what to print for a part. `columns` is undefined where there is no progress line. */
+/** Returns the function that gives the text for a part. `columns` is `undefined` if there is no progress line. */
 const makePrinter = (style: Style.Style) => {
   let hasProgress = false
   let atLineStart = true
@@ -120,7 +119,7 @@ const makePrinter = (style: Style.Style) => {
     atLineStart = true
     return `${before}${text}\n`
   }
-  /** A character or a line break that is spread over two deltas is one all the same. */
+  /** A character or a line break that is spread over two deltas is still one. */
   const spoken = (delta: string): string => {
     const text = held + delta
     const end = /[\r\ud800-\udbff]$/.test(text) ? text.length - 1 : text.length

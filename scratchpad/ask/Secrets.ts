@@ -1,12 +1,15 @@
 /**
- * Which files may hold secrets, by their names: keys, passwords and tokens are not read, and so are not sent to a model,
- * unless the user asks for it.
+ * Recognizes files that may hold secrets by their names: keys, passwords, tokens. They are not read, and so not sent to
+ * a model, unless the user asks for it.
  */
 
-/** Whether a path is that of a file that may hold secrets, or lies in a folder of them. Upper and lower case are alike. */
+/**
+ * Returns whether a path belongs to a file that may hold secrets, or lies in a folder of such files. Case does not
+ * matter.
+ */
 export const isSecret = (path: string): boolean => {
   const lower = path.toLowerCase()
-  // A copy that an editor or a person has kept is as secret
+  // A backup copy by an editor or a person is as secret as the file
   const name = lower.slice(lower.lastIndexOf("/") + 1).replace(
     /^#|(?:~|#|\.(?:bak|backup|copy|old|orig|save|swp))+$/g,
     ""
@@ -31,7 +34,7 @@ const secret = new RegExp(`^(?:${
   ].join("|")
 })$`)
 
-/** What looks like one of them, and is there to be read. */
+/** Names that look like secrets but are meant to be read. */
 const harmless = /\.(?:pub|example|sample|template|tpl|dist|defaults)$|^\.env\.(?:example|sample|template)/
 
 const place = new RegExp(

@@ -1,6 +1,5 @@
 /**
- * A tracer that keeps its spans in memory, in the order in which they began, and
- * gives every run its own metrics.
+ * A tracer that keeps its spans in memory, in the order in which they began, and gives each run its own metrics.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -8,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Tracer from "effect/Tracer"
 
-/** Service for what was recorded so far. */
+/** Service for the spans and metrics that were recorded so far. */
 export class SpanRecorder extends Context.Service<SpanRecorder, {
   readonly spans: Effect.Effect<ReadonlyArray<Tracer.NativeSpan>>
   readonly metrics: Effect.Effect<ReadonlyArray<Metric.Metric.Snapshot>>

@@ -2,7 +2,7 @@
  * Colours of a terminal, or none of them.
  */
 
-/** What the program paints with. */
+/** The styles that the program uses. */
 export interface Style {
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
@@ -17,7 +17,7 @@ const sgr = (code: number) => (text: string) => text === "" ? "" : `\x1b[${code}
 
 const as = (text: string) => text
 
-/** For a terminal that shows colours. */
+/** Styles for a terminal with colours. */
 export const colours: Style = {
   bold: sgr(1),
   dim: sgr(2),
@@ -28,5 +28,5 @@ export const colours: Style = {
   cyan: sgr(36)
 }
 
-/** For files, pipes, and whoever has set `NO_COLOR`. */
+/** Styles without colours, for files, for pipes, and for `NO_COLOR`. */
 export const plain: Style = { bold: as, dim: as, red: as, green: as, yellow: as, blue: as, cyan: as }

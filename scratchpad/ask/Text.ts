@@ -1,13 +1,13 @@
 /**
- * Foreign text, made fit for a terminal, a log and a prompt.
+ * Makes foreign text safe for a terminal, a log and a prompt.
  *
- * What files, models, servers and the person at the keyboard have written may hold characters that move the cursor,
- * change colours, end a line, or turn the direction of what follows. They are shown as U+FFFD.
+ * Text of files, models, servers and users may hold characters that move the cursor, change colours, end a line, or
+ * change the direction of the text after them. They are shown as U+FFFD.
  */
 
 /**
- * Control characters, what controls the direction of text, separators of lines and paragraphs, halves of surrogate
- * pairs, and the invisible tags in which a text can be hidden.
+ * Control characters, characters that control the direction of text, separators of lines and paragraphs, halves of
+ * surrogate pairs, and the invisible tags that can hide a text.
  */
 export const unprintable = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}\u{e0000}-\u{e007f}]/gu
 
@@ -38,7 +38,7 @@ export const cut = (text: string, length: number): string => {
   if (text.length <= length) return text
   if (length <= 0) return ""
   const end = graphemes.segment(text.slice(0, length + longestGrapheme)).containing(length)?.index ?? 0
-  // No character that people write is that long, but nothing keeps a file from having one
+  // No real character is that long, but a file may contain one
   return end > Math.max(0, length - longestGrapheme)
     ? text.slice(0, end)
     : text.slice(0, length).replace(/[\ud800-\udbff]$/, "")
@@ -46,6 +46,6 @@ export const cut = (text: string, length: number): string => {
 
 const longestGrapheme = 64
 
-/** Returns a text that is at most `length` long, with an ellipsis at its end when something is left out. */
+/** Returns a text of at most `length`. A text that was shortened ends with an ellipsis. */
 export const clip = (text: string, length: number): string =>
   text.length <= length ? text : length < 2 ? "" : `${cut(text, length - 1)}…`

@@ -1,6 +1,5 @@
 /**
- * The trace of a run as a picture: one line for each span, with a bar where it
- * was in time.
+ * The trace of a run as a picture: one line for each span, with a bar that shows its time.
  */
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
@@ -24,7 +23,7 @@ export const render = (spans: ReadonlyArray<Tracer.NativeSpan>, options: {
 
   const labelWidth = Math.min(Math.max(...rows.map((row) => row.label.length)), Math.max(16, Math.floor(columns * 0.4)))
   const notesWidth = Math.max(...rows.map((row) => row.notes.length))
-  // What is left over; a terminal too narrow for a bar loses the bar first
+  // The bar gets the remaining width; a terminal that is too narrow has no bars
   const barWidth = Math.min(60, columns - labelWidth - durationWidth - notesWidth - 6)
   return rows.map((row) => {
     const label = Text.clip(row.label, labelWidth).padEnd(labelWidth)
@@ -36,7 +35,7 @@ export const render = (spans: ReadonlyArray<Tracer.NativeSpan>, options: {
   })
 }
 
-/** A duration of nanoseconds, for people. */
+/** A duration in nanoseconds as a readable text. */
 export const formatDuration = (nanos: bigint): string => {
   const millis = Number(nanos) / 1e6
   if (millis < 10) return `${millis.toFixed(1)} ms`

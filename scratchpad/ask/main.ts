@@ -1,6 +1,5 @@
 /**
- * `npm start`: the program on the model that the flags and the environment name,
- * or on the offline planner.
+ * `npm start`: runs the program with the model that the flags and the environment name, or with the offline planner.
  */
 import * as OfflinePlanner from "./planner/OfflinePlanner.ts"
 import * as Models from "./Models.ts"

@@ -1,6 +1,6 @@
 /**
- * Runs a program as this process: Ctrl-C and SIGTERM interrupt it, and it decides
- * the exit code. Whoever asks a second time does not wait for the end of the run.
+ * Runs a program as this process. Ctrl-C and SIGTERM interrupt it, and it decides the exit code. A second Ctrl-C ends
+ * it without waiting for the end of the run.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
@@ -10,10 +10,12 @@ import * as Runtime from "effect/Runtime"
 
 const signals = { SIGINT: 130, SIGTERM: 143 } as const
 
-/** In a terminal one Ctrl-C comes twice: from the terminal, and forwarded by npm. So many milliseconds it is one. */
+/**
+ * In a terminal one Ctrl-C comes twice, from the terminal and from npm. Within this many milliseconds it counts as one.
+ */
 const sameSignal = 100
 
-/** After so many milliseconds whoever has interrupted the program is told how to end it at once. */
+/** After this many milliseconds the user is told how to end the program at once. */
 const patience = 2000
 
 /** Starts the program. */
@@ -24,7 +26,7 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
       if (interruptedWith !== undefined) return
       interruptedWith = signals[signal]
       setTimeout(() => {
-        // From here on the system ends this process by itself, whatever a tool or a finalizer does with it
+        // From here on the system ends this process by itself, whatever a tool or a finalizer does
         process.removeListener("SIGINT", onSignal)
         process.removeListener("SIGTERM", onSignal)
         setTimeout(() => process.stderr.write("Still ending; Ctrl-C again ends it at once\n"), patience).unref()
@@ -42,7 +44,7 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
     })
   })
   let isRead = true
-  // A reader that has gone (`| head`) needs no more output, and no stack trace
+  // When the reader has gone (`| head`) there is no more output, and no stack trace
   process.stdout.on("error", () => {
     isRead = false
   })

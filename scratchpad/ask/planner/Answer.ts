@@ -1,5 +1,6 @@
 /**
- * What the offline planner says: quotations of what the tools have returned, and plain words when there is nothing.
+ * The answers of the offline planner: quotations from the results of tools, and plain words if there is nothing to
+ * quote.
  */
 import * as Predicate from "effect/Predicate"
 import type * as Conversation from "./Conversation.ts"
@@ -8,10 +9,10 @@ import * as Memory from "./Memory.ts"
 import * as Tools from "./Tools.ts"
 import * as Words from "./Words.ts"
 
-/** What is to be done for a question. */
+/** The kind of work that a question asks for. */
 export type Task = "find" | "read" | "list" | "overview" | "other"
 
-/** All that a decision is made from. */
+/** Everything that a decision depends on. */
 export interface State {
   readonly conversation: Conversation.Conversation
   readonly topic: Conversation.Topic
@@ -24,7 +25,7 @@ const introduction =
   "I am an offline planner: I match the words of your question to tools and quote what they return. " +
   "I do not understand language and I know nothing by myself."
 
-/** Answers what needs no tools: what was said before, and what the planner can do. */
+/** Answers questions that need no tools: about earlier questions, and about the planner itself. */
 export const aside = (
   conversation: Conversation.Conversation,
   tools: ReadonlyArray<Tools.Shape>
@@ -116,7 +117,10 @@ const answerOf = (state: State): string | undefined => {
   }
 }
 
-/** Returns the hits for the topic, best first; those in tests only when it asks for tests and there are some. */
+/**
+ * Returns the hits for the topic, best first. Those in tests are included only if the question asks for tests and there
+ * are some.
+ */
 export const rankedHits = ({ evidence, topic }: State): ReadonlyArray<Evidence.Hit> =>
   Evidence.rank(evidence.hits, topic)
 
@@ -142,7 +146,7 @@ export const listFilter = ({ question }: Conversation.Topic): ReadonlyArray<stri
     : question.salient.filter((word) => Words.isTopical(word) && !/^(project|repository|repo)$/.test(word))
       .map(Words.singular)
 
-/** Returns the files that say what a folder is about, the best first. */
+/** Returns the files that describe the folder, best first. */
 export const overviewPaths = ({ evidence }: State): ReadonlyArray<string> => {
   const known = ["readme.md", "readme", "readme.txt", "index.md", "package.json"]
   const found = evidence.paths.filter((path) => known.includes(path.toLowerCase().replace(/^\.\//, ""))).toSorted((
@@ -189,7 +193,7 @@ const fromHits = (state: State): string | undefined => {
   const read = passage !== undefined ?
     undefined :
     hits.find((hit) => evidence.passages.some((passage) => passage.path === hit.path && covers(passage, hit.line)))
-  // What was read, when the best place could not be read.
+  // The part that was read, if the best place could not be read.
   const shown = read ?? best
   const source = passage ??
     evidence.passages.find((passage) => passage.path === shown.path && covers(passage, shown.line))
@@ -293,7 +297,9 @@ const fromOther = ({ conversation }: State): string | undefined => {
   return answers.length === 0 ? undefined : answers.join("\n")
 }
 
-/** A sentence of the instructions, or of what context providers have said, that has all the words of the question, when there is one. */
+/**
+ * A sentence from the instructions, or from a context provider, that has all words of the question, if there is one.
+ */
 const fromSystem = ({ conversation, topic }: State): string | undefined => {
   const wanted = topic.words.map(Words.stem)
   if (wanted.length === 0) return undefined

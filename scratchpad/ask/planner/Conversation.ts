@@ -1,6 +1,6 @@
 /**
- * The prompt of a request as the offline planner reads it: what was asked before, what is asked now, what the tools
- * have answered since.
+ * The prompt of a request as the offline planner reads it: the earlier questions, the current one, and the results of
+ * tools since then.
  */
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
@@ -15,16 +15,16 @@ export interface Call {
   readonly isFailure: boolean
 }
 
-/** A question and what was answered to it. */
+/** A question and its answer. */
 export interface Exchange {
   readonly question: string
   readonly answer: string
 }
 
-/** A conversation up to the question that is open. */
+/** A conversation up to the open question. */
 export interface Conversation {
   readonly system: string
-  /** What context providers have put before the conversation. */
+  /** The text that context providers have put before the conversation. */
   readonly context: string
   readonly earlier: ReadonlyArray<Exchange>
   readonly question: string
@@ -41,8 +41,8 @@ const textOf = (content: string | ReadonlyArray<{ readonly type: string }>): str
       .join("\n")
 
 /**
- * Reads a prompt. The question is the last message of the user; messages without an answer, as context providers add
- * them, do not count as earlier questions.
+ * Reads a prompt. The question is the last message of the user. Messages without an answer, which context providers
+ * add, do not count as earlier questions.
  */
 export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   const last = prompt.content.findLastIndex((message) => message.role === "user")
@@ -93,13 +93,13 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   }
 }
 
-/** What a question is about, with what an earlier one says about it. */
+/** The topic of a question, together with what an earlier question says about it. */
 export interface Topic extends Evidence.Aim {
   readonly question: Words.Question
-  /** A path that is named, or that the last answer has pointed at when the question says "it". */
+  /** A named path, or the path in the last answer if the question says "it". */
   readonly path: string | undefined
   readonly line: number | undefined
-  /** The words and names that the next question may point back at. */
+  /** The words and names that the next question may refer to. */
   readonly about: Pick<Evidence.Aim, "words" | "exact">
 }
 

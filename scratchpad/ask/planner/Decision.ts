@@ -24,8 +24,8 @@ const maximumSteps = 6
 const maximumCalls = 12
 
 /**
- * Decides by the prompt and the tools alone. `mayCall` is false when a tool choice forbids calls; `mustCall` names the
- * tools of which one has to be called.
+ * Decides only by the prompt and the tools. `mayCall` is false if a tool choice forbids calls; `mustCall` names tools
+ * of which one has to be called.
  */
 export const decide = (
   prompt: Prompt.Prompt,
@@ -144,7 +144,7 @@ const nextCalls = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
         : question.lines.last
       const call = readCall(state, [path!], first === undefined ? undefined : window(first, last))
       if (call !== undefined || state.evidence.passages.length > 0) return call
-      // Not where it was said to be: perhaps somewhere else under the same name.
+      // The path does not exist; perhaps a file with this name is somewhere else.
       const base = path!.split("/").at(-1)!
       const named = state.evidence.paths.filter((candidate) => candidate.split("/").at(-1) === base)
       return listCall(state) ?? readCall(state, named, undefined) ?? find(state)
@@ -273,7 +273,7 @@ const find = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
   return undefined
 }
 
-/** The next round of queries, unless what is found is good enough. */
+/** The next round of queries, unless the hits are already good enough. */
 const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): ReadonlyArray<NewCall> | undefined => {
   const { conversation, evidence, topic } = state
   const [shape] = toolsOf(state, "search")

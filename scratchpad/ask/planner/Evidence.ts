@@ -1,5 +1,5 @@
 /**
- * What the results of tools say: places in files, passages, paths, and which of them fits a question best.
+ * Reads the results of tools: places in files, passages and paths, and finds those that fit a question best.
  */
 import * as Predicate from "effect/Predicate"
 import type * as Tools from "./Tools.ts"
@@ -24,11 +24,11 @@ export interface Evidence {
   readonly hits: Array<Hit>
   readonly passages: Array<Passage>
   readonly paths: Array<string>
-  /** What listings have said of the names that they do not show. */
+  /** What listings have said about names that they do not show. */
   readonly unlisted: Array<string>
 }
 
-/** Adds what the result of a call says. */
+/** Adds the result of a call. */
 export const add = (
   evidence: Evidence,
   role: Tools.Shape["role"],
@@ -128,7 +128,7 @@ const pathOf = (line: string): string | undefined => {
 // Which fits best
 // =============================================================================
 
-/** What is looked for. */
+/** The aim of a search. */
 export interface Aim {
   readonly words: ReadonlyArray<string>
   readonly exact: ReadonlyArray<string>
@@ -173,7 +173,7 @@ export const score = (hit: Hit, aim: Aim): number => {
   if (/^#+\s/.test(text) && present > 0) total += present === wanted.length ? 4 : 1
   if (aim.tests && /^\s*(describe|it|test)\b/.test(text)) total += 4
   if (aim.goal === "definition" && !aim.tests && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
-  // Who uses something is not where it is defined.
+  // A line that uses something is not its definition.
   if (aim.goal === "usage" && isNamedAfter(hit.path, aim)) total -= 8
   if (aim.goal === "usage" && /^\s*(\/?\*|\/\/)/.test(text)) total -= 3
   return total + scorePath(hit.path, aim)
@@ -196,7 +196,7 @@ export const scorePath = (path: string, aim: Aim): number => {
   return total
 }
 
-/** Whether a hit has to do with what is looked for at all: a search may have found a part of a longer word. */
+/** Returns whether a hit is relevant at all, because a search may have found a part of a longer word. */
 export const matches = (hit: Hit, aim: Aim): boolean => {
   const inLine = Words.stems(hit.text)
   const whole = Words.squash(aim.words.map(Words.singular).join(""))

@@ -1,5 +1,5 @@
 /**
- * What the user has told the offline planner: sentences about themselves, and what is to be remembered.
+ * What the user has told the offline planner: sentences about themselves, and things to remember.
  */
 import type * as Conversation from "./Conversation.ts"
 import * as Words from "./Words.ts"

@@ -1,12 +1,10 @@
 /**
- * A language model without a model: a planner that works offline and always the same way.
+ * A language model without a model: a planner that works offline and always gives the same answer.
  *
- * It matches the words of the question with the names, descriptions and JSON
- * schemas of the declared tools, fills their arguments from the question and
- * from earlier results, calls them (a search, then a look at the best place),
- * and answers with quotations of what they returned. It understands nothing, and
- * says so when it finds nothing. It is good for demonstrations and for tests of a
- * whole program without a network.
+ * It matches the words of the question with the names, descriptions and JSON schemas of the tools, fills their
+ * arguments from the question and from earlier results, calls them (first a search, then a look at the best place), and
+ * answers with quotations from the results. It understands nothing, and says so if it finds nothing. It is made for
+ * demonstrations, and for tests of a whole program without a network.
  *
  * **Details**
  *
@@ -42,7 +40,7 @@ const modelName = "offline-planner"
 
 /** Creates the planner. */
 export const make: Effect.Effect<LanguageModel.LanguageModel> = Effect.suspend(() => {
-  // Tools are immutable: each is looked at once.
+  // Tools are immutable, so each is read once.
   const known = new WeakMap<Tool.Any, Tools.Shape>()
   const shapeOf = (tool: Tool.Any): Tools.Shape => {
     const shape = known.get(tool) ?? Tools.fromTool(tool)

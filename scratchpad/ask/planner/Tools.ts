@@ -6,7 +6,7 @@ import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Words from "./Words.ts"
 
-/** What a field is filled with, as told by its name, its description and its type. */
+/** The kind of a field's value, derived from its name, its description and its type. */
 export type Kind =
   | "query"
   | "request"
@@ -30,14 +30,14 @@ export interface Field {
   readonly kind: Kind
   readonly required: boolean
   readonly list: boolean
-  /** What the name of a file ends with, as its description has it. */
+  /** The extension of file names that its description mentions. */
   readonly extension: string
   readonly choices: ReadonlyArray<string>
   readonly minimum: number | undefined
   readonly maximum: number | undefined
 }
 
-/** A tool of the request, with what it seems to be good for. */
+/** A tool of the request, and its likely purpose. */
 export interface Shape {
   readonly name: string
   readonly description: string
@@ -46,7 +46,7 @@ export interface Shape {
   readonly role: "search" | "read" | "list" | "other"
 }
 
-/** What a call is about: the values its arguments are taken from. */
+/** The subject of a call: the values for its arguments. */
 export interface Subject {
   readonly question: Words.Question
   readonly query?: string | undefined
@@ -190,16 +190,16 @@ const roleOf = (name: string, purpose: ReadonlySet<string>, fields: ReadonlyArra
     : "other"
 }
 
-/** Tools with these verbs in their names are called only when the question says the verb. */
+/** Tools with these verbs in their names are called only if the question contains the verb. */
 const changing =
   "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
 
 const writing = "write create save add append"
 
-/** With these verbs people order that something is written. */
+/** Verbs with which people order something to be written. */
 const ordering = `${changing} make take save add append put jot note record leave keep store`
 
-/** Whether a question orders something, and does not ask about it: what its verb is. */
+/** Returns the verb of a question that orders something instead of asking. */
 const orderOf = (question: Words.Question): string | undefined => {
   const before = "please can could would you now and also then i we want need to like id let us lets just".split(" ")
   const first = question.words.find((word) => !before.includes(word))
@@ -228,7 +228,7 @@ export const score = (shape: Shape, question: Words.Question): number => {
   if (verbs.length > 0) {
     const order = orderOf(question)
     if (order === undefined) return 0
-    // To take, make or leave a note is to write one
+    // To take, make or leave a note means to write one
     const isWritten = hasAny(named, writing) && !changing.split(" ").includes(order) &&
       Array.from(named).some((word) => asked.has(word))
     if (!verbs.includes(Words.stem(order)) && !isWritten) return 0
@@ -310,7 +310,7 @@ const valueOf = (
   }
 }
 
-/** What is to be written: what stands in quotes, after a colon, after "that" or after "about". */
+/** The content to write: the text in quotes, or after a colon, "that" or "about". */
 const contentOf = ({ quoted, text }: Words.Question): string | undefined => {
   const said = /:\s+(\S[\s\S]*)$/.exec(text)?.[1] ?? quoted.at(-1) ??
     /\b(?:that|saying|which says|with the text)\s+(?:says?\s+)?(\S[\s\S]*)$/i.exec(text)?.[1] ??

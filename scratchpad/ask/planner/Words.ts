@@ -7,7 +7,7 @@ export interface Question {
   readonly text: string
   /** All words in lower case, punctuation removed, in order. */
   readonly words: ReadonlyArray<string>
-  /** The words that say what it is about, without those that every question has. */
+  /** The words that carry the topic, without those that every question has. */
   readonly salient: ReadonlyArray<string>
   readonly quoted: ReadonlyArray<string>
   readonly identifiers: ReadonlyArray<string>
@@ -35,7 +35,7 @@ const stopWords = setOf(
     "another other kind sort exactly actually really called named"
 )
 
-/** Words that say what to do, not what it is about. */
+/** Words for the action, not for the topic. */
 const intentWords = setOf(
   "find search look looking locate list ls show read open print cat display view dump line lines content contents " +
     "file files folder folders directory directories tree structure defined define defines definition declared " +
@@ -43,7 +43,7 @@ const intentWords = setOf(
     "count number ask asked before first last earlier previous previously question answer"
 )
 
-/** The same, where the question is who uses something. */
+/** Such words in questions about who uses something. */
 const usageWords = setOf(
   "use used uses using usage usages call calls called caller callers import imports imported reference references referenced"
 )
@@ -112,10 +112,10 @@ export const mentions = (question: Question, words: string): boolean => {
   return question.words.some((word) => stems.has(stem(word)))
 }
 
-/** Whether a word says something by itself. */
+/** Whether a word means something by itself. */
 export const isContent = (word: string): boolean => !stopWords.has(word.toLowerCase())
 
-/** Whether a word is about something, and does not only say what to do. */
+/** Whether a word belongs to a topic, and not only to the action. */
 export const isTopical = (word: string): boolean => isContent(word) && !intentWords.has(word.toLowerCase())
 
 /** Whether a token is the path of a file or a folder. */
@@ -187,7 +187,7 @@ export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>
   const exact = unique([...question.quoted, ...question.identifiers])
   const rounds: Array<ReadonlyArray<string>> = []
   if (exact.length > 0) rounds.push(exact.slice(0, 3))
-  // What comes after the dot is how it is written where it is defined.
+  // The part after the dot is the name at the definition.
   const members = exact.filter((term) => /^[\w$]+([.:#]+[\w$]+)+$/.test(term)).map((term) =>
     term.split(/[.:#]+/).at(-1)!
   )
@@ -203,7 +203,7 @@ export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>
     const pairs = phrase.slice(1).map((word, index) => [phrase[index]!, word]).slice(0, 3)
     rounds.push(pairs.map((pair) => pair.join(" ")), pairs.map((pair) => compounds(pair)[0]!))
   }
-  // The longest words are the rarest: nothing else is known about them before a search.
+  // The longest words are probably the rarest; before a search nothing else is known about them.
   const single = salient.filter((word) => word.length > 2 || salient.length === 1)
     .toSorted((a, b) => b.length - a.length)
   if (single.length > 0) {
@@ -214,11 +214,11 @@ export const queries = (question: Question): ReadonlyArray<ReadonlyArray<string>
     .filter((round) => round.length > 0)
 }
 
-/** What the forms of a word begin with, for tools that search for a part of a word. */
+/** The common beginning of all forms of a word, for tools that search for parts of words. */
 const shortForm = (word: string): string => {
   const short = stem(word)
   return short.length > 3 ? short : singular(word)
 }
 
-/** Returns the elements without those that have come before. */
+/** Returns the elements without repetitions. */
 export const unique = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => Array.from(new Set(values))
