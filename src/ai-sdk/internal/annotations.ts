@@ -1,5 +1,5 @@
 /**
- * What a provider has to say on the span of its call, in the GenAI conventions.
+ * The GenAI attributes that a provider writes on the span of its call.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,8 @@ import type { Summary } from "./response.ts"
 const { Attribute } = GenAi
 
 /**
- * Returns the conventions' name of the provider of an AI SDK model, which names
- * itself by product and API: `openai.responses`, `google.generative-ai`.
+ * Returns the conventions' name for the provider of an AI SDK model. The AI SDK names a provider by product and API:
+ * `openai.responses`, `google.generative-ai`.
  *
  * @category converting
  * @since 0.1.0
@@ -24,7 +24,7 @@ export const providerName = (provider: string): string => {
 }
 
 /**
- * Writes what was asked for.
+ * Writes the attributes of a request.
  *
  * @category running
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const request = (
 }
 
 /**
- * Writes what came back.
+ * Writes the attributes of a response.
  *
  * @category running
  * @since 0.1.0

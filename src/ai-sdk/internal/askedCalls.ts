@@ -1,6 +1,5 @@
 /**
- * The calls of one response that its provider runs, for the approvals that it asks for: a request names its call by
- * the id alone.
+ * The calls of one response that its provider runs itself. A request for an approval names such a call only by its id.
  *
  * @since 0.1.0
  */
@@ -8,7 +7,7 @@ import type * as Schema from "effect/Schema"
 import * as HostedApproval from "../../internal/words/hostedApproval.ts"
 
 /**
- * The calls that have come so far.
+ * The calls so far.
  *
  * @category models
  * @since 0.1.0
@@ -16,12 +15,12 @@ import * as HostedApproval from "../../internal/words/hostedApproval.ts"
 export class AskedCalls {
   private readonly marks = new Map<string, ReturnType<typeof HostedApproval.mark>>()
 
-  /** Takes a call down. */
+  /** Remembers a call. */
   add(id: string, name: string, params: Schema.MutableJson): void {
     this.marks.set(id, HostedApproval.mark(name, params))
   }
 
-  /** The call of a request, as metadata; undefined when none has come with this id. */
+  /** Returns the call of a request as metadata, or `undefined` if no call has this id. */
   markOf(id: string): ReturnType<typeof HostedApproval.mark> | undefined {
     return this.marks.get(id)
   }

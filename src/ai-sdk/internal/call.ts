@@ -1,5 +1,5 @@
 /**
- * One call of a model: its abort signal, its span, and how its errors are read.
+ * One call of a model: its abort signal, its span, and the translation of its errors.
  *
  * @since 0.1.0
  */
@@ -35,7 +35,7 @@ export class Call {
     readonly span: Tracer.Span
     readonly headers: Readonly<Record<string, string>> | undefined
   }) {
-    // as the provider names itself in its metadata
+    // the name that the provider uses in its metadata
     this.provider = options.model.provider.split(".")[0]
     this.model = options.model
     this.method = options.method
@@ -44,22 +44,22 @@ export class Call {
     Http.register(this.signal, this.http)
   }
 
-  /** For the provider, which hands it on to its requests. */
+  /** The signal for the provider, which passes it on to its requests. */
   get signal(): AbortSignal {
     return this.controller.signal
   }
 
-  /** Gives the call up. */
+  /** Aborts the call. */
   abort(): void {
     this.controller.abort()
   }
 
-  /** Says where the call went, when the provider tells. */
+  /** Records the address of the request, if the provider reports it. */
   setUrl(url: string | undefined): void {
     if (url !== undefined && URL.canParse(url)) this.http.setAddress(new URL(url))
   }
 
-  /** Waits for a promise of the provider. It is for the caller to abort the call. */
+  /** Waits for a promise of the provider. The caller has to abort the call. */
   wait<A>(promise: () => PromiseLike<A>): Effect.Effect<A, AiError.AiError> {
     return Effect.callback((resume) => {
       promise().then(
@@ -69,7 +69,7 @@ export class Call {
     })
   }
 
-  /** Reads an error of the provider. */
+  /** Translates an error of the provider. */
   error(error: unknown): AiError.AiError {
     return Errors.make(error, this.origin())
   }
@@ -79,7 +79,7 @@ export class Call {
     return Errors.truncated(this.origin())
   }
 
-  /** Takes keys out of a text. */
+  /** Removes keys from a text. */
   redact(text: string): string {
     return Secrets.redact(text, this.secrets())
   }
@@ -101,7 +101,7 @@ export class Call {
 }
 
 /**
- * A promise of what a function of the provider gives, also when it throws.
+ * Turns the result of a provider's function into a promise, also when the function throws.
  *
  * @category running
  * @since 0.1.0

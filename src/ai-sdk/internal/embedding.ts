@@ -15,7 +15,7 @@ import * as Call from "./call.ts"
 import { tokenCount } from "./ending.ts"
 
 /**
- * Embeds texts, in as many requests as the provider wants.
+ * Embeds texts, in as many requests as the provider requires.
  *
  * @category running
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const embedMany = (
         ))
     }))
 
-// How many requests of one call are open at a time.
+// The number of requests of one call that are open at the same time.
 const maximumRequests = 5
 
 const chunks = (inputs: ReadonlyArray<string>, maximum: number | undefined): ReadonlyArray<ReadonlyArray<string>> =>
@@ -70,7 +70,7 @@ const options = (
   abortSignal,
   ...(settings.dimensions === undefined ? undefined : { dimensions: settings.dimensions }),
   ...(settings.headers === undefined ? undefined : { headers: settings.headers }),
-  // Ours are readonly; the provider only reads them.
+  // Our options are readonly; the provider only reads them.
   ...(settings.providerOptions === undefined
     ? undefined
     : { providerOptions: settings.providerOptions as Sdk.SharedV4ProviderOptions })

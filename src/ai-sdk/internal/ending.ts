@@ -1,5 +1,5 @@
 /**
- * How a response of an AI SDK model ended, and what it has cost.
+ * How a response of an AI SDK model ended, and what it used.
  *
  * @since 0.1.0
  */
@@ -19,8 +19,8 @@ const reasons: Readonly<Record<string, Response.FinishReason>> = {
 }
 
 /**
- * Whether a response was cut. A provider that never heard why its model stopped says "other" and gives no reason of its
- * own.
+ * Returns whether a response was cut. A provider that never learns why its model stopped reports "other" without a
+ * reason of its own.
  *
  * @category guards
  * @since 0.1.0
@@ -32,8 +32,8 @@ export const isTruncated = (reason: unknown): boolean => {
 }
 
 /**
- * Whether an error within a stream says no more than that no reason came: what the provider package for servers
- * compatible with OpenAI makes of it.
+ * Returns whether an error in a stream only means that there was no finish reason. The provider package for servers
+ * compatible with OpenAI makes such an error.
  *
  * @category guards
  * @since 0.1.0
@@ -43,8 +43,8 @@ export const isMissingReason = (error: unknown): boolean =>
   /without a finish reason/.test(String(property(error, "message")))
 
 /**
- * Returns the failure of a model that could not give an answer: `error`, and what Gemini says of a call that it could not
- * write. Asked again, a model writes another one.
+ * Returns the failure of a model that could not answer: `error`, and Gemini's report of a call that it could not write.
+ * If it is asked again, the model writes another answer.
  *
  * @category converting
  * @since 0.1.0
@@ -76,13 +76,13 @@ const maximumReasonLength = 100
 export const finishReason = (reason: unknown): Response.FinishReason => {
   const unified = Predicate.hasProperty(reason, "unified") ? reason.unified : reason
   const raw = Predicate.hasProperty(reason, "raw") ? reason.raw : undefined
-  // the provider wants to be called again, to go on with its own tools
+  // the provider wants to be called again, to continue with its own tools
   if (raw === "pause_turn") return "pause"
   return typeof unified === "string" && Object.hasOwn(reasons, unified) ? reasons[unified] : "unknown"
 }
 
 /**
- * The end of the kind of the part that begins a response of Anthropic.
+ * The end of the kind of the first part of a response of Anthropic.
  *
  * @category constants
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const finishReason = (reason: unknown): Response.FinishReason => {
 export const messageStart = ".message_start"
 
 /**
- * Returns what Anthropic says that a response costs, as it begins.
+ * Returns the usage that Anthropic reports at the beginning of a response.
  *
  * @category converting
  * @since 0.1.0
@@ -108,7 +108,7 @@ export const startUsage = ({ providerMetadata }: { readonly providerMetadata?: u
 }
 
 /**
- * Tells what a chunk of a response of Google says that it has cost until then, if it says so.
+ * Reports the usage in a chunk of a Google response, if it has one.
  *
  * @category converting
  * @since 0.1.0
@@ -153,7 +153,7 @@ export const toUsage = (usage: unknown): AgentRun.Usage => {
 }
 
 /**
- * Whether anything is known of what a response has cost.
+ * Returns whether anything is known about the usage of a response.
  *
  * @category guards
  * @since 0.1.0
@@ -171,7 +171,7 @@ const sum = (...counts: ReadonlyArray<number | undefined>): number | undefined =
 }
 
 /**
- * Returns the number of tokens that were used, or undefined when it is not known.
+ * Returns the number of tokens, or `undefined` if it is not known.
  *
  * @category getters
  * @since 0.1.0

@@ -1,9 +1,8 @@
 /**
- * From what an AI SDK model fails with to the reasons of effect's `AiError`.
+ * Translates the failures of an AI SDK model to the reasons of effect's `AiError`.
  *
- * Errors are told apart by their name and their fields: several versions of
- * `@ai-sdk/provider` may be installed beside one another. The request is never
- * kept, and what looks like a key is taken out of the messages.
+ * Errors are distinguished by their name and their fields, because several versions of `@ai-sdk/provider` may be
+ * installed side by side. The request is never kept, and texts that look like a key are removed from messages.
  *
  * @since 0.1.0
  */
@@ -18,33 +17,33 @@ import * as Text from "../../internal/words/text.ts"
 import { redact, safeUrl } from "./secrets.ts"
 
 /**
- * Where an error happened.
+ * The place of an error.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Origin {
   readonly method: string
-  /** The provider, as the metadata of the error names it. */
+  /** The provider, as it is named in the metadata of the error. */
   readonly provider: string
-  /** Values that must not be seen: those of the headers of the request. */
+  /** Values that must not be shown: those of the headers of the request. */
   readonly secrets: Iterable<string>
-  /** Where the request went, when the error does not say it. */
+  /** The address of the request, if the error does not hold it. */
   readonly url: string | undefined
   /** Whether the model has begun to answer. */
   readonly answering: boolean
-  /** The time now, for a `retry-after` that is a date. */
+  /** The current time, for a `retry-after` that is a date. */
   readonly now: number
 }
 
 /**
- * Creates the `AiError` for what was thrown, rejected or sent as an error.
+ * Creates the `AiError` for a value that was thrown, rejected, or sent as an error.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (error: unknown, origin: Origin): AiError.AiError =>
-  // what a provider sends may be any JSON: with the marks of an error it is still none
+  // a provider may send any JSON; JSON that looks like an error is not one
   !(error instanceof Error)
     ? fail(origin, reason(error, origin))
     : AiError.isAiError(error)
@@ -60,7 +59,7 @@ export const make = (error: unknown, origin: Origin): AiError.AiError =>
 export const truncated = (origin: Origin): AiError.AiError =>
   fail(origin, cut(origin, "The response ended before the model said why it stopped"))
 
-/** A response that was cut may be whole next time; one with nothing in it is no response of a model. */
+/** A response that was cut may be complete the next time. A response without content is not one of a model. */
 const cut = (origin: Origin, description: string): AiError.AiErrorReason =>
   origin.answering
     ? network(origin.url, description)
@@ -73,11 +72,11 @@ const fail = ({ method }: Origin, reason: AiError.AiErrorReason): AiError.AiErro
 // What happened
 // =============================================================================
 
-/** What is known of an error, wherever it was written. */
+/** What is known about an error, from any of its fields. */
 interface Facts {
   readonly name: string | undefined
   readonly status: number | undefined
-  /** Every code and type that is said of the error, in lower case, the most specific first. */
+  /** Every code and type of the error, in lower case, the most specific first. */
   readonly codes: ReadonlyArray<string>
   readonly description: string
   readonly parameter: string | undefined
@@ -96,7 +95,7 @@ const reason = (error: unknown, origin: Origin): AiError.AiErrorReason => {
   const byName = fromName(facts, origin)
   if (byName !== undefined) return byName
   if (facts.codes.length > 0) return fromProvider(facts, undefined, origin)
-  // A response came and could not be read, or none came that could be.
+  // A response came that could not be read, or no readable response came.
   if (facts.name === "AI_APICallError") {
     return get(error, "isRetryable") === true && status === undefined
       ? network(facts.url, facts.description)
@@ -139,7 +138,7 @@ const read = (error: unknown, origin: Origin): Facts => {
   }
 }
 
-/** The parsed body of an error: of a response, or of an error within a stream. */
+/** The parsed body of an error: of a response, or of an error in a stream. */
 const bodyOf = (error: unknown): unknown => {
   const data = get(error, "data")
   if (Predicate.isObject(data)) return data
@@ -168,7 +167,7 @@ const overloaded = /overloaded|unavailable|capacity/
 const internal = /server_?error|internal|api_error|timeout|deadline_exceeded|bad_gateway/
 const invalid = /invalid|not_found|unsupported|failed_precondition|too_large|bad_request/
 
-/** What a provider says: by its code first, since its status may stand for several things. */
+/** The reason from a provider's report. Its code comes first, because a status may have several meanings. */
 const fromProvider = (facts: Facts, status: number | undefined, origin: Origin): AiError.AiErrorReason => {
   const { description, parameter } = facts
   const code = facts.codes.join(" ")
@@ -176,9 +175,9 @@ const fromProvider = (facts: Facts, status: number | undefined, origin: Origin):
     metadata: { [origin.provider]: details(facts) },
     ...(status === undefined ? undefined : { http: { response: { status, headers: facts.headers } } })
   }
-  // These two reasons have no description of their own.
+  // These two reasons have no field for a description.
   const withMessage = { ...common, metadata: { [origin.provider]: { ...details(facts), message: description } } }
-  // Most status codes are of the caller's fault; a code counts only where it may say otherwise.
+  // Most status codes mean a mistake of the caller, so a code is used only if it may contradict the status.
   const isOpen = status === undefined || status === 400 || status === 403 || status === 413 || status === 422
   if (isOpen && (status === 413 || contextLength.test(code) || contextLength.test(description))) {
     return new AiError.InvalidRequestError({
@@ -222,10 +221,10 @@ const fromProvider = (facts: Facts, status: number | undefined, origin: Origin):
 
 const is5xx = (status: number | undefined): boolean => status !== undefined && status >= 500
 
-// request timeout, conflict, too early: the same request may do next time
+// request timeout, conflict, too early: the same request may succeed the next time
 const isTransient = (status: number | undefined): boolean => status === 408 || status === 409 || status === 425
 
-/** What the AI SDK itself complains about. */
+/** The reason of an error of the AI SDK itself. */
 const fromName = ({ description, name }: Facts, origin: Origin): AiError.AiErrorReason | undefined => {
   switch (name) {
     case "AI_LoadAPIKeyError":
@@ -241,7 +240,7 @@ const fromName = ({ description, name }: Facts, origin: Origin): AiError.AiError
     case "AI_TooManyEmbeddingValuesForCallError":
       return new AiError.InvalidRequestError({ description })
     case "AI_InvalidResponseDataError":
-      // The AI SDK's words for a stream that was cut where its transport saw no fault.
+      // The AI SDK's words for a stream that was cut without a fault of its transport.
       return /ended without/i.test(description)
         ? cut(origin, description)
         : new AiError.InvalidResponseError({ description })
@@ -249,7 +248,7 @@ const fromName = ({ description, name }: Facts, origin: Origin): AiError.AiError
     case "AI_JSONParseError":
     case "AI_NoContentGeneratedError":
     case "AI_TypeValidationError":
-      // What it says contains the whole text that it could not read.
+      // The message contains the whole text that could not be read.
       return new AiError.InvalidResponseError({ description: Text.cut(description, 300) })
     default:
       return undefined
@@ -262,7 +261,7 @@ const network = (url: string | undefined, description: string): AiError.NetworkE
 const networkCodes =
   /^(E(CONN|HOST|NET|PIPE|AI_)|ENOTFOUND|ETIMEDOUT|EPIPE|UND_ERR|ERR_(STREAM|SSL|TLS|HTTP2)|CERT_|DEPTH_ZERO)/
 
-/** A failure of the connection, here or in what caused it. */
+/** A failure of the connection, in the error itself or in one of its causes. */
 const isNetworkError = (error: unknown): boolean =>
   causesOf(error).some((error) => {
     const code = get(error, "code")
@@ -291,7 +290,9 @@ const details = ({ codes: [code], headers, status }: Facts): Record<string, Sche
   }
 }
 
-/** The headers that say when to come back and what to tell the provider: no cookie, no account. */
+/**
+ * The headers that say when to try again, and what to report to the provider. Cookies and accounts are not among them.
+ */
 const headersOf = (headers: unknown, secrets: Iterable<string>): Record<string, string> => {
   const out: Record<string, string> = {}
   if (!Predicate.isObject(headers)) return out
@@ -307,7 +308,7 @@ const headersOf = (headers: unknown, secrets: Iterable<string>): Record<string, 
 const retryAfterOf = ({ body, headers }: Facts, now: number): Duration.Duration | undefined => {
   const said = RetryAfter.fromHeaders(headers, now)
   if (said !== undefined) return said
-  // Google says it in the body.
+  // Google reports it in the body.
   const info = get(get(body, "error"), "details")
   const delay = Array.isArray(info)
     ? info.map((detail) => get(detail, "retryDelay")).find(Predicate.isString)

@@ -1,10 +1,9 @@
 /**
- * What an AI SDK model may say and effect/ai has no part for: content of the
- * provider's own, files that belong to the model's thinking, and calls of tools that
- * the provider has and the toolkit does not know (those of its MCP servers).
+ * Content of an AI SDK model that effect/ai has no part for: a provider's own content, files in the reasoning of a
+ * model, and calls of tools that only the provider knows (those of its MCP servers).
  *
- * All of it comes back with the next prompt, as providers want it. It travels as a
- * reasoning part without a text, or a file part, marked under a provider name of ours.
+ * All of it is sent back with the next prompt, in the form that the provider requires. It is kept as a reasoning part
+ * without text, or as a file part, and marked under a provider name of this package.
  *
  * @since 0.1.0
  */
@@ -12,7 +11,7 @@ import type * as Schema from "effect/Schema"
 import * as Predicate from "effect/Predicate"
 
 /**
- * The name under which marks are kept.
+ * The provider name of the marks.
  *
  * @category constants
  * @since 0.1.0
@@ -28,7 +27,7 @@ export const key = "effect-agents/ai-sdk"
 export const mark = (value: { readonly [key: string]: Schema.MutableJson }) => ({ [key]: { ...value } })
 
 /**
- * The kind of a provider's own content, for a reasoning part that is one.
+ * Returns the kind of a provider's own content, if a reasoning part is that.
  *
  * @category getters
  * @since 0.1.0
@@ -39,7 +38,7 @@ export const customKind = (options: Readonly<Record<string, unknown>>): `${strin
 }
 
 /**
- * Whether a file belongs to the model's thinking.
+ * Returns whether a file belongs to the reasoning of the model.
  *
  * @category getters
  * @since 0.1.0
@@ -48,7 +47,7 @@ export const isReasoningFile = (options: Readonly<Record<string, unknown>>): boo
   read(options, "reasoning") === true
 
 /**
- * The call of an unknown tool of the provider, for a reasoning part that is one.
+ * Returns the call of an unknown tool of the provider, if a reasoning part is that.
  *
  * @category getters
  * @since 0.1.0
@@ -63,7 +62,7 @@ export const toolCall = (
 }
 
 /**
- * The result of an unknown tool of the provider, for a reasoning part that is one.
+ * Returns the result of an unknown tool of the provider, if a reasoning part is that.
  *
  * @category getters
  * @since 0.1.0

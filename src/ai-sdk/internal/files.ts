@@ -34,11 +34,11 @@ const toData = (data: FileData.FileData): Sdk.SharedV4FileDataData | Sdk.SharedV
 }
 
 /**
- * Converts what a tool shows to the model, each part with its options.
+ * Converts the content that a tool shows to the model, each part with its options.
  *
- * Bytes are base64: an API without a place for files writes its JSON. Where there is no
- * such place, what can be shown is added to `files`, for a message of their own, a text
- * is text, and the model is told of the rest in words.
+ * Bytes become base64, because an API without a place for files writes them as JSON. If the API has no place for files
+ * in results, those that it can show are added to `files`, for a message of their own; text stays text, and the others
+ * are described to the model in words.
  *
  * @category converting
  * @since 0.1.0
@@ -82,7 +82,7 @@ const withBase64 = (
   data: { type: "data", data: FileData.toBase64(data) }
 })
 
-/** Google gives the result of a call in one text, and refuses a call that has two results or none. */
+/** Google puts the result of a call into one text, and refuses a call with two results or none. */
 const withOneText = (value: ReadonlyArray<OutputPart>): Array<OutputPart> => {
   const texts = value.filter((part) => part.type === "text")
   const text = texts.map(({ text }) => text).join("\n")
@@ -92,7 +92,7 @@ const withOneText = (value: ReadonlyArray<OutputPart>): Array<OutputPart> => {
   ]
 }
 
-/** Whether an API takes a file of this kind as what a tool shows. Of the others it is not known. */
+/** Whether an API accepts a file of this kind in the result of a tool. For other APIs this is not known. */
 const canShow = ({ family, isChat }: Target, { data, mediaType }: Sdk.LanguageModelV4FilePart): boolean => {
   const isImage = /^image\/(?!svg)/i.test(mediaType)
   if (isChat) {

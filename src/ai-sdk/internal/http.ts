@@ -1,8 +1,8 @@
 /**
  * The HTTP requests of a model call.
  *
- * A provider is given an abort signal with every call and hands it on to `fetch`:
- * by it a request is known to belong to its call.
+ * A provider receives an abort signal with every call, and passes it on to `fetch`. The signal identifies the call of a
+ * request.
  *
  * @since 0.1.0
  */
@@ -15,15 +15,15 @@ import * as Spans from "../../internal/telemetry/span.ts"
 import * as Secrets from "./secrets.ts"
 
 /**
- * A call of a model, as far as its requests are concerned.
+ * A call of a model, from the view of its requests.
  *
  * @category models
  * @since 0.1.0
  */
 export class Call {
-  /** Values of headers that must not be seen in an error. */
+  /** Values of headers that must not be shown in an error. */
   readonly secrets = new Set<string>()
-  /** Where the last request went. */
+  /** The address of the last request. */
   url: string | undefined = undefined
   private readonly context: Context.Context<never>
   private readonly span: Tracer.Span
@@ -34,7 +34,7 @@ export class Call {
     if (headers !== undefined) this.addSecrets(Secrets.ofHeaders(headers))
   }
 
-  /** Begins the span of a request and puts its address on the span of the call. */
+  /** Begins the span of a request, and writes the address on the span of the call. */
   startRequest(method: string, url: URL, headers: Headers): Tracer.Span | undefined {
     this.addSecrets(Secrets.ofHeaders(Object.fromEntries(headers)))
     this.addSecrets(Secrets.ofUrl(url))
@@ -77,11 +77,11 @@ const address = (url: URL): Record<string, unknown> => ({
   "server.port": url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
 })
 
-// Signals live as long as their calls: nothing is kept here.
+// Signals live as long as their calls, so nothing is kept here.
 const calls = new WeakMap<AbortSignal, Call>()
 
 /**
- * Makes the requests that are given this signal known as those of a call.
+ * Connects requests that use this signal with a call.
  *
  * @category running
  * @since 0.1.0
@@ -91,8 +91,8 @@ export const register = (signal: AbortSignal, call: Call): void => {
 }
 
 /**
- * Creates a `fetch` that traces the requests of model calls, and that sends neither a
- * key nor a prompt to another origin than the one that was asked.
+ * Creates a `fetch` that traces the requests of model calls, and that sends neither a key nor a prompt to another
+ * origin than that of the request.
  *
  * @category constructors
  * @since 0.1.0
@@ -128,14 +128,13 @@ const nameOf = (error: unknown): string =>
 const maximumRedirects = 20
 
 /**
- * A `fetch` that follows a redirect by itself, and only to the origin that it came
- * from. Who asks for another way to treat redirects gets it, and so does a request
- * that has nothing in it that must not be seen.
+ * A `fetch` that follows redirects itself, and only to the same origin. A request that asks for another treatment of
+ * redirects gets it, and so does a request without secret content.
  */
 const withoutForeignRedirects = (fetch: typeof globalThis.fetch): typeof globalThis.fetch => (input, init) => {
   const mode = init?.redirect ?? (input instanceof Request ? input.redirect : "follow")
   if (mode !== "follow" || !(input instanceof Request || URL.canParse(String(input)))) return fetch(input, init)
-  // The body of a request can be read once: what is sent again has to be kept.
+  // The body of a request can be read only once, so a body that may be sent again has to be kept.
   const request = input instanceof Request ? new Request(input.clone(), init) : undefined
   const url = new URL(request?.url ?? String(input))
   const headers = new Headers(request?.headers ?? init?.headers)
@@ -180,14 +179,14 @@ const withoutForeignRedirects = (fetch: typeof globalThis.fetch): typeof globalT
 
 const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status)
 
-/** What nobody minds at another server: nothing is said in it, by nobody. */
+/** Whether a request may go to another server: it only reads, and neither its URL nor its headers hold a secret. */
 const isHarmless = (method: string, url: URL, headers: Headers): boolean =>
   (method === "GET" || method === "HEAD") && Secrets.ofUrl(url).length === 0 && url.username === "" &&
   [...headers.keys()].every((name) => harmlessHeaders.test(name))
 
 const harmlessHeaders = /^(accept(-.+)?|content-type|user-agent|range|if-.+|cache-control|traceparent|tracestate|b3)$/
 
-/** As browsers do it: what was posted is asked for, unless the same is to be done again. */
+/** The redirected request, as browsers make it: a POST becomes a GET, unless the status asks for the same request. */
 const redirected = (init: RequestInit, status: number): RequestInit => {
   const method = (init.method ?? "GET").toUpperCase()
   const isAskedFor = status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST"

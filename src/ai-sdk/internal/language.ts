@@ -137,7 +137,7 @@ interface Started {
 
 type PartsPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>, AiError.AiError>
 
-/** The parts of one streamed response, from its request on. */
+/** The parts of one streamed response, beginning with its request. */
 class Parts {
   private opening: Promise<Sdk.LanguageModelV4StreamResult> | undefined = undefined
   private pump: Pump<Sdk.LanguageModelV4StreamPart> | undefined = undefined
@@ -161,15 +161,15 @@ class Parts {
   readonly pull: PartsPull = Effect.suspend(() => this.pump === undefined ? this.open() : this.take(this.pump))
 
   /**
-   * Aborts the request, unless all of the response was read, and waits until the
-   * provider has let go of it. What a provider opens nevertheless is closed too.
+   * Aborts the request, unless the whole response was read, and waits until the provider has released it. A stream that
+   * the provider opens nevertheless is closed, too.
    */
   readonly close: Effect.Effect<void> = Effect.callback((resume) => {
     const { opening, pump } = this
     if (opening === undefined || pump?.ended === true) return resume(Effect.void)
     this.call.abort()
     const cancelled = opening.then((result) => pump === undefined ? result.stream.cancel() : pump.cancel())
-    // What goes wrong here went wrong with the request: the call has told of it.
+    // An error here is an error of the request, which the call has already reported.
     Promise.allSettled([cancelled]).then(() => resume(Effect.void))
   })
 
@@ -195,7 +195,7 @@ class Parts {
     if (Result.isFailure(converted)) return Effect.fail(this.call.error(unreadable(this.call, converted.failure)))
     const parts = converted.success
     this.call.answering ||= parts.length > 0
-    // A part that is not for effect/ai leaves nothing, and nothing cannot be pulled.
+    // A part that effect/ai does not need gives an empty array, and an empty array cannot be pulled.
     const given = Arr.isArrayNonEmpty(parts) ? Effect.succeed(parts) : Effect.suspend(() => this.take(pump))
     return converter.warnings === warnings ? given : Effect.andThen(this.report(converter.warnings, this.call), given)
   }
@@ -219,7 +219,7 @@ type Report = (
 
 const maximumWarnings = 100
 
-/** Logs each warning of a provider once: settings are the same with every call. */
+/** Logs each warning of a provider once, because the settings are the same in every call. */
 const makeReport = (modelId: string): Report => {
   const reported = new Set<string>()
   return (warnings, call) => {
@@ -241,7 +241,7 @@ const textOf = (warning: Sdk.SharedV4Warning): string => {
   return text.filter((text) => text !== undefined).join(". ")
 }
 
-/** A provider that does not keep to its own specification. */
+/** The error of a provider that does not follow its own specification. */
 const unreadable = (call: Call.Call, error: unknown): AiError.InvalidResponseError =>
   new AiError.InvalidResponseError({
     description: `The provider gave what cannot be read: ${call.redact(messageOf(error))}`

@@ -1,10 +1,8 @@
 /**
- * The names of tools and the ids of calls within one request, as its target accepts
- * them, and the way back.
+ * The names of tools and the ids of calls within one request, in a form that its target accepts, and back.
  *
- * A name or an id that is accepted stays as it is. Another one is made fit, always in
- * the same way, so that the beginning of a growing conversation stays the same; no two
- * become one.
+ * An accepted name or id stays as it is. Another one is always changed in the same way, so the beginning of a growing
+ * conversation stays the same, and no two become equal.
  *
  * @since 0.1.0
  */
@@ -55,12 +53,12 @@ export class ToolNames {
     return offered
   }
 
-  /** Whether a tool of this name is offered. */
+  /** Returns whether a tool with this name is offered. */
   has(name: string): boolean {
     return this.declared.has(name)
   }
 
-  /** The name that the target knows a tool by. */
+  /** Returns the target's name of a tool. */
   wire(name: string): string {
     const known = this.offered.onWire.get(name) ?? this.others?.onWire.get(name)
     if (known !== undefined) return known
@@ -69,7 +67,7 @@ export class ToolNames {
     return add(others, name, this.isAccepted(name) && !isTaken(name) ? name : this.fit(name, isTaken))
   }
 
-  /** The name of ours that the target means. */
+  /** Returns our name of a tool that the target has named. */
   ours(wire: string): string {
     return this.offered.back.get(wire) ?? this.others?.back.get(wire) ?? wire
   }
@@ -114,7 +112,7 @@ export const maker = (target: Pick<Target, "anyStart">): (tools: ReadonlyArray<T
 // Providers look names up in plain objects.
 const isInherited = (name: string): boolean => name in Object.prototype
 
-/** A name that every API accepts, but for its length. */
+/** Returns a name that every API accepts, except for its length. */
 export const fitName = (name: string, anyStart = false): string => {
   const plain = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").replace(/[^a-zA-Z0-9_-]+/g, "_")
   if (!/[a-zA-Z0-9]/.test(plain)) return "tool"
@@ -122,9 +120,8 @@ export const fitName = (name: string, anyStart = false): string => {
 }
 
 /**
- * The ids of the calls of a conversation. A result belongs to the last call with its id
- * that has none yet: providers that count their calls from the beginning in each
- * response give the same ids again and again.
+ * The ids of the calls in a conversation. A result belongs to the last call with its id that has no result yet, because
+ * providers that count the calls of each response anew use the same ids again and again.
  *
  * @category models
  * @since 0.1.0
@@ -143,7 +140,7 @@ export class CallNames {
     this.messages = messages
   }
 
-  /** The id of the next call. */
+  /** Returns the id of the next call. */
   call(id: string): string {
     const wire = this.ids.accepted.test(id) && !this.isUsed(id) ? id : this.make(id)
     const calls = this.calls.get(id)
@@ -152,7 +149,7 @@ export class CallNames {
     return wire
   }
 
-  /** The id of the call that the next result belongs to. */
+  /** Returns the id of the call that the next result belongs to. */
   result(id: string): string {
     const calls = this.calls.get(id)
     if (calls === undefined) return this.call(id)
@@ -192,7 +189,7 @@ export class CallNames {
   }
 }
 
-/** Letters and digits that say which text it was. */
+/** Letters and digits that identify a text. */
 const digest = (text: string, length: number): string => {
   let out = ""
   for (let round = 0; out.length < length; round++) out += (Hash.string(`${text}:${round}`) >>> 0).toString(36)

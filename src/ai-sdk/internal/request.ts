@@ -1,5 +1,5 @@
 /**
- * From a call of effect's `LanguageModel` to a call of an AI SDK model.
+ * Translates a call of effect's `LanguageModel` to a call of an AI SDK model.
  *
  * @since 0.1.0
  */
@@ -28,8 +28,8 @@ type UserPart = Extract<Sdk.LanguageModelV4Message, { role: "user" }>["content"]
 type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
 
 /**
- * What a call is made with, beside what effect asks for. `version` is that of the specification that the model was
- * written to; `isWellFormed` says that somebody has looked for lone surrogates in the prompt.
+ * The parameters of a call beside those of effect. `version` is the version of the specification that the model
+ * implements. `isWellFormed` says that the prompt was already checked for lone surrogates.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +45,7 @@ export interface With {
 }
 
 /**
- * Creates the options of a call. Throws what the transformer of an output throws.
+ * Creates the options of a call. An exception of an output's transformer is thrown.
  *
  * @category constructors
  * @since 0.1.0
@@ -59,7 +59,7 @@ export const make = (
   const prompt = isWellFormed ? options.prompt : Text.wellFormedPrompt(options.prompt)
   const messages = toMessages(new Conversation(target, prompt, options.tools, names))
   call.prompt = version === "v3" ? messages.map(toV3) : messages
-  // each chunk of Google says what the response has cost until then: of one that is cut, nothing else does
+  // each chunk of Google holds the usage so far, which is the only report for a response that is cut
   if (target.family === "google") call.includeRawChunks = true
   if (options.tools.length > 0) {
     call.tools = options.tools.map((tool) => toTool(tool, names))
@@ -80,7 +80,7 @@ export const make = (
   return call
 }
 
-/** What is known of a conversation while its messages are converted one after the other. */
+/** The state of a conversation while its messages are converted one after the other. */
 class Conversation {
   readonly target: Target.Target
   readonly prompt: Prompt.Prompt
@@ -92,7 +92,7 @@ class Conversation {
   /** The calls that a handler answers, and the requests for approval of these: no provider has asked for them. */
   readonly handled = new Set<string>()
   readonly handledApprovals = new Set<string>()
-  /** The files of tool results that wait for a message of their own. */
+  /** The files in tool results that wait for a message of their own. */
   files: Array<UserPart> = []
 
   constructor(target: Target.Target, prompt: Prompt.Prompt, tools: ReadonlyArray<Tool.Any>, names: Names.ToolNames) {
@@ -122,20 +122,20 @@ const toMessages = (conversation: Conversation): Array<Sdk.LanguageModelV4Messag
   return messages
 }
 
-/** The files follow when every call of the step has its result. */
+/** Adds the files when every call of the step has its result. */
 const flushFiles = (conversation: Conversation, messages: Array<Sdk.LanguageModelV4Message>): void => {
   if (conversation.files.length === 0) return
   messages.push({ role: "user", content: conversation.files })
   conversation.files = []
 }
 
-// The settings that have the same name in both, without what is undefined.
+// The settings with the same name in both, without undefined values.
 const request = ({ codecTransformer: _, ...settings }: AiSdk.Settings): Omit<
   Sdk.LanguageModelV4CallOptions,
   "prompt"
 > => Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
 
-// Effect and the AI SDK each have a type for JSON schemas: both are the same JSON.
+// Effect and the AI SDK each have a type for JSON schemas; both are the same JSON.
 const asJsonSchema = (schema: JsonSchema.JsonSchema): Sdk.LanguageModelV4FunctionTool["inputSchema"] => schema
 
 // =============================================================================
@@ -165,7 +165,7 @@ const toTool = (
   }
 }
 
-// The tools that a `oneOf` leaves out have been taken away by effect.
+// effect has already removed the tools that a `oneOf` leaves out.
 const toToolChoice = (
   choice: LanguageModel.ProviderOptions["toolChoice"],
   names: Names.ToolNames
@@ -179,7 +179,7 @@ const toToolChoice = (
 // Messages
 // =============================================================================
 
-/** Returns the message, or undefined when there is nothing in it that could be sent. */
+/** Returns the message, or `undefined` if it has no content that could be sent. */
 const toMessage = (conversation: Conversation, message: Prompt.Message): Sdk.LanguageModelV4Message | undefined => {
   switch (message.role) {
     case "system": {
@@ -208,7 +208,7 @@ const toMessage = (conversation: Conversation, message: Prompt.Message): Sdk.Lan
   }
 }
 
-/** `flatMap` takes several times as long, and a conversation is converted anew at each step. */
+/** `flatMap` takes several times as long, and each step converts the conversation anew. */
 const partsOf = <A, B>(parts: ReadonlyArray<A>, convert: (part: A) => ReadonlyArray<B>): Array<B> => {
   const out: Array<B> = []
   for (let i = 0; i < parts.length; i++) {
@@ -218,7 +218,7 @@ const partsOf = <A, B>(parts: ReadonlyArray<A>, convert: (part: A) => ReadonlyAr
   return out
 }
 
-/** Whether a chat API has a word for what a model said: a message without one would be empty. */
+/** Whether a chat API has a form for this content. A message without any would be empty. */
 const isSaid = ({ family }: Target.Target, { type }: AssistantPart): boolean =>
   type === "text" || type === "tool-call" || (type === "reasoning" && family !== "openai")
 
@@ -271,13 +271,13 @@ const toAssistantPart = (
       if (part.providerExecuted && conversation.isForeign(part.id, part.name, part.options)) return []
       return [toToolResult(conversation, part, options)]
     default:
-      // a request for approval is known to the provider by its call
+      // the provider knows a request for approval by its call
       if (conversation.handled.has(part.toolCallId)) conversation.handledApprovals.add(part.approvalId)
       return []
   }
 }
 
-// These refuse a thought that does not bear their own sign, and say so with all of it.
+// These APIs refuse reasoning without their own signature, and repeat all of it in the error.
 const wantsSigned = ({ family, isChat }: Target.Target): boolean =>
   family === "anthropic" || (family === "openai" && !isChat)
 
@@ -285,7 +285,9 @@ const isCarried = (marks: Prompt.ProviderOptions): boolean =>
   Extension.customKind(marks) !== undefined || Extension.toolCall(marks) !== undefined ||
   Extension.toolResult(marks) !== undefined
 
-/** What effect/ai has no part for, as it came from the provider; nothing when that was another one. */
+/**
+ * Content that effect/ai has no part for, in the provider's original form. Nothing if it came from another provider.
+ */
 const toCarried = (
   conversation: Conversation,
   marks: Prompt.ProviderOptions,
@@ -315,7 +317,7 @@ const toCarried = (
 const toToolPart = (conversation: Conversation, part: Prompt.ToolMessagePart): ReadonlyArray<ToolPart> => {
   const options = toOptions(part.options, conversation.target)
   if (part.type === "tool-result") return [toToolResult(conversation, part, options)]
-  // another provider has not asked for it
+  // another provider has not requested it
   const isKnown = !conversation.handledApprovals.has(part.approvalId) &&
     !conversation.isForeign(part.approvalId, "", part.options)
   return !isKnown ? [] : [{
@@ -327,13 +329,13 @@ const toToolPart = (conversation: Conversation, part: Prompt.ToolMessagePart): R
   }]
 }
 
-// Providers refuse an empty text, except that it may carry a cache mark or a signature; Anthropic refuses each.
+// Providers refuse an empty text, unless it carries a cache mark or a signature; Anthropic always refuses it.
 const isNothing = ({ family }: Target.Target, text: string, options: WithOptions | undefined): boolean =>
   text.trim() === "" && (options === undefined || family === "anthropic")
 
 /**
- * What the model wrote. Providers take an object only: anything else, which has been answered with an error, is shown
- * within one, by the name that the AI SDK itself uses.
+ * The parameters that the model wrote. Providers accept only an object. Any other value was answered with an error, and
+ * is put into an object under the name that the AI SDK itself uses.
  */
 const toInput = ({ tools }: Conversation, { name, params }: Prompt.ToolCallPart): unknown => {
   if (Predicate.isObject(params) && !Array.isArray(params)) return params
@@ -382,7 +384,7 @@ const toOutput = (
   if (part.providerExecuted) return { type: isFailure ? "error-json" : "json", value }
   if (!isFailure) return typeof value === "string" ? { type: "text", value } : { type: "json", value }
   if (typeof value === "string") return { type: "error-text", value }
-  // a failure that says it was denied may be the tool's own: it is sent as it is
+  // a failure that says it was denied may be the tool's own, so it is sent as it is
   return { type: "error-json", value }
 }
 
@@ -391,8 +393,8 @@ const toOutput = (
 // =============================================================================
 
 /**
- * The options that are for providers: one object for each. Ours were taken out where
- * they are used. Of what came from a model, a target gets nothing of another provider.
+ * The options for providers, one object for each. Our own options were removed where they are used. A target gets no
+ * options of another provider that came from a model.
  */
 const toOptions = (options: Prompt.ProviderOptions, target?: Target.Target): WithOptions | undefined => {
   let providerOptions: Sdk.SharedV4ProviderOptions | undefined
@@ -407,19 +409,19 @@ const toOptions = (options: Prompt.ProviderOptions, target?: Target.Target): Wit
   return providerOptions === undefined ? undefined : { providerOptions }
 }
 
-// A mark for the cache is meant for the place where it stands.
+// A cache mark is valid only at its place.
 const placeMarks: ReadonlyArray<string> = ["cacheControl", "cache_control", "cachePoint", "promptCacheBreakpoint"]
 
 /**
- * Puts the metadata of a call on its result, where providers look for it: who made the
- * call, which thought led to it.
+ * Adds the metadata of a call to its result, where providers look for it: who made the call, and which reasoning led to
+ * it.
  */
 const withCallOptions = (call: WithOptions | undefined, own: WithOptions | undefined): WithOptions | undefined => {
   const ofCall = call?.providerOptions
   if (ofCall === undefined) return own
   const providerOptions: Sdk.SharedV4ProviderOptions = { ...own?.providerOptions }
   for (const [provider, options] of Object.entries(ofCall)) {
-    // what stands here goes into the message as it is
+    // options under this name are written into the message as they are
     if (provider === "openaiCompatible") continue
     const kept = Object.entries(options).filter(([name]) => !placeMarks.includes(name))
     if (kept.length > 0) providerOptions[provider] = { ...Object.fromEntries(kept), ...providerOptions[provider] }
@@ -431,11 +433,11 @@ const withCallOptions = (call: WithOptions | undefined, own: WithOptions | undef
 // Specification v3
 // =============================================================================
 
-/** In v3 the data of a file is not wrapped, and a file that a tool returned has other names. */
+/** In v3 the data of a file is not wrapped, and files in tool results have other names. */
 const toV3 = (message: Sdk.LanguageModelV4Message): Sdk.LanguageModelV4Message =>
   message.role === "system" ? message : {
     ...message,
-    // The shapes of v3 are not those of v4: from here on they are only passed through.
+    // The types of v3 differ from those of v4; from here on the values are only passed through.
     content: (message.content as ReadonlyArray<AssistantPart | ToolPart>).flatMap(toV3Part) as any
   }
 

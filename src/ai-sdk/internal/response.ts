@@ -1,8 +1,8 @@
 /**
- * From the parts of an AI SDK model to the parts of effect/ai.
+ * Translates the parts of an AI SDK model to the parts of effect/ai.
  *
- * Nothing that a provider sends may surface as a decoding error: what is missing,
- * null or out of its range is left out here.
+ * Data of a provider must never cause a decoding error, so a value that is missing, null or out of range is left out
+ * here.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ type Metadata = Record<string, Schema.MutableJson>
 type WithMetadata = { readonly metadata?: Metadata }
 
 /**
- * What a model said of its answer, for telemetry.
+ * What a model reports about its answer, for telemetry.
  *
  * @category models
  * @since 0.1.0
@@ -37,7 +37,7 @@ export interface Summary {
 }
 
 /**
- * What is said of a response beside its parts.
+ * Receives what is known about a response beside its parts.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +58,7 @@ export class Converter implements Summary {
   id: string | undefined = undefined
   modelId: string | undefined = undefined
   finish: Response.FinishPartEncoded | undefined = undefined
-  /** The model ended without saying why: what came is not all there was. */
+  /** Whether the model ended without a finish reason, so the response is incomplete. */
   truncated = true
   /** An error that came among the parts. */
   failure: { readonly error: unknown } | undefined = undefined
@@ -79,19 +79,19 @@ export class Converter implements Summary {
     this.report = report
   }
 
-  /** What is left to give when the model has ended: its finish, when it gave none and needs none. */
+  /** The rest when the model has ended: a finish part, if the model gave none and needs none. */
   end(): Response.FinishPartEncoded | undefined {
     if (this.finish !== undefined || !this.acceptsMissingReason) return undefined
     this.truncated = false
     return this.finish = finish(undefined, undefined, undefined)
   }
 
-  /** Converts parts until one is an error. */
+  /** Converts parts up to the first error. */
   convert(parts: ReadonlyArray<Sdk.LanguageModelV4StreamPart>): Array<Response.StreamPartEncoded> {
     const out: Array<Response.StreamPartEncoded> = []
     for (const part of parts) {
       if (this.failure === undefined) this.add(part, out)
-      // what a broken answer has cost
+      // the usage of a failed answer
       else if (part.type === "finish") this.report.usage(Ending.toUsage(part.usage))
     }
     return out
@@ -160,7 +160,7 @@ export class Converter implements Summary {
           this.report.failure(error)
           this.finish = { ...this.finish, reason: "error" }
         }
-        // The stream is going to fail: what a cut answer has cost is known only here.
+        // The stream is going to fail, and only here the usage of a cut answer is known.
         if (!this.truncated) out.push(this.finish)
         else if (Ending.hasUsage(this.finish.usage)) out.push(this.finish = { ...this.finish, reason: "error" })
         return
@@ -175,7 +175,7 @@ export class Converter implements Summary {
       case "raw":
         return Ending.chunkUsage(part.rawValue, this.report.usage)
       case "custom": {
-        // the first that Anthropic says: if the response is cut, it is all that is known of its cost
+        // Anthropic's first report; if the response is cut, it is the only one of its usage
         if (part.kind.endsWith(Ending.messageStart)) this.report.usage(Ending.startUsage(part))
         return this.other(part, out)
       }
@@ -208,7 +208,7 @@ export const fromResult = (
 ): {
   readonly summary: Summary & { readonly finish: Response.FinishPartEncoded }
   readonly parts: Array<Response.PartEncoded>
-  /** The model ended without saying why. */
+  /** Whether the model ended without a finish reason. */
   readonly truncated: boolean
   /** Why it finished with the reason `error`. */
   readonly failure: AiError.AiErrorReason | undefined
@@ -259,7 +259,7 @@ type TextLike = Extract<
   { type: "text-start" | "text-delta" | "text-end" | "reasoning-start" | "reasoning-delta" | "reasoning-end" }
 >
 
-/** Without metadata the part is the same in both: it goes on as it is. */
+/** A part without metadata is the same in both, and is passed on as it is. */
 const withMetadata = (part: TextLike): Response.StreamPartEncoded => {
   if (part.providerMetadata == null && typeof part.id === "string" && !("metadata" in part)) return part
   const id = String(part.id)
@@ -277,7 +277,7 @@ type ContentPart =
   | Response.UrlSourcePartEncoded
   | Carried
 
-/** What effect/ai has no part for. */
+/** Content that effect/ai has no part for. */
 interface Carried {
   readonly type: "carried"
   readonly id: string
@@ -290,7 +290,7 @@ const carry = (id: string, mark: Metadata, providerMetadata: unknown): Carried =
   metadata: { ...metadata(providerMetadata)?.metadata, ...Extension.mark(mark) }
 })
 
-/** What is the same in a stream and as a whole. */
+/** Content that is the same in a stream and in a whole response. */
 const content = (
   part: Exclude<Sdk.LanguageModelV4Content, { type: "text" | "reasoning" }>,
   tools: ToolNames,
@@ -325,7 +325,7 @@ const content = (
         name,
         result,
         isFailure,
-        // The provider has run it: there is no other way for a result to come from a model.
+        // The provider has run the tool: a model cannot send a result in any other way.
         providerExecuted: true,
         preliminary,
         ...metadata(part.providerMetadata)
@@ -344,7 +344,7 @@ const content = (
     case "reasoning-file":
       return file(part)
     case "custom":
-      // a progress report: what it says is in the response's metadata as well
+      // a progress report, whose content is in the metadata of the response as well
       return part.kind.endsWith(Ending.messageStart)
         ? undefined
         : carry(`custom:${part.kind}`, { custom: part.kind }, part.providerMetadata)
@@ -354,7 +354,7 @@ const content = (
   }
 }
 
-/** Arguments that are no JSON stay a string: the call is then answered with an error that the model can read. */
+/** Arguments that are not JSON stay a string; the call is then answered with an error that the model can read. */
 const parseInput = (input: unknown): unknown => {
   if (typeof input !== "string") return toJson(input) ?? {}
   if (input.trim() === "") return {}
@@ -394,7 +394,7 @@ const file = (
   const ours = part.type === "reasoning-file" ? Extension.mark({ reasoning: true }) : undefined
   if (Predicate.hasProperty(data, "url") && data.url != null) {
     const url = String(data.url)
-    // A file that is somewhere else, in effect/ai, is a source.
+    // In effect/ai, a file at an address is a source.
     return {
       type: "source",
       sourceType: "url",
@@ -443,14 +443,14 @@ const finish = (
 // Metadata
 // =============================================================================
 
-/** The metadata of a provider as JSON, with what is ours beside it. Nothing when there is none. */
+/** The metadata of a provider as JSON, together with our own. Returns `undefined` if there is none. */
 const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => {
   if (value == null && ours === undefined) return undefined
   const out: Metadata = {}
   let some = false
   if (Predicate.isObject(value)) {
     for (const provider of Object.keys(value)) {
-      // what stands under our names is ours to say
+      // names of this package are not for providers
       if (provider.startsWith("effect-agents/")) continue
       const cleaned = toJson((value as Record<string, unknown>)[provider])
       if (cleaned === undefined || (Predicate.isObject(cleaned) && Object.keys(cleaned).length === 0)) continue
@@ -463,8 +463,8 @@ const metadata = (value: unknown, ours?: Metadata): WithMetadata | undefined => 
 }
 
 /**
- * Returns the JSON of a value: without what is undefined, without what JSON has no word
- * for, with bytes as base64.
+ * Returns the JSON of a value without undefined values and without values that JSON cannot express; bytes become
+ * base64.
  *
  * @category converting
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Keys, taken out of what an error, a log or a span says.
+ * Removes keys from the text of errors, logs and spans.
  *
  * @since 0.1.0
  */
@@ -19,13 +19,13 @@ const keys: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bAIza[\w-]{10,}/g, redacted],
   [/\b(api[-_ ]?key|token|secret|authorization)((?:\s+\w+){0,2}\s*[:=]\s*["']?)[^\s"',;]{6,}/gi, `$1$2${redacted}`],
   [/([?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s"']+/gi, `$1${redacted}`],
-  // a key that somebody has masked
+  // a key that is already masked
   [/[\w+/=-]{4,}(\*{3,}|•{3,})[\w+/=-]*/g, redacted]
 ]
 
 /**
- * Takes keys out of a text: those that are given, in every form that a server may
- * repeat them in and also in part, and what looks like one.
+ * Removes keys from a text: the given ones, in every form in which a server may repeat them, and also in part; and
+ * texts that look like a key.
  *
  * @category redacting
  * @since 0.1.0
@@ -40,7 +40,7 @@ export const redact = (text: string, secrets: Iterable<string>): string => {
 
 const shortest = 6
 
-/** So many letters of a key in a row are a part of it. */
+/** This many characters of a key in a row count as a part of it. */
 const pieceLength = 8
 
 const withoutForms = (text: string, secrets: ReadonlyArray<string>): string => {
@@ -70,7 +70,7 @@ const withoutForms = (text: string, secrets: ReadonlyArray<string>): string => {
   return out
 }
 
-// In ASCII alone: other letters may change their length.
+// Only ASCII, because other letters may change their length.
 const fold = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 const masked = /([\w+/=~-]{0,64})(\*{2,}|\.{3,}|…+|•{2,})([\w+/=~-]{0,64})/g
@@ -87,7 +87,7 @@ const withoutMasked = (text: string, secrets: ReadonlyArray<string>): string =>
         : whole
   )
 
-/** A secret as it stands in URLs, forms, headers, JSON and pages. */
+/** The forms of a secret in URLs, forms, headers, JSON and pages. */
 const formsOf = (secret: string): ReadonlyArray<string> => {
   const text = Text.wellFormed(secret)
   const inUrl = encodeURIComponent(text)
@@ -141,7 +141,7 @@ const entities: Readonly<Record<string, string>> = {
   "`": "&#x60;"
 }
 
-/** What base64 is of a text wherever it stands in what was encoded, as in `user:password`. */
+/** The base64 of a text at any position in the encoded text, as in `user:password`. */
 const base64Of = (text: string): ReadonlyArray<string> =>
   ["", "u:", "u"].map((before) => {
     const encoded = Base64.encode(before + text)
@@ -149,7 +149,7 @@ const base64Of = (text: string): ReadonlyArray<string> =>
   })
 
 /**
- * Whether a header or a parameter of this name holds a key.
+ * Returns whether a header or a parameter with this name holds a key.
  *
  * @category guards
  * @since 0.1.0
@@ -158,7 +158,7 @@ export const isSecret = (name: string): boolean =>
   /auth|key|token|secret|cookie|credential|password|signature|^sig$/i.test(name)
 
 /**
- * Returns the values in headers that may not be seen.
+ * Returns the secret values in headers.
  *
  * @category getters
  * @since 0.1.0
@@ -166,7 +166,7 @@ export const isSecret = (name: string): boolean =>
 export const ofHeaders = (headers: Readonly<Record<string, unknown>>): ReadonlyArray<string> =>
   Object.entries(headers).flatMap(([name, value]) => isSecret(name) && typeof value === "string" ? ofHeader(value) : [])
 
-/** The value without its scheme; of a pair also the parts. */
+/** The value without its scheme, and the parts of a pair. */
 const ofHeader = (value: string): ReadonlyArray<string> => {
   const [, scheme, rest] = /^(\w+)\s+(.+)$/.exec(value) ?? [undefined, "", value]
   if (scheme.toLowerCase() !== "basic") return [rest]
@@ -175,7 +175,7 @@ const ofHeader = (value: string): ReadonlyArray<string> => {
 }
 
 /**
- * Returns the values in a URL that may not be seen.
+ * Returns the secret values in a URL.
  *
  * @category getters
  * @since 0.1.0
@@ -188,9 +188,8 @@ export const ofUrl = (url: URL): ReadonlyArray<string> => [
 ]
 
 /**
- * Returns the values in the headers that a model was made with: by the convention of
- * the AI SDK's own packages `config.headers` gives them. It is not called when that
- * could ask somebody else for a key.
+ * Returns the values in the headers that a model was made with. By convention, the AI SDK's own packages return them
+ * from `config.headers`. It is not called if that could request a key from somewhere else.
  *
  * @category getters
  * @since 0.1.0
@@ -204,8 +203,8 @@ export const ofModel = (model: unknown): ReadonlyArray<string> => {
 }
 
 /**
- * Returns a URL without its credentials and its query, which may be a key, and without
- * what may be one in its path.
+ * Returns a URL without its credentials and its query, which may be a key, and without parts of its path that may be
+ * one.
  *
  * @category redacting
  * @since 0.1.0
@@ -217,7 +216,10 @@ export const safeUrl = (value: unknown, secrets: Iterable<string> = []): string 
   return redact(`${url.origin}${path}`, secrets)
 }
 
-/** Long, with letters and digits, and not words with dashes between them as the names of models are. */
+/**
+ * Whether a path segment is long, has letters and digits, and does not consist of words with dashes, as names of models
+ * do.
+ */
 const looksRandom = (segment: string): boolean =>
   /^[\w+=%~-]{20,}$/.test(segment) && /\d/.test(segment) && /[a-z]/i.test(segment) &&
   !/^[a-zA-Z]+([-_][a-zA-Z0-9]{1,12})*$/.test(segment)

@@ -1,6 +1,6 @@
 /**
- * What the API that a model speaks accepts, by the names of its provider and its
- * model: a conversation may have begun at another one.
+ * What the API of a model accepts, by the names of its provider and its model. A conversation may have begun with
+ * another one.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ import type * as Sdk from "@ai-sdk/provider"
  * @since 0.1.0
  */
 export interface Target {
-  /** Whose metadata it understands; undefined when it may be anybody's. */
+  /** The provider whose metadata it understands; `undefined` if it may be any. */
   readonly family: string | undefined
-  /** The APIs that take no files in the result of a tool: they get them as a user's message. */
+  /** Whether its results of tools cannot hold files, which are then sent as a message of the user. */
   readonly isChat: boolean
-  /** Whether a tool's name may begin with a digit or a dash. */
+  /** Whether the name of a tool may begin with a digit or a dash. */
   readonly anyStart: boolean
   readonly callId: CallIds
 }
@@ -28,7 +28,7 @@ export interface Target {
  */
 export interface CallIds {
   readonly accepted: RegExp
-  /** The length of an id that is made for it. */
+  /** The maximum length of a new id. */
   readonly maximum: number
 }
 
@@ -62,7 +62,7 @@ const callIdsOf = (provider: string, modelId: string, family: string | undefined
   return isLong ? longIds : shortIds
 }
 
-// What passes requests on to the APIs of others, and reads their options.
+// Services that pass requests on to the APIs of others, and read their options.
 const isGateway = /^(ai-?gateway|gateway|openrouter|vercel|litellm|portkey|helicone|cloudflare|requesty)/
 
 const chats = new Set(["openai", "cohere", "deepseek", "fireworks", "groq", "mistral", "togetherai", "xai"])
@@ -70,8 +70,8 @@ const chats = new Set(["openai", "cohere", "deepseek", "fireworks", "groq", "mis
 /**
  * The family of each name under which a provider keeps metadata.
  *
- * An API that is somebody's own never reads what stands under the name of another;
- * one that speaks for several may, and refuses it.
+ * An API that belongs to one provider never reads metadata under the name of another. An API that serves several
+ * providers may read it, and refuse it.
  */
 const families: Readonly<Record<string, string>> = {
   anthropic: "anthropic",
@@ -108,7 +108,7 @@ const familyOf = (provider: string): string | undefined => {
 }
 
 /**
- * Whether metadata under this name is that of another provider.
+ * Returns whether metadata under this name belongs to another provider.
  *
  * @category guards
  * @since 0.1.0
@@ -119,7 +119,7 @@ export const isForeign = ({ family }: Target, key: string): boolean => {
 }
 
 /**
- * Whether metadata is that of the target.
+ * Returns whether metadata belongs to the target.
  *
  * @category guards
  * @since 0.1.0
@@ -127,9 +127,8 @@ export const isForeign = ({ family }: Target, key: string): boolean => {
 export const isOwn = ({ family }: Target, key: string): boolean => family !== undefined && familyOfKey(key) === family
 
 /**
- * Whether a call that a provider ran itself, or content of its own, came from another
- * provider than the target: by the names of its metadata, the form of its id, or the
- * tool that it is declared as.
+ * Returns whether a call that a provider ran itself, or a provider's own content, came from another provider than the
+ * target. The names of its metadata, the form of its id, or the declared tool show this.
  *
  * @category guards
  * @since 0.1.0
@@ -144,7 +143,7 @@ export const isForeignWork = (
     itemIds.find(([, pattern]) => pattern.test(work.id))?.[0] ??
     familyOfKey(work.toolId?.split(".")[0] ?? "")
   if (owner !== undefined) return owner !== target.family
-  // What has no sign of its origin: these two read only what is their own.
+  // Without a sign of the origin: these two APIs read only their own.
   return target.family === "openai" || target.family === "google"
 }
 

@@ -1,5 +1,5 @@
 /**
- * How a run goes on with the answers to the approvals that the one before it waits for.
+ * Continues a run with the answers to the approvals that an earlier run waits for.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ import * as NestedTools from "../tool/nested.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
- * A call that somebody has answered: it runs with these parameters, or it does not.
+ * A call whose approval was answered: it runs with these parameters, or does not run.
  *
  * @category models
  * @since 0.1.0
@@ -33,50 +33,50 @@ export type Answered =
     readonly _tag: "Run"
     readonly call: Call
     readonly nested?: Nested
-    /** What was approved, when a middleware runs the call as another tool. */
+    /** The approved call, if a middleware runs the call as another tool. */
     readonly approvedAs?: ToolHandler.ApprovedAs
   }
   | { readonly _tag: "Denied"; readonly call: Call; readonly reason: string }
 
 /**
- * A step that goes on with its answers.
+ * A step that continues with its answers.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Resumption {
-  /** The conversation that the answers are for, as this program has kept it. */
+  /** The conversation of the answers, as this program has kept it. */
   readonly conversation: ReadonlyArray<Prompt.Message>
-  /** The messages before those of the run: the session's, and what the providers contribute. */
+  /** The messages before those of the run: those of the session, and those of the providers. */
   readonly history: ReadonlyArray<Prompt.Message>
-  /** The messages that begin the transcript: those of the result that was resumed, or none. */
+  /** The messages that begin the transcript: those of the resumed result, or none. */
   readonly own: ReadonlyArray<Prompt.Message>
-  /** Who has to know that they are answered, when no session does. */
+  /** Where the answers are recorded, if no session does that. */
   readonly origin: Origin["Service"] | undefined
-  /** The message of the step, as it stands in the messages. */
+  /** The assistant message of the step. */
   readonly assistant: Prompt.AssistantMessage
   /** All calls of the step that waited. */
   readonly waited: ReadonlyArray<Waiting.WaitingCall>
-  /** The calls that got an answer, in call order. */
+  /** The calls that got an answer, in the order of the calls. */
   readonly answered: ReadonlyArray<Answered>
-  /** The answers, as they are kept. */
+  /** The answers as they are kept. */
   readonly responses: ReadonlyArray<Prompt.ToolApprovalResponsePart>
   readonly approvalIds: ReadonlyArray<string>
-  /** The calls that wait on: they have no answer. */
+  /** The calls that have no answer and go on waiting. */
   readonly waiting: ReadonlyArray<Waiting.WaitingCall>
 }
 
 /**
- * Where a run may find what it goes on with.
+ * The places where a run may find the step that it continues.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Found {
   readonly session: string | undefined
-  /** What the providers contribute, in their order. */
+  /** The messages of the providers, in their order. */
   readonly contributed: ReadonlyArray<Prompt.Message>
-  /** Which of it the session keeps. */
+  /** The part of these messages that the session keeps. */
   readonly kept: { readonly from: number; readonly to: number; readonly keepsAnswers: boolean } | undefined
   readonly origin: Origin["Service"] | undefined
   readonly prompt: Prompt.Prompt
@@ -89,8 +89,8 @@ const rejected = (approvalId: string, problem: Problem, description?: string) =>
   Exit.fail(new AgentError.ApprovalRejected({ approvalId, problem, description }))
 
 /**
- * Finds the calls that these answers are for. A session is asked alone when it keeps the
- * conversation; otherwise what this program knows of it, never what was handed in.
+ * Finds the calls that these answers are for. If a session keeps the conversation, only the session is used; otherwise
+ * what this program knows about it, but never what the caller has handed in.
  *
  * @category constructors
  * @since 0.1.0
@@ -125,7 +125,7 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
     conversation,
     assistant,
     waited,
-    // the provider runs its own
+    // the provider runs its own calls
     answered: waited.filter(({ call }) => !call.providerExecuted).filter(isAnswered)
       .map((call) => answeredOf(call, given)),
     responses: answers.map(toResponse),
@@ -156,8 +156,8 @@ const placeOf = (
 }
 
 /**
- * Puts what comes after the messages of the session where it stood when the run before this one was: before
- * the prompt of that run. The results follow their calls.
+ * Puts the messages of the providers that follow those of the session where they were in the run before: before the
+ * prompt of that run. The results follow their calls.
  *
  * @category combinators
  * @since 0.1.0
@@ -172,7 +172,7 @@ export const aroundSession = (
   return [...contributed.slice(0, at), ...contributed.slice(to), ...contributed.slice(at, to)]
 }
 
-/** What is asked for, by approval id. Two calls under one id cannot be told apart once they are answered. */
+/** The requested approvals by their ids. Two calls with the same id cannot be distinguished once they are answered. */
 const askedIn = (step: Waiting.LastStep | undefined): ReadonlyMap<string, ReadonlyArray<Approval.Approval>> => {
   const asked = new Map<string, Array<Approval.Approval>>()
   for (const { call, requests } of step?.waiting ?? []) {
@@ -185,7 +185,7 @@ const askedIn = (step: Waiting.LastStep | undefined): ReadonlyMap<string, Readon
   return asked
 }
 
-/** The step in a prompt that a middleware may have rebuilt, if it still has the calls that wait. */
+/** The message of the step in a prompt that a middleware may have rebuilt, if it still has the waiting calls. */
 const assistantIn = (
   messages: ReadonlyArray<Prompt.Message>,
   waited: ReadonlyArray<Waiting.WaitingCall>
@@ -199,7 +199,7 @@ const assistantIn = (
   return waited.every(hasCall) ? step?.assistant : undefined
 }
 
-/** What was asked and what is answered are the same; one of them may come from JSON. */
+/** Whether the requested and the answered approval are equal; one of them may come from JSON. */
 const isSame = (self: Approval.Approval, that: Approval.Approval): boolean =>
   self.tool === that.tool && self.toolCallId === that.toolCallId && Json.isSame(self.path, that.path) &&
   isSameJson(self.params, that.params)
@@ -214,7 +214,7 @@ const answeredOf = (
   const answer = answers[0]
   const asked = requests.map(({ options }) => options[Waiting.optionsKey]).find(isObject)
   if (asked !== undefined && answer.approval.path.length > 0) {
-    // the run below it knows them as its own
+    // the nested run knows these approvals as its own
     const below = answers.map((answer) => ({
       ...answer,
       approval: { ...answer.approval, path: answer.approval.path.slice(1) }
@@ -237,7 +237,7 @@ const answeredOf = (
 
 const toCall = ({ id, name }: Prompt.ToolCallPart, params: unknown): Call => Parts.toolCall(id, name, params, false)
 
-/** Null is a parameter like any other. */
+/** Whether the answer has other parameters. `null` is a possible value of them. */
 const isEdited = (answer: Approval.Answer): answer is Extract<Approval.Answer, { readonly _tag: "Approve" }> =>
   answer._tag === "Approve" && answer.params !== undefined
 
@@ -256,7 +256,7 @@ const toResponse = (answer: Approval.Answer): Prompt.ToolApprovalResponsePart =>
   return Prompt.toolApprovalResponsePart({
     approvalId,
     approved: true,
-    // what is no JSON does not decode, and is rejected before it is kept
+    // a value that is not JSON does not decode, and is rejected before it is kept
     ...isEdited(answer) && { options: { [Waiting.optionsKey]: { params: answer.params as Schema.Json } } }
   })
 }
@@ -271,8 +271,8 @@ export const denied = ({ call, reason }: Extract<Answered, { readonly _tag: "Den
   ToolHandler.notExecuted(call, "execution-denied", reason)
 
 /**
- * Finds the calls that these answers are for, and decodes what was edited. Nothing
- * runs when one of the answers is wrong.
+ * Finds the calls that these answers are for, and decodes the edited parameters. If one of the answers is wrong,
+ * nothing runs.
  *
  * @category running
  * @since 0.1.0
@@ -297,7 +297,7 @@ const checkEdited = (
     return rejected(approvalId, "invalid", "the edited parameters are not JSON")
   }
   const asked = NestedTools.find(tools, path, tool)
-  // what only a nested run knows is decoded there
+  // approvals that only a nested run knows are decoded there
   if (asked === undefined) return Effect.void
   return Effect.matchEffect(ToolCodec.decodeParams(asked, answer.params), {
     onFailure: (error) => rejected(approvalId, "invalid", error.message),
@@ -308,8 +308,8 @@ const checkEdited = (
 const isJson = Schema.is(Schema.Json)
 
 /**
- * Takes the answers, once: of a session by saving it, of anything else where it is known.
- * A save that fails takes nothing.
+ * Uses the answers, once: for a session by saving it, otherwise in the record of this process. If the save fails, they
+ * are not used.
  *
  * @category running
  * @since 0.1.0

@@ -1,13 +1,13 @@
 /**
- * The approvals of a run that is nested in a tool call: they are kept with the call,
- * together with the conversation that goes on when they are answered.
+ * The approvals of a run that is nested in a tool call. They are kept with the call, together with the conversation
+ * that continues when they are answered.
  *
  * @since 0.1.0
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-// the agent that is called, which the tool of an agent holds
+// the agent that is called; the tool of an agent holds it
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
@@ -24,7 +24,7 @@ const invalid = (agent: string) => (error: Schema.SchemaError) =>
   )
 
 /**
- * What the call of a nested run waits for: what the run does.
+ * The requests of the call of a nested run: what that run waits for.
  *
  * @category conversions
  * @since 0.1.0
@@ -47,7 +47,7 @@ export const toRequests = (
                 path: [agent, ...path],
                 toolCallId: askedBy,
                 tool,
-                // the parameters of a call are JSON, but for those of one without any
+                // the parameters of a call are JSON, or undefined if it has none
                 params: (params ?? null) as Schema.Json,
                 ...index === 0 && { transcript: encoded as Schema.Json }
               }
@@ -58,7 +58,7 @@ export const toRequests = (
   )
 
 /**
- * What a nested run goes on with. When it has a session, that is asked first.
+ * The input with which a nested run continues. If it has a session, that is used first.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,10 +1,8 @@
 /**
- * What this program knows of a conversation that waits for approvals, when no session
- * keeps it: that it has given out the result itself, that a caller keeps it with its tool
- * call, or that a seal proves it.
+ * What this program knows about a waiting conversation that no session keeps: it has given out the result itself, or a
+ * caller keeps the conversation with its tool call, or a seal proves it.
  *
- * What somebody hands in proves nothing, whatever it looks like. So what is known travels
- * beside it, in the context of the run that goes on.
+ * Data that is handed in proves nothing. So this knowledge travels beside it, in the context of the run that continues.
  *
  * @since 0.1.0
  */
@@ -15,7 +13,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Received from "../words/received.ts"
 
 /**
- * What is known of the conversation that a run goes on with.
+ * The knowledge about the conversation that a run continues.
  *
  * @category services
  * @since 0.1.0
@@ -23,19 +21,22 @@ import * as Received from "../words/received.ts"
 export class Origin extends Context.Service<Origin, {
   /** The conversation, as this program knows it. */
   readonly transcript: Prompt.Prompt | undefined
-  /** Why it is not known, when there is more to say than that. */
+  /** Why it is not known, if there is a specific reason. */
   readonly problem?: string | undefined
-  /** The session that the run belongs to. Another one does not have these approvals. */
+  /** The session of the run. Another session does not have these approvals. */
   readonly session: string | undefined
-  /** Who has the approvals: the result itself, the session that it names, or the run that called this one. */
+  /**
+   * Where the approvals are kept: in the result itself, in the session that it names, or by the run that called this
+   * one.
+   */
   readonly keeper: "result" | "session" | "caller"
   /** The approvals that were answered. */
   readonly taken: Taken
 }>()("effect-agents/internal/ApprovalOrigin") {}
 
 /**
- * The approvals of a conversation that have an answer. `take` takes all of these or none,
- * and returns the first that somebody has taken before; `release` gives them back.
+ * The answered approvals of a conversation. `take` takes all of the given ones or none, and returns the first that was
+ * taken before. `release` gives them back.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +47,7 @@ export interface Taken {
 }
 
 /**
- * Creates the record of a conversation that this process has.
+ * Creates the record for a conversation of this process.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,13 +65,13 @@ export const makeTaken = (): Taken => {
   }
 }
 
-// Of the results that wait for approvals: each by itself, and by its transcript, which a middleware may have kept.
+// Results that wait for approvals, known by identity, and by their transcripts, which a middleware may have kept.
 const ofResult = new WeakMap<AgentRun.Result, Origin["Service"]>()
 const ofTranscript = new WeakMap<Prompt.Prompt, Origin["Service"]>()
 
 /**
- * Remembers a result that a run gives out. `before` is what the run itself went on with:
- * what was answered there is answered in this one too.
+ * Remembers a result that a run gives out. `before` is the knowledge that the run itself continued from; approvals that
+ * were answered there are answered here, too.
  *
  * @category accessors
  * @since 0.1.0
@@ -92,8 +93,8 @@ export const remember = (
 }
 
 /**
- * Remembers a result that a middleware or a program has made of that of a run. One that it has read from JSON, such as
- * that of an agent elsewhere, is no result of this process.
+ * Remembers a result that a middleware or a program has made from the result of a run. A result that was read from
+ * JSON, such as that of an agent elsewhere, is not a result of this process.
  *
  * @category accessors
  * @since 0.1.0
@@ -106,7 +107,7 @@ export const rememberRebuilt = (result: AgentRun.Result): void => {
 }
 
 /**
- * What is known of a result, if it is the very one that this process has given out.
+ * Returns the knowledge about a result, if it is the very object that this process has given out.
  *
  * @category accessors
  * @since 0.1.0
@@ -114,8 +115,7 @@ export const rememberRebuilt = (result: AgentRun.Result): void => {
 export const of = (result: AgentRun.Result): Origin["Service"] | undefined => ofResult.get(result)
 
 /**
- * What a run knows that another one has called: the caller keeps what it waits for, until
- * it has its answer.
+ * The knowledge of a run that another run has called. The caller keeps the waiting conversation until it is answered.
  *
  * @category constructors
  * @since 0.1.0
@@ -126,8 +126,7 @@ export const ofCaller = (
 ): Origin["Service"] => ({ transcript, session, keeper: "caller", taken: makeTaken() })
 
 /**
- * A result that stands for another one, as it is sealed for instance, and what is known of
- * both from then on.
+ * Makes one result stand for another, for example after sealing. The knowledge is shared by both from then on.
  *
  * @category accessors
  * @since 0.1.0
@@ -139,8 +138,7 @@ export const replace = (before: AgentRun.Result, after: AgentRun.Result, origin:
 }
 
 /**
- * From now on the run that called this one has what its result waits for, and nobody else
- * may answer it.
+ * From now on the run that called this one keeps what its result waits for, and nobody else may answer it.
  *
  * @category accessors
  * @since 0.1.0
@@ -152,7 +150,7 @@ export const giveToCaller = (result: AgentRun.Result): void => {
 }
 
 /**
- * Whether the caller of this run keeps what it waits for, so that its session does not.
+ * Returns whether the caller of this run keeps what it waits for, so that its session does not.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * How a result proves that a run of this program gave it: by a seal over all that it says.
+ * Seals: how a result proves that a run of this program gave it.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-// a result is opened for the agent that goes on
+// a result is opened for the agent that continues
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
@@ -20,9 +20,9 @@ import * as Waiting from "./waiting.ts"
 /**
  * Service for sealing results that wait for approvals, and for checking the seals.
  *
- * - `sign` returns the seal of a text, `verify` whether a seal is that of a text.
- * - `take` takes the approvals of a conversation, all or none, and returns the first of
- *   them that was taken before. `release` gives them back when nothing came of it.
+ * - `sign` returns the seal of a text, and `verify` checks whether a seal belongs to a text.
+ * - `take` takes the approvals of a conversation, all or none, and returns the first of them that was taken before.
+ *   `release` gives them back if the run could not continue.
  *
  * @category services
  * @since 0.1.0
@@ -38,10 +38,12 @@ const encodeResult = Schema.encodeEffect(Schema.toCodecJson(AgentRun.Result))
 
 const encodeTranscript = Schema.encodeEffect(Schema.toCodecJson(Fields.Transcript))
 
-/** What is sealed: all of the result, and the agent that goes on with it. */
+/** The sealed content: the whole result, and the agent that may continue it. */
 interface Sealed {
   readonly text: string
-  /** What all results of the step that waits have in common: once answered in one of them is answered. */
+  /**
+   * Identifies the waiting step in all of its results, so that an approval answered in one of them is answered in all.
+   */
   readonly conversation: string
 }
 
@@ -59,7 +61,7 @@ const sealedOf = (agent: string, result: AgentRun.Result): Effect.Effect<Sealed,
     }
   })
 
-/** One text for the same JSON, whatever the order of its keys. */
+/** Writes the same JSON as the same text, in any order of its keys. */
 const canonical = (json: Schema.Json): string => {
   if (Array.isArray(json)) return `[${json.map(canonical).join(",")}]`
   if (typeof json !== "object" || json === null) return JSON.stringify(json)
@@ -68,8 +70,8 @@ const canonical = (json: Schema.Json): string => {
 }
 
 /**
- * What a result proves by its seal; undefined when it carries none, or when nobody can
- * check it and this process has given it out itself.
+ * Returns what the seal of a result proves. Returns `undefined` if it has no seal, or if there is no key to check it
+ * and this process has given out the result itself.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,12 +1,10 @@
 /**
- * What a conversation says about its approvals: which it waits for, which were
- * answered, and what the model sees of it.
+ * The approvals in a conversation: which ones it waits for, which ones were answered, and what the model sees.
  *
- * A request stands in the assistant message of its call, or in one of its own that
- * has nothing but requests. An answer stands in a tool message, before the result of
- * the call. The model sees neither.
+ * A request is in the assistant message of its call, or in an assistant message that has only requests. An answer is in
+ * a tool message, before the result of the call. The model sees neither.
  *
- * A provider asks too, before it runs a tool of its own. There the answer is the provider's: it is sent.
+ * A provider may ask, too, before it runs a tool of its own. That answer is sent to the provider.
  *
  * @since 0.1.0
  */
@@ -23,8 +21,8 @@ import * as Parts from "../words/responseParts.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
- * Where the parts of an approval keep what effect/ai's have no place for: the edited
- * parameters of an answer, what a request asks for when that is not the call it stands beside.
+ * The key for everything that effect/ai's parts of an approval have no field for: the edited parameters of an answer,
+ * and the requested call if it is not the call that the request is beside.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +30,7 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 export const optionsKey = "effect-agents/Approval"
 
 /**
- * A call that waits, and what it waits for.
+ * A call that waits for an approval, with its request.
  *
  * @category models
  * @since 0.1.0
@@ -40,27 +38,29 @@ export const optionsKey = "effect-agents/Approval"
 export interface WaitingCall {
   readonly call: Prompt.ToolCallPart
   readonly requests: ReadonlyArray<Prompt.ToolApprovalRequestPart>
-  /** What was approved of it before, when a middleware runs it as another tool. What it waits for now is below that. */
+  /**
+   * What was approved of the call before, if a middleware runs it as another tool. The new request is for that tool.
+   */
   readonly approvedAs?: ApprovedAs | undefined
 }
 
 /**
- * The last step of a conversation, when nothing but its own results came after it.
+ * The last step of a conversation, if only its own results come after it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LastStep {
   readonly assistant: Prompt.AssistantMessage
-  /** The calls without a result, in call order. */
+  /** The calls without a result, in the order of the calls. */
   readonly open: ReadonlyArray<Prompt.ToolCallPart>
-  /** Those of them that wait for an answer. */
+  /** The open calls that wait for an approval. */
   readonly waiting: ReadonlyArray<WaitingCall>
 }
 
 /**
- * Finds the last step of a conversation; undefined when it has gone on since, or
- * when that step made no calls.
+ * Finds the last step of a conversation. Returns `undefined` if the conversation has gone on since, or if the step made
+ * no calls.
  *
  * @category accessors
  * @since 0.1.0
@@ -88,7 +88,7 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
     for (const part of message.content) {
       switch (part.type) {
         case "tool-call": {
-          // two calls of one id cannot be told apart, so neither can be answered
+          // two calls with the same id cannot be distinguished, so neither can be answered
           if (open.has(part.id)) doubled.add(part.id)
           if (!part.providerExecuted) open.set(part.id, { call: part, requests: [] })
           break
@@ -110,7 +110,7 @@ export const lastStepOf = (messages: ReadonlyArray<Prompt.Message>): LastStep | 
           for (let i = hosted.length - 1; i >= 0; i--) {
             if (hosted[i].requests[0].approvalId === part.approvalId) hosted.splice(i, 1)
           }
-          // the call goes on with it: what else it waits for, it asks for again
+          // the call continues with this answer; if it needs another approval, it requests it again
           const request = requestOf.get(part.approvalId)
           const waiting = open.get(request?.toolCallId ?? "")
           if (request === undefined || waiting === undefined) break
@@ -140,7 +140,7 @@ const approvedAs = (
   return { tool: asked.tool, asked: asked.params, params }
 }
 
-/** The calls of a program are one step: while some of them wait, it makes others, in messages of their own. */
+/** The calls of a program are one step: while some of them wait it makes others, in messages of their own. */
 const firstOfProgram = (messages: ReadonlyArray<Prompt.Message>, last: number): number => {
   if (last < 0 || !ProgramCall.isOfProgram(messages[last])) return last
   let first = last
@@ -151,7 +151,7 @@ const firstOfProgram = (messages: ReadonlyArray<Prompt.Message>, last: number): 
   return first
 }
 
-/** The call that a provider asks about, as one of the provider. */
+/** The call that a provider asks about, as a call of the provider. */
 const hostedCallOf = (part: Prompt.ToolApprovalRequestPart): Prompt.ToolCallPart | undefined => {
   const call = HostedApproval.callOf(part.options)
   return call &&
@@ -163,7 +163,7 @@ const isRequestsOnly = (message: Prompt.Message): boolean =>
   message.content.every((part) => part.type === "tool-approval-request" && hostedCallOf(part) === undefined)
 
 /**
- * The approvals that a conversation waits for.
+ * Returns the approvals that a conversation waits for.
  *
  * @category accessors
  * @since 0.1.0
@@ -173,7 +173,8 @@ export const approvalsOf = (messages: ReadonlyArray<Prompt.Message>): ReadonlyAr
     []
 
 /**
- * What a request asks for. That of a nested run, and of a call that runs as another tool, says itself what it is about.
+ * Returns the approval of a request. For a nested run, or a call that runs as another tool, the request itself holds
+ * the call.
  *
  * @category conversions
  * @since 0.1.0
@@ -189,7 +190,7 @@ export const toApproval = (
 }
 
 /**
- * What a provider asks for.
+ * Returns the approval that a provider requests.
  *
  * @category conversions
  * @since 0.1.0
@@ -201,7 +202,7 @@ export const toHostedApproval = (request: Prompt.ToolApprovalRequestPart): Appro
 }
 
 /**
- * The part that tells of a request.
+ * Creates the part of a run for a request.
  *
  * @category conversions
  * @since 0.1.0
@@ -215,8 +216,8 @@ export const toPart = (
 })
 
 /**
- * Parts as they came from the model, those that are requests of the provider with what they ask for. The same array
- * when none of them is.
+ * Adds the requested call to those parts of a model that are requests of the provider. Returns the same array if there
+ * are none.
  *
  * @category conversions
  * @since 0.1.0
@@ -239,7 +240,7 @@ const isDescribed = (u: unknown): u is Omit<Approval.Approval, "approvalId"> =>
   Predicate.hasProperty(u, "params")
 
 /**
- * How an approval that nothing waits for stands in a conversation.
+ * Returns the state of an approval that nothing waits for.
  *
  * @category accessors
  * @since 0.1.0
@@ -262,7 +263,7 @@ export const statusOf = (
 }
 
 /**
- * Whether a message has the answer to an approval.
+ * Returns whether a message has the answer to an approval.
  *
  * @category accessors
  * @since 0.1.0
@@ -271,7 +272,7 @@ export const isApprovalAnswer = (message: Prompt.Message): boolean =>
   message.role === "tool" && message.content.some((part) => part.type === "tool-approval-response")
 
 /**
- * Whether anything in a message is about an approval.
+ * Returns whether a message contains anything about approvals.
  *
  * @category accessors
  * @since 0.1.0
@@ -282,9 +283,8 @@ export const isAboutApproval = (message: Prompt.Message): boolean =>
     : isApprovalAnswer(message)
 
 /**
- * The conversation as the model sees it: without what was asked and answered, but for answers to the provider; every
- * call as it ran, the results of a step in one message. The same array when there
- * was nothing of it.
+ * Returns the conversation as the model sees it: without requests and answers, except answers to the provider; every
+ * call as it ran; and the results of a step in one message. Returns the same array if nothing has to change.
  *
  * @category conversions
  * @since 0.1.0
@@ -298,9 +298,9 @@ export const forModel = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray
     if (message.role === "assistant") {
       const content = message.content.filter((part) => {
         if (part.type !== "tool-approval-request") return true
-        // with its request beside it, effect would take the answer away: it is sent alone
+        // effect removes an answer that is beside its request, so the answer is sent alone
         if (hostedCallOf(part) !== undefined) hosted.add(part.approvalId)
-        // what is asked for is another call than the one that the model has made
+        // the request is for another call than the one that the model has made
         if (isDescribed(part.options[optionsKey])) callOf.delete(part.approvalId)
         else callOf.set(part.approvalId, part.toolCallId)
         return false

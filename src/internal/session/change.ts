@@ -1,5 +1,5 @@
 /**
- * What the stores have in common: what a save makes of a session, and what can go wrong with it.
+ * What all stores need: how a save changes a session, and the errors of stores.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 
 /**
- * What a store was asked for.
+ * The operation that a store was asked for.
  *
  * @category models
  * @since 0.1.0
@@ -38,7 +38,8 @@ export const extend = (session: Session.Session, change: SessionStore.Change): S
 }
 
 /**
- * Whether a save that was made from one session may be added to another: it is the same version of the same incarnation.
+ * Returns whether a save that was made from one session may be added to another: it is the same version of the same
+ * incarnation.
  *
  * @category guards
  * @since 0.1.0
@@ -77,7 +78,7 @@ export const invalid = (sessionId: string | undefined, record: string, descripti
   new Session.SessionError({ sessionId, reason: new Session.SessionRecordInvalid({ record, description }) })
 
 /**
- * Makes what the medium of a store fails with the error of the store.
+ * Turns a failure of a store's medium into the error of the store.
  *
  * @category errors
  * @since 0.1.0
@@ -94,7 +95,7 @@ export const unavailable = <A, E>(
   )
 
 /**
- * What a store says that cannot do what it was asked for.
+ * The error of a store that does not support an operation.
  *
  * @category errors
  * @since 0.1.0
@@ -111,7 +112,7 @@ export const unsupported = (
   )
 
 /**
- * Returns the message as JSON can hold it: a result or parameters that are `undefined` become `null`.
+ * Returns the message in a form that JSON can hold: a result or parameters that are `undefined` become `null`.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * When a session is expired.
+ * The expiry of sessions.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 /**
- * The moment of a call, and the last moment of a save that is expired by then: before the beginning of time when sessions
- * live for ever. Both in milliseconds.
+ * The time of a call, and the time up to which saves are expired by then. The second is before all saves if sessions
+ * live for ever. Both are in milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -21,7 +21,7 @@ export interface Moment {
 }
 
 /**
- * Looks at the clock.
+ * Reads the clock.
  *
  * @category constructors
  * @since 0.1.0
@@ -32,7 +32,7 @@ export const moment = (timeToLive: Duration.Input): Effect.Effect<Moment> => {
 }
 
 /**
- * Before the beginning of time.
+ * A time before all saves.
  *
  * @category models
  * @since 0.1.0

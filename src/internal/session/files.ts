@@ -1,22 +1,22 @@
 /**
  * Sessions in a folder, shared by any number of processes, without a lock.
  *
- * The folder has one folder for each session, named by the hash of its id. It holds a record, which is the whole session
- * as JSON, and a head, whose name says the version and the record in force:
+ * The folder has one folder for each session, named by the hash of the session's id. It contains a record, which is the
+ * whole session as JSON, and a head. The name of the head tells the version and the current record:
  *
  *     <hash>/3.<token>.json
  *     <hash>/3.<token>.head
  *
- * A save writes a record of its own and renames the head from the old name to the new one. A rename fails when its source
- * is gone, and no token is ever used twice: so of all who save one version exactly one succeeds, however long another one
- * was stopped in the middle. Nobody has to guess whether the owner of a lock is still alive. What a process leaves behind
- * that dies in a save is a record that no head names; the next save removes it.
+ * A save writes a new record, and renames the head from its old name to the new one. A rename fails if its source is
+ * gone, and no token is ever used twice. So of several saves made from the same version exactly one succeeds, however
+ * long another one was stopped in the middle, and nobody has to guess whether the owner of a lock is still alive. A
+ * process that dies in a save leaves a record that no head names; the next save removes it.
  *
- * A first save makes the folder beside its place and renames it there, which fails when there is one. A removal renames
- * the folder away before it deletes it. An expired session is replaced like any other by who begins it again. What sweeps
- * it away renames its head to one of version 0, which has no record: the head stays, and stands for an unknown session.
+ * A first save creates the folder under another name and renames it, which fails if the session's folder exists. A
+ * removal renames the folder before it deletes it. An expired session is replaced when it begins again, like any other.
+ * A sweep renames its head to one of version 0 without a record: the head stays, and stands for an unknown session.
  *
- * What a save has written is on the disk before it is named: files and folders are synced.
+ * The content of a save is on the disk before a name points to it: files and folders are synced.
  *
  * @since 0.1.0
  */
@@ -38,20 +38,20 @@ import * as Names from "./names.ts"
 import * as Record from "./record.ts"
 import * as Versions from "./versions.ts"
 
-/** The save that a session stands at. */
+/** The current save of a session. */
 interface Head {
   readonly version: number
   readonly name: string
 }
 
-/** What is in the folder of a session. */
+/** The content of a session's folder. */
 interface Listing {
   readonly head: Head
   readonly files: ReadonlyArray<string>
 }
 
 /**
- * Makes the folder, and the operations on the sessions in it. What dead processes have left is removed.
+ * Creates the folder, and the operations on the sessions in it. Removes what dead processes have left.
  *
  * @category constructors
  * @since 0.1.0
@@ -72,9 +72,9 @@ export const make = Effect.fnUntraced(function*(
       Effect.map((names) => names?.filter((name) => entry.test(name)))
     )
 
-  /** Undefined when there is no such folder. */
+  /** Returns `undefined` if there is no such folder. */
   const look = Effect.fnUntraced(function*(operation: Operation, id: string | undefined, folder: string) {
-    // a listing during a rename may have neither name of the head
+    // a listing during a rename may show neither name of the head
     for (let attempt = 0; attempt < attempts; attempt++) {
       const files = yield* list(operation, id, folder)
       if (files === undefined) return undefined
@@ -84,14 +84,14 @@ export const make = Effect.fnUntraced(function*(
     return yield* invalid(id, folder, "it has no head: something else has changed the folder")
   })
 
-  /** Undefined when the session was never saved. */
+  /** Returns `undefined` if the session was never saved. */
   const find = Effect.fnUntraced(function*(operation: Operation, id: string, folder: string) {
     const found = yield* look(operation, id, folder)
     if (found === undefined) yield* checkUnknown(operation, id)
     return found
   })
 
-  /** A folder that is gone is no empty store, and neither is one that an older version has filled. */
+  /** A folder that is missing is not an empty store, and neither is one that an older version has filled. */
   const checkUnknown = Effect.fnUntraced(function*(operation: Operation, id: string) {
     yield* unavailable(operation, id, fs.access(directory))
     const older = `effect-agents.session.${yield* Names.toEscaped(id)}.head`
@@ -102,11 +102,11 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
-  /** When the record was written, for a record that does not say it: nobody writes to it afterwards. */
+  /** The time at which a record without a time was written. Nobody writes to a record again. */
   const written = (path: string) =>
     Effect.map(fs.stat(path), ({ mtime }) => Option.getOrElse(mtime, () => new Date(0)).getTime())
 
-  /** Undefined when the record is gone: who saves removes the one before. */
+  /** Returns `undefined` if the record is gone, because the next save removes it. */
   const read = Effect.fnUntraced(function*(operation: Operation, id: string, folder: string, head: Head) {
     if (head.version === 0) return Versions.nothing(id)
     const path = `${folder}/${head.name}.json`
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function*(
     yield* syncFolder(fs, folder)
     yield* fs.rename(`${folder}/${head.name}.head`, `${folder}/${name}.head`)
     yield* syncFolder(fs, folder)
-    // the record before this one, and those of saves that can no longer succeed
+    // the record before this one, and the records of saves that can no longer succeed
     yield* Effect.forEach(files, (file) => file.endsWith(".json") ? drop(`${folder}/${file}`) : Effect.void, {
       discard: true
     })
@@ -166,7 +166,7 @@ export const make = Effect.fnUntraced(function*(
 
   const drop = (path: string) => Effect.ignore(fs.remove(path))
 
-  /** Why a change did not succeed: somebody else was faster, unless the head is the one that it began with. */
+  /** The reason why a change failed: somebody else was faster, unless the head is still the one that it began with. */
   const failChange = Effect.fnUntraced(function*(
     operation: Operation,
     session: Session.Session,
@@ -176,13 +176,13 @@ export const make = Effect.fnUntraced(function*(
     otherwise: Session.SessionError
   ) {
     const head = (yield* find(operation, session.id, folder))?.head
-    // it is in force, but perhaps not on the disk
+    // the change is made, but perhaps not on the disk
     if (head?.name === name) return yield* otherwise
     yield* drop(`${folder}/${name}.json`)
     return yield* head?.name === found?.head.name ? otherwise : conflict(session, head?.version ?? 0)
   })
 
-  /** Writes what is made of a session, if it is still the one given. */
+  /** Writes the result of a change to a session, if it is still the given one. */
   const change = Effect.fnUntraced(function*(
     operation: Operation,
     session: Session.Session,
@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function*(
     const writing = found === undefined ? create(id, folder, name, record) : replace(folder, found, name, record)
     yield* unavailable(operation, id, writing).pipe(
       Effect.catch((error) => failChange(operation, session, folder, found, name, error)),
-      // once it has begun it is done: an interrupted save has written everything, or nothing
+      // not interrupted once it has begun: an interrupted save has written everything, or nothing
       Effect.uninterruptible
     )
     return next.session
@@ -222,7 +222,7 @@ export const make = Effect.fnUntraced(function*(
     yield* unavailable("remove", id, Effect.andThen(syncFolder(fs, directory), removeAll(fs, away)))
   }, Effect.uninterruptible)
 
-  /** What a list says of the session in the folder; undefined when there is none. */
+  /** Returns the list entry of the session in the folder, or `undefined` if there is none. */
   const readSummary = Effect.fnUntraced(function*(operation: Operation, name: string) {
     const folder = `${directory}/${name}`
     let before: Head | undefined
@@ -230,7 +230,7 @@ export const make = Effect.fnUntraced(function*(
       const head = (yield* look(operation, undefined, folder))?.head
       if (head === undefined || head.version === 0) return undefined
       const path = `${folder}/${head.name}.json`
-      // its first line, or all of one that has no lines
+      // the first line, or the whole text of a record without lines
       const found = yield* Effect.zip(readLine(fs, path), written(path)).pipe(
         Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
         (found) => unavailable(operation, undefined, found)
@@ -254,7 +254,7 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
-  /** All that can be read in the folder, also what is expired. */
+  /** Everything in the folder that can be read, including expired sessions. */
   const readAll = Effect.fnUntraced(function*(operation: "list" | "sweep") {
     const names = yield* unavailable(operation, undefined, fs.readDirectory(directory))
     const found = yield* Effect.forEach(
@@ -275,7 +275,7 @@ export const make = Effect.fnUntraced(function*(
     return found.filter((each) => each !== undefined)
   })
 
-  /** Returns whether it was swept: who begins the session again at the same moment keeps it. */
+  /** Returns whether the session was swept. If it begins again at the same moment, it stays. */
   const sweepOne = Effect.fnUntraced(function*(folder: string, head: Head) {
     const swept = yield* fs.rename(`${folder}/${head.name}.head`, `${folder}/0.${SecureRandom.uuidV4Unsafe()}.head`)
       .pipe(
@@ -316,17 +316,17 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
-/** The medium can be read, but this is no record, or none of ours. */
+/** Whether the medium can be read, but the content is not a record of this package. */
 const isNoRecord = (cause: unknown): boolean =>
   cause instanceof PlatformError.PlatformError &&
   (cause.reason._tag === "PermissionDenied" || cause.reason._tag === "BadResource")
 
-/** How often a folder is listed before a head that nobody sees is missing. */
+/** How often a folder is listed before a head that does not appear counts as missing. */
 const attempts = 10
 
 const entry = /^\d{1,15}\.[0-9a-f-]{36}\.(?:head|json)$/
 
-/** During a rename a listing may have both names. */
+/** A listing during a rename may show both names. */
 const headOf = (files: ReadonlyArray<string>): Head | undefined => {
   let last: Head | undefined
   for (const file of files) {
@@ -346,7 +346,7 @@ const write = (fs: FileSystem.FileSystem, path: string, text: string) =>
 /** Where a folder cannot be opened or synced, as on Windows, its entries are as safe as the system makes them. */
 const hash = /^[0-9a-f]{64}$/
 
-/** Reads as far as the first line goes. */
+/** Reads up to the end of the first line. */
 const readLine = (fs: FileSystem.FileSystem, path: string) =>
   Effect.scoped(Effect.gen(function*() {
     const file = yield* fs.open(path)
@@ -373,7 +373,7 @@ const syncFolder = (fs: FileSystem.FileSystem, path: string) =>
 
 const removeAll = (fs: FileSystem.FileSystem, path: string) => fs.remove(path, { recursive: true, force: true })
 
-/** Removes what dead processes have left: of a removal at once, of a first save when it is a day old. */
+/** Removes what dead processes have left: the rest of a removal at once, that of a first save after a day. */
 const tidy = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, directory: string) {
   const now = yield* Clock.currentTimeMillis
   for (const name of yield* fs.readDirectory(directory)) {
@@ -391,7 +391,7 @@ const begun = /^new\.1\.[0-9a-f-]{36}$/
 
 const day = 24 * 60 * 60 * 1000
 
-/** The head says whose session it is, so that sessions can be listed without reading them. */
+/** The head holds the id of the session, so that sessions can be listed without reading them. */
 const encodeId = (id: string): string => JSON.stringify({ id })
 
 const missing = (id: string | undefined, folder: string, head: Head): Session.SessionError =>

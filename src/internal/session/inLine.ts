@@ -1,5 +1,5 @@
 /**
- * The prompts that runs in line for a session offer to the run that holds it.
+ * The prompts that runs in the line for a session offer to the run that holds it.
  *
  * @since 0.1.0
  */
@@ -7,21 +7,21 @@ import type * as Prompt from "effect/ai/Prompt"
 import * as Context from "effect/Context"
 
 /**
- * A run in line for a session. While it waits it offers its messages to the run that holds the session. When it holds the
- * session itself, it takes those of the runs behind it.
+ * A run in the line for a session. While it waits, it offers its messages to the run that holds the session. When it
+ * holds the session itself, it takes the messages of the runs behind it.
  *
- * What is offered is `taken` by the holder and `kept` when the holder has saved it. When the holder ends in between, or has
- * `refused` it, it is `open` again after that.
+ * An offer is `taken` by the holder, and `kept` when the holder has saved it. If the holder ends in between, or has
+ * `refused` it, it is `open` again afterwards.
  *
  * @category models
  * @since 0.1.0
  */
 export class InLine {
   offer: "open" | "taken" | "refused" | "kept" = "open"
-  /** Who waits behind it while it holds the session, in order; undefined is somebody who offers nothing. */
+  /** The runs behind it while it holds the session, in order; `undefined` stands for one that offers nothing. */
   behind: () => ReadonlyArray<InLine | undefined> = () => []
   readonly messages: ReadonlyArray<Prompt.UserMessage>
-  /** Those whose prompts it has decided to go on with. */
+  /** The runs whose prompts it has decided to take. */
   private promised: ReadonlyArray<InLine> = []
 
   /** Without messages it offers nothing. */
@@ -29,13 +29,13 @@ export class InLine {
     this.messages = messages
   }
 
-  /** Returns whether something is offered. What was offered then is there to take, whoever leaves the line meanwhile. */
+  /** Returns whether something is offered. That offer can then be taken, even if a run leaves the line meanwhile. */
   promise(): boolean {
     this.promised = this.open()
     return this.promised.length > 0
   }
 
-  /** Takes what is offered and returns it, in the order of the line. */
+  /** Takes the offered messages, and returns them in the order of the line. */
   take(): ReadonlyArray<Prompt.UserMessage> {
     const taken = [...new Set([...this.promised, ...this.open()])]
     this.promised = []
@@ -43,12 +43,14 @@ export class InLine {
     return taken.flatMap(({ messages }) => messages)
   }
 
-  /** What was taken is saved: those who offered it have nothing more to do. */
+  /** The taken messages are saved, so the runs that offered them are done. */
   keep(): void {
     for (const each of this.offering()) if (each.offer === "taken") each.offer = "kept"
   }
 
-  /** What was taken is not saved as it was offered. Returns what those have offered who offered some of it. */
+  /**
+   * The taken messages are not saved as they were offered. Returns all messages of the runs that offered some of these.
+   */
   refuse(messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> {
     const refused = this.offering().filter((each) =>
       each.offer === "taken" && each.messages.some((message) => messages.includes(message))
@@ -61,7 +63,7 @@ export class InLine {
     return this.offering().filter(({ offer }) => offer === "open")
   }
 
-  /** No prompt overtakes a run that offers none and was there before. */
+  /** No prompt overtakes a run further ahead that offers none. */
   private offering(): ReadonlyArray<InLine> {
     const offering: Array<InLine> = []
     for (const each of this.behind()) {
@@ -73,7 +75,7 @@ export class InLine {
 }
 
 /**
- * The run that asks for its turn.
+ * The run that waits for its turn.
  *
  * @category services
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * Sessions in a `KeyValueStore`: two slot records and a head record that names the slot in force.
+ * Sessions in a `KeyValueStore`: two slot records, and a head record that names the current slot.
  *
- * A save writes the other slot, then the head, so that a process that dies in the middle leaves the session as it was
- * before the save or as it is after it. Nothing here can tell that another process saves at the same moment.
+ * A save writes the other slot and then the head, so a process that dies in between leaves the session as it was before
+ * or after the save. This store cannot notice that another process saves at the same moment.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ const slots = ["a", "b"] as const
 
 type Slot = typeof slots[number]
 
-/** The record that commits a save: which slot is in force. No slot: the session was removed. */
+/** The record that commits a save: it names the current slot. Without a slot the session was removed. */
 const Head = Schema.Struct({
   format: Schema.Literal("effect-agents/session-head/1"),
   slot: Schema.NullOr(Schema.Literals(slots)),
@@ -41,7 +41,7 @@ const encodeHead = (slot: Slot | null, version: number): string =>
 
 const removedHead = encodeHead(null, 0)
 
-/** A session as it is stored, the slot that holds it, and the head to write again when it is torn. */
+/** A stored session, the slot that holds it, and the head to write again if it is incomplete. */
 interface Stored {
   readonly kept: Versions.Kept
   readonly slot: Slot | undefined
@@ -51,18 +51,19 @@ interface Stored {
 /**
  * The head and slots of sessions.
  *
- * Writes follow one order, so what a dead writer leaves can be told from what something else damaged:
- * - a slot is written only while the head is whole and names the other one (or none): a damaged slot that the head names
- *   was not left by a writer;
- * - the head is written only while the slots are whole: a torn head is the beginning of the head of the newest slot, or
- *   of the removed head;
- * - without a head there can be the first slot of a first save, and nothing else.
+ * Writes follow one order, so the rest of a dead writer can be distinguished from other damage:
+ *
+ * - A slot is written only while the head is complete and names the other slot, or none. So a damaged slot that the
+ *   head names was not left by a writer.
+ * - The head is written only while the slots are complete. So an incomplete head is the beginning of the head for the
+ *   newest slot, or of the head of a removed session.
+ * - Without a head there may be only the first slot of a first save.
  */
 export const make = (
   store: KeyValueStore.KeyValueStore,
   prefix: string,
   timeToLive: Duration.Input,
-  /** The time of the last save of a session that does not say it. */
+  /** The time of the last save for a session that does not hold it. */
   opened: number
 ) => {
   const moment = Expiry.moment(timeToLive)
@@ -133,7 +134,7 @@ export const make = (
     return { kept, slot, tornHead: undefined } satisfies Stored as Stored
   })
 
-  /** Reads again when the head has changed under it: somebody has saved twice in the meantime. */
+  /** Reads again if the head has changed meanwhile, because somebody has saved twice. */
   const settled = Effect.fnUntraced(function*<A>(
     headOf: Effect.Effect<string | undefined, Session.SessionError>,
     readWith: (head: string | undefined) => Effect.Effect<A, Session.SessionError>
@@ -157,7 +158,7 @@ export const make = (
     return kept.updated <= (yield* moment).expired ? Versions.nothing(id) : kept
   })
 
-  /** Writes what is made of a session, if it is still the one given. */
+  /** Writes the result of a change to a session, if it is still the given one. */
   const change = Effect.fnUntraced(function*(
     operation: Operation,
     session: Session.Session,
@@ -179,7 +180,7 @@ export const make = (
     const record = yield* Record.encode(next).pipe(
       Effect.catch((error) => invalidRecord(id, slot, error.message))
     )
-    // once it has begun it is done: an interrupted save has written everything, or nothing
+    // not interrupted once it has begun: an interrupted save has written everything, or nothing
     yield* Effect.uninterruptible(Effect.gen(function*() {
       if (stored.tornHead !== undefined) yield* set(operation, id, "head", stored.tornHead)
       if (stored.slot === undefined) yield* drop(operation, id, "b")
@@ -189,7 +190,7 @@ export const make = (
     return next.session
   })
 
-  /** Also removes what cannot be read. */
+  /** Removes records that cannot be read, too. */
   const remove = Effect.fnUntraced(function*(operation: Operation, id: string) {
     const stored = yield* read(operation, id).pipe(
       Effect.catchReason("SessionError", "SessionRecordInvalid", () => Effect.undefined)
@@ -201,7 +202,7 @@ export const make = (
 
   const readSummaryOnce = Effect.fnUntraced(function*(operation: Operation, name: string, text: string | undefined) {
     const head = Schema.decodeOption(HeadFromJson)(text ?? "")
-    // the first slot of a first save, and what is left of a removal, may have no head
+    // the first slot of a first save, and the rest of a removal, may have no head
     if (text === undefined || (Option.isSome(head) && head.value.slot === null)) return undefined
     let newest: { readonly slot: Slot; readonly summary: SessionStore.Summary } | undefined
     for (const slot of Option.isSome(head) && head.value.slot !== null ? [head.value.slot] : slots) {
@@ -218,12 +219,12 @@ export const make = (
       if (newest === undefined || summary.version > newest.summary.version) newest = { slot, summary }
     }
     const written = newest === undefined ? undefined : encodeHead(newest.slot, newest.summary.version)
-    // a head that is torn is mended when its session is read
+    // an incomplete head is repaired when its session is read
     const isOurs = written !== undefined && (Option.isSome(head) ? written === text : isTorn(text, written))
     return isOurs ? newest?.summary : yield* invalid(undefined, `${name}head`, "it is not the head of these slots")
   })
 
-  /** What a list says of the session whose keys begin so; undefined when there is none. */
+  /** Returns the list entry of the session whose keys begin with `name`, or `undefined` if there is none. */
   const readSummary = (operation: Operation, name: string) =>
     settled(getKey(operation, `${name}head`), (head) => readSummaryOnce(operation, name, head))
 
@@ -261,7 +262,7 @@ export const make = (
       const { expired } = yield* moment
       return (yield* readAll("sweep")).filter((summary) => isExpired(summary, expired)).map(({ id }) => id)
     }),
-    /** Removes the session if it is expired. Returns whether it was. */
+    /** Removes the session if it is expired, and returns whether it was. */
     sweepOne: Effect.fnUntraced(function*(id: string) {
       const name = `${prefix}${yield* Names.toEscaped(id)}.`
       const summary = yield* Listing.readable("sweep", readSummary("sweep", name))
@@ -272,7 +273,7 @@ export const make = (
   }
 }
 
-/** Whether it is the beginning of the head that was being written, or of that of a removed session. */
+/** Whether a text is the beginning of the head that was being written, or of the head of a removed session. */
 const isTorn = (text: string, head: string): boolean => head.startsWith(text) || removedHead.startsWith(text)
 
 const versionOf = (kept: Versions.Kept | undefined): number => kept?.session.version ?? 0

@@ -1,5 +1,5 @@
 /**
- * How the sessions of a store are listed: newest first, page by page, each page from where the one before has ended.
+ * Lists of sessions: newest first, page by page. Each page begins where the one before has ended.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 
 /**
- * The latest time that a date can hold, in milliseconds. The earliest is as long before 1970.
+ * The latest time that a date can hold, in milliseconds. The earliest is as far before 1970.
  *
  * @category models
  * @since 0.1.0
@@ -21,8 +21,8 @@ import type * as SessionStore from "../../SessionStore.ts"
 export const latest = 8.64e15
 
 /**
- * The last session of a page: the next page has those that were saved before it, and of one moment those with a smaller
- * key.
+ * The place of the last session on a page. The next page has the sessions that were saved before it; of those saved at
+ * the same time it has those with a smaller key.
  *
  * @category models
  * @since 0.1.0
@@ -33,7 +33,7 @@ export interface Place {
 }
 
 /**
- * What is asked for, with the defaults in their places. `after` is undefined for the first page.
+ * The query of a caller with its defaults. `after` is `undefined` for the first page.
  *
  * @category models
  * @since 0.1.0
@@ -54,8 +54,8 @@ export const Updated: Schema.Int = Schema.Int.check(Schema.isBetween({ minimum: 
 const PlaceFromJson = Schema.fromJsonString(Schema.Tuple([Updated, Schema.String]))
 
 /**
- * Reads what a caller asks for. Fails when the cursor is none that a list has given out: when it is written in another way,
- * or has a time or a key that no session of the store has (`isKey`).
+ * Reads the options of a caller. Fails if no list can have given out the cursor: it is written differently, or has a
+ * time or a key that no session of the store can have (`isKey`).
  *
  * @category conversions
  * @since 0.1.0
@@ -79,11 +79,11 @@ export const toQuery = (
 
 const largestPage = 1000
 
-/** The key is written with escapes, so that half of a surrogate pair survives. */
+/** The key is written with escapes, so that half of a surrogate pair is kept. */
 const toCursor = ({ key, updated }: Place): string => Base64Url.encode(`[${updated},${JSON.stringify(key)}]`)
 
 /**
- * A session at its place in the list. One that cannot be read has no summary.
+ * A session at its place in the list. A session that cannot be read has no summary.
  *
  * @category models
  * @since 0.1.0
@@ -93,8 +93,8 @@ export interface Entry extends Place {
 }
 
 /**
- * The page that a query asks for, of entries that are in order and begin behind the place of the query. One entry more
- * than the page has says that another page follows.
+ * Creates the page of a query from entries that are in order and begin after the place of the query. One entry more
+ * than the page size means that another page follows.
  *
  * @category conversions
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const toPage = ({ pageSize }: Query, entries: ReadonlyArray<Entry>): Sess
 }
 
 /**
- * Leaves out a session whose record cannot be read, and logs which record that is: the other sessions are listed, and
+ * Leaves out a session whose record cannot be read, and logs the name of the record. All other sessions are listed and
  * swept.
  *
  * @category combinators
@@ -127,7 +127,7 @@ export const readable = <A>(
   )
 
 /**
- * Logs that a record is left out. What is in it is not told: it may be what somebody has said.
+ * Logs that a record is left out. The content of the record is not logged, because it may be private.
  *
  * @category logging
  * @since 0.1.0
@@ -138,7 +138,7 @@ export const leftOut = (operation: "list" | "sweep", record: string): Effect.Eff
   )
 
 /**
- * The page that a query asks for, of all the sessions that there are.
+ * Creates the page of a query from all sessions.
  *
  * @category conversions
  * @since 0.1.0

@@ -14,7 +14,7 @@ import * as Listing from "./listing.ts"
 import * as Versions from "./versions.ts"
 
 /**
- * Creates the operations on sessions that live as long as what is returned.
+ * Creates the operations on sessions that live as long as the returned value.
  *
  * @category constructors
  * @since 0.1.0
@@ -28,7 +28,7 @@ export const make = (timeToLive: Duration.Input): SessionStore.Options & Session
     return kept === undefined || kept.updated <= expired ? Versions.nothing(id) : kept
   }
 
-  /** Nothing happens between the look at a session and its change. */
+  /** No other operation can come between reading a session and changing it. */
   const change = (
     session: Session.Session,
     f: (kept: Versions.Kept, now: number) => Effect.Effect<Versions.Kept, Session.SessionError>

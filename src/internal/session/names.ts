@@ -1,5 +1,5 @@
 /**
- * What the stores call a session. Two ids never have one name, whatever is in them.
+ * The names of sessions in the stores. Two ids never have the same name, whatever they contain.
  *
  * @since 0.1.0
  */
@@ -8,8 +8,8 @@ import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 
 /**
- * Returns the id as 64 hexadecimal digits: a name for files that has the same length for every id, and no letter whose
- * case matters. It is taken of the id's UTF-16, so that lone surrogates and the forms of normalisation differ too.
+ * Returns the id as 64 hexadecimal digits, a file name with the same length for every id and without letters whose case
+ * matters. It is the hash of the id's UTF-16, so lone surrogates and forms of normalisation make a difference.
  *
  * @category conversions
  * @since 0.1.0
@@ -30,8 +30,8 @@ const toUtf16 = (text: string): Uint8Array => {
 }
 
 /**
- * Returns the id with every character escaped that is not a lower-case letter, a digit, `-` or `_`; an id that would get
- * longer than 220 characters by that is named by its hash.
+ * Returns the id with an escape for every character except lower-case letters, digits, `-` and `_`. If that would have
+ * more than 220 characters, returns the hash of the id.
  *
  * @category conversions
  * @since 0.1.0
@@ -42,22 +42,22 @@ export const toEscaped = (id: string): Effect.Effect<string> => {
   return escaped.length > longestEscaped ? toHashed(id) : Effect.succeed(escaped)
 }
 
-/** With the prefix and the name of a record it is a file name that every file system takes. */
+/** With the prefix and the name of a record this is a file name that every file system accepts. */
 const longestEscaped = 220
 
-// no escape has a letter behind its tilde that is not hexadecimal
+// in an escape only hexadecimal letters follow the tilde
 const toHashed = (id: string): Effect.Effect<string> => Effect.map(toHash(id), (hash) => `~sha256-${hash}`)
 
 const escapeCharacter = (character: string): string => {
   const unit = character.charCodeAt(0)
-  // UTF-8 has no bytes for a surrogate without its other half
+  // UTF-8 has no bytes for half of a surrogate pair
   if (character.length === 1 && unit >= 0xd800 && unit <= 0xdfff) return `~u${unit.toString(16)}`
   return Array.from(new TextEncoder().encode(character), (byte) => `~${byte.toString(16).padStart(2, "0")}`).join("")
 }
 
 /**
- * Returns the id as a text that UTF-8 can hold: the id itself, unless it has a lone surrogate or looks like what such an
- * id becomes.
+ * Returns the id as a text that UTF-8 can hold. It is the id itself, unless the id has a lone surrogate or looks like
+ * an escaped id.
  *
  * @category conversions
  * @since 0.1.0
@@ -66,7 +66,7 @@ export const toUnicode = (id: string): string =>
   id.isWellFormed() && !id.startsWith(utf16) ? id : utf16 + Array.from(toUtf16(id), toHexadecimal).join("")
 
 /**
- * Returns the id that a text of `toUnicode` stands for.
+ * Returns the id of a text made by `toUnicode`.
  *
  * @category conversions
  * @since 0.1.0
@@ -77,7 +77,7 @@ export const fromUnicode = (text: string): string =>
     : text
 
 /**
- * Returns whether a text is what `toUnicode` makes of an id.
+ * Returns whether `toUnicode` may have made this text.
  *
  * @category guards
  * @since 0.1.0
@@ -85,8 +85,8 @@ export const fromUnicode = (text: string): string =>
 export const isUnicode = (text: string): boolean => toUnicode(fromUnicode(text)) === text
 
 /**
- * Returns the id as a key of an index that takes short texts only, without the character of number 0: the id itself, or
- * its hash.
+ * Returns the id as a key of an index that accepts only short texts without the null character: the id itself, or its
+ * hash.
  *
  * @category conversions
  * @since 0.1.0
@@ -99,7 +99,7 @@ export const toKey = (id: string): Effect.Effect<string> =>
 const longestKey = 500
 
 /**
- * Returns whether a text may be what `toKey` makes of an id.
+ * Returns whether `toKey` may have made this text.
  *
  * @category guards
  * @since 0.1.0

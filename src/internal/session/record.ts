@@ -1,8 +1,8 @@
 /**
- * A session as text, for the stores that write it as a whole.
+ * A session as text, for stores that write it as a whole.
  *
- * The text is one JSON object of two lines. The first has what a list says of the session, so that nobody has to read the
- * history for that.
+ * The text is one JSON object on two lines. The first line has the list entry of the session, so that a list does not
+ * have to read the history.
  *
  * @since 0.1.0
  */
@@ -38,7 +38,7 @@ const RestFromJson = Schema.fromJsonString(Schema.Struct(Rest))
 
 const RecordFromJson = Schema.fromJsonString(Schema.Struct({ ...First, ...Rest }))
 
-/** What was written before versions were kept. */
+/** The format from before versions were kept. */
 const OlderFromJson = Schema.fromJsonString(Schema.Struct({
   format: Schema.Literals(["effect-agents/session/1", "effect-agents/session/2"]),
   id: Schema.String,
@@ -51,7 +51,7 @@ const OlderFromJson = Schema.fromJsonString(Schema.Struct({
 const older = /^\{"format":"effect-agents\/session\/[12]"/
 
 /**
- * Writes a session. Fails when JSON cannot hold it.
+ * Writes a session. Fails if JSON cannot hold it.
  *
  * @category conversions
  * @since 0.1.0
@@ -77,7 +77,7 @@ export const encode = Effect.fnUntraced(function*(
 })
 
 /**
- * Reads a session. `written` is the time of its last save if the record does not say it.
+ * Reads a session. `written` is the time of its last save if the record does not hold it.
  *
  * @category conversions
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const decode = Effect.fnUntraced(function*(
 })
 
 /**
- * Reads what a list says of a session, of the first line of its text, or of the whole text.
+ * Reads the list entry of a session from the first line of its text, or from the whole text.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * Sessions in a SQL database, shared by any number of processes.
  *
- * What a save checks and what it writes first is one statement, so that of two who save one version the second finds
- * another one. History is appended, never written again.
+ * One statement makes the check of a save and its first write, so of two saves made from the same version the second
+ * one finds a newer version. History is only appended, never rewritten.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ import * as Names from "./names.ts"
 import * as Tables from "./sqlTables.ts"
 import * as Versions from "./versions.ts"
 
-/** A session, with `seq` -1, or one of its messages. */
+/** A session (with `seq` -1), or one of its messages. */
 interface LoadedRow {
   readonly seq: number
   readonly version: number | null
@@ -52,7 +52,7 @@ interface ListedRow {
 }
 
 /**
- * Makes the tables if they are not there, and the operations on the sessions in them.
+ * Creates the tables if they do not exist, and the operations on the sessions in them.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,15 +64,15 @@ export const make = Effect.fnUntraced(function*(
   SessionStore.Options & SessionStore.ManyOptions,
   SqlError.SqlError | Tables.SchemaTooNew | Tables.DialectUnsupported
 > {
-  // the columns have the names that they have here
+  // the columns have exactly the names that are written here
   const sql = client.withoutTransforms()
   const dialect = yield* Tables.prepare(sql)
   const moment = Expiry.moment(timeToLive)
   const keyOf = (id: string) => dialect.name === "pg" ? Names.toKey(id) : Effect.succeed(Names.toUnicode(id))
-  /** A row that is read stays as it is until the transaction ends. SQLite lets one write at a time. */
+  /** A row that was read does not change until the transaction ends. SQLite allows one writer at a time. */
   const locked = sql.literal(dialect.name === "pg" ? "FOR UPDATE" : "")
 
-  /** Of a session without a date nobody can tell whether it is expired. */
+  /** Nobody can tell whether a session without a valid date is expired. */
   const isDated = sql`updated BETWEEN ${-Listing.latest} AND ${Listing.latest}`
 
   const inTransaction = <A, E>(
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function*(
       return unavailable(
         operation,
         id,
-        // what the database has undone by itself may be tried again, but not as a part of something that is undone
+        // a transaction that the database has rolled back may be tried again, but not as a part of an outer transaction
         Option.isSome(outer) ? transaction : Effect.retry(transaction, { times: 10, while: isUndone })
       )
     })
@@ -135,8 +135,8 @@ export const make = Effect.fnUntraced(function*(
   })
 
   /**
-   * Takes a session away, and with it what belongs to it. What is left afterwards belongs to nothing, unless somebody has
-   * begun the session again between two statements.
+   * Deletes a session with all of its rows. If somebody begins the session again between two statements, the new rows
+   * stay.
    */
   const erase = Effect.fnUntraced(function*(key: string) {
     const isNone = sql`NOT EXISTS (SELECT 1 FROM effect_agents_sessions WHERE id = ${key})`
@@ -145,7 +145,7 @@ export const make = Effect.fnUntraced(function*(
     yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key} AND ${isNone}`
   })
 
-  /** Takes a session away that is expired, so that it can begin again. */
+  /** Deletes an expired session, so that it can begin again. */
   const eraseExpired = Effect.fnUntraced(function*(key: string, expired: number) {
     if (expired === Expiry.never) return
     const rows = yield* sql`
@@ -154,7 +154,10 @@ export const make = Effect.fnUntraced(function*(
     if (rows.length > 0) yield* erase(key)
   })
 
-  /** Undefined when the session does not exist, or exists no longer. Nobody else changes it until the transaction ends. */
+  /**
+   * Returns `undefined` if the session does not exist, or has expired. Nobody else changes it until the transaction
+   * ends.
+   */
   const find = (key: string, expired: number) =>
     Effect.map(
       sql<SessionRow>`
@@ -210,7 +213,7 @@ export const make = Effect.fnUntraced(function*(
       "save",
       id,
       Effect.gen(function*() {
-        // The check and the write are one statement: whoever comes second finds another version
+        // The check and the write are one statement, so the second of two saves finds a newer version
         const [written] = yield* session.version === 0 ? insert : update
         if (written === undefined) return yield* failConflict(session, key, expired)
         const first = written.length - added
@@ -223,7 +226,7 @@ export const make = Effect.fnUntraced(function*(
         for (const chunk of Arr.chunksOf(rows, rowsOfStatement)) {
           yield* sql`INSERT INTO effect_agents_session_messages ${sql.insert(chunk)}`
         }
-        // a title that was there before is none of this save
+        // a title that already existed does not belong to this save
         const saved = set ?? (written.title === title ? title : null)
         if (changed !== null || saved !== null) {
           yield* sql`INSERT INTO effect_agents_session_changes ${
@@ -235,7 +238,7 @@ export const make = Effect.fnUntraced(function*(
     )
   })
 
-  /** The state and the title as the saves up to a version have made them. */
+  /** The state and the title after all saves up to a version. */
   const replay = Effect.fnUntraced(function*(id: string, key: string, version: number) {
     const rows = yield* sql<{ readonly state: string | null; readonly title: string | null }>`
       SELECT state, title FROM effect_agents_session_changes
@@ -260,7 +263,9 @@ export const make = Effect.fnUntraced(function*(
       (rows) => Number(rows[0]?.count)
     )
 
-  /** The ranges of versions that are forgotten; fails when the version is one of them, or is yet to come. */
+  /**
+   * Returns the ranges of versions that are forgotten. Fails if the version is in one of them, or does not exist yet.
+   */
   const checkVersion = Effect.fnUntraced(function*(id: string, row: SessionRow | undefined, version: number) {
     const forgotten = row === undefined ? [] : yield* decode(id, sessionRecord(id), RangesFromJson, row.forgotten)
     const isKnown = Number.isInteger(version) && version >= 0 && version <= (row?.version ?? 0) &&
@@ -435,10 +440,10 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
-/** No database has room for more than so many parameters in a statement. */
+/** The number of rows in one statement, because every database limits the number of parameters. */
 const rowsOfStatement = 500
 
-/** What a key cannot say. */
+/** The id, if the key does not hold it. */
 const nameOf = (id: string, key: string): string | null => key === id ? null : JSON.stringify(id)
 
 const StateFromJson = Schema.fromJsonString(Session.State)

@@ -1,5 +1,5 @@
 /**
- * The tables of sessions in a SQL database, and what the dialects call things.
+ * The tables of sessions in a SQL database, and the differences between SQL dialects.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ export class SchemaTooNew extends Schema.Error<SchemaTooNew>("effect-agents/sqli
 }
 
 /**
- * The database is of a kind that the sessions were never tried on. Nothing was changed.
+ * The database is of a kind that is not supported. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -46,7 +46,7 @@ export class DialectUnsupported extends Schema.Error<DialectUnsupported>("effect
 }
 
 /**
- * What differs from one kind of database to the other.
+ * The differences between the supported databases.
  *
  * @category models
  * @since 0.1.0
@@ -54,8 +54,8 @@ export class DialectUnsupported extends Schema.Error<DialectUnsupported>("effect
 export interface Dialect {
   readonly name: "sqlite" | "pg"
   /**
-   * How a transaction begins. On PostgreSQL each statement sees what is committed when it begins, whatever the default of
-   * the database is: a save that had to wait for another one finds out that it came too late.
+   * How a transaction begins. On PostgreSQL each statement sees what is committed when it begins, whatever the
+   * database's default is, so a save that had to wait for another one notices that it came too late.
    */
   readonly begin: string
 }
@@ -80,9 +80,9 @@ const dialectOf = (sql: SqlClient.SqlClient): Effect.Effect<Dialect, DialectUnsu
 const schemaVersion = 2
 
 /**
- * Makes the tables if they are not there, and gives those of an older version what they lack.
+ * Creates the tables if they do not exist, and upgrades those of an older version.
  *
- * It reads before it writes, so that opening a database in use waits for nobody.
+ * It reads before it writes, so that opening a database in use does not have to wait.
  *
  * @category constructors
  * @since 0.1.0
@@ -100,7 +100,7 @@ export const prepare = Effect.fnUntraced(function*(
     yield* checkTables(sql)
     return dialect
   }
-  // others may do it at the same moment: each looks again when it has the lock
+  // other processes may do the same, so each one checks again when it has the lock
   const migrate = Effect.gen(function*() {
     if (dialect.name === "pg") yield* sql`SELECT pg_advisory_xact_lock(${lock})`
     yield* createTables(sql, dialect)
@@ -127,7 +127,7 @@ const versionOf = (sql: SqlClient.SqlClient) =>
     (rows) => rows[0] === undefined ? undefined : Number(rows[0].version)
   )
 
-/** Tables of these names that somebody else made are found out before the first save. */
+/** Notices foreign tables with these names before the first save. */
 const checkTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   yield* sql`
     SELECT id, version, incarnation, length, state, name, title, updated, forgotten FROM effect_agents_sessions LIMIT 0
@@ -139,8 +139,8 @@ const checkTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
 /**
  * The version is in a table, because `PRAGMA user_version` belongs to the application that owns the database.
  *
- * A session's id is `id`, or in `name` as JSON when the column cannot hold it. `forgotten` has the ranges of versions that
- * can no longer be returned to. `changes` has what a save has changed beside the messages.
+ * `id` is the session's id; if the column cannot hold it, `name` has it as JSON. `forgotten` has the ranges of versions
+ * that can no longer be restored. `changes` has the changes of a save other than messages.
  */
 const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, { name }: Dialect) {
   const text = sql.literal(name === "pg" ? "TEXT COLLATE \"C\"" : "TEXT")
@@ -185,7 +185,7 @@ const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient, { nam
   `
 })
 
-/** The first version of the tables was made by SQLite alone. */
+/** The first version of the tables was created only by SQLite. */
 const addVersions = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   const now = yield* Clock.currentTimeMillis
   for (

@@ -1,8 +1,8 @@
 /**
- * Whose turn it is: one at a time holds a session, the others wait in line.
+ * Turns on sessions: one run at a time holds a session, and the others wait in line.
  *
- * Who would wait for itself is told so instead: its own caller holds the session, or waits, over any number of other
- * runs, for one that it holds.
+ * A run that would wait for itself gets an error instead. That is a run whose caller holds the session, or waits,
+ * perhaps through other runs, for a session that the run holds.
  *
  * @since 0.1.0
  */
@@ -16,10 +16,10 @@ import * as Session from "../../Session.ts"
 import { callersOf, CurrentRun, type SessionRun } from "../words/currentRun.ts"
 import * as InLine from "./inLine.ts"
 
-/** Who holds a session, or waits for it. */
+/** A run that holds a session, or waits for it. */
 interface Holder {
   readonly run: SessionRun | undefined
-  /** Who waits outside of a run is known by its fiber. */
+  /** Code outside of a run is known by its fiber. */
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly inLine: InLine.InLine | undefined
 }
@@ -34,7 +34,7 @@ interface Turn {
 }
 
 /**
- * What becomes of who finds a session held.
+ * What happens to a caller that finds the session held.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +62,7 @@ export const make = (): (
   }
 
   const leave = (id: string, turn: Turn): void => {
-    // what it has taken and not saved is offered again, or asked by who offered it
+    // messages that were taken and not saved are offered again, or sent by the run that offered them
     for (const { inLine } of turn.line) {
       if (inLine?.offer === "taken" || inLine?.offer === "refused") inLine.offer = "open"
     }
@@ -75,7 +75,7 @@ export const make = (): (
     next.enter(Exit.void)
   }
 
-  /** Also who is interrupted at the moment that its turn comes gives it to the next. */
+  /** A caller that is interrupted at the moment of its turn passes the turn on. */
   const wait = (id: string, turn: Turn, self: Holder, restore: typeof Effect.interruptible) => {
     let waiter: Waiter | undefined
     const entered = Effect.callback<void>((resume) => {
@@ -91,7 +91,7 @@ export const make = (): (
       }))
   }
 
-  /** Whether a holder cannot end before one of these runs does: it is one, or something in it waits for one. */
+  /** Whether a holder can end only after one of these runs: it is that run, or something in it waits for that run. */
   const isBehind = (holder: Holder, callers: ReadonlySet<SessionRun>, seen = new Set<SessionRun>()): boolean => {
     const { run } = holder
     if (run === undefined || seen.has(run)) return false

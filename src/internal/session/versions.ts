@@ -1,6 +1,5 @@
 /**
- * A session with the versions that it has had, as the stores that write it as a whole keep it, and what a list says of
- * it.
+ * A session with its versions, for stores that write it as a whole, and its entry in a list.
  *
  * @since 0.1.0
  */
@@ -15,8 +14,8 @@ import * as Text from "../words/text.ts"
 import { extend, unknownVersion } from "./change.ts"
 
 /**
- * One version of a session: how many messages it had, and what its save has changed beside them. Every version that can
- * be returned to is there.
+ * One version of a session: the number of its messages, and the other changes of its save. Only versions that can be
+ * restored are kept.
  *
  * @category schemas
  * @since 0.1.0
@@ -37,7 +36,7 @@ export const Version = Schema.Struct({
 export type Version = typeof Version.Type
 
 /**
- * A session as it is kept. `updated` is the time of its last save, in milliseconds.
+ * A stored session with its versions. `updated` is the time of its last save, in milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +56,7 @@ export interface Kept {
 export const nothing = (id: string): Kept => ({ session: Session.empty(id), versions: [], updated: 0 })
 
 /**
- * A session whose earlier versions are not known: one that was saved before versions were kept.
+ * A session whose earlier versions are unknown, because it was saved before versions were kept.
  *
  * @category constructors
  * @since 0.1.0
@@ -74,7 +73,7 @@ export const fromSession = (session: Session.Session, updated: number): Kept => 
 })
 
 /**
- * The session after a save.
+ * Returns the session after a save.
  *
  * @category combinators
  * @since 0.1.0
@@ -90,7 +89,7 @@ export const save = (kept: Kept, change: SessionStore.Change, now: number): Kept
 }
 
 /**
- * The session of another id, as it was at a version. Fails when the version is not known.
+ * Returns a session with another id, as the given one was at a version. Fails if the version is unknown.
  *
  * @category combinators
  * @since 0.1.0
@@ -119,8 +118,8 @@ export const fork = (
 }
 
 /**
- * The session as it was at a version, as its next version. The versions in between are forgotten. Fails when the version
- * is not known.
+ * Returns the session as it was at a version, as its next version. The versions in between are forgotten. Fails if the
+ * version is unknown.
  *
  * @category combinators
  * @since 0.1.0
@@ -132,7 +131,7 @@ export const truncate = (
 ): Effect.Effect<Kept, Session.SessionError> => {
   const versions = version === 0 ? [] : upTo(kept.versions, version)
   if (versions === undefined) return Effect.fail(unknownVersion(kept.session.id, version))
-  // there is nothing to cut away
+  // there is nothing to remove
   if (kept.session.version === 0) return Effect.succeed(kept)
   const session = {
     ...kept.session,
@@ -148,7 +147,7 @@ export const truncate = (
 }
 
 /**
- * What a list says of the session.
+ * Returns the list entry of the session.
  *
  * @category conversions
  * @since 0.1.0
@@ -165,8 +164,8 @@ export const toSummary = ({ session, updated, versions }: Kept): SessionStore.Su
 }
 
 /**
- * The title that a save gives to a session: the one it sets, or the text of the first user message when there is none
- * yet.
+ * Returns the title that a save gives to a session: the title that it sets, or the text of the first user message if
+ * the session has none.
  *
  * @category conversions
  * @since 0.1.0
@@ -175,7 +174,7 @@ export const titleToSave = ({ append, title }: SessionStore.Change, hasTitle: bo
   (title === undefined ? undefined : toTitle(title)) ?? (hasTitle ? undefined : titleOf(append))
 
 /**
- * The text of the first user message that has one, as a title.
+ * Returns the text of the first user message with text, as a title.
  *
  * @category conversions
  * @since 0.1.0
@@ -191,9 +190,9 @@ export const titleOf = (messages: ReadonlyArray<Prompt.Message>): string | undef
   return undefined
 }
 
-/** One line of at most so many UTF-16 units; undefined when nothing is left. */
+/** Returns one line of at most `longestTitle` UTF-16 units, or `undefined` if nothing remains. */
 const toTitle = (text: string): string | undefined => {
-  // a title is found in the beginning of a long text, whatever white space that begins with
+  // only the beginning of a long text is searched for a title, after leading white space
   const line = Text.cut(text.trimStart().slice(0, longestTitle * 20), longestTitle * 10).replace(/[\s\p{Cc}]+/gu, " ")
     .trim()
   return line === "" ? undefined : Text.wellFormed(Text.shorten(line, longestTitle))
@@ -201,7 +200,7 @@ const toTitle = (text: string): string | undefined => {
 
 const longestTitle = 80
 
-/** A key for each entry, so that the version and what is undefined are not written. */
+/** A key for each entry, so that the version and undefined values are not written. */
 const toVersion = (
   { history, version }: Session.Session,
   state: Session.State | undefined,
@@ -219,7 +218,7 @@ const upTo = (versions: ReadonlyArray<Version>, version: number): ReadonlyArray<
 }
 
 /**
- * The state that the saves of the versions have made.
+ * Returns the state after the saves of these versions.
  *
  * @category conversions
  * @since 0.1.0
