@@ -1,38 +1,39 @@
 /**
- * What many runs, users and processes may spend together in a day, a month, or ever.
+ * What many runs, users and processes may spend together: in a day, in a month, or in all.
  *
- * A `BudgetAccount` is a budget that is kept in a `BudgetStore`. `layer` opens one: of a tenant, of a team. An agent with
- * `BudgetAccount.middleware` needs one in its context, and each run of the agent draws from it together with all runs
- * nested in that one. A `Budget` beside it limits each run alone.
+ * A `BudgetAccount` is a budget that is kept in a `BudgetStore`. `layer` opens one, for a tenant or a team for example.
+ * An agent with `BudgetAccount.middleware` needs an account in its context. Each run of the agent draws from it,
+ * together with all runs nested in that run. Add a `Budget` to limit each single run.
  *
  * **Details**
  *
- * A run that finds the account used up is refused: it fails with `BudgetExceeded` before its model is called. What becomes
- * of a run that works when the account is used up is a choice. With `refuse: "run"` it may finish. With `refuse: "call"`
- * its next model call is its final answer, and its tool calls are refused; of a budget made with `Budget.orFail` it fails
- * with `BudgetExceeded` instead. A run that is resumed after an approval is a new run.
+ * A run that finds the account used up is refused: it fails with `BudgetExceeded` before its model is called. You
+ * choose what happens to a run that is in progress when the account is used up. With `refuse: "run"` it may finish.
+ * With `refuse: "call"` its next model call is its final answer and its tool calls are refused; with a budget made by
+ * `Budget.orFail` it fails with `BudgetExceeded` instead. A run that is resumed after an approval counts as a new run.
  *
- * With `refuse: "call"`, whatever the number of processes:
+ * `refuse: "call"` promises, for any number of processes:
  *
- * - model calls and tool calls of a budget made with `orFail`: never more than the limit. Of one that gives final answers:
- *   one more model call for each run that was on its way, and never a tool call more.
- * - tokens, money: exceeded by what the calls in flight use at the moment when the limit is reached, and by the final
+ * - model calls and tool calls: with a budget made by `orFail` never more than the limit. With a budget that gives
+ *   final answers one more model call for each run that was in progress, and never more tool calls.
+ * - tokens, money: exceeded by what the calls in progress use at the moment when the limit is reached, and by the final
  *   answers.
  *
- * A model call is charged when it begins, what it used when it ends, and what is known of a call that is cut when that is
- * cut. A process that dies loses what its calls in flight have used. When the store fails, no run and no call begins: it
- * fails with `BudgetStoreError`. A run that works keeps the answers that it has paid for; what they cost is charged before
- * anything else begins in this process. A charge whose answer is lost may be counted twice, and never not at all.
+ * A model call is charged when it begins. What it used is charged when it ends, or, as far as it is known, when it is
+ * interrupted. A process that dies loses what its calls in progress have used. When the store fails, no run and no call
+ * begins: it fails with `BudgetStoreError`. A run in progress keeps the answers that it has paid for, and this process
+ * charges their cost before anything else begins. If the store's answer to a charge is lost, the charge may be counted
+ * twice, but it is never lost.
  *
- * What is charged belongs to the window in which it is charged. Windows follow the clock of each process. A model
- * without a price uses up the money of the window. What is counted is what `Budget` counts; a wall time is for a run
- * alone, and no account has it.
+ * A charge belongs to the window in which it is made. Each process uses its own clock for the windows. A call of a
+ * model without a price uses up the money of the window. An account counts what a `Budget` counts, except wall time,
+ * which can only limit a single run.
  *
- * A run with a `Journal` is charged once, whichever attempt goes on with it. What the account has answered is recorded:
- * a run that was let in goes on, and a call that is made again because its process died is counted once, and charged
- * what it then uses. `charge` and `topUp` are done once, too. A process that dies between what it writes to the account
- * and the record of that writes it again: then it counts twice. A tool call that did not reach its tool stays counted when
- * the process dies at the moment at which it takes that back.
+ * A run with a `Journal` is charged once, however many attempts it takes. The decisions of the account are recorded: a
+ * run that was accepted continues, and a call that is repeated because its process died is counted once, and charged
+ * for what the repeated call uses. `charge` and `topUp` are also done once. There are two exceptions. If a process dies
+ * after it has written to the account and before it has recorded that, it writes again, and that counts twice. If a
+ * process dies while it takes back a tool call that did not reach its tool, the call stays counted.
  *
  * **Example** (Two runs of a tenant that has one model call a day)
  *
@@ -103,24 +104,24 @@ export const TypeId: TypeId = "~effect-agents/BudgetAccount"
 export type TypeId = "~effect-agents/BudgetAccount"
 
 /**
- * How an account is opened.
+ * The options of an account.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
-  /** Which account of the store it is. */
+  /** The id of the account in the store. */
   readonly id: string
-  /** What is refused of a run that works when the account is used up: nothing, as only a new run is, or its next call. */
+  /** What is refused when the account is used up: only a new run, or also the next call of a run in progress. */
   readonly refuse: "run" | "call"
   /**
-   * When nothing is spent again: at every multiple of a duration since 1970 in UTC, or by a schedule. Give the schedule a
-   * time zone, so that all processes have the same. Default: never.
+   * When spending begins again at zero: at every multiple of a duration since 1970 in UTC, or by a schedule. Give the
+   * schedule a time zone, so that all processes agree. Default: never.
    */
   readonly refill?: Duration.Input | Cron.Cron | undefined
-  /** What is spent already, if the store does not know the account yet. Default: nothing. */
+  /** What counts as spent already if the store does not know the account yet. Default: nothing. */
   readonly seed?: Partial<BudgetStore.Amounts> | undefined
-  /** How long the store may take for one operation before that fails. Default: 5 seconds. */
+  /** The time limit for one operation of the store, after which it fails. Default: 5 seconds. */
   readonly timeLimit?: Duration.Input | undefined
 }
 
@@ -134,13 +135,13 @@ export interface Account {
   readonly [TypeId]: Ledger
   readonly id: string
   readonly budget: Budget.Budget<unknown>
-  /** What is spent in this window, and what was added to its limits. */
+  /** What was spent in this window, and what was added to its limits. */
   readonly balance: Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
   /** Adds to the limits of this window. */
   readonly topUp: (
     amounts: Partial<BudgetStore.Amounts>
   ) => Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
-  /** Charges what was spent beside runs, as by a model call of the program's own, also when nothing is left. */
+  /** Charges spending outside of runs, such as a model call of the program itself, even if nothing is left. */
   readonly charge: (
     amounts: Partial<BudgetStore.Amounts>
   ) => Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError>
@@ -155,8 +156,8 @@ export interface Account {
 export class BudgetAccount extends Context.Service<BudgetAccount, Account>()("effect-agents/BudgetAccount") {}
 
 /**
- * Middleware that has each run of an agent, and the runs nested in it, draw from the account in the context. A nested run
- * that has the middleware too, and the same account, draws from it once.
+ * Middleware that lets each run of an agent, and the runs nested in it, draw from the account in the context. A nested
+ * run that has this middleware and the same account draws from it only once.
  *
  * @category constructors
  * @since 0.1.0
@@ -185,7 +186,7 @@ export const middleware: Middleware.Middleware<
 }) as Middleware.Middleware<Budget.BudgetExceeded | BudgetStore.BudgetStoreError, BudgetAccount>
 
 /**
- * Opens an account of the store. A budget with a wall time is a defect: time is a limit of each run.
+ * Opens an account of the store. A budget with a wall time is a defect, because time limits a single run.
  *
  * @category layers
  * @since 0.1.0
@@ -227,7 +228,7 @@ export const layer = <E>(
 // Runs
 // -----------------------------------------------------------------------------
 
-/** A run that draws from an account, with all runs nested in it. */
+/** A run that draws from an account, together with all runs nested in it. */
 class Draw extends Refusals<Budget.BudgetExceeded | BudgetStore.BudgetStoreError> {
   readonly ledger: Ledger
 
@@ -248,7 +249,10 @@ const drawFrom = (draw: Draw) => <R>(context: Context.Context<R>): Context.Conte
     Context.add(Middleware.Inherited, [...Context.get(context, Middleware.Inherited), gate(draw)])
   )
 
-/** What is done once in the life of an execution with a journal is told apart by its amounts, also when it is done concurrently. */
+/**
+ * In an execution with a journal each operation is done once. Operations are identified by their amounts, also
+ * concurrent ones.
+ */
 const once = (
   { parts: { id } }: Ledger,
   what: string,
@@ -263,27 +267,29 @@ const once = (
   )
 }
 
-/** The run has not begun that would fail with what is wrong with a record. */
+/** The error for an invalid record, because the run that would fail with it has not begun. */
 const asOfAgent = <E>(agent: string, error: E): E | AgentError.AgentError => {
   if (!(error instanceof JournalError)) return error
   const { description, record } = error
   return AgentError.make(agent, new AgentError.InvalidRecord({ description, record }))
 }
 
-/** What an account answers, as it is recorded. */
+/** The codecs of an account's decision in a record. */
 const asked = { success: Schema.UndefinedOr(Budget.BudgetExceeded), failure: BudgetStore.BudgetStoreError }
 
-/** What a model call needs. As in `Budget`, there is no next step when only tool calls are used up. */
+/**
+ * The resources that a model call needs. As in `Budget`, a run has no next step when only its tool calls are used up.
+ */
 const ofModelCalls = ({ budget }: Ledger): ReadonlyArray<Exclude<Budget.Resource, "wall-time">> =>
   budget.atLimit === "fail"
     ? ["tokens", "money", "model-calls"]
     : ["tokens", "money", "model-calls", "tool-calls"]
 
-/** Writes what is noted. What cannot be written stays noted. */
+/** Writes the noted charges. A charge that cannot be written stays noted. */
 const settled = (ledger: Ledger): Effect.Effect<void> =>
   Effect.catchTag(ledger.settle, "BudgetStoreError", (error) => Effect.logError(error.message, error.cause))
 
-/** What every model call and tool call that draws from an account has to pass. */
+/** The check that every model call and tool call drawing from an account has to pass. */
 const gate = (draw: Draw): Middleware.Middleware<AiError.AiError, LanguageModel.LanguageModel> => {
   const { ledger } = draw
   const { atLimit, name } = ledger.budget
@@ -297,7 +303,7 @@ const gate = (draw: Draw): Middleware.Middleware<AiError.AiError, LanguageModel.
           const recorded = yield* Entries.recorder(id, "model-call")
           const taken = Effect.tap(
             ledger.take({ modelCalls: 1 }, ofModelCalls(ledger)),
-            // it is made all the same
+            // the call is made in any case
             (exceeded) => exceeded === undefined || atLimit === "fail" ? Effect.void : ledger.add({ modelCalls: 1 })
           )
           const exceeded = yield* recorded(asked, taken)
@@ -347,7 +353,7 @@ const begun = (
 const takenBack = ({ ledger }: Draw): Effect.Effect<void> =>
   Entries.atMostOnce(ledger.parts.id, "tool-call-back", Effect.sync(() => ledger.owe({ toolCalls: -1 })))
 
-/** The calls of the run that draws from the account: they are cut when it fails. */
+/** Interrupts the calls of a run whose account fails it. */
 const cut = <A, E, R>(
   stream: Stream.Stream<A, E, R>
 ): Stream.Stream<A, E | Budget.BudgetExceeded | BudgetStore.BudgetStoreError, R | BudgetAccount> =>

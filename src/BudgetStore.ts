@@ -1,8 +1,9 @@
 /**
  * Where the accounts of `BudgetAccount` are kept.
  *
- * A `BudgetStore` keeps one record for each account: its window, what is spent in it and what was added to its limits.
- * `layerMemory` keeps them in the process, `SqlBudgetStore` of `effect-agents/sql` in a database that processes share. A store of your own is four functions.
+ * A `BudgetStore` keeps one record for each account: its window, what was spent in it, and what was added to its
+ * limits. `layerMemory` keeps the records in the process, and `SqlBudgetStore` of `effect-agents/sql` in a database
+ * that processes share. To write your own store, implement four functions.
  *
  * **Example** (What two tenants have spent)
  *
@@ -38,7 +39,7 @@ import * as Schema from "effect/Schema"
 // -----------------------------------------------------------------------------
 
 /**
- * An amount of each of the resources that an account counts.
+ * An amount of each resource that an account counts.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +54,7 @@ export interface Amounts {
 }
 
 /**
- * The schema of amounts.
+ * Schema for amounts.
  *
  * @category schemas
  * @since 0.1.0
@@ -66,7 +67,7 @@ export const Amounts: Schema.Codec<Amounts> = Schema.Struct({
 })
 
 /**
- * No amount of anything.
+ * Zero of each resource.
  *
  * @category constructors
  * @since 0.1.0
@@ -100,7 +101,7 @@ export interface Balance {
 }
 
 /**
- * The schema of a balance.
+ * Schema for a balance.
  *
  * @category schemas
  * @since 0.1.0
@@ -112,7 +113,7 @@ export const Balance: Schema.Codec<Balance> = Schema.Struct({
 })
 
 /**
- * The balance of an account at the begin of a window.
+ * The balance of an account at the beginning of a window.
  *
  * @category constructors
  * @since 0.1.0
@@ -120,7 +121,7 @@ export const Balance: Schema.Codec<Balance> = Schema.Struct({
 export const emptyBalance = (window: number): Balance => ({ window, spent: nothing, added: nothing })
 
 /**
- * What is to be charged to an account.
+ * A charge to an account.
  *
  * @category models
  * @since 0.1.0
@@ -130,14 +131,15 @@ export interface Charge {
   readonly window: number
   readonly amounts: Amounts
   /**
-   * It is granted if of each resource named here less is spent than the limit and what was added to it. Default: it is
-   * always granted.
+   * The charge is granted if, for each resource named here, less was spent than this limit plus what was added to it.
+   * Default: it is always granted.
    */
   readonly limits?: Partial<Amounts> | undefined
 }
 
 /**
- * Whether a charge was granted, and the balance after it. When it was not, something is used up in that balance.
+ * Whether a charge was granted, and the balance afterwards. If it was not granted, a resource is used up in that
+ * balance.
  *
  * @category models
  * @since 0.1.0
@@ -152,7 +154,7 @@ export interface Charged {
 // -----------------------------------------------------------------------------
 
 /**
- * A store could not do what it was asked to, or did not answer in time. A charge that fails so may have been written.
+ * A store could not do an operation, or did not answer in time. A charge that fails in this way may have been written.
  *
  * @category errors
  * @since 0.1.0
@@ -177,15 +179,15 @@ export class BudgetStoreError extends Schema.Error<BudgetStoreError>("effect-age
  *
  * **Details**
  *
- * Each operation is atomic, also between processes. One that names a later window than that of the record begins that
- * window first: nothing is spent and nothing is added in it. One that names an earlier window, because a clock is slow,
- * is for the window of the record. An account that the store does not know has spent nothing.
+ * Each operation is atomic, also between processes. An operation that names a later window than the record begins that
+ * window first, with nothing spent and nothing added. An operation that names an earlier window, because of a slow
+ * clock, applies to the window of the record. An account that the store does not know has spent nothing.
  *
  * @category services
  * @since 0.1.0
  */
 export class BudgetStore extends Context.Service<BudgetStore, {
-  /** Returns the balance. An account that the store does not know begins with `seed` spent. */
+  /** Returns the balance. The spending of an account that the store does not know begins at `seed`. */
   readonly open: (id: string, window: number, seed: Amounts) => Effect.Effect<Balance, BudgetStoreError>
   /** Adds to what is spent, if it is granted: to ask and to add is one step. */
   readonly charge: (charge: Charge) => Effect.Effect<Charged, BudgetStoreError>

@@ -1,15 +1,15 @@
 /**
- * What a run has done, kept so that another process can go on with it.
+ * Records of a run, so that another process can continue it.
  *
- * A run with a `Journal` in its context records what it does to the outside: its model calls, its tool calls, what it
- * loads and saves, its `afterRun`s. Run again with the same journal, it takes from the records what was done and does
- * only the rest: what was in flight when its process ended, and what had not begun. Without a journal nothing is
- * recorded, and nothing is paid for it.
+ * A run with a `Journal` in its context records its effects on the outside: its model calls, its tool calls, everything
+ * that it loads and saves, and its `afterRun`s. When it is run again with the same journal, it takes from the records
+ * what was done, and does only the rest: what was in progress when its process ended, and what had not begun. Without a
+ * journal nothing is recorded, and nothing is paid for it.
  *
- * A journal is a function from the name of a record to its text. `layerMemory` keeps the records in a `Map`; a durable
- * one is a few lines over `effect/workflow`, with an `Activity` for each record.
+ * A journal is a function from the name of a record to its text. `layerMemory` keeps the records in a `Map`. A durable
+ * journal is a few lines over `effect/workflow`, with an `Activity` for each record.
  *
- * **Example** (A run that is begun twice)
+ * **Example** (A run that begins twice)
  *
  * ```ts
  * import { Console, Effect, Layer } from "effect"
@@ -51,8 +51,8 @@ import type { JournalError } from "./internal/words/journalError.ts"
 
 export {
   /**
-   * A record cannot be read, was made for another call than the one that asks for it, or cannot be written because a
-   * value has no JSON.
+   * A record cannot be read, belongs to another call than the one that asks for it, or cannot be written because a
+   * value has no JSON form.
    *
    * A run fails with it as the reason `InvalidRecord` of an `AgentError`.
    *
@@ -63,18 +63,18 @@ export {
 } from "./internal/words/journalError.ts"
 
 /**
- * Service for the records of one execution. One service is one attempt: a process that goes on with an execution makes
- * a new one over the same records.
+ * Service for the records of one execution. One instance of the service is one attempt: a process that continues an
+ * execution makes a new instance over the same records.
  *
  * **Details**
  *
- * - `id`: of the execution, the same in each attempt. Ids that are made within are derived from it.
- * - `record`: returns the text that is recorded under a name. If there is none it runs the effect, records the text that
- *   it gives, and returns that. Nothing is recorded of an effect that is interrupted, nor of one that ends while the
- *   attempt does: `record` interrupts itself then, and the run ends with that. No name is asked for twice.
- * - `isSuspended`: whether this cause, at the moment that a run ends with it, ends only this attempt: another one goes on
- *   with the run (see `AgentRun.isSuspended`). It may be an interruption because the process has to stop, a defect that
- *   is going to be mended, a record that cannot be read.
+ * - `id`: the id of the execution, the same in each attempt. Ids that are made in the execution are derived from it.
+ * - `record`: returns the text that is recorded under a name. If there is none, it runs the effect, records its text,
+ *   and returns it. Nothing is recorded if the effect is interrupted, or if it ends while the attempt ends: then
+ *   `record` interrupts itself, and that ends the run. No name is requested twice.
+ * - `isSuspended`: whether a run that ends now with this cause ends only in this attempt, and another attempt continues
+ *   it (see `AgentRun.isSuspended`). Examples are an interruption because the process has to stop, a defect that will
+ *   be repaired, and a record that cannot be read.
  *
  * @category services
  * @since 0.1.0
@@ -89,35 +89,35 @@ export class Journal extends Context.Service<Journal, {
 }>()("effect-agents/Journal") {}
 
 /**
- * How what an effect gives is written: its value, and its failure if it has one. Both become JSON text.
+ * The codecs of an effect: for its value, and for its failure if it has one. Both are written as JSON text.
  *
  * @category models
  * @since 0.1.0
  */
 export type Codecs<A, E> = [E] extends [never] ? {
     readonly success: Schema.Codec<A, unknown>
-    /** Default: none, for an effect that does not fail. */
+    /** The codec of the failure. Default: none, for an effect that does not fail. */
     readonly failure?: undefined
   }
   : { readonly success: Schema.Codec<A, unknown>; readonly failure: Schema.Codec<E, unknown> }
 
 /**
- * Runs an effect once in the life of an execution. Where there is no journal it is the effect.
+ * Runs an effect once in the life of an execution. Without a journal it is the effect itself.
  *
  * **Details**
  *
- * Its success or its failure is recorded; begun again, the step returns that and the effect does not run. A defect and
- * an interruption are not recorded: the effect runs again. An effect that was in flight when the process ended runs
- * again, too.
+ * The success or failure of the effect is recorded. In a later attempt the step returns it, and the effect does not
+ * run. A defect or an interruption is not recorded, so the effect runs again. It also runs again if it was in progress
+ * when the process ended.
  *
- * The name is that of the step within its run, its tool call or its provider. A name that is used again there gets a
- * number (`~2`), in the order in which the steps begin: steps that run concurrently need names of their own.
+ * The name belongs to the step within its run, its tool call or its provider. A name that is used there again gets a
+ * number (`~2`), in the order in which the steps begin. Steps that run concurrently therefore need different names.
  *
- * Fails with `JournalError` when the record does not decode, or when the value has no JSON.
+ * Fails with `JournalError` if the record does not decode, or if the value has no JSON form.
  *
  * **Gotchas**
  *
- * A time limit belongs into the effect. One around the step counts again each time that the execution is begun.
+ * Put a time limit inside of the effect. A limit around the step begins anew in each attempt.
  *
  * @category running
  * @since 0.1.0
@@ -129,8 +129,8 @@ export const step = <A, E, R>(
 ): Effect.Effect<A, E | JournalError, R> => JournalStep.step(name, codecs, effect)
 
 /**
- * The time that decisions of an execution are made by, in milliseconds: in a journal the moment of its last record,
- * otherwise that of the clock. A decision that is made again by it is the same one.
+ * The time for decisions of an execution, in milliseconds: in a journal the time of its last record, otherwise that of
+ * the clock. A decision that depends on it is the same in each attempt.
  *
  * The time in which no process works on an execution does not count.
  *
@@ -140,10 +140,10 @@ export const step = <A, E, R>(
 export const currentTimeMillis: Effect.Effect<number> = JournalStep.currentTimeMillis
 
 /**
- * Keeps the records in this map, by name. Each time that the layer is built is an attempt: built again with the same
- * map, it goes on where the attempt before has ended.
+ * Keeps the records in this map, by name. Each build of the layer is an attempt: built again with the same map, it
+ * continues where the last attempt has ended.
  *
- * For tests, and for what has to survive a failure but not the process.
+ * Use it for tests, and for runs that have to survive a failure but not the process.
  *
  * @category layers
  * @since 0.1.0
@@ -153,7 +153,7 @@ export const layerMemory = (
   options?: {
     /** The id of the execution. Default: `"memory"`. */
     readonly id?: string | undefined
-    /** Which causes end only the attempt. Default: none. */
+    /** Returns whether a cause ends only the attempt. Default: no cause does. */
     readonly isSuspended?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
   }
 ): Layer.Layer<Journal> =>

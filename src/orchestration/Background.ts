@@ -1,12 +1,12 @@
 /**
- * Agents that work while their caller goes on.
+ * Agents that work in the background while their caller goes on.
  *
- * A lead agent gets them as tools, by a provider: it starts workers, lists them, asks them something, waits for them for a
- * time, and stops them. A program gets them as effects, by `make`. Either way a worker is supervised: it ends before the
- * run returns that has started it, whether that completes, fails, is interrupted or is left early, and so does every agent
- * that the worker has called.
+ * A lead agent uses them with tools from a provider: it starts workers, lists them, sends them messages, waits for them
+ * for a limited time, and stops them. A program uses them as effects, with `make`. In both cases workers are
+ * supervised: a worker, and every agent that it has called, ends before the run that started it returns, whether that
+ * run completes, fails, is interrupted or is left early.
  *
- * Workers that are to outlive a run are detached: `detached` gives them a name, and `layer` a scope. Every run that has the
+ * To let workers outlive a run, detach them: `detached` gives them a name, and `layer` a scope. Every run with the
  * provider of that name sees them. They end when the scope of the layer closes.
  *
  * **Example** (Two workers of one lead)
@@ -49,8 +49,8 @@
  *
  * **Gotchas**
  *
- * Stopping workers takes its time within `AgentRun.FinalizationBudget` where the run ends with them. A `Journal` does not
- * record what workers do.
+ * Stopping workers at the end of a run takes time within `AgentRun.FinalizationBudget`. A `Journal` does not record the
+ * work of workers.
  *
  * @since 0.1.0
  */
@@ -70,12 +70,12 @@ import * as ContextProvider from "../ContextProvider.ts"
 import * as Supervisor from "./internal/supervisor.ts"
 
 /**
- * A worker and how it stands: it works, or how it has ended.
+ * The state of a worker: it is working, or it has ended.
  *
- * - `completed`: with its `text`.
- * - `approval-required`: it needs somebody who allows something, and nobody can be asked.
- * - `failed`: with the message of its failure as the `text`.
- * - `stopped`: it was stopped, by a call or with its scope.
+ * - `completed`: it has completed with this `text`.
+ * - `approval-required`: it needed an approval, and nobody can be asked.
+ * - `failed`: it has failed, and `text` is the message of its failure.
+ * - `stopped`: it was stopped by a call, or with its scope.
  *
  * @category models
  * @since 0.1.0
@@ -96,11 +96,11 @@ export type Task = typeof Task.Type
 /**
  * A worker that was started.
  *
- * - `task`: how it stands.
- * - `ask`: tells it something, which it reads before its next model call. Fails when it has ended.
- * - `join`: its result, or its failure. Interrupting who waits does not stop it.
- * - `awaitFor`: waits at most so long until it ends, and says how it stands then.
- * - `stop`: stops it, and says how it stands when everything of it has ended.
+ * - `task`: its state.
+ * - `ask`: sends it a message, which it reads before its next model call. Fails if it has ended.
+ * - `join`: returns its result, or fails with its failure. Interrupting `join` does not stop the worker.
+ * - `awaitFor`: waits for its end, but no longer than this time, and returns its state.
+ * - `stop`: stops it, waits until it has ended completely, and returns its state.
  *
  * @category models
  * @since 0.1.0
@@ -117,9 +117,9 @@ export interface Worker<out A = unknown, out E = unknown> {
 /**
  * Agents that can be started in the background.
  *
- * - `start`: starts one of them, by its key. Fails when as many run as may.
- * - `find`: one that was started, by its id.
- * - `tasks`: all that were started and are known, in this order.
+ * - `start`: starts one of them, by its key. Fails if the maximum number is running.
+ * - `find`: returns a worker by its id.
+ * - `tasks`: returns all known workers, in the order in which they were started.
  *
  * @category models
  * @since 0.1.0
@@ -134,18 +134,18 @@ export interface Background<Workers extends Readonly<Record<string, Agent.Any>>>
 }
 
 /**
- * How many workers there may be.
+ * The limits for workers.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** How many of them run at the same time. Default: 8. */
+  /** The number of workers that may run at the same time. Default: 8. */
   readonly maximum?: number | undefined
 }
 
 /**
- * Nobody was started with this id, or it has ended long ago: of those that have ended, the last 100 are known.
+ * No worker was started with this id, or it has ended too long ago: only the last 100 ended workers are known.
  *
  * @category errors
  * @since 0.1.0
@@ -160,7 +160,7 @@ export class NoSuchTask extends Schema.Error<NoSuchTask>("effect-agents/Backgrou
 }
 
 /**
- * A worker that has ended was told something.
+ * A message was sent to a worker that has ended.
  *
  * @category errors
  * @since 0.1.0
@@ -175,7 +175,7 @@ export class TaskEnded extends Schema.Error<TaskEnded>("effect-agents/Background
 }
 
 /**
- * As many workers run as may.
+ * The maximum number of workers is running.
  *
  * @category errors
  * @since 0.1.0
@@ -190,18 +190,18 @@ export class TooManyTasks extends Schema.Error<TooManyTasks>("effect-agents/Back
 }
 
 /**
- * The detached workers of a process: see `layer`.
+ * The detached workers of a process, see `layer`.
  *
  * @category services
  * @since 0.1.0
  */
 export class Detached extends Context.Service<Detached, {
-  /** Returns the supervisor of the workers of this name. */
+  /** Returns the supervisor of the workers with this name. */
   readonly named: (name: string, maximum: number) => Supervisor.Supervisor
 }>()("effect-agents/Background/Detached") {}
 
 /**
- * Layer that keeps detached workers. When its scope closes they are stopped, and it waits for their ends.
+ * Layer that keeps detached workers. When its scope closes, it stops them and waits until they have ended.
  *
  * @category layers
  * @since 0.1.0
@@ -220,8 +220,8 @@ export const layer: Layer.Layer<Detached> = Layer.effect(Detached)(
 )
 
 /**
- * Creates workers for the scope of the caller, who may be a program: when the scope closes they are stopped, and it waits
- * for their ends.
+ * Creates workers for the scope of the caller, such as a program. When the scope closes, they are stopped, and it waits
+ * until they have ended.
  *
  * @category constructors
  * @since 0.1.0
@@ -233,7 +233,7 @@ export const make = <const Workers extends Readonly<Record<string, Agent.Any>>>(
   Effect.map(supervised(options), (supervisor) => toBackground(supervisor, workers))
 
 /**
- * Creates the handle of the detached workers of a name.
+ * Creates the handle of the detached workers with a name.
  *
  * @category constructors
  * @since 0.1.0
@@ -262,15 +262,14 @@ export const provider = <const Workers extends Readonly<Record<string, Agent.Any
         toolkit: toTools(toBackground(supervisor, workers), workers),
         state: supervisor
       })),
-    // what they have spent until then is in the total usage of the run
+    // their usage until then is in the total usage of the run
     afterRun: ({ state }: ContextProvider.CompletedRun<Supervisor.Supervisor>) => state.stopAll
     // what the workers of a type parameter need is not simplified
   }) as ContextProvider.ContextProvider<never, any>
 
 /**
- * Creates the provider that gives a lead agent the same tools for detached workers of this name. They go on when the run of
- * the lead has ended: until they have ended themselves, until they are stopped, by this run or a later one, or until the
- * scope of `layer` closes.
+ * Creates the provider that gives a lead agent the same tools for detached workers with this name. They go on after the
+ * run of the lead, until they end, until this run or a later one stops them, or until the scope of `layer` closes.
  *
  * @category providers
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * Agents that hand a conversation over to one another.
  *
- * One of the members has the conversation, the first one at the beginning. It answers, or hands the conversation over to
- * another member by a tool (`transfer_to_billing`), which then answers in the same run. In a session the next run begins
- * with the member that had the conversation at the end of the last one.
+ * At any time one of the members has the conversation; at first it is the first member. It either answers, or hands the
+ * conversation over to another member with a tool (`transfer_to_billing`), which then answers in the same run. In a
+ * session the next run begins with the member that had the conversation at the end of the last run.
  *
  * **Example** (A desk that sends its callers on)
  *
@@ -41,19 +41,20 @@
  * // => billing
  * ```
  *
- * A member sees the messages of the user, its own work with its tool calls, and of the work of others what `view` says.
- * It is told of each handover: from whom to whom, and what was said with it. No message is twice in a request.
+ * A member sees the messages of the user, its own work with its tool calls, and as much of the other members' work as
+ * `view` allows. It also learns about each handover: who has handed over to whom, and with which note. A request never
+ * contains the same message twice.
  *
- * A handoff takes no model call of its own: the member that hands over is not asked again, whatever its limits and its
- * `output` are. Where one step has several transfers, the first one that runs is taken: that is the first one in the
- * order of the calls, unless a rule or a middleware keeps it from running. The others get a failure as their result.
- * Other calls of such a step run to their end, and a step that waits for approvals hands over when they are answered.
+ * A handover needs no model call of its own: the member that hands over is not asked again, whatever its limits and its
+ * `output` are. If one step has several transfers, the first one that runs is taken. That is the first in the order of
+ * the calls, unless a rule or a middleware stops it. The others get a failure as their result. Other calls of such a
+ * step run to their end. A step that waits for approvals hands over after they are answered.
  *
- * After `maximumTransfers` in one run the member that has the conversation is offered no more transfers: it has to
- * answer, and the run stops with `"transfer-limit"`.
+ * After `maximumTransfers` in one run the current member is offered no more transfers: it has to answer, and the run
+ * stops with `"transfer-limit"`.
  *
- * Who has the conversation is read from the transcript of the run and from the history of its session. A prompt that has
- * the messages of another run says nothing about it: the first member begins.
+ * The transcript of the run and the history of its session tell which member has the conversation. A prompt with
+ * messages of another run does not: the first member begins.
  *
  * @since 0.1.0
  */
@@ -89,13 +90,13 @@ import type * as Orchestration from "./Orchestration.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What was done by one member while it had the conversation.
+ * The work of one member while it had the conversation.
  *
- * - `by`: the name of the member; undefined for what another agent has said in the session.
- * - `text`: the text of its answer; that of a value is its JSON.
+ * - `by`: the name of the member; `undefined` for messages of another agent in the session.
+ * - `text`: the text of its answer. For a value this is its JSON.
  * - `messages`: its messages, with its tool calls and their results.
- * - `to`: the member that it has handed over to; undefined when it has answered.
- * - `note`: what it has told that member; undefined when it has told it nothing.
+ * - `to`: the member that it has handed over to; `undefined` if it has answered.
+ * - `note`: its note to that member; `undefined` if there is none.
  *
  * @category models
  * @since 0.1.0
@@ -103,8 +104,8 @@ import type * as Orchestration from "./Orchestration.ts"
 export interface Work extends Conversation.Work {}
 
 /**
- * What a member sees of the work of another one: the messages that stand for it in the prompt. Where the last of them is
- * one of an assistant, or there is none, it is told that the conversation was handed over, after them.
+ * What a member sees of the work of another one: the messages that stand for it in the prompt. If there are none, or if
+ * the last one is an assistant's, a message about the handover follows.
  *
  * @category models
  * @since 0.1.0
@@ -114,7 +115,7 @@ export interface View {
 }
 
 /**
- * The names of members: the keys of a record; of a list they are known when the handoff is made.
+ * The names of members: the keys of a record. For a list they are known only when the handoff is made.
  *
  * @category utility types
  * @since 0.1.0
@@ -123,28 +124,29 @@ export type Names<Of extends Orchestration.Members> = Of extends ReadonlyArray<A
   : Extract<keyof Of, string>
 
 /**
- * How a handoff is made.
+ * The options of a handoff.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in out Name extends string> extends Orchestration.Options {
   /**
-   * To whom each member may hand over: a member without an entry to nobody. No other transfer is offered to it, and a
-   * call of one is a mistake that the model is told. Default: everybody to everybody.
+   * The members that each member may hand over to. A member without an entry may hand over to nobody. Other transfers
+   * are not offered to it, and calling one is a mistake that the model is told. Default: every member may hand over to
+   * every other.
    */
   readonly routes?: { readonly [N in Name]?: ReadonlyArray<Name> } | undefined
   /**
-   * What a member sees of the work of others: their texts, everything but their reasoning (`"full"`), nothing, or what a
-   * function makes of it. Default: `"texts"`.
+   * What a member sees of the work of others: their texts, everything except their reasoning (`"full"`), nothing, or
+   * the result of a function. Default: `"texts"`.
    */
   readonly view?: "texts" | "full" | "none" | View | undefined
-  /** How often one run may hand over: a positive integer. Default: 8. */
+  /** How often one run may hand over, as a positive integer. Default: 8. */
   readonly maximumTransfers?: number | undefined
 }
 
 /**
- * A handoff of these members: it answers with the value of the member that has the conversation at the end.
+ * A handoff of these members. Its value is that of the member that has the conversation at the end.
  *
  * @category models
  * @since 0.1.0
@@ -163,15 +165,16 @@ export type Handoff<Of extends Orchestration.Members> = Orchestration.Orchestrat
  *
  * **Details**
  *
- * The text of every member that has the conversation in a run is streamed as the text of the run, in its order. The
- * `value` is that of the last one, or its text. A run that goes on (`Agent.resume`, `Agent.continue`) does not tell again
- * what was said before it was handed over.
+ * The texts of all members that have the conversation in a run are streamed as the text of the run, in their order. The
+ * `value` is that of the last member, or its text. A run that continues another one (`Agent.resume`, `Agent.continue`)
+ * does not repeat the texts from before a handover.
  *
- * It throws `InvalidOrchestration` when it has no members, two of one name, a route of a name that is none, or a
- * `maximumTransfers` that is no positive integer, and when a member has a tool of its own with the name of a transfer.
- * Where such a tool is known to a run only, the run fails with `AgentError` (`DuplicateTool`).
+ * It throws `InvalidOrchestration` if it has no members or two members of the same name, if a route has an unknown
+ * name, if `maximumTransfers` is not a positive integer, or if a member has a tool of its own with the name of a
+ * transfer. If only a run knows of such a tool, the run fails with `AgentError` (`DuplicateTool`).
  *
- * An agent that runs elsewhere (`Agent.fromStream`) may be handed to, and hands over to nobody.
+ * An agent that runs outside of this package (`Agent.fromStream`) may receive the conversation, but cannot hand it
+ * over.
  *
  * @category constructors
  * @since 0.1.0
@@ -230,15 +233,15 @@ export const make = <const Of extends Orchestration.Members>(
 }
 
 /**
- * Returns the name of the member that has the conversation after these messages: those of a session, or of the
- * transcript of a run. It is undefined when no member has had it yet.
+ * Returns the name of the member that has the conversation after these messages, which are those of a session or of the
+ * transcript of a run. Returns `undefined` if no member has had it yet.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const holder = (history: Prompt.Prompt): string | undefined => Conversation.read(history.content).holder
 
-/** The member that it was handed over by. */
+/** The member that has handed over to this one. */
 const Called = Schema.Struct({ from: Schema.optional(Schema.String) })
 
 interface Answered {
@@ -247,13 +250,13 @@ interface Answered {
   readonly value?: unknown
 }
 
-/** What a member fails with is in the type of the handoff. */
+/** The failures of a member are in the type of the handoff. */
 type Call = (
   params: typeof Called.Type,
   options: Program.CallOptions<Answered>
 ) => Effect.Effect<Answered, any>
 
-/** What was said before it was handed over, was told in the run that has handed over. */
+/** The text from before a handover was already streamed in the run that has handed over. */
 const textOf = ({ text, to }: Answered): string => to === undefined ? text : ""
 
 const transferTo = (member: string): string => `transfer_to_${member}`
@@ -279,7 +282,7 @@ const routing = (
 // A member
 // -----------------------------------------------------------------------------
 
-/** An agent that may hand over by these tools. A tool of its own that has the name of any transfer is refused. */
+/** An agent that may hand over with these tools. A tool of its own with the name of a transfer is refused. */
 const handing = (
   handoff: string,
   agent: Agent.Any,
@@ -296,7 +299,7 @@ const handing = (
 
 const stopReason = "handoff"
 
-/** The tools by which a member hands over, and the end of its run when it has done so. */
+/** The tools with which a member hands over, and the condition that then ends its run. */
 const handingOver = (
   handoff: string,
   named: Member.Named,
@@ -304,7 +307,7 @@ const handingOver = (
 ): ContextProvider.ContextProvider => {
   const tools = [...transfers].map(([name, target]) => toTool(name, target, named.get(target)?.description))
   const kit = Toolkit.make(...tools)
-  // one transfer of a run is taken
+  // only one transfer of a run is taken
   const taken = new WeakMap<ParentRun["Service"], string>()
   const take = (target: string) =>
     Effect.contextWith((context: Context.Context<never>) => {
@@ -320,7 +323,7 @@ const handingOver = (
     beforeRun: ({ answers, prompt }) =>
       Effect.sync(() => {
         if (!Conversation.mayHandOver(prompt.content)) return undefined
-        // it was handed over in the step that goes on with these answers
+        // the handover was in the step that continues with these answers
         const hasTaken = answers !== undefined &&
           Conversation.transferIn(Conversation.ownOf(prompt.content), transfers) !== undefined
         const leave = Stopping.leave(stopReason, ({ steps }) => hasTaken || hasTransfer(steps, transfers))
@@ -378,7 +381,7 @@ const writing = (schema: Schema.Constraint): (value: unknown) => string => {
 // The run of a handoff
 // -----------------------------------------------------------------------------
 
-/** How far a run has come. */
+/** The progress of a run. */
 const Progress = Context.Reference<{ isLast: boolean }>("effect-agents/orchestration/Handoff/Progress", {
   defaultValue: () => ({ isLast: false })
 })
@@ -392,7 +395,7 @@ const receiving = Middleware.make("handoff", {
     })
 })
 
-/** A run that has had all its transfers says so. */
+/** Gives the stop reason to a run that has used all of its transfers. */
 const limiting = ContextProvider.make("handoff", {
   beforeRun: () =>
     Effect.map(Progress, (progress) => ({

@@ -1,9 +1,9 @@
 /**
  * Agents whose work is done by other agents.
  *
- * An orchestration is an agent whose members are called by a program of a few lines (`Agent.program`) instead of a model.
- * So it has all that an agent has: it runs, streams, waits for approvals, keeps a session, has a budget and spans, is a
- * tool of another agent, and a member of another orchestration.
+ * An orchestration is an agent whose members are called by a short program (`Agent.program`) instead of a model. So it
+ * can do everything that an agent can: it streams, waits for approvals, keeps a session, has a budget and spans, and
+ * may be a tool of another agent or a member of another orchestration.
  *
  * **Example** (A writer and an editor)
  *
@@ -29,19 +29,19 @@
  * // => a better haiku
  * ```
  *
- * A member is told the conversation of the orchestration: what its users have asked and what it has answered, without the
+ * A member receives the conversation of the orchestration: the questions of its users and its answers, without the
  * calls in between. It answers with the `value` of its result, or with its text. The value of an agent with an `output`
  * is kept by its schema; any other value has to be JSON.
  *
- * Each call of a member is a tool call of the run, with the name of the member: it has its parts in the stream, its cost
- * in the total usage, and its result in the transcript. While a member waits for an approval the run waits, as soon as no
- * other member works. `Agent.resume` and `Agent.continue` go on with the results that are there.
+ * Each call of a member is a tool call of the run, with the name of the member. The member's parts are in the stream,
+ * its usage is in the total usage, and its result is in the transcript. While a member waits for an approval, the other
+ * members finish, and then the run waits. `Agent.resume` and `Agent.continue` continue with the results that exist.
  *
- * What a member fails with is a failure of the orchestration. At most `ToolLoop.ToolConcurrency` members work at the same
- * time, and agents are at most `AgentTool.MaximumDepth` deep.
+ * A failure of a member is a failure of the orchestration. At most `ToolLoop.ToolConcurrency` members work at the same
+ * time, and agents are nested at most `AgentTool.MaximumDepth` deep.
  *
- * An orchestration without members, with two members of one name, or with a bound that is no positive integer throws
- * `InvalidOrchestration` where it is made.
+ * An orchestration without members, with two members of the same name, or with a bound that is not a positive integer,
+ * throws `InvalidOrchestration` when it is made.
  *
  * @since 0.1.0
  */
@@ -78,8 +78,8 @@ export * from "./internal/models.ts"
 export * from "./internal/plan.ts"
 
 /**
- * Asks the members one after the other: the first one is told the conversation, each other one the answer of the one
- * before it, and nothing else. It gives the answer of the last one, whose text is streamed as the text of the run.
+ * Asks the members one after the other. The first one receives the conversation, each other one only the answer of the
+ * one before. The result is the answer of the last one, whose text is streamed as the text of the run.
  *
  * **Example** (A pipeline)
  *
@@ -127,8 +127,8 @@ export const sequential = <const Of extends ReadonlyArray<AnyMember>>(
 }
 
 /**
- * Asks all members at the same time: each one is told the conversation. It gives what they answer, in the shape in which
- * they are given. When one of them fails the others are interrupted.
+ * Asks all members at the same time; each receives the conversation. The result has their answers, as a list or a
+ * record like the members. When one of them fails, the others are interrupted.
  *
  * **Example** (Two opinions)
  *
@@ -170,14 +170,14 @@ export const concurrent = <const Of extends Members>(
   })
 
 /**
- * Asks all members at the same time, and gives the `Exit` of each: the others go on when one of them fails.
+ * Asks all members at the same time, and returns the `Exit` of each. When one of them fails, the others go on.
  *
  * **Gotchas**
  *
- * A member that has failed is asked again when the run is continued. Where this orchestration is a member itself, its
- * failures are kept as their messages, and read back as defects.
+ * A member that has failed is asked again when the run is continued. If this orchestration is itself a member of
+ * another one, its failures are kept as their messages, and are read back as defects.
  *
- * **Example** (What there is)
+ * **Example** (Results and failures)
  *
  * ```ts
  * import { Console, Effect, Exit } from "effect"
@@ -214,11 +214,11 @@ export const collect = <const Of extends Members>(
   })
 
 /**
- * Asks all members at the same time, and gives the answer of the first one that has one: the others are interrupted, and
- * what they have cost is counted. It fails when all of them have failed, with all that they have failed with.
+ * Asks all members at the same time, and returns the first answer. The others are interrupted, and their usage is
+ * counted. If all members fail, it fails with all of their failures.
  *
- * With `hedge` the members are asked in their order: the next one when those before it have not answered after this
- * duration, or when one of them has failed.
+ * With `hedge` the members are asked in their order. The next one is asked when those before it have not answered for
+ * this duration, or when one of them has failed.
  *
  * **Example** (The second one is asked after 20 ms)
  *
@@ -248,7 +248,7 @@ export const race = <const Of extends Members>(
   name: string,
   members: Of,
   options: Options & {
-    /** How long the members before it have to answer until a member is asked. Default: all are asked at once. */
+    /** How long the members before have to answer until the next one is asked. Default: all are asked at once. */
     readonly hedge?: Duration.Input | undefined
   } = {}
 ): Orchestration<Of, Value<MemberOf<Of>>> => {
@@ -266,11 +266,11 @@ export const race = <const Of extends Members>(
 }
 
 /**
- * Asks all members at the same time, and gives the answers of the first `size` that have one, in the order in which they
- * came: the others are interrupted, and what they have cost is counted. When too many have failed, the others are
- * interrupted, and it fails with all that was failed with.
+ * Asks all members at the same time, and returns the first `size` answers, in the order in which they come. The other
+ * members are interrupted, and their usage is counted. If too many have failed, the others are interrupted, and it
+ * fails with all of the failures.
  *
- * To ask one agent several times, put it in the list several times.
+ * To ask one agent several times, put it into the list several times.
  *
  * **Example** (Two of three)
  *
@@ -301,7 +301,7 @@ export const quorum = <const Of extends Members>(
   name: string,
   members: Of,
   options: Options & {
-    /** How many have to answer. */
+    /** How many answers are needed. */
     readonly size: number
   }
 ): Orchestration<Of, ReadonlyArray<Value<MemberOf<Of>>>> => {
@@ -317,8 +317,8 @@ export const quorum = <const Of extends Members>(
 }
 
 /**
- * Asks the one of the members that is chosen, and gives its answer. It is told the conversation, and its text is streamed
- * as the text of the run.
+ * Asks the chosen member, and returns its answer. The member receives the conversation, and its text is streamed as the
+ * text of the run.
  *
  * **Example** (By an agent)
  *
@@ -359,7 +359,7 @@ export const route = <
   name: string,
   members: Of,
   options: Options & {
-    /** Who chooses. */
+    /** Chooses the member. */
     readonly choose: C & Says<C, keyof Of & string>
   }
 ): Orchestration<Of, Value<MemberOf<Of>>, JudgeError<C>, JudgeServices<C>> => {
@@ -375,8 +375,8 @@ export const route = <
 }
 
 /**
- * Asks an agent until its answer is accepted: each time it is told the conversation, what it has answered, and what was
- * wrong with that. It gives the answer that was accepted, or fails with `NotAccepted`, which has the last one.
+ * Asks an agent until its answer is accepted. Each time it receives the conversation, its last answer, and what was
+ * wrong with it. The result is the accepted answer; otherwise it fails with `NotAccepted`, which has the last answer.
  *
  * **Example** (Until it is short)
  *
@@ -408,9 +408,9 @@ export const refine = <const A extends AnyMember, const J extends Judge<Value<A>
   name: string,
   member: A,
   options: Options & {
-    /** Who judges: an answer that is accepted is the last one. */
+    /** Judges an answer. An accepted answer is the last one. */
     readonly until: J & Says<J, Verdict>
-    /** How often it is asked at most. Default: 3. */
+    /** How often the agent is asked at most. Default: 3. */
     readonly rounds?: number | undefined
   }
 ): Orchestration<readonly [A], Value<A>, NotAccepted | JudgeError<J>, JudgeServices<J>> => {

@@ -1,5 +1,5 @@
 /**
- * Agents that are made of agents.
+ * Agents that are made from other agents.
  *
  * @since 0.1.0
  */

@@ -1,10 +1,11 @@
 /**
- * The HTTP API of an agent, as a group of effect's `HttpApi`: to start a run and read it, to join one that works, to stop
- * it, to tell it more, to answer what it waits for, and to read and delete its sessions. There is no server in this
- * module: `AgentHttp` has the handlers, and `RemoteAgent` makes an agent of a client.
+ * The HTTP API of an agent, as a group of effect's `HttpApi`. A client can start a run and read it, join a run in
+ * progress, stop it, send messages to it, answer its approvals, and read and delete its sessions. This module contains
+ * no server: `AgentHttp` has the handlers, and `RemoteAgent` makes an agent from a client.
  *
- * The runs of a group are read as server-sent events. The `id` of an event is the number of its part: who has lost the
- * connection joins the run after it. A run that fails ends with an event that says so; a stream that just ends was cut.
+ * The runs of a group are read as server-sent events. The `id` of an event is the number of its part, so that a client
+ * that has lost its connection can join the run after that part. A run that fails ends with an event that says so. A
+ * stream that ends without an event for the end was cut.
  *
  * **Example** (An API with one agent)
  *
@@ -45,8 +46,8 @@ import * as Approval from "../Approval.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * Service for who sends a request: the security middleware of your API provides it. Sessions and runs belong to their
- * owner, and for everybody else they do not exist. Nothing that a request says names the owner.
+ * Service for the sender of a request, which the security middleware of your API provides. Sessions and runs belong to
+ * their owner; for everybody else they do not exist. No part of a request can name the owner.
  *
  * @category services
  * @since 0.1.0
@@ -58,7 +59,7 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
 // -----------------------------------------------------------------------------
 
 /**
- * The longest text of a prompt, in UTF-16 units; the body of a request may be limited by `MaxBodySize` besides.
+ * The longest text of a prompt, in UTF-16 units. `MaxBodySize` may limit the body of a request further.
  *
  * @category constants
  * @since 0.1.0
@@ -66,7 +67,7 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
 export const maximumText = 1_000_000
 
 /**
- * The id of a session as a client knows it: between 1 and 200 UTF-16 units.
+ * Schema for the id of a session in the API: between 1 and 200 UTF-16 units.
  *
  * @category schemas
  * @since 0.1.0
@@ -74,8 +75,8 @@ export const maximumText = 1_000_000
 export const SessionId = Schema.NonEmptyString.check(Schema.isMaxLength(200))
 
 /**
- * The id of a run that a client chooses: letters, digits, `-` and `_`. A request that is sent twice then starts one run;
- * the second one is refused with `"run-exists"`, and can join it.
+ * Schema for a run id that a client chooses: letters, digits, `-` and `_`. If a request is sent twice, it starts only
+ * one run: the second request is refused with `"run-exists"`, and can join that run.
  *
  * @category schemas
  * @since 0.1.0
@@ -85,8 +86,8 @@ export const RunId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{8,100}
 const Text = Schema.NonEmptyString.check(Schema.isMaxLength(maximumText))
 
 /**
- * Schema for what a user may say: a text, or texts and files. Messages of an assistant, of a tool or of the system are
- * none of a client's, and neither are options for the provider of a model.
+ * Schema for the input of a user: a text, or texts and files. A client cannot send messages of an assistant, a tool or
+ * the system, or options for the provider of a model.
  *
  * @category schemas
  * @since 0.1.0
@@ -105,7 +106,7 @@ export const Message = Schema.Union([
 ])
 
 /**
- * What a user may say.
+ * The input of a user.
  *
  * @category models
  * @since 0.1.0
@@ -113,7 +114,7 @@ export const Message = Schema.Union([
 export type Message = typeof Message.Type
 
 /**
- * Returns the message of a prompt that a client has sent.
+ * Returns the message for a prompt that a client has sent.
  *
  * @category conversions
  * @since 0.1.0
@@ -130,9 +131,10 @@ export const toUserMessage = (message: Message): Prompt.UserMessage =>
   })
 
 /**
- * Why a request or a run did not succeed, as `AgentError.describe` says it. It tells nothing of the inside of the server.
+ * The reason why a request or a run did not succeed, in the form of `AgentError.describe`. It reveals nothing about the
+ * inside of the server.
  *
- * A run that ends without saying how, because its connection was lost, has the code `"connection-lost"`.
+ * A run whose connection was lost before it ended has the code `"connection-lost"`.
  *
  * @category errors
  * @since 0.1.0
@@ -146,7 +148,7 @@ export class RunFailed extends Schema.Error<RunFailed>("effect-agents/server/Run
 }) {}
 
 /**
- * Returns what a client is told of a failure.
+ * Returns the public description of a failure.
  *
  * @category conversions
  * @since 0.1.0
@@ -155,14 +157,14 @@ export const describe = (cause: Cause.Cause<unknown>): RunFailed => new RunFaile
 
 const statuses = [400, 403, 404, 409, 413, 422, 429, 499, 500, 502, 503, 504] as const
 
-/** One schema for each status: it is the status of the response, and a client reads the same error from all of them. */
+/** One schema for each status of a response. A client reads the same error from all of them. */
 const failures = statuses.map((status) =>
   RunFailed.check(Schema.makeFilter((error) => error.status === status)).pipe(HttpApiSchema.status(status))
 )
 
 /**
- * Schema for the answer to an approval, by its id: what it is about stands in the session, and no client can change that.
- * With `params`, the call runs with them in place of those that the model has given.
+ * Schema for the answer to an approval, by its id. The session holds the approved call, and a client cannot change it.
+ * With `params`, the call runs with these instead of the model's.
  *
  * @category schemas
  * @since 0.1.0
@@ -182,7 +184,7 @@ export const Answer = Schema.Struct({
 export type Answer = typeof Answer.Type
 
 /**
- * Schema for the request of a run: what the user says, the session it belongs to, and an id for the run.
+ * Schema for the request of a run: the input of the user, the session, and an id for the run.
  *
  * @category schemas
  * @since 0.1.0
@@ -200,7 +202,7 @@ export const RunRequest = Schema.Struct({
 export type RunRequest = typeof RunRequest.Type
 
 /**
- * Schema for the request of a run that goes on with answers.
+ * Schema for the request that continues a run with answers.
  *
  * @category schemas
  * @since 0.1.0
@@ -217,12 +219,12 @@ export const AnswerRequest = Schema.Struct({
 export type AnswerRequest = typeof AnswerRequest.Type
 
 /**
- * Schema for what a client is told of the session of a conversation.
+ * Schema for the session of a conversation, as a client sees it.
  *
  * - `version`: how often it was saved.
- * - `messages`: the conversation, without what providers of models have said about its parts.
- * - `approvals`: what it waits for.
- * - `runId`: the run that works on it, if one does: join it to see how it goes on.
+ * - `messages`: the conversation, without the metadata of providers.
+ * - `approvals`: the approvals that it waits for.
+ * - `runId`: the run that works on it, if there is one. Join that run to follow it.
  *
  * @category schemas
  * @since 0.1.0
@@ -246,7 +248,7 @@ export type SessionView = typeof SessionView.Type
 // -----------------------------------------------------------------------------
 
 /**
- * Creates the group of an agent, below `/agents/<name>`. With the toolkit of the agent, and with its output, a client reads
+ * Creates the group of an agent, below `/agents/<name>`. With the toolkit and the output of the agent a client reads
  * parts of their types.
  *
  * @category constructors
@@ -262,9 +264,9 @@ export const group = <
 >(
   name: Name,
   options?: {
-    /** The toolkit of the agent. Default: none, and results are JSON. */
+    /** The toolkit of the agent. Default: none, so results are JSON. */
     readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, any, any> | Toolkit.WithHandler<Tools> | undefined
-    /** The output of the agent. Default: none, and the value of a result is JSON. */
+    /** The output of the agent. Default: none, so the value of a result is JSON. */
     readonly output?: AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE> | undefined
   }
 ) => {

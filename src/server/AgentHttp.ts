@@ -1,12 +1,12 @@
 /**
  * An agent behind HTTP: the handlers of the group that `AgentApi` describes.
  *
- * Each run is one of the `RunHub`: a client that does not read blocks neither the run nor its session. A run is
- * interrupted as soon as nobody reads it any more, unless the options say otherwise. Sessions and runs belong to the
- * `Owner` that the security middleware of the API says.
+ * Each run is a run of the `RunHub`, so a client that does not read blocks neither the run nor its session. A run
+ * without readers is interrupted, unless the options say otherwise. Sessions and runs belong to the `Owner` that the
+ * security middleware of the API provides.
  *
- * What a client is told of a failure is `AgentError.describe`: no defect, no argument and no message of the inside leaves
- * the server.
+ * A client receives failures in the form of `AgentError.describe`: no defect, no argument and no internal message
+ * leaves the server.
  *
  * **Example** (A server of one agent)
  *
@@ -67,23 +67,23 @@ import * as Sse from "./internal/sse.ts"
 import * as RunHub from "./RunHub.ts"
 
 /**
- * How the runs of an agent are served.
+ * The options for serving the runs of an agent.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options extends RunHub.StartOptions {
   /**
-   * What is done when the last client that reads a run goes away. Default: `"stop"`.
+   * What happens when the last client that reads a run goes away. Default: `"stop"`.
    */
   readonly whenLeft?: "continue" | "stop" | undefined
-  /** After how long a quiet stream of parts says that it is there. Default: 15 seconds. */
+  /** The time after which a quiet stream of parts sends a sign of life. Default: 15 seconds. */
   readonly keepAlive?: Duration.Input | undefined
 }
 
 /**
- * Creates the handlers of the group of an agent, for `handleAll` of `HttpApiBuilder.group`. The services of the agent are
- * those of the layer that is built with them; each request may replace them with its own.
+ * Creates the handlers of an agent's group, for `handleAll` of `HttpApiBuilder.group`. The agent uses the services of
+ * the layer that is built with the handlers; each request may replace them with its own.
  *
  * @category constructors
  * @since 0.1.0
@@ -103,7 +103,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   private readonly context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
   private readonly hub: RunHub.RunHub["Service"]
   private readonly store: SessionStore.SessionStore["Service"]
-  /** Who has started a run, as long as the hub knows it. */
+  /** The owner of each run, as long as the hub knows the run. */
   private readonly owners = new WeakMap<object, string>()
 
   constructor(
@@ -191,7 +191,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
         const { id } = yield* AgentApi.Owner
         const session = Sessions.prefixOf(id) + params.session
         const live = yield* this.hub.ofSession(session)
-        // what it would still save is of a session that is no longer there
+        // the run would still save a session that was deleted
         if (live !== undefined) yield* live.stop
         yield* told(this.store.remove(session))
       })
@@ -205,7 +205,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(restore(starting), (live) => {
         this.owners.set(live, owner)
-        // until the response is over: who goes away before it begins has left too
+        // until the response is over, because a client that leaves before it begins has left too
         return Effect.andThen(live.hold, this.respond(live, owner, undefined))
       })
     )
@@ -230,7 +230,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   }
 }
 
-/** What a client is told of a failure. An interrupt stays one: the client has gone. */
+/** The failure that a client receives. An interrupt stays one, because the client has gone. */
 const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
   Effect.catchCause(
     self,
@@ -261,7 +261,7 @@ const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended.
 const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
 const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
 
-/** What an answer is about is what the session says. */
+/** The session says which call an answer is for. */
 const answersTo = (
   pending: ReadonlyArray<Approval.Approval>,
   given: ReadonlyArray<AgentApi.Answer>

@@ -1,15 +1,17 @@
 /**
- * An agent that runs on another machine, behind `AgentHttp`: a client of it is an `Agent` again. Its parts, its result and
- * its outcomes are those of a local one, and it may be a tool of another agent.
+ * An agent that runs on another machine behind `AgentHttp`. Its client is an `Agent` again: it has the same parts,
+ * results and outcomes as a local one, and may be a tool of another agent.
  *
- * - Who stops reading leaves the run: the request is aborted, and the server interrupts the run, or lets it go on, as it
- *   was told. An interrupt on the server is an interrupt here.
- * - Every failure of the run is a `RunFailed`, which tells what the server tells. A run whose connection is lost fails with
- *   the code `"connection-lost"`: nobody knows how it ended.
- * - Messages of `Steering` are sent on ten times in a second. Those that the server does not take any more stay unread.
- * - What it costs is counted by the run that calls it and by its budgets, when a step of it ends. They cannot stop it in
- *   between: a limit for that belongs to the server.
- * - Middleware and providers for model calls and tools do not apply here: they belong to the agent on the server.
+ * - A consumer that stops reading leaves the run: the request is aborted, and the server interrupts the run or lets it
+ *   go on, as it is configured. An interrupt on the server is an interrupt here.
+ * - Every failure of the run is a `RunFailed` with the public description by the server. A run whose connection is lost
+ *   fails with the code `"connection-lost"`, because nobody knows how it ended.
+ * - Messages of `Steering` are forwarded ten times a second. Messages that the server does not accept any more stay
+ *   unread.
+ * - The usage is counted by the calling run and its budgets whenever a step ends. They cannot stop the run in between:
+ *   for that the server needs a limit of its own.
+ * - Middleware and providers for model calls and tools do not apply here, because they belong to the agent on the
+ *   server.
  *
  * **Example** (A remote agent as a local one)
  *
@@ -52,9 +54,9 @@ import * as AgentApi from "./AgentApi.ts"
 import { RemoteUsage } from "./internal/remoteUsage.ts"
 
 /**
- * What is used of a client of the group that `AgentApi` describes, as `HttpApiClient` makes it.
+ * The part of a client that is used here: a client of the group that `AgentApi` describes, as `HttpApiClient` makes it.
  *
- * `E` is what a request fails with, `E1` what its stream does.
+ * `E` are the failures of a request, and `E1` those of its stream.
  *
  * @category models
  * @since 0.1.0
@@ -75,12 +77,12 @@ export interface Client<out Part, out E, out E1> {
 
 type Failure<E> = AgentApi.RunFailed | Exclude<E, Transport>
 
-/** What goes wrong between the client and the server. */
+/** The failures between the client and the server. */
 type Transport = HttpClientError.HttpClientError | Schema.SchemaError | Sse.SseError | Sse.Retry
 
 /**
- * Creates the agent. What its client may fail with beside the connection, such as the failure of a security middleware, is
- * among its failures.
+ * Creates the agent. Failures of its client other than those of the connection, such as that of a security middleware,
+ * are among its failures.
  *
  * @category constructors
  * @since 0.1.0
@@ -89,7 +91,7 @@ export const make = <Tools extends Record<string, Tool.Any>, A, P, E, E1>(
   name: string,
   client: Client<AgentRun.Part<Tools, A, P>, E, E1>,
   options?: {
-    /** What a model reads that may call this agent as a tool. Default: none. */
+    /** The description that a calling model reads when this agent is a tool. Default: none. */
     readonly description?: string | undefined
   }
 ): Agent.Agent<Tools, Failure<E | E1>, never, A, P> =>
@@ -105,7 +107,7 @@ export const make = <Tools extends Record<string, Tool.Any>, A, P, E, E1>(
           hasEnded = usage.see(data)
           return data
         })
-        // a stream that just ends was cut
+        // a stream without an end was cut
         const whole = Stream.concat(parts, Stream.suspend(() => hasEnded ? Stream.empty : Stream.fail(lost)))
         return Stream.ensuring(whole, Effect.sync(() => usage.end()))
       }))
@@ -124,7 +126,7 @@ const send = <Part, E, E1>(client: Client<Part, E, E1>, asked: Asked & { readonl
     : client.answer({ params: { session: asked.session }, payload: { answers: asked.answers, runId } })
 }
 
-/** A server takes what a user says, or answers to what the session waits for: everything else it has itself. */
+/** A server accepts the input of a user, or answers to the approvals of a session. It has everything else itself. */
 const request = (
   { answers, continues, prompt, runId, session }: Agent.ProgramInput
 ): Effect.Effect<Asked & { readonly runId: string }, AgentApi.RunFailed> => {
@@ -146,7 +148,7 @@ const request = (
 const answer = (given: Approval.Answer): AgentApi.Answer => {
   const { approvalId } = given.approval
   if (given._tag === "Deny") return { approvalId, approved: false, reason: given.reason }
-  // parameters are JSON: the server decodes them
+  // parameters are JSON, and the server decodes them
   return { approvalId, approved: true, ...given.params !== undefined && { params: given.params as Schema.Json } }
 }
 
@@ -185,10 +187,10 @@ const steered = <Part, E, E1, E2>(
       })
     )
   })
-  // a handle tells nobody that something was put into it
+  // a handle does not report new messages
   const watch = Effect.forever(Effect.andThen(
     Effect.sleep("100 millis"),
-    // what the server does not take stays in the handle, and the parts tell how the run goes on
+    // messages that the server does not accept stay in the handle, and the parts tell how the run goes on
     Effect.suspend(() => inbox.messages.length === 0 ? Effect.void : Effect.ignore(sendOn))
   ))
   return Stream.scoped(Stream.unwrap(Effect.as(Effect.forkScoped(watch), parts)))

@@ -1,8 +1,8 @@
 /**
- * Runs between an agent and those who read them: each run is read from the agent once, by the hub, and has any number of
- * readers, who join it when they like and from the part that they have seen last.
+ * Runs between an agent and their readers. The hub reads each run from the agent once. A run may have any number of
+ * readers; each joins when it likes, from the beginning or after the last part that it has seen.
  *
- * A reader that is slow, stops or goes away holds up neither the run nor its session nor the other readers.
+ * A reader that is slow, stops or goes away delays neither the run nor its session nor the other readers.
  *
  * **Example** (Two readers of one run)
  *
@@ -60,7 +60,7 @@ import * as Steering from "../Steering.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * A part, and its number in the run: the first one has 0, and there are no gaps.
+ * A part with its number in the run. The first part has number 0, and there are no gaps.
  *
  * @category models
  * @since 0.1.0
@@ -71,16 +71,16 @@ export interface Numbered<out Part = AgentRun.Part> {
 }
 
 /**
- * A run of the hub. One that has ended can still be read, until the hub forgets it.
+ * A run of the hub. A run that has ended can still be read, until the hub forgets it.
  *
  * - `runId`: the id of the run.
  * - `start`: its first part.
- * - `startedAt`: when it was asked for, in milliseconds since 1970.
- * - `parts`: its parts from the first one on, or those after the number `after`, and then its end: the stream ends
- *   when the run has completed, and otherwise fails with what the run fails with. Each call of it is a reader.
- * - `hold`: counts as a reader until the scope closes, for whoever is going to read.
+ * - `startedAt`: when it was requested, in milliseconds since 1970.
+ * - `parts`: its parts from the first one on, or those after the number `after`. The stream ends when the run has
+ *   completed, and otherwise fails with the failure of the run. Each call is a reader.
+ * - `hold`: counts as a reader until the scope closes. Use it before reading begins.
  * - `exit`: waits for the end of the run.
- * - `stop`: interrupts the run, and returns when it has ended. One that has ended stays as it is.
+ * - `stop`: interrupts the run, and returns when it has ended. It does not change a run that has ended.
  * - `steering`: its handle for messages, unless the input had one.
  *
  * @category models
@@ -91,7 +91,7 @@ export interface Live<out Part = AgentRun.Part, out E = unknown> {
   readonly start: AgentRun.RunStart
   readonly startedAt: number
   readonly parts: (options?: {
-    /** The number of the last part that was seen. Default: none was. */
+    /** The number of the last part that was seen. Default: none was seen. */
     readonly after?: number | undefined
   }) => Stream.Stream<Numbered<Part>, E>
   readonly hold: Effect.Effect<void, never, Scope.Scope>
@@ -101,30 +101,31 @@ export interface Live<out Part = AgentRun.Part, out E = unknown> {
 }
 
 /**
- * How a run is started.
+ * The options for starting a run.
  *
  * @category options
  * @since 0.1.0
  */
 export interface StartOptions {
   /**
-   * What is done when the session of the input has a run of this hub that has not ended: `"refuse"` fails with
-   * `RunRefused`, `"replace"` stops that run first, and `"start"` starts this one beside it, so that the session's own
-   * rule decides (`whenHeld` of `SessionHistory`). Default: `"refuse"`.
+   * What happens if the session of the input has a run of this hub that has not ended. `"refuse"` fails with
+   * `RunRefused`, `"replace"` stops that run first, and `"start"` starts the new run beside it, so that the rule of the
+   * session decides (`whenHeld` of `SessionHistory`). Default: `"refuse"`.
    */
   readonly whenBusy?: "refuse" | "replace" | "start" | undefined
   /**
-   * What is done when the last reader of the run goes away before its end: `"continue"`, or `"stop"`, as soon as no
-   * reader has come back within `reconnect`. A run that nobody has read yet goes on. Default: `"continue"`.
+   * What happens when the last reader of the run goes away before its end: with `"continue"` nothing, with `"stop"` the
+   * run is stopped if no reader comes back within `reconnect`. A run without any reader so far goes on. Default:
+   * `"continue"`.
    */
   readonly whenLeft?: "continue" | "stop" | undefined
-  /** How long a run that is stopped when it is left waits for a reader to come back. Default: no time. */
+  /** How long a run that stops without readers waits for one to come back. Default: no time. */
   readonly reconnect?: Duration.Input | undefined
 }
 
 /**
- * The hub does not start a run: its session has one that works (`runId`), it has a run with the id that was given, or it is
- * being closed.
+ * The hub has not started a run: the session has a run in progress (`runId`), the hub has a run with the given id, or
+ * the hub is being closed.
  *
  * @category errors
  * @since 0.1.0
@@ -152,32 +153,32 @@ export class RunRefused extends Schema.Error<RunRefused>("effect-agents/server/R
 // -----------------------------------------------------------------------------
 
 /**
- * Service for runs that have readers.
+ * Service for runs with readers.
  *
  * @category services
  * @since 0.1.0
  */
 export class RunHub extends Context.Service<RunHub, {
   /**
-   * Starts a run, and returns it with its first part there. What fails before that is the failure of this effect. The run
-   * belongs to the hub from then on, not to who has started it; an interrupt before that ends it.
+   * Starts a run, and returns it when its first part has come. A failure before that is the failure of this effect.
+   * From then on the run belongs to the hub, not to the caller; an interrupt before that ends it.
    */
   readonly start: <Tools extends Record<string, Tool.Any>, E, R, A, P>(
     agent: Agent.Agent<Tools, E, R, A, P>,
     input: Agent.Input,
     options?: StartOptions
   ) => Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R>
-  /** Returns the run with this id, unless it was never there or is forgotten. */
+  /** Returns the run with this id, if it exists and is not forgotten. */
   readonly get: (runId: string) => Effect.Effect<Live | undefined>
-  /** Returns the last run that was started on a session, unless it is forgotten. */
+  /** Returns the last run that was started on a session, if it is not forgotten. */
   readonly ofSession: (session: string) => Effect.Effect<Live | undefined>
   /** The runs that have not ended, in the order in which they were started. */
   readonly running: Effect.Effect<ReadonlyArray<Live>>
 }>()("effect-agents/server/RunHub") {}
 
 /**
- * Creates a layer of a hub. When it is released, no run is started any more, those that work have the time of `grace` to
- * end by themselves, and are interrupted then.
+ * Creates the layer of a hub. When the layer is released, no further run is started. Runs in progress have the time of
+ * `grace` to end by themselves, and are then interrupted.
  *
  * @category layers
  * @since 0.1.0
@@ -185,7 +186,7 @@ export class RunHub extends Context.Service<RunHub, {
 export const layer = (options?: {
   /** How long a run that has ended can still be read. Default: one minute. */
   readonly keep?: Duration.Input | undefined
-  /** How long the runs may go on when the hub is released. Default: 10 seconds. */
+  /** How long runs may go on when the hub is released. Default: 10 seconds. */
   readonly grace?: Duration.Input | undefined
 }): Layer.Layer<RunHub> =>
   Layer.effect(RunHub)(
@@ -198,10 +199,10 @@ export const layer = (options?: {
 
 class Hub {
   private readonly runs = new Map<string, Running>()
-  /** The last run of each session, also while it begins. */
+  /** The last run of each session, including runs that are beginning. */
   private readonly sessions = new Map<string, Running>()
   private readonly keep: Duration.Input
-  /** That of the timers; the runs have their own, which is closed before. */
+  /** The scope of the timers. The runs have their own scope, which is closed before. */
   private readonly scope: Scope.Scope
   private readonly runScope = Scope.makeUnsafe()
   private isClosing = false
@@ -226,7 +227,10 @@ class Hub {
       return yield* this.enter(running, { ...input, runId, steering }, (given) => Agent.open(agent, given))
     })
 
-  /** Looks and takes in one stretch: who comes while a run begins finds its id and its session taken. */
+  /**
+   * Checks and registers without an asynchronous step in between, so that a run that begins has its id and its session
+   * at once.
+   */
   private enter<Part extends AgentRun.Part, E, R>(
     running: Running<Part, E>,
     input: Given,
@@ -283,7 +287,7 @@ class Hub {
               ? Effect.asVoid(Effect.andThen(forget, Deferred.done(opened, exit as Exit.Exit<never, E>)))
               : Effect.asVoid(Effect.forkIn(Effect.delay(forget, this.keep), this.scope))
           )
-        // it has begun when it can be stopped
+        // the run has begun when it can be stopped
         running.fiber = yield* Effect.forkIn(Effect.onExit(run, ended), this.runScope, { startImmediately: true })
         return yield* Effect.onInterrupt(restore(Deferred.await(opened)), () => running.stop)
       })
@@ -311,7 +315,7 @@ type Opening<Part, E, R> = (input: Given) => Effect.Effect<Agent.Opened<Part, E>
 
 type Published<Part, E> = Take.Take<Numbered<Part>, E>
 
-/** A run, read by one fiber of the hub, and what its readers share. */
+/** A run that one fiber of the hub reads, and the state that its readers share. */
 class Running<Part = any, E = any> {
   live: Live<Part, E> | undefined = undefined
   fiber: Fiber.Fiber<void, E> | undefined = undefined
@@ -344,7 +348,7 @@ class Running<Part = any, E = any> {
     )
   }
 
-  /** Its readers share the arrays of the agent. */
+  /** The readers share the arrays of the agent. */
   publish(parts: Stream.Stream<Part, E>): Effect.Effect<void, E> {
     let next = 0
     return Stream.runForEachArray(
@@ -353,7 +357,7 @@ class Running<Part = any, E = any> {
     )
   }
 
-  /** Also that of a run that was stopped before its parts were read. */
+  /** Called also for a run that was stopped before its parts were read. */
   end(exit: Exit.Exit<void, E>): Effect.Effect<void> {
     this.hasEnded = true
     return Effect.andThen(PubSub.end(this.pubsub, exit), Deferred.succeed(this.ending, exit))
@@ -383,7 +387,7 @@ class Running<Part = any, E = any> {
     const { reconnect = 0, whenLeft } = this.options
     if (whenLeft !== "stop" || this.readers > 0 || this.hasEnded) return Effect.void
     const left = ++this.leavings
-    // who has left waits for nothing, and who has come back and left again has a time of its own
+    // a reader that has left waits for nothing; one that has come back and left again has a new time limit
     const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.stop)
     return Effect.forkIn(Effect.andThen(Effect.sleep(reconnect), stop), this.scope)
   })

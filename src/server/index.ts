@@ -1,5 +1,5 @@
 /**
- * Agents behind a server: runs that have readers, the HTTP API of an agent, and agents that run elsewhere.
+ * Agents behind a server: runs with readers, the HTTP API of an agent, and agents that run elsewhere.
  *
  * @since 0.1.0
  */

@@ -1,12 +1,12 @@
 /**
- * What has been spent of a budget since it was opened.
+ * The spending of a budget since it was opened.
  *
  * @since 0.1.0
  */
 
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
-// the account is the inside of that module
+// the account implements that module
 import type * as Budget from "../../Budget.ts"
 import type { Accountant, Cost, Counts } from "../model/spending.ts"
 import * as JournalStep from "../journal/step.ts"
@@ -15,8 +15,8 @@ import { costOf } from "./cost.ts"
 import { Refusals } from "./refusals.ts"
 
 /**
- * An open budget. What changes it is synchronous: to ask whether there is something
- * left and to take it is one step, also for runs in parallel.
+ * An open budget. Its changes are synchronous: the check whether something is left and the counting are one step, also
+ * for parallel runs.
  *
  * @category models
  * @since 0.1.0
@@ -26,7 +26,7 @@ export class Account extends Refusals<Budget.BudgetExceeded> implements Accounta
   private toolCalls = 0
   private tokens = 0
   private money = 0
-  /** Calls that nobody knows the price of. */
+  /** The number of calls without a price. */
   private unpriced = 0
   private modelCalls = 0
   private readonly openedAt: number
@@ -58,13 +58,13 @@ export class Account extends Refusals<Budget.BudgetExceeded> implements Accounta
     }
   }
 
-  /** What is left of a resource, never less than nothing; undefined without a limit. */
+  /** What is left of a resource, at least zero. Returns `undefined` without a limit. */
   left(resource: Budget.Resource, now: number): number | undefined {
     const limit = this.budget.limits[resource]
     return limit === undefined ? undefined : Math.max(0, limit - this.used(resource, now))
   }
 
-  /** Counts a model call. At the limit it is counted if it will be made: as a final answer. */
+  /** Counts a model call. A call at the limit is counted if it will be made as a final answer. */
   beginModelCall(now: number): Budget.BudgetExceeded | undefined {
     const fails = this.budget.atLimit === "fail"
     const exceeded = this.usedUp(fails ? ofModelCalls : [...ofModelCalls, "tool-calls"], now)
@@ -79,18 +79,18 @@ export class Account extends Refusals<Budget.BudgetExceeded> implements Accounta
     return exceeded
   }
 
-  /** Adds what a model call has used, as far as it is known. */
+  /** Adds the usage of a model call, as far as it is known. */
   readonly spend = ({ after, before, model, modelBefore, provider }: Cost): void => {
     this.add(after, model, provider, 1)
     if (before !== Usage.empty) this.add(before, modelBefore, provider, -1)
   }
 
-  /** A tool call was counted that did not reach its tool. */
+  /** Takes back a tool call that was counted but did not reach its tool. */
   takeBackToolCall(): void {
     this.toolCalls--
   }
 
-  /** Counts what the runs have done that the handler of a tool has run itself, in another attempt of the execution. */
+  /** Counts the calls of runs that the handler of a tool has run itself, in another attempt of the execution. */
   readonly restore = ({ modelCalls = 0, toolCalls = 0 }: Counts): void => {
     this.modelCalls += modelCalls
     this.toolCalls += toolCalls
@@ -104,7 +104,7 @@ export class Account extends Refusals<Budget.BudgetExceeded> implements Accounta
   }
 
   private usedUp(resources: ReadonlyArray<Budget.Resource>, now: number): Budget.BudgetExceeded | undefined {
-    // what was spent at a price that is no number cannot be told: then nothing is left
+    // with a price that is not a number the spending is unknown, so nothing is left
     const resource = resources.find((resource) => {
       const left = this.left(resource, now)
       return left !== undefined && !(left > 0)
@@ -112,7 +112,7 @@ export class Account extends Refusals<Budget.BudgetExceeded> implements Accounta
     return resource && this.makeError(resource, this.budget.limits[resource]!, this.used(resource, now))
   }
 
-  /** Fails when somebody was refused, or when the time is over. */
+  /** Fails when a call was refused, or when the time is over. */
   override readonly limitReached: Effect.Effect<never, Budget.BudgetExceeded> = Effect.suspend(() => {
     const limit = this.budget.limits["wall-time"]
     if (limit === undefined) return this.refused

@@ -1,16 +1,16 @@
 /**
- * What the usage of a model call costs.
+ * The cost of a model call's usage.
  *
  * @since 0.1.0
  */
 
 import type * as AgentRun from "../../AgentRun.ts"
-// this is the inside of that module
+// this implements that module
 import type * as Budget from "../../Budget.ts"
 
 /**
- * Returns the tokens of a call by their price: `input` is all of the input, with what was read from a cache or written to
- * one. What is not reported is summed from what is.
+ * Returns the tokens of a call by their price. `input` is the whole input, including cached tokens. Numbers that are
+ * not reported are computed from the others.
  *
  * @category accessors
  * @since 0.1.0
@@ -31,8 +31,8 @@ export const tokensOf = (usage: AgentRun.Usage): {
 }
 
 /**
- * Returns the tokens of a call, and what they cost by the prices of a budget: undefined when they have no price for the
- * model.
+ * Returns the tokens of a call, and their cost by the prices of a budget. The cost is `undefined` if there is no price
+ * for the model.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What an account is asked and told in an execution with a journal: once, whichever attempt does it.
+ * The operations on an account in an execution with a journal. Each is done once, in one of the attempts.
  *
  * @since 0.1.0
  */
@@ -25,8 +25,8 @@ export interface Recorder {
 }
 
 /**
- * Records what an account is asked under a name, which is made unique when this is called. Without a journal nothing is
- * recorded. The run fails with what is wrong with a record, whatever the type says.
+ * Records the answers of an account under a name, which is made unique when this is called. Without a journal nothing
+ * is recorded. The run fails with an invalid record, although the type does not say so.
  *
  * @category constructors
  * @since 0.1.0
@@ -44,7 +44,7 @@ export const recorder = (account: string, what: string): Effect.Effect<Recorder>
 const plain: Recorder = Object.assign(<A, E>(_: unknown, effect: Effect.Effect<A, E>) => effect, { isKept: false })
 
 /**
- * Runs an effect once in the life of an execution, and nothing in another attempt than the one that has come to it first.
+ * Runs an effect in the first attempt that comes to it, and in no later one.
  *
  * @category running
  * @since 0.1.0
@@ -55,7 +55,7 @@ export const atMostOnce = (account: string, what: string, effect: Effect.Effect<
     const mark = Effect.sync(() => {
       isFirst = true
     })
-    // the record comes first: what is taken back twice would be missing for ever
+    // the record comes first, because something that is taken back twice would be missing for ever
     return Effect.andThen(
       recorded({ success: Schema.Void }, mark),
       Effect.suspend(() => isFirst ? effect : Effect.void)
@@ -63,9 +63,9 @@ export const atMostOnce = (account: string, what: string, effect: Effect.Effect<
   })
 
 /**
- * Returns the entry of a model call that begins in this context; undefined where there is no journal.
+ * Returns the entry of a model call that begins in this context, or `undefined` if there is no journal.
  *
- * `write` writes a cost, and returns whether that has worked. When it has not, another attempt writes it.
+ * `write` writes a cost, and returns whether that has succeeded. If it has not, another attempt writes it.
  *
  * @category constructors
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const entry = (
     )
   }
   return {
-    // it comes after the record of the call: who dies in between has the cost written by the next attempt
+    // after the record of the call, so that the next attempt writes the cost if this process dies in between
     end: (cost) => written(cost, 0) as Effect.Effect<void>,
     cut: (cost) => cost.isReplayed ? Effect.void : Effect.asVoid(write(cost))
   }

@@ -1,5 +1,5 @@
 /**
- * An account as one process keeps it: what it has used and not yet written is here.
+ * An account as one process keeps it, with spending that is not written to the store yet.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
-// this is the inside of that module
+// this implements that module
 import type * as Budget from "../../Budget.ts"
 import * as BudgetStore from "../../BudgetStore.ts"
 import type { Accountant, Cost, Entry } from "../model/spending.ts"
@@ -22,7 +22,7 @@ type Amounts = BudgetStore.Amounts
 const { nothing } = BudgetStore
 
 /**
- * What a ledger is made of: the account, its store, and a constructor of an upper floor.
+ * The parts of a ledger: the account, its store, and a constructor from an upper floor.
  *
  * @category models
  * @since 0.1.0
@@ -38,7 +38,7 @@ export interface Parts {
 }
 
 /**
- * Everything that one process does with an account.
+ * All operations of one process on an account.
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +55,7 @@ export class Ledger implements Accountant {
     return this.parts.budget
   }
 
-  /** The limits of the account, by the names of a store. */
+  /** The limits of the account, under the names that stores use. */
   get limits(): Partial<Amounts> {
     const { limits } = this.budget
     return {
@@ -77,7 +77,7 @@ export class Ledger implements Accountant {
     )
   }
 
-  /** The balance, with everything that this process has used. */
+  /** The balance, including everything that this process has spent. */
   readonly balance: Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> = Effect.suspend(() =>
     Effect.andThen(
       this.settle,
@@ -85,14 +85,14 @@ export class Ledger implements Accountant {
     )
   )
 
-  /** What is used up of these resources. */
+  /** Returns which of these resources are used up. */
   usedUp(
     names: ReadonlyArray<Resource>
   ): Effect.Effect<Budget.BudgetExceeded | undefined, BudgetStore.BudgetStoreError> {
     return Effect.map(this.balance, (balance) => this.exceeded(names, balance))
   }
 
-  /** Takes the amounts, unless these resources are used up. */
+  /** Takes the amounts, unless one of these resources is used up. */
   take(
     amounts: Partial<Amounts>,
     names: ReadonlyArray<Resource>
@@ -107,7 +107,7 @@ export class Ledger implements Accountant {
       Effect.andThen(this.settle, this.charge(BudgetStore.add(nothing, amounts), limits)),
       ({ balance, granted }) => {
         if (granted) return undefined
-        // a store that refuses what there is something left of is believed all the same
+        // a refusal of the store counts, even if something seems to be left
         const anything = names.find((name) => limits[keys[name]] !== undefined) ?? "tokens"
         return this.exceeded(names, balance) ??
           this.parts.makeExceeded(anything, limits[keys[anything]] ?? 0, balance.spent[keys[anything]])
@@ -115,7 +115,7 @@ export class Ledger implements Accountant {
     )
   }
 
-  /** Adds the amounts, whatever is left. */
+  /** Adds the amounts in any case. */
   add(amounts: Partial<Amounts>): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> {
     return Effect.map(
       Effect.andThen(this.settle, this.charge(BudgetStore.add(nothing, amounts))),
@@ -123,12 +123,12 @@ export class Ledger implements Accountant {
     )
   }
 
-  /** Notes what was used, to be written by the next `settle`. */
+  /** Notes spending, which the next `settle` writes. */
   owe(amounts: Partial<Amounts>): void {
     this.owed = BudgetStore.add(this.owed, amounts)
   }
 
-  /** Notes what a model call has used, as far as it is known. What is read from a journal is written already. */
+  /** Notes the usage of a model call, as far as it is known. Usage that is read from a journal is already written. */
   readonly spend = ({ after, before, isReplayed, model, modelBefore, provider }: Cost): void => {
     if (isReplayed) return
     this.owe(this.amountsOf(after, model, provider, 1))
@@ -142,7 +142,7 @@ export class Ledger implements Accountant {
       return isNothing(amounts) ? Effect.succeed(true) : this.settleWith(amounts)
     })
 
-  /** Writes the amounts, and returns whether that has worked. What cannot be written stays noted. */
+  /** Writes the amounts, and returns whether that has succeeded. Amounts that cannot be written stay noted. */
   settleWith(amounts: Partial<Amounts>): Effect.Effect<boolean> {
     return Effect.suspend(() => {
       const all = BudgetStore.add(nothing, amounts)
@@ -157,8 +157,7 @@ export class Ledger implements Accountant {
   }
 
   /**
-   * Writes what is noted. When the store fails it stays noted: the next call in this process that asks for something
-   * writes it first.
+   * Writes the noted spending. If the store fails, it stays noted, and the next call in this process writes it first.
    */
   readonly settle: Effect.Effect<void, BudgetStore.BudgetStoreError> = Effect.suspend(() => {
     const owed = this.owed
@@ -175,7 +174,7 @@ export class Ledger implements Accountant {
     return this.ask("charge", (window) => store.charge({ id, window, amounts, limits }))
   }
 
-  /** Asks the store about the window of this moment. It answers, or fails in time: an interruption waits for that. */
+  /** Calls the store for the current window. It answers or fails in time, and an interruption waits for that. */
   private ask<A>(
     operation: BudgetStore.BudgetStoreError["operation"],
     ask: (window: number) => Effect.Effect<A, BudgetStore.BudgetStoreError>
@@ -196,7 +195,7 @@ export class Ledger implements Accountant {
     sign: 1 | -1
   ): Amounts {
     const { money = NaN, tokens } = costOf(this.budget, usage, model, provider)
-    // what has no price takes all the money there is in a window
+    // a call without a price takes all the money of the window
     const known = Number.isFinite(money) ? money : this.budget.limits.money ?? 0
     return { ...nothing, tokens: sign * tokens, money: sign * known }
   }

@@ -1,5 +1,5 @@
 /**
- * How the run that has a budget fails when a run nested in it is refused a call.
+ * Fails the run that has a budget when a call of a nested run is refused.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 
 /**
- * Those who were refused in one run, and what the run fails with.
+ * The refusals in one run, and the failure of that run.
  *
  * @category models
  * @since 0.1.0
@@ -19,19 +19,19 @@ export class Refusals<E> {
   private guards = 0
   private readonly failure: Deferred.Deferred<never, E> = Deferred.makeUnsafe()
 
-  /** Fails when somebody was refused. */
+  /** Fails when a call was refused. */
   protected readonly refused: Effect.Effect<never, E> = Deferred.await(this.failure)
 
-  /** Fails when somebody was refused. */
+  /** Fails when a call was refused. */
   readonly limitReached: Effect.Effect<never, E> = this.refused
 
   /**
-   * What becomes of a call that is refused. If the run that has the budget guards it,
-   * it waits for its end: only that run has the failure in its type.
+   * The end of a refused call. If the run with the budget watches it, the call waits for its own end, because only that
+   * run has the failure in its type.
    */
   refuse(error: E): Effect.Effect<never> {
     Deferred.doneUnsafe(this.failure, Exit.fail(error))
-    // unguarded, it is the run's own call, or that of a provider of its
+    // unwatched, it is a call of the run itself, or of one of its providers
     return this.guards > 0 ? Effect.never : Exit.fail(error) as Exit.Exit<never>
   }
 
@@ -42,7 +42,7 @@ export class Refusals<E> {
     })
   }
 
-  /** The stream fails when the limit is reached, and what it does then is interrupted. */
+  /** Returns the stream; it fails when the limit is reached, and what it is doing then is interrupted. */
   cut<A, E2, R>(stream: Stream.Stream<A, E2, R>): Stream.Stream<A, E | E2, R> {
     return Stream.transformPull(
       stream,

@@ -1,5 +1,5 @@
 /**
- * When an account is refilled.
+ * The windows of an account.
  *
  * @since 0.1.0
  */
@@ -8,8 +8,8 @@ import * as Cron from "effect/Cron"
 import * as Duration from "effect/Duration"
 
 /**
- * Returns the function from a moment to the begin of its window, both in milliseconds since 1970: every process finds the
- * same. Without a refill the only window begins at 0.
+ * Returns the function from a time to the beginning of its window, both in milliseconds since 1970. Every process finds
+ * the same window. Without a refill the only window begins at 0.
  *
  * @category constructors
  * @since 0.1.0
@@ -22,12 +22,12 @@ export const make = (refill: Duration.Input | Cron.Cron | undefined): (now: numb
 }
 
 const byCron = (cron: Cron.Cron) => {
-  // the window that was asked for last: to search a schedule takes longer than a look at the clock
+  // the last window, because searching a schedule takes longer than reading the clock
   let begin = Infinity
   let end = -Infinity
   return (now: number): number => {
     if (now < begin || now >= end) {
-      // `prev` is strictly before, and a schedule knows no less than a second
+      // `prev` is strictly earlier, and schedules have a resolution of one second
       const nextSecond = (Math.floor(now / 1000) + 1) * 1000
       begin = Cron.prev(cron, nextSecond).getTime()
       end = Cron.next(cron, now).getTime()

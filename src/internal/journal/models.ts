@@ -1,6 +1,6 @@
 /**
- * Models whose calls are recorded: live, a call streams as it comes; from its record, it gives the same parts and the
- * same end.
+ * Models whose calls are recorded. A new call streams as it comes; a recorded call gives the same parts and the same
+ * end.
  *
  * @since 0.1.0
  */
@@ -32,13 +32,13 @@ import { Recording } from "./recording.ts"
 import * as Scope from "./scope.ts"
 
 /**
- * What a call is recorded as.
+ * How a call is recorded.
  *
- * - `scope`, `name`: where. A name is made for each call.
- * - `kind`: what it is asked with, as far as it is the same in each attempt.
- * - `before`: what is done before.
- * - `onLive`: called when the call is made, with its context; returns the one that it is made in.
- * - `onReplay`: called when it is taken from its record.
+ * - `scope`, `name`: the place of the record. Each call has a new name.
+ * - `kind`: the part of the request that is the same in each attempt.
+ * - `before`: an effect that runs before the call.
+ * - `onLive`: called with the context of the call when it is made. Returns the context in which it is made.
+ * - `onReplay`: called when the call is taken from its record.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export interface Call {
 }
 
 /**
- * Returns where a call with these options is recorded; undefined when it is not.
+ * Returns how a call with these options is recorded, or `undefined` if it is not.
  *
  * @category models
  * @since 0.1.0
@@ -69,7 +69,7 @@ interface Options {
   readonly schema?: Schema.Codec<unknown, unknown>
 }
 
-/** What its users call, with the types erased. */
+/** The methods that users call, with their types erased. */
 interface Methods {
   readonly streamText: (options: Options) => Stream.Stream<Response.AllParts<any>, AiError.AiError>
   readonly generateText: (options: Options) => Effect.Effect<Generated, AiError.AiError>
@@ -81,7 +81,7 @@ type Generated = LanguageModel.GenerateTextResponse<any> & { readonly value?: un
 const plain = new WeakMap<LanguageModel.LanguageModel, LanguageModel.LanguageModel>()
 
 /**
- * Returns the model whose calls are recorded, when this is one; otherwise the model itself.
+ * Returns the model inside of a recorded one, or the model itself.
  *
  * @category accessors
  * @since 0.1.0
@@ -96,7 +96,7 @@ export const unwrap = (model: LanguageModel.LanguageModel): LanguageModel.Langua
  */
 export const wrap = (recorded: LanguageModel.LanguageModel, callOf: CallOf): LanguageModel.LanguageModel => {
   const own = unwrap(recorded)
-  // what is called with options of any type gives what it gives
+  // erased options give erased results
   const model = own as unknown as Methods
   const methods: Methods = {
     streamText: (options) =>
@@ -125,8 +125,8 @@ export const wrap = (recorded: LanguageModel.LanguageModel, callOf: CallOf): Lan
 }
 
 /**
- * Where the calls of a model are recorded that are not those of a step: in the scope that they are made in. Their names
- * are made of what is asked, so that calls which run concurrently find their own.
+ * Records calls of a model outside of steps in the scope that they are made in. Their names are made from the request,
+ * so that concurrent calls find their own records.
  *
  * @category constructors
  * @since 0.1.0
@@ -143,12 +143,12 @@ export const beside: CallOf = (method, { prompt }, context) => {
 // Records
 // -----------------------------------------------------------------------------
 
-/** How a call ended, and what was said until then. */
+/** How a call ended, and its parts until then. */
 interface Ended {
   readonly parts: ReadonlyArray<Response.AllParts<any>>
   readonly end: "finished" | "failed" | "interrupted" | "left"
   readonly failure?: AiError.AiError | undefined
-  /** What the provider has said beside the parts. */
+  /** The usage that the provider has reported beside the parts. */
   readonly usage?: AgentRun.Usage | undefined
   readonly reason?: AiError.AiError | undefined
 }
@@ -168,7 +168,7 @@ interface EncodedCall extends Omit<Ended, "parts"> {
 }
 
 const encode = ({ failure, reason, usage, ...ended }: Ended, value?: { readonly value: unknown }) =>
-  // what a model says is JSON; if it is not, the call is one that dies
+  // the output of a model is JSON; a call with any other output dies
   Effect.orDie(Effect.flatMap(Parts.encode(ended.parts), (parts) =>
     Schema.encodeEffect(Encoded)({
       ...value,
@@ -200,7 +200,7 @@ const failureOf = (cause: Cause.Cause<unknown>): AiError.AiError | undefined => 
 // Streams
 // -----------------------------------------------------------------------------
 
-/** How much may be read ahead of the consumer. */
+/** The number of parts that may be read ahead of the consumer. */
 const highWater = 256
 
 const streamed = Effect.fnUntraced(function*(
@@ -233,7 +233,7 @@ const streamed = Effect.fnUntraced(function*(
     const before = index === -1 ? array : array.slice(0, index)
     for (const part of before) parts.push(part)
     const offered = Queue.offerAll(queue, before)
-    // the edge makes the same of it, and what comes after it counts for nothing
+    // the edge makes the same failure of it, and parts after it do not count
     return index === -1 ? offered : Effect.andThen(offered, Effect.fail(promote(array[index] as Response.ErrorPart)))
   })
   const execute = Effect.suspend(() => {
@@ -274,7 +274,7 @@ const streamed = Effect.fnUntraced(function*(
         return true
     }
   })
-  // what was recorded is told when it is
+  // recorded parts are emitted when they come
   yield* Effect.forkScoped(
     Effect.matchCauseEffect(Fiber.join(recording.fiber), {
       onFailure: (cause) => Queue.failCause(queue, cause),
@@ -288,7 +288,7 @@ const streamed = Effect.fnUntraced(function*(
           : Queue.failCause(queue, live.cause)
     })
   )
-  // the run fails with what is wrong with a record, whatever the type of a model says
+  // the run fails with the error of the record, although the type of a model does not have it
   return Stream.fromQueue(queue) as Stream.Stream<Response.AllParts<any>, AiError.AiError>
 })
 
@@ -305,7 +305,7 @@ const generated = Effect.fnUntraced(function*(
   const codec = schema === undefined ? undefined : JsonCodec.make<unknown, unknown, never, never>(schema)
   const transformer = Option.getOrUndefined(Context.getOption(context, Telemetry.CurrentSpanTransformer))
   let live: Exit.Exit<Generated, AiError.AiError> | undefined
-  // what was said is told to it before an answer is decoded
+  // the transformer receives the output before an answer is decoded
   let content: ReadonlyArray<Response.AllParts<any>> = []
   const tell: Telemetry.SpanTransformer = (options) => {
     content = options.response
@@ -344,7 +344,7 @@ const generated = Effect.fnUntraced(function*(
   call.onReplay?.()
   if (record.end === "left") return yield* Effect.never
   if (record.end === "interrupted") return yield* Effect.interrupt
-  // only what it says of the response is looked at
+  // the transformer looks only at the response
   if (record.parts.length > 0) transformer?.({ response: record.parts } as Parameters<Telemetry.SpanTransformer>[0])
   if (record.end === "failed") return yield* Effect.fail(record.failure!)
   if (codec === undefined) return new LanguageModel.GenerateTextResponse(record.parts)

@@ -25,8 +25,8 @@ const encodePart = Schema.encodeUnknownEffect(codec)
 const decodePart = Schema.decodeUnknownEffect(codec)
 
 /**
- * The parts as JSON. Deltas that follow each other in one block are one element, which has each of them: what is read
- * back has the same parts.
+ * Encodes parts as JSON. Consecutive deltas of one block become one element that contains each of them, so decoding
+ * gives the same parts.
  *
  * @category converting
  * @since 0.1.0
@@ -54,7 +54,7 @@ const isDelta = (part: Part): part is Delta =>
 const encodeOne = (part: Part): Effect.Effect<unknown, Schema.SchemaError> => {
   switch (part.type) {
     case "finish":
-      // a provider may count what is no count
+      // a provider may report an invalid number
       return Effect.succeed({
         type: "finish",
         reason: part.reason,
@@ -73,7 +73,7 @@ const encodeOne = (part: Part): Effect.Effect<unknown, Schema.SchemaError> => {
 const jsonOf = (value: unknown): unknown => Result.getOrElse(JsonValue.toJson(value ?? null), () => value)
 
 /**
- * The parts of a record. The results of tools that the provider has run are decoded by their schemas.
+ * Decodes the parts of a record. The results of tools that the provider has run are decoded by their schemas.
  *
  * @category converting
  * @since 0.1.0
@@ -120,10 +120,10 @@ const withResult = (part: Extract<Part, { readonly type: "tool-result" }>, tools
   if (tool === undefined) return Effect.succeed(part)
   const schema = part.isFailure ? Tool.failureResultSchema(tool) : tool.successSchema
   return Effect.match(
-    // what decoding needs is in the context of the run
+    // the services for decoding are in the context of the run
     Schema.decodeUnknownEffect(JsonCodec.make(schema as Schema.Codec<unknown, unknown>))(encodedResult),
     {
-      // a provider's own form of it
+      // a form of the provider's own
       onFailure: () => part,
       onSuccess: (result) => ({ ...part, result, encodedResult })
     }

@@ -1,5 +1,5 @@
 /**
- * A call that is recorded while somebody in its run waits for it, and may stop waiting.
+ * Records a call while code in its run waits for it. That code may stop waiting.
  *
  * @since 0.1.0
  */
@@ -14,12 +14,12 @@ import type { JournalError } from "../words/journalError.ts"
 import type * as Scope from "./scope.ts"
 
 /**
- * What is recorded of a call.
+ * The parts of the recording.
  *
- * - `execute`: gives what is recorded, and runs in a fiber of its own: a call that interrupts itself has an end like
+ * - `execute`: returns the value to record. It runs in a fiber of its own, so a call that interrupts itself ends like
  *   others.
- * - `interrupted`: what is recorded of one that interrupts itself.
- * - `left`: what is recorded of one that was left before it had ended.
+ * - `interrupted`: the value to record for a call that interrupts itself.
+ * - `left`: the value to record for a call that was left before it had ended.
  *
  * @category models
  * @since 0.1.0
@@ -69,12 +69,12 @@ export class Recording {
       })))
   }
 
-  /** Waits for the record. Who is interrupted meanwhile leaves the call. */
+  /** Waits for the record. If the waiting fiber is interrupted, it leaves the call. */
   get recorded(): Effect.Effect<Scope.Recorded, JournalError> {
     return Effect.onInterrupt(Fiber.join(this.fiber), () => this.leave)
   }
 
-  /** Nobody wants the rest of the call: it is interrupted, and has ended then. */
+  /** Nobody needs the rest of the call, so it is interrupted. Afterwards it has ended. */
   get leave(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.isLeft || this.fiber.pollUnsafe() !== undefined) return Effect.void

@@ -1,5 +1,5 @@
 /**
- * The journal of one run: where it records what it does to the outside.
+ * The journal of one run, which records the run's effects on the outside.
  *
  * @since 0.1.0
  */
@@ -34,7 +34,7 @@ import * as Step from "./step.ts"
 import * as Tools from "./tools.ts"
 
 /**
- * What was told to a run from outside between two of its steps.
+ * The external input of a run between two of its steps.
  *
  * @category models
  * @since 0.1.0
@@ -50,7 +50,7 @@ const Told: Schema.Codec<Told, unknown> = Schema.Struct({
 })
 
 /**
- * How a recorded `afterRun` ended; without an exit it overran its budget.
+ * The recorded end of an `afterRun`. Without an exit it took too long.
  *
  * @category models
  * @since 0.1.0
@@ -68,9 +68,9 @@ export interface AfterRunEnd {
  */
 export class RunJournal {
   readonly scope: Scope.Scope
-  /** What the run was told last. */
+  /** The last external input of the run. */
   told: Told = { messages: [], isStopping: false }
-  /** Whether the model was called in the step in progress, and not only read from a record. */
+  /** Whether the model was really called in the current step, and not only read from a record. */
   private isLive = true
   private readonly around: Scope.Scope
   private readonly agent: string
@@ -81,7 +81,7 @@ export class RunJournal {
     this.scope = around.run(agent)
   }
 
-  /** Returns the journal of a run that begins in this context; undefined where there is none. */
+  /** Returns the journal of a run that begins in this context, or `undefined` if there is none. */
   static of(context: Context.Context<never>, agent: string): RunJournal | undefined {
     const around = Scope.of(context)
     return around === undefined ? undefined : new RunJournal(around, agent)
@@ -103,27 +103,29 @@ export class RunJournal {
     return own
   }
 
-  /** What this attempt fails with, because a record could not be used. */
+  /** The error of this attempt, if a record could not be used. */
   get failure(): JournalError | undefined {
     return this.scope.attempt.failure
   }
 
-  /** Whether the attempt ends: a call that was interrupted has not interrupted itself. */
+  /** Whether the attempt ends. A call that was interrupted has then not interrupted itself. */
   get isOver(): boolean {
     return this.scope.attempt.isOver
   }
 
-  /** How long the run has worked, in milliseconds: until its last record, since its first one. */
+  /** How long the run has worked, in milliseconds: from its first record to its last one. */
   get elapsed(): number {
     return this.scope.elapsed
   }
 
-  /** The span of the call that the run is nested in begins, if it has not. */
+  /** Begins the span of the call that the run is nested in, if it has not begun. */
   parentSpan(): Tracer.AnySpan | undefined {
     return this.around.onLive?.()
   }
 
-  /** The model of a step; `startSpan` is called when it is called, and not when its calls are read from records. */
+  /**
+   * The model of a step. `startSpan` is called when the model is called, but not for calls that are read from records.
+   */
   model(
     model: LanguageModel.LanguageModel,
     step: number,
@@ -158,7 +160,7 @@ export class RunJournal {
     return new CallJournal(this.scope, name, options, this.isLive)
   }
 
-  /** What the run is told between two steps, by whoever steers it. */
+  /** Records the external input of the run between two steps. */
   listen(take: () => Told): Effect.Effect<void, JournalError> {
     const told = Step.inScope(this.scope, this.scope.next("steering"), { success: Told }, Effect.sync(take))
     return Effect.map(told, (told) => {
@@ -193,8 +195,8 @@ export class RunJournal {
   }
 
   /**
-   * Returns what the run ends with, marked if another attempt goes on with it. A record that could not be used is what
-   * it fails with, whatever has become of that on the way.
+   * Returns the cause with which the run ends, marked if another attempt continues the run. If a record could not be
+   * used, the run fails with that error, even if it was caught on the way.
    */
   ending(cause: Cause.Cause<unknown>): Effect.Effect<Cause.Cause<unknown>> {
     const { failure } = this
@@ -212,7 +214,7 @@ export class RunJournal {
     ))
   }
 
-  /** Returns how the run was left by who has pulled it: one that goes on elsewhere was interrupted here. */
+  /** Returns how the consumer has left the run. A run that goes on elsewhere counts as interrupted here. */
   leaving(exit: Exit.Exit<unknown, unknown>): Effect.Effect<Exit.Exit<unknown, unknown>> {
     const cause = Exit.isSuccess(exit) ? Cause.interrupt() : exit.cause
     return Effect.map(this.marked(cause), (ending) => {
@@ -224,12 +226,12 @@ export class RunJournal {
     })
   }
 
-  /** Nothing more is recorded: the run has ended, and is finalized. */
+  /** The run has ended and is finalized, so nothing more is recorded. */
   close(): void {
     this.scope.isClosed = true
   }
 
-  /** Everything of the run has stopped. What was left in a run that is nested in another one is known to that one. */
+  /** Everything in the run has stopped. Calls that were left in a nested run are passed to the run around it. */
   end(outcome: AgentRun.Outcome): Effect.Effect<void> {
     this.scope.end()
     if (!this.around.isRoot) return Effect.void
@@ -272,9 +274,9 @@ const exitOf = (end: AfterRunRecord): AfterRunEnd["exit"] => {
 /**
  * One tool call of a run.
  *
- * - `timeoutOf`: how long a tool may take.
- * - `waitsFor`: what the runs nested in the call wait for, when they have interrupted it.
- * - `onSlow`: called with what did not end in time and was interrupted.
+ * - `timeoutOf`: the time limit of a tool.
+ * - `waitsFor`: what the runs nested in the call wait for, if they have interrupted it.
+ * - `onSlow`: called with a handler that did not end in time and was interrupted.
  *
  * @category models
  * @since 0.1.0
@@ -303,7 +305,7 @@ export class CallJournal implements ToolSpan {
     this.onSlow = onSlow
     this.isStepLive = isStepLive
     this.scope = run.child(name, () => this.begin())
-    // the same in each attempt, whatever calls beside it have ended
+    // the same in each attempt, whichever other calls have ended
     this.scope.now = now
   }
 
@@ -312,7 +314,7 @@ export class CallJournal implements ToolSpan {
     return Context.add(Context.add(context, Scope.Current, this.scope), IdGenerator.IdGenerator, this.scope.ids)
   }
 
-  /** Keeps what is below the middleware; a nested run keeps its own. */
+  /** Records what happens below the middleware. A nested run records itself. */
   readonly keep: ToolHandler.Keep = (request, tool, handled) => {
     if (NestedTools.isNested(tool)) return handled
     // a middleware may make the call again
@@ -345,7 +347,7 @@ export class CallJournal implements ToolSpan {
     return this.span?.context ?? Context.empty()
   }
 
-  /** The call has ended. One that was taken from its record has no span; one that was not run at all has one. */
+  /** The call has ended. A call taken from its record has no span; a call that was not run at all has one. */
   end(end: ToolEnd): void {
     this.scope.end()
     if (this.span === undefined && this.isStepLive && !this.scope.isReplayed && end._tag !== "Cancelled") this.begin()

@@ -1,8 +1,8 @@
 /**
- * A place in an execution that names its records: the execution itself, a run, a tool call.
+ * A part of an execution that names its records: the execution itself, a run, or a tool call.
  *
- * A name has to be the same each time that the execution is begun. So each tool call has a scope of its own: a counter
- * that parallel calls share gives them their numbers in another order each time.
+ * A name has to be the same in each attempt. So each tool call has a scope of its own: a counter that parallel calls
+ * share would number them in another order each time.
  *
  * @since 0.1.0
  */
@@ -21,21 +21,24 @@ import * as JsonValue from "../words/jsonValue.ts"
 type Service = Journal.Journal["Service"]
 
 /**
- * What all scopes of one attempt share: the first record that could not be used is what all of them fail with.
+ * The state that all scopes of one attempt share. If a record cannot be used, all of them fail with the first such
+ * error.
  */
 interface Attempt {
   readonly journal: Service
   failure: JournalError | undefined
-  /** Whether the journal itself has interrupted a call: the attempt ends. */
+  /** Whether the journal itself has interrupted a call, which ends the attempt. */
   isOver: boolean
-  /** The latest moment that was read from a record. */
+  /** The latest time that was read from a record. */
   latest: number | undefined
-  /** How long nobody has worked on the execution until something was done in this attempt; undefined before that. */
+  /**
+   * How long nobody has worked on the execution, until the first new action of this attempt; `undefined` before that.
+   */
   idle: number | undefined
 }
 
 /**
- * What a record gives: its value, and whether it was made just now.
+ * The value of a record, and whether it was recorded just now.
  *
  * @category models
  * @since 0.1.0
@@ -46,8 +49,8 @@ export interface Recorded {
 }
 
 /**
- * A call that was left before it had ended. Whether the run goes on without it, or was interrupted itself, is known
- * later: then the call is recorded as one that was left, or not at all.
+ * A call that was left before it had ended. It is not known yet whether the run goes on without it or was interrupted
+ * itself. In the first case the call is recorded as left, in the second it is not recorded.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +61,7 @@ export interface Left {
 }
 
 /**
- * One place that names its records.
+ * A part of an execution that names its records.
  *
  * @category models
  * @since 0.1.0
@@ -67,17 +70,17 @@ export class Scope {
   readonly attempt: Attempt
   readonly path: string
   readonly ids: IdGenerator.Service
-  /** The moment of the last record; undefined before the first one of an execution. */
+  /** The time of the last record; `undefined` before the first one of an execution. */
   now: number | undefined
-  /** When the first call in here began. */
+  /** The time at which the first call in this scope began. */
   private startedAt: number | undefined
-  /** What is done from now on ends the run, and is not recorded. */
+  /** Actions from now on end the run, and are not recorded. */
   isClosed = false
-  /** Whether something in here was taken from a record. */
+  /** Whether anything in this scope was taken from a record. */
   isReplayed = false
-  /** Called when something happens in here for the first time: the spans that it belongs to begin. */
+  /** Called at the first new action in this scope. The spans around it begin then. */
   readonly onLive: (() => Tracer.AnySpan | undefined) | undefined
-  /** The calls that were left before they had ended, by somebody within the run. */
+  /** The calls that were left before they had ended, by code within the run. */
   private readonly left: Set<Left> = new Set()
   private hasEnded = false
   private readonly parent: Scope | undefined
@@ -88,23 +91,23 @@ export class Scope {
     this.path = path
     this.parent = parent
     this.now = parent?.now
-    // those of the execution begin when they do something: it may have waited for an approval until then
+    // those of the execution begin with their first action, because the run may have waited for an approval until then
     this.startedAt = parent?.isRoot === true ? undefined : parent?.now
     this.onLive = onLive
     this.ids = seeded(`${attempt.journal.id}/${path}`)
   }
 
-  /** Whether it is that of the execution itself. */
+  /** Whether it is the scope of the execution itself. */
   get isRoot(): boolean {
     return this.parent === undefined
   }
 
-  /** How long it has taken until the last record, in milliseconds. */
+  /** The time until the last record, in milliseconds. */
   get elapsed(): number {
     return this.startedAt === undefined || this.now === undefined ? 0 : this.now - this.startedAt
   }
 
-  /** Returns the name the first time, then with a number. */
+  /** Returns the name, with a number if it was used before. */
   unique(name: string): string {
     const count = (this.names.get(name) ?? 0) + 1
     this.names.set(name, count)
@@ -118,7 +121,7 @@ export class Scope {
     return `${this.path}${name}/${count}`
   }
 
-  /** The scope of a run that begins in this one. The runs of the execution itself are its segments. */
+  /** Returns the scope of a run that begins in this one. The runs of the execution itself are its segments. */
   run(agent: string): Scope {
     if (this.parent !== undefined) return this.child(this.unique(segment(agent)))
     const count = this.names.get("run") ?? 0
@@ -126,12 +129,12 @@ export class Scope {
     return new Scope(this.attempt, count === 0 ? "" : `r${count}/`, this)
   }
 
-  /** The scope of what has this name. */
+  /** Returns the scope with this name. */
   child(name: string, onLive?: () => Tracer.AnySpan | undefined): Scope {
     return new Scope(this.attempt, `${name}/`, this, onLive)
   }
 
-  /** What has ended in here is known to the scope around it. */
+  /** Passes the end time of this scope to the scope around it. */
   end(): void {
     const { parent } = this
     if (parent === undefined) return
@@ -141,7 +144,7 @@ export class Scope {
     this.left.clear()
   }
 
-  /** A call was left in here, also when everything else has ended. */
+  /** Adds a call that was left in this scope, also when everything else has ended. */
   add(left: Left): void {
     if (this.hasEnded) this.parent!.add(left)
     else this.left.add(left)
@@ -152,12 +155,12 @@ export class Scope {
     this.parent?.replayed()
   }
 
-  /** The run goes on: what was left in here is recorded as that. */
+  /** The run goes on, so the calls that were left are recorded as left. */
   get settle(): Effect.Effect<void> {
     return Effect.suspend(() => this.decide(({ settle }) => settle))
   }
 
-  /** The run was interrupted: what was left in here is not recorded. */
+  /** The run was interrupted, so the calls that were left are not recorded. */
   get discard(): Effect.Effect<void> {
     return Effect.suspend(() => this.decide(({ discard }) => discard))
   }
@@ -169,7 +172,10 @@ export class Scope {
     return Effect.forEach(all, how, { concurrency: "unbounded", discard: true })
   }
 
-  /** The time of the clock without the time in which nobody worked. Until something is done it is that of the records. */
+  /**
+   * The time of the clock without the time in which nobody worked. Before the first new action it is the time of the
+   * records.
+   */
   get workingTime(): Effect.Effect<number> {
     const { attempt, now } = this
     if (attempt.idle === undefined && now !== undefined) return Effect.succeed(now)
@@ -186,8 +192,8 @@ export class Scope {
   }
 
   /**
-   * Returns what is recorded under a name, or runs the effect and records what it gives. `kind` says what the record
-   * is for: it is not given to anything else.
+   * Returns the value recorded under a name, or runs the effect and records its value. `kind` describes what the record
+   * is for; it is not used for anything else.
    */
   record(
     name: string,
@@ -228,7 +234,7 @@ export class Scope {
     })
   }
 
-  /** A record could not be used: nothing more is done in this attempt. */
+  /** A record could not be used, so nothing more is done in this attempt. */
   broken(error: JournalError): Effect.Effect<never, JournalError> {
     this.attempt.failure ??= error
     return Effect.fail(error)
@@ -236,21 +242,21 @@ export class Scope {
 }
 
 /**
- * The scope that code runs in.
+ * The scope of the running code.
  *
  * @category services
  * @since 0.1.0
  */
 export class Current extends Context.Service<Current, Scope>()("effect-agents/internal/JournalScope") {}
 
-/** The service stands above this file. */
+/** The service is defined in a module above this one. */
 const key = Context.Service<Journal.Journal, Service>("effect-agents/Journal" satisfies typeof Journal.Journal.key)
 
-// one service is one attempt
+// one instance of the service is one attempt
 const roots = new WeakMap<Service, Scope>()
 
 /**
- * Returns the scope of a context; undefined where there is no journal.
+ * Returns the scope of a context, or `undefined` if there is no journal.
  *
  * @category accessors
  * @since 0.1.0
@@ -271,7 +277,7 @@ export const of = (context: Context.Context<never>): Scope | undefined => {
 }
 
 /**
- * Returns a name as one piece of a path.
+ * Returns a name as one segment of a path.
  *
  * @category converting
  * @since 0.1.0
@@ -308,7 +314,7 @@ const write = (name: string, value: unknown): Effect.Effect<Schema.Json, Journal
     : Effect.fail(invalid(name, `it cannot be written: it has ${json.failure}`))
 }
 
-/** Ids that look like effect's own, and are the same in each attempt. */
+/** Ids in the form of effect's own, which are the same in each attempt. */
 const seeded = (seed: string): IdGenerator.Service => {
   let count = 0
   return {

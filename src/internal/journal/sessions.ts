@@ -18,7 +18,7 @@ type Store = SessionStore.SessionStore["Service"]
 
 const journaled = new WeakSet<Store>()
 
-/** The entry of a session's state that says which save was the last one. */
+/** The entry in a session's state that identifies its last save. */
 const markKey = "effect-agents/Journal"
 
 const Saved = Schema.Struct({ version: Schema.Int, incarnation: Schema.optionalKey(Schema.String) })
@@ -26,9 +26,9 @@ const Saved = Schema.Struct({ version: Schema.Int, incarnation: Schema.optionalK
 const failure = Session.SessionError as Schema.Codec<Session.SessionError, unknown>
 
 /**
- * Returns the store as it is used in an execution.
+ * Returns the store in the form that an execution uses.
  *
- * A save that a process has made, and not recorded because it ended, is made again: it finds its own mark in the
+ * A save that a process has made, but not recorded because it ended, is made again: it finds its own mark in the
  * session, and counts as made.
  *
  * @category constructors
@@ -47,11 +47,11 @@ export const wrap = (store: Store): Store => {
     Effect.contextWith((context: Context.Context<never>) => {
       const scope = Scope.of(context)
       if (scope === undefined) return store.save(session, change)
-      // what is saved when the run has ended is another change than what it would have saved next
+      // a save after the end of the run is another change than the next save would have been
       const name = scope.next(scope.isClosed ? "session/end" : "session/save")
       const mark = { execution: scope.attempt.journal.id, save: name }
       const marked = { ...change, state: { ...change.state, [markKey]: mark } }
-      // it may have been this save, of a process that ended before it knew
+      // it may have been this save, by a process that ended before it knew
       const saving = Effect.map(
         Effect.catchIf(store.save(session, marked), isConflict, (error) =>
           Effect.filterOrFail(
@@ -69,7 +69,7 @@ export const wrap = (store: Store): Store => {
   return self
 }
 
-/** A store has no failure for a record: the run fails with it, whatever the type of the store says. */
+/** A store has no failure for a record, so the run fails with it although the type of the store does not have it. */
 const recorded = <A>(
   scope: Scope.Scope,
   name: string,

@@ -83,7 +83,7 @@ export const inScope = <A, E, R>(
   })
 
 /**
- * The time that decisions of an execution are made by.
+ * The time for decisions of an execution.
  *
  * @category accessors
  * @since 0.1.0
@@ -98,7 +98,7 @@ export const currentTimeMillis: Effect.Effect<number> = Effect.contextWith((cont
 })
 
 /**
- * The moment of the last record, or that of the clock while there is none. Nothing is recorded.
+ * The time of the last record, or of the clock if there is none. Nothing is recorded.
  *
  * @category accessors
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const now: Effect.Effect<number> = Effect.contextWith((context: Context.C
 })
 
 /**
- * The moment at which it is asked for first in the life of an execution: it is recorded.
+ * The time of the first call in the life of an execution. It is recorded.
  *
  * @category accessors
  * @since 0.1.0
@@ -121,13 +121,13 @@ export const moment: Effect.Effect<number> = Effect.contextWith((context: Contex
 
 const momentIn = (scope: Scope.Scope): Effect.Effect<number> => {
   const name = scope.unique("now")
-  // what is wrong with it is what everything else here fails with
+  // everything else here fails with the same invalid record
   return Effect.map(Effect.orDie(inScope(scope, name, { success: Schema.Void }, Effect.void)), () => scope.now!)
 }
 
 /**
  * The time of the clock without the time in which nobody worked on the execution. While everything is read from records
- * it is the moment of the last one.
+ * it is the time of the last one.
  *
  * @category accessors
  * @since 0.1.0

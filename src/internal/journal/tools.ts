@@ -1,8 +1,8 @@
 /**
  * A tool call in a journal.
  *
- * What is recorded is what lies below all middleware: the rules and the approval that the call has to pass, its time
- * limit, and what its handler gave. A run nested in a call has records of its own.
+ * The part below all middleware is recorded: the rules and approvals of the call, its time limit, and the result of its
+ * handler. A run nested in a call has records of its own.
  *
  * @since 0.1.0
  */
@@ -33,10 +33,10 @@ import * as Scope from "./scope.ts"
 /**
  * One call, below its middleware.
  *
- * - `scope`, `name`: where it is recorded.
- * - `waitsFor`: what the runs nested in it wait for, when they have interrupted it.
- * - `onSlow`: called with what did not end in time and was interrupted.
- * - `onLive`: called when the call is made, with its context; returns the one that it is made in.
+ * - `scope`, `name`: the place of its record.
+ * - `waitsFor`: what the runs nested in it wait for, if they have interrupted it.
+ * - `onSlow`: called with a handler that did not end in time and was interrupted.
+ * - `onLive`: called with the context of the call when it is made. Returns the context in which it is made.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +57,7 @@ const Record = Schema.Union([
     is: Schema.Literal("result"),
     isFailure: Schema.Boolean,
     encoded: Schema.Unknown,
-    // what the run knows of a failure that is none of the tool's
+    // what the run knows about a failure that is not the tool's own
     mark: Schema.optionalKey(Schema.Literals(["execution-denied", "execution-interrupted", "mistake"]))
   }),
   Schema.Struct({ is: Schema.Literal("waiting"), requests: Schema.Array(Prompt.ToolApprovalRequestPart) }),
@@ -68,7 +68,7 @@ const Record = Schema.Union([
 
 type Record = typeof Record.Type
 
-/** What the runs have cost that a handler has run itself. They are not run again. */
+/** The usage of the runs that a handler has run itself. They are not run again. */
 const Nested = Schema.Struct({
   usage: Schema.optionalKey(AgentRun.Usage),
   costs: Schema.optionalKey(Schema.Array(Schema.Struct({
@@ -76,7 +76,7 @@ const Nested = Schema.Struct({
     provider: Schema.optionalKey(Schema.String),
     usage: AgentRun.Usage
   }))),
-  // of each of the accountants around the call
+  // for each of the accountants around the call
   counts: Schema.optionalKey(Schema.Array(Schema.Struct({ modelCalls: Schema.Int, toolCalls: Schema.Int })))
 })
 
@@ -92,7 +92,7 @@ const decodeAll = Schema.decodeUnknownEffect(Kept)
 const encodeAll = Schema.encodeEffect(Kept)
 
 /**
- * Runs a call, or takes its end from its record.
+ * Runs a call, or takes its result from its record.
  *
  * @category running
  * @since 0.1.0
@@ -113,7 +113,7 @@ export const run = (
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       return error === undefined
         ? Effect.failCause(exit.cause as Cause.Cause<never>)
-        // what its schema does not know ends the call like a defect: it is not recorded
+        // a failure that does not fit the schema ends the call like a defect, and is not recorded
         : Effect.catchCause(failedOf(tool, error), () => Effect.failCause(exit.cause))
     }
     const write = (call: Record) => Effect.orDie(encodeAll({ call, nested: spent.nested() }))
@@ -125,7 +125,7 @@ export const run = (
     const recording = new Recording(scope, {
       name,
       kind: `a call of ${request.name}`,
-      // a failure that cannot be recorded is the caller's
+      // a failure that cannot be recorded is a failure of the caller
       execute: Effect.flatMap(execute, write) as Effect.Effect<unknown>,
       interrupted: Effect.suspend(() => write(waitingOr(call, { is: "interrupted" }))),
       left: Effect.suspend(() => write({ is: "left" }))
@@ -150,7 +150,7 @@ const waitingOr = (call: Call, record: Record): Record => {
 const broken = ({ name, scope }: Call, message: string): Effect.Effect<never, JournalError> =>
   scope.broken(Scope.invalid(name, `it does not decode: ${message}`))
 
-/** A tool that does not end in time is interrupted and answered for, and not waited for. */
+/** Interrupts a tool that does not end in time, answers its call, and does not wait for it. */
 const within = (
   { onSlow, request }: Call,
   timeout: Duration.Duration,
@@ -186,7 +186,7 @@ const failedOf = (tool: Tool.Any, error: unknown): Effect.Effect<Record, unknown
   )
 }
 
-// what its schemas need is in the context of the run
+// the services of its schemas are in the context of the run
 const failureCodec = (tool: Tool.Any, of: "model" | "tool"): Schema.Codec<unknown, unknown> =>
   of === "model" ? AiErrors : codecOf(tool.failureSchema)
 
@@ -203,7 +203,7 @@ const replay = (call: Call, record: Record): Effect.Effect<Middleware.ToolResult
     case "interrupted":
       return Effect.interrupt
     case "left":
-      // who left it leaves it again
+      // the code that left the call before leaves it again
       return Effect.never
     case "failed":
       return Effect.matchEffect(Schema.decodeUnknownEffect(failureCodec(tool, record.of))(record.error), {
@@ -239,7 +239,7 @@ const resultOf = (
     modelOutput: isFailure ? undefined : tool?.toModelOutput?.(result)
   })
 
-/** What is spent in a call by the runs that its handler runs itself. */
+/** The usage of the runs that the handler of a call runs itself. */
 class Spent {
   private readonly parent: ParentRun["Service"] | undefined
   private readonly accountants: ReadonlyArray<Accountant>
@@ -276,7 +276,7 @@ class Spent {
   }
 
   private count(by: Accountant, { modelCalls = 0, toolCalls = 0 }: Counts): void {
-    // one that was opened in the call has ended with it
+    // an account that was opened in the call has ended with it
     const counts = this.counts[this.accountants.indexOf(by)]
     if (counts === undefined) return
     counts.modelCalls += modelCalls
@@ -307,7 +307,7 @@ class Spent {
     }
   }
 
-  /** What was spent when the call was made counts again. */
+  /** The usage from the first time that the call was made counts again. */
   tell({ costs = [], counts = [], usage }: typeof Nested.Type): void {
     if (usage !== undefined) this.parent?.addNestedUsage(usage)
     for (const { model, provider, usage } of costs) {

@@ -1,5 +1,5 @@
 /**
- * What an orchestration cannot be made of.
+ * Refuses orchestrations that cannot be made.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ export const refuse = (orchestration: string, problem: string): never => {
 }
 
 /**
- * Refuses an orchestration with a bound that is no positive integer, or larger than it can be.
+ * Refuses an orchestration with a bound that is not a positive integer, or that is too large.
  *
  * @category errors
  * @since 0.1.0

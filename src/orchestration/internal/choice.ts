@@ -1,5 +1,5 @@
 /**
- * Who chooses, and who judges: a function, or an agent that is called like the members.
+ * Choosers and judges: a function, or an agent that is called like the members.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import type * as Member from "./members.ts"
 import type { AnyMember, Chooser, Judge, Verdict } from "./models.ts"
 
 /**
- * Returns how a member is chosen, and the agent that does it, if it is one.
+ * Returns the function that chooses, and its agent, if it is one.
  *
  * @category accessors
  * @since 0.1.0
@@ -33,7 +33,7 @@ export const of = <Input>(chooser: ((input: Input) => Effect.Effect<any, any, an
 }
 
 /**
- * Returns how an answer is judged, and the agent that does it, if it is one.
+ * Returns the function that judges an answer, and its agent, if it is one.
  *
  * @category accessors
  * @since 0.1.0
@@ -52,7 +52,7 @@ export const judge = (judge: Judge<any>): {
 
 const Said = Schema.Struct({ role: Schema.String, text: Schema.String })
 
-/** The agent that decides by the model for decisions, and answers with a label. */
+/** An agent that decides with the model for decisions, and answers with a label. */
 const decider = (department: Decision.Classify<string>): AnyMember => {
   const definition = Decision.make({
     input: Schema.Struct({ conversation: Schema.Array(Said) }),

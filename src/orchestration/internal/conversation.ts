@@ -1,7 +1,8 @@
 /**
- * The conversation of a handoff, as its transcript says it: who has done what, who has it now, and what each member sees.
+ * The conversation of a handoff, read from its transcript: who has done what, who has it now, and what each member
+ * sees.
  *
- * There is no second record: what a member has done is the result of its call in the transcript of the run, or in the
+ * There is no second record. The work of a member is the result of its call, in the transcript of the run or in the
  * history of the session.
  *
  * @since 0.1.0
@@ -21,21 +22,21 @@ import * as Parts from "../../internal/words/responseParts.ts"
 import * as Session from "../../Session.ts"
 
 /**
- * What was done by one member while it had the conversation.
+ * The work of one member while it had the conversation.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Work {
-  /** The name of the member; undefined when it was none of them. */
+  /** The name of the member; `undefined` if it was none of them. */
   readonly by: string | undefined
   /** The text of its answer. */
   readonly text: string
   /** Its messages, with its tool calls and their results. */
   readonly messages: ReadonlyArray<Prompt.Message>
-  /** The member that has the conversation after it; undefined when it has answered. */
+  /** The member that has the conversation after it; `undefined` if it has answered. */
   readonly to: string | undefined
-  /** What it has told that member. */
+  /** Its note to that member. */
   readonly note: string | undefined
 }
 
@@ -48,8 +49,8 @@ export interface Work {
 export type View = (work: Work) => ReadonlyArray<Prompt.Message>
 
 /**
- * What was said and done, in its order; who has the conversation, if a member has had it; and how often it was handed
- * over since the last message of the user.
+ * The messages and the work, in order; the member that has the conversation, if one has had it; and the number of
+ * handovers since the last message of the user.
  *
  * @category models
  * @since 0.1.0
@@ -75,11 +76,11 @@ export const resultOf = <S extends Schema.Constraint>(value: S) =>
     value: Schema.optionalKey(value)
   })
 
-// the value is the program's alone
+// only the program uses the value
 const decodeResult = Schema.decodeUnknownOption(JsonCodec.make(resultOf(Schema.Unknown)))
 const decodeTranscript = Schema.decodeUnknownOption(JsonCodec.make(Fields.Transcript))
 
-/** The work that a result is; undefined when it is none of a handoff. */
+/** Returns the work in a result, or `undefined` if it is not the result of a handoff. */
 const workOf = (by: string, { isFailure, result }: Prompt.ToolResultPart): Work | undefined => {
   const work = isFailure || Json.isTooDeep(result) ? Option.none() : decodeResult(result)
   if (Option.isNone(work)) return undefined
@@ -87,7 +88,7 @@ const workOf = (by: string, { isFailure, result }: Prompt.ToolResultPart): Work 
   return { by, text, messages: transcript.content, to, note }
 }
 
-/** The work of a member that waited for an approval, which nobody has answered. */
+/** The work of a member whose approvals nobody has answered. */
 const unansweredOf = (by: string, transcript: unknown): Work | undefined => {
   const read = Json.isTooDeep(transcript) ? Option.none() : decodeTranscript(transcript)
   if (Option.isNone(read) || endOfPrompt(read.value.content) === -1) return undefined
@@ -153,7 +154,7 @@ class Reading implements Course {
     if (call !== undefined && Predicate.hasProperty(asked, "transcript")) call.transcript = asked.transcript
   }
 
-  /** Whether it is the result of a call of the program. */
+  /** Returns whether this is the result of a call of the program. */
   private endCall(part: Prompt.ToolResultPart): boolean {
     const call = this.calls.get(part.id)
     if (call === undefined) return false
@@ -174,7 +175,7 @@ class Reading implements Course {
     const parts: ReadonlyArray<Prompt.Part> = message.content
     const content = parts.filter((part) => part.type !== "tool-call" || !isMarked(part))
     if (content.length === 0) return
-    // the parts are those that the message had
+    // the parts are those of the original message
     this.others.push(content.length === parts.length ? message : { ...message, content } as Prompt.Message)
   }
 
@@ -204,11 +205,11 @@ export const views: { readonly [Name in "texts" | "full" | "none"]: View } = {
         ? message.content.flatMap((part) => part.type === "text" ? Prompt.textPart({ text: part.text }) : [])
         : []
     ).filter(({ text }) => text !== "")
-    // an agent with an output may answer by a tool
+    // an agent with an output may answer with a tool
     if (content.length === 0 && text !== "") content.push(Prompt.textPart({ text }))
     return content.length === 0 ? [] : [Prompt.assistantMessage({ content })]
   },
-  // what a model has thought is read by that model only
+  // only the model itself reads its reasoning
   full: ({ messages }) =>
     messages.flatMap((message): ReadonlyArray<Prompt.Message> => {
       if (message.role !== "assistant") return message.role === "system" ? [] : [message]
@@ -219,8 +220,8 @@ export const views: { readonly [Name in "texts" | "full" | "none"]: View } = {
 }
 
 /**
- * Returns the conversation as one member sees it: what the user has said, its own work, and a view of that of others.
- * It is told who has handed over to whom, unless the view does so: it ends with another message than one of an assistant.
+ * Returns the conversation as one member sees it: the messages of the user, its own work, and a view of the other
+ * members' work. Unless a view ends with a message that is not an assistant's, a message about the handover follows.
  *
  * @category accessors
  * @since 0.1.0
@@ -253,13 +254,13 @@ const handedOver = ({ by, note, to }: Work): Prompt.UserMessage => {
 // The prompt of a member, and its own messages after it
 // -----------------------------------------------------------------------------
 
-/** Where the last message of a member's prompt says that it is, and whether the member may hand over. */
+/** The key of a mark on the last message of a member's prompt. It also says whether the member may hand over. */
 const optionsKey = "effect-agents/Handoff"
 
 const prompts = new WeakSet<Prompt.Prompt>()
 
 /**
- * Creates the prompt of a member: what it sees.
+ * Creates the prompt of a member from what it sees.
  *
  * @category constructors
  * @since 0.1.0
@@ -267,7 +268,7 @@ const prompts = new WeakSet<Prompt.Prompt>()
 export const toPrompt = (seen: ReadonlyArray<Prompt.Message>, isLast: boolean): Prompt.Prompt => {
   const messages = seen.map((message, index) =>
     index === seen.length - 1
-      // the message is the one that it was
+      // the message is the original one
       ? { ...message, options: { ...message.options, [optionsKey]: { isLast } } } as Prompt.Message
       : message
   )
@@ -280,7 +281,8 @@ const endOfPrompt = (messages: ReadonlyArray<Prompt.Message>): number =>
   messages.findLastIndex(({ options }) => options[optionsKey] !== undefined)
 
 /**
- * Returns whether the member that has this prompt, or has begun with it, may hand the conversation over.
+ * Returns whether the member with this prompt, or with this beginning of its conversation, may hand the conversation
+ * over.
  *
  * @category guards
  * @since 0.1.0
@@ -291,28 +293,28 @@ export const mayHandOver = (messages: ReadonlyArray<Prompt.Message>): boolean =>
 }
 
 /**
- * Returns what a member has added to its prompt, as a model would see it.
+ * Returns the messages that a member has added to its prompt, as a model would see them.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const ownOf = (transcript: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
   const end = endOfPrompt(transcript)
-  // a guardrail may have put a note in the place of the prompt
+  // a guardrail may have replaced the prompt by a note
   const from = end === -1 ? transcript.findLastIndex(({ role }) => role === "user") : end
   return Waiting.forModel(transcript.slice(from + 1))
 }
 
 /**
- * Returns a prompt of somebody else without what it says about the calls of programs: only a session, and the caller of
- * a nested run, know who has the conversation.
+ * Returns a foreign prompt without its marks of program calls, because only a session, and the caller of a nested run,
+ * know which member has the conversation.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const received = (prompt: Prompt.RawInput): Prompt.RawInput => {
   if (typeof prompt === "string" || (Parts.isPrompt(prompt) && prompts.has(prompt))) return prompt
-  // what cannot be read is refused by the run
+  // the run refuses a prompt that cannot be read
   const read = Parts.isPrompt(prompt) || Predicate.isIterable(prompt)
     ? Result.try(() => Prompt.make(prompt))
     : undefined
@@ -329,7 +331,7 @@ const unmarked = (message: Prompt.Message): Prompt.Message => {
     const { [ProgramCall.optionsKey]: _, ...options } = part.options
     return { ...part, options }
   })
-  // the parts are those that the message had
+  // the parts are those of the original message
   return { ...message, content } as Prompt.Message
 }
 
@@ -338,7 +340,7 @@ const unmarked = (message: Prompt.Message): Prompt.Message => {
 // -----------------------------------------------------------------------------
 
 /**
- * The transfer of a member's last step: the first call in it of one of these tools that has succeeded.
+ * The transfer of a member's last step: the first successful call of one of these tools.
  *
  * @category accessors
  * @since 0.1.0

@@ -13,8 +13,7 @@ import * as Member from "./members.ts"
 import type { AnyMember, Chooser, JudgeError, JudgeServices, Options, Orchestration, Says } from "./models.ts"
 
 /**
- * What has been said in a discussion, in its order, and why it has ended: somebody has closed it, or there were no more
- * rounds.
+ * The turns of a discussion, in order, and why it has ended: it was closed, or no rounds were left.
  *
  * @category models
  * @since 0.1.0
@@ -25,8 +24,8 @@ export interface Discussion<out Name extends string = string> {
 }
 
 /**
- * Who says whose turn it is, or `null` when the discussion is closed: a function, which is also told what was said, or
- * one of the others that choose (`Chooser`).
+ * Chooses the next speaker, or `null` to close the discussion. It is a function, which also receives the turns so far,
+ * or any other `Chooser`.
  *
  * @category models
  * @since 0.1.0
@@ -36,12 +35,12 @@ export type SpeakerChooser<Name extends string> =
   | Exclude<Chooser<Name>, (...args: any) => any>
 
 /**
- * Lets the members speak in turns. Each is told the conversation and what was said since then: its own turns are those of
- * the assistant, those of the others have their names. It gives the `Discussion`, and the text of each turn is streamed as
- * the text of the run.
+ * Lets the members speak in turns. Each receives the conversation and the turns since then: its own turns as an
+ * assistant's, those of the others with their names. The result is the `Discussion`, and the text of each turn is
+ * streamed as the text of the run.
  *
- * An agent that says whose turn it is has `Schema.NullOr(Schema.Literals([...]))` of the names as its output, and is told
- * the same. It does not speak itself.
+ * An agent that chooses the speaker has `Schema.NullOr(Schema.Literals([...]))` of the names as its output. It receives
+ * the same messages, and does not speak itself.
  *
  * **Example** (A manager)
  *
@@ -83,9 +82,9 @@ export const groupChat = <
   name: string,
   members: Of,
   options: Options & {
-    /** Who says whose turn it is. */
+    /** Chooses the next speaker. */
     readonly next: C & Says<C, (keyof Of & string) | null>
-    /** How many turns there are at most. Default: 10. */
+    /** The maximum number of turns. Default: 10. */
     readonly rounds?: number | undefined
   }
 ): Orchestration<Of, Discussion<keyof Of & string>, JudgeError<C>, JudgeServices<C>> => {

@@ -19,7 +19,7 @@ import { refuse } from "./bounds.ts"
 import type { AnyMember, Members } from "./models.ts"
 
 /**
- * What somebody has said. Without a `from` it is the user of the one who reads it.
+ * A text in a conversation. Without `from` it is from the reader's user.
  *
  * @category models
  * @since 0.1.0
@@ -33,8 +33,8 @@ export const Turn = Schema.Struct({ from: Schema.optionalKey(Schema.String), tex
 export type Turn = typeof Turn.Type
 
 /**
- * What a member is told: the conversation of the orchestration, what the members in `hears` have answered since then, as
- * the transcript has it, and the turns after that. A `prompt` is in place of all.
+ * The input of a member: the conversation of the orchestration, the answers since then of the members in `hears`, as
+ * the transcript has them, and the turns after those. A `prompt` replaces all of it.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export const Told = Schema.Struct({
 })
 
 /**
- * What a member has answered: its value, and that as a text.
+ * The answer of a member: its value, and the value as a text.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +58,7 @@ export interface Said {
 }
 
 /**
- * Asks a member, and gives an `A` of its answer.
+ * Asks a member, and returns an `A` made from its answer.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +70,7 @@ export type Ask<A = any> = (
 ) => Effect.Effect<A, any>
 
 /**
- * The members of an orchestration in a run of it: `ask` gives the value of an answer, `say` its text too.
+ * Asks members in a run of the orchestration: `ask` returns the value of an answer, and `say` also its text.
  *
  * @category models
  * @since 0.1.0
@@ -81,7 +81,7 @@ export interface Asking {
 }
 
 /**
- * The agents of an orchestration by their names, in their order.
+ * The agents of an orchestration by name, in their order.
  *
  * @category models
  * @since 0.1.0
@@ -89,7 +89,7 @@ export interface Asking {
 export type Named = ReadonlyMap<string, Agent.Any>
 
 /**
- * What an orchestration is made of: those it asks, the schema of its value, and its program.
+ * The parts of an orchestration: its members, the schema of its value, and its program.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +102,7 @@ export interface Options {
 }
 
 /**
- * Creates an agent that asks its members by a program.
+ * Creates an agent that asks its members with a program.
  *
  * @category constructors
  * @since 0.1.0
@@ -126,8 +126,8 @@ export const orchestrate = (name: string, { description, members, run, value }: 
 }
 
 /**
- * Returns the members by their names: the keys of a record, or the names of the agents in a list. One agent may be in a
- * list more than once.
+ * Returns the members by name: the keys of a record, or the names of the agents in a list. A list may contain an agent
+ * more than once.
  *
  * @category accessors
  * @since 0.1.0
@@ -139,7 +139,7 @@ export const named = (orchestration: string, members: Members): Named => {
 }
 
 /**
- * Returns the members and one more, if there is one more.
+ * Returns the members, and one more if it is given.
  *
  * @category combinators
  * @since 0.1.0
@@ -157,7 +157,7 @@ export const and = (
 }
 
 /**
- * Does something with each member, in a list.
+ * Calls a function for each member, and returns a list.
  *
  * @category accessors
  * @since 0.1.0
@@ -168,7 +168,7 @@ export const list = <A>(members: Members, f: (name: string, agent: AnyMember) =>
     : Object.entries(members).map(([name, agent]) => f(name, agent))
 
 /**
- * Does something with each member, in the shape of the members.
+ * Calls a function for each member, and returns a list or a record like the members.
  *
  * @category accessors
  * @since 0.1.0
@@ -182,7 +182,7 @@ export const each = <A>(
     : Object.fromEntries(Object.entries(members).map(([name, agent]) => [name, f(name, agent)]))
 
 /**
- * Returns whether it is a list, and no record.
+ * Returns whether the members are a list.
  *
  * @category guards
  * @since 0.1.0
@@ -191,14 +191,15 @@ export const isList = <A>(self: ReadonlyArray<A> | Readonly<Record<string, A>>):
   Array.isArray(self)
 
 /**
- * Returns the schema of what a member answers. Of an agent that has none the value is kept as JSON, otherwise the text.
+ * Returns the schema of a member's answer. Without a schema the value is kept as JSON, or the text if there is no
+ * value.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const valueOf = (member: AnyMember): Schema.Constraint => makingOf(agentOf(member)).value ?? Schema.Json
 
-/** What has the type id is an agent. */
+/** A value with the type id is an agent. */
 const agentOf = (member: AnyMember): Agent.Any => member as Agent.Any
 
 /**
@@ -218,12 +219,15 @@ export const toolOf = (name: string, agent: Agent.Any): AgentTool.Any => {
         ...content.flatMap(saidIn),
         ...[...answersIn(content, hears), ...turns].map((turn) => toMessage(turn, name))
       ]),
-    // an agent with a value of a schema has it, or fails
+    // a run of an agent whose value has a schema has the value, or fails
     result: value === undefined ? ({ text, value }) => value === undefined ? text : value : undefined
   } as AgentTool.Options<any, string, typeof Told, Schema.Constraint, "error">)
 }
 
-/** A member reads what was said: the calls of the orchestration are of tools that it does not have. */
+/**
+ * The messages that a member reads. It does not see the calls of the orchestration, because it does not have their
+ * tools.
+ */
 const saidIn = (message: Prompt.Message): ReadonlyArray<Prompt.Message> => {
   if (message.role === "user") return [message]
   if (message.role !== "assistant") return []
@@ -231,7 +235,7 @@ const saidIn = (message: Prompt.Message): ReadonlyArray<Prompt.Message> => {
   return content.length === 0 ? [] : [Prompt.assistantMessage({ content })]
 }
 
-/** What these members have answered in this run. */
+/** The answers of these members in this run. */
 const answersIn = (messages: ReadonlyArray<Prompt.Message>, members: ReadonlyArray<string>): ReadonlyArray<Turn> =>
   members.length === 0 ? [] : messages.slice(messages.findLastIndex(({ role }) => role === "user") + 1).flatMap(
     (message) =>
@@ -250,7 +254,7 @@ const toMessage = ({ from, text }: Turn, reader: string): Prompt.Message =>
     : Prompt.userMessage({ content: [Prompt.textPart({ text: from === undefined ? text : `${from}: ${text}` })] })
 
 /**
- * Returns how the values of a schema are written as text: that of an object is its JSON.
+ * Returns the function that writes the values of a schema as text: an object as its JSON.
  *
  * @category conversions
  * @since 0.1.0

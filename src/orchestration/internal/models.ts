@@ -1,5 +1,5 @@
 /**
- * What orchestrations are made of, what they give, and what they fail with.
+ * The types of orchestrations: their members, their values, and their failures.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type * as AgentError from "../../AgentError.ts"
 import type * as Program from "../../Program.ts"
 
 /**
- * An agent, of which nothing is said: one that is made in its place in a list keeps its own types.
+ * Any agent. An agent that is made at its place in a list keeps its own types.
  *
  * @category models
  * @since 0.1.0
@@ -22,7 +22,7 @@ import type * as Program from "../../Program.ts"
 export interface AnyMember extends Pick<Agent.Any, Agent.TypeId | "description" | "name"> {}
 
 /**
- * The agents of an orchestration. Those of a record have their keys as names, those of a list their own names.
+ * The agents of an orchestration. In a record their names are the keys, in a list their own names.
  *
  * @category models
  * @since 0.1.0
@@ -30,7 +30,8 @@ export interface AnyMember extends Pick<Agent.Any, Agent.TypeId | "description" 
 export type Members = ReadonlyArray<AnyMember> | Readonly<Record<string, AnyMember>>
 
 /**
- * An agent that is made of others: it gives an `A`, and fails and needs what they do, beside `E` and `R`.
+ * An agent that is made from others. It returns an `A`. Its failures and services are those of the others, and `E` and
+ * `R`.
  *
  * @category models
  * @since 0.1.0
@@ -51,7 +52,7 @@ export type Orchestration<Of extends Members, A, E = never, R = never> = Agent.A
 export type MemberOf<Of extends Members> = Of extends ReadonlyArray<infer A> ? A : Of[keyof Of]
 
 /**
- * What a member answers: the `value` of its result, or its text if it has none.
+ * The answer of a member: the `value` of its result, or its text if it has none.
  *
  * @category utility types
  * @since 0.1.0
@@ -61,7 +62,7 @@ export type Value<A> = A extends Agent.Agent<any, any, any, infer V, any>
   : never
 
 /**
- * What the members answer, as they are given: a tuple of a list, a record of a record.
+ * The answers of the members: a tuple for a list, a record for a record.
  *
  * @category utility types
  * @since 0.1.0
@@ -69,7 +70,7 @@ export type Value<A> = A extends Agent.Agent<any, any, any, infer V, any>
 export type Values<Of extends Members> = { readonly [K in keyof Of]: Value<Of[K]> }
 
 /**
- * What the call of a member fails with.
+ * The failures of a member's call.
  *
  * @category utility types
  * @since 0.1.0
@@ -77,18 +78,18 @@ export type Values<Of extends Members> = { readonly [K in keyof Of]: Value<Of[K]
 export type MemberError<A> = Agent.Error<A> | AgentError.AgentError | AiError.AiError | Program.NotExecuted
 
 /**
- * What every orchestration may be given.
+ * The options of every orchestration.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** What a model is told of the agent that may call it. Default: nothing. */
+  /** The description that a calling model reads when the orchestration is a tool. Default: none. */
   readonly description?: string | undefined
 }
 
 /**
- * What a member is judged to be: good enough, or what is wrong with it.
+ * The verdict of a judge: the answer is good enough, or something is wrong with it.
  *
  * @category models
  * @since 0.1.0
@@ -113,7 +114,7 @@ export type Verdict = typeof Verdict.Type
 export const accepted: Verdict = { accepted: true, feedback: "" }
 
 /**
- * Creates the verdict on an answer that has to be done better.
+ * Creates the verdict on an answer that has to be improved.
  *
  * @category models
  * @since 0.1.0
@@ -121,9 +122,9 @@ export const accepted: Verdict = { accepted: true, feedback: "" }
 export const revise = (feedback: string): Verdict => ({ accepted: false, feedback })
 
 /**
- * Who chooses a member: a function, an agent whose value is the name, or a classification of effect's `Decision`. An
- * agent and a decision are called like the members: what they have chosen is in the transcript. A function is called
- * again when the program is run again.
+ * Chooses a member: a function, an agent whose value is the name, or a classification of effect's `Decision`. An agent
+ * and a decision are called like the members, so their choice is in the transcript. A function is called again when the
+ * program is run again.
  *
  * @category models
  * @since 0.1.0
@@ -134,7 +135,7 @@ export type Chooser<Name extends string> =
   | AnyMember
 
 /**
- * Who judges an answer: a function, or an agent whose value is a `Verdict`. An agent is called like the members: its
+ * Judges an answer: a function, or an agent whose value is a `Verdict`. An agent is called like the members, so its
  * verdict is in the transcript. A function is called again when the program is run again.
  *
  * @category models
@@ -143,7 +144,7 @@ export type Chooser<Name extends string> =
 export type Judge<A> = ((value: A, round: number) => Effect.Effect<Verdict, any, any>) | AnyMember
 
 /**
- * Holds that an agent that chooses or judges has a value that says it.
+ * Requires that the agent which chooses or judges has a value of the right type.
  *
  * @category utility types
  * @since 0.1.0
@@ -153,7 +154,7 @@ export type Says<J, Value> = J extends Agent.Agent<any, any, any, infer Given, a
   : unknown
 
 /**
- * What a chooser or a judge fails with.
+ * The failures of a chooser or a judge.
  *
  * @category utility types
  * @since 0.1.0
@@ -161,7 +162,7 @@ export type Says<J, Value> = J extends Agent.Agent<any, any, any, infer Given, a
 export type JudgeError<J> = J extends (...args: any) => Effect.Effect<any, infer E, any> ? E : Agent.Error<J>
 
 /**
- * What a chooser or a judge needs.
+ * The services of a chooser or a judge.
  *
  * @category utility types
  * @since 0.1.0
@@ -171,7 +172,7 @@ export type JudgeServices<J> = J extends (...args: any) => Effect.Effect<any, an
   : Agent.Services<J>
 
 /**
- * The last round of a `refine` has given an answer that was not accepted. It has that answer.
+ * The answer in the last round of a `refine` was not accepted either. It has that answer.
  *
  * @category errors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Work by a plan that is made anew when it does not lead on.
+ * Work by a plan, which is replaced if it does not lead to progress.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type { AnyMember, MemberError, Options, Orchestration, Says, Value } from
 import type * as Agent from "../../Agent.ts"
 
 /**
- * What a planner gives: what is known about the task, given or to be looked up, and what is to be done.
+ * The output of a planner: what is known about the task or has to be looked up, and what to do.
  *
  * @category models
  * @since 0.1.0
@@ -29,12 +29,12 @@ export const Plan = Schema.Struct({
 export type Plan = typeof Plan.Type
 
 /**
- * What a manager gives before each round: where the work stands, and who does what next.
+ * The output of a manager before each round: the state of the work, and the next assignment.
  *
  * - `isDone`: the task is done, and the writer answers.
- * - `isProgressing`: the last rounds have brought the work on.
- * - `isLooping`: the same is done again and again.
- * - `next`: who works next; `instruction`: what it is told.
+ * - `isProgressing`: the last rounds have made progress.
+ * - `isLooping`: the same work is repeated.
+ * - `next`: the member that works next; `instruction`: what it has to do.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const Ledger = <const Names extends ReadonlyArray<string>>(
   })
 
 /**
- * A team has not done its task: there were no more rounds, or its last plan has not led on either.
+ * A team has not done its task: no rounds were left, or the last plan has not led to progress either.
  *
  * @category errors
  * @since 0.1.0
@@ -82,14 +82,14 @@ export class NotDone extends Schema.Error<NotDone>("effect-agents/orchestration/
 }
 
 /**
- * Lets the members work by a plan, as Magentic does. The planner writes down what is known and what is to be done. Before
- * each round the manager says where the work stands, and which member is to do what. When too many rounds bring nothing,
- * the planner is asked for another plan. When the task is done the writer answers: the run has its value, and its text is
- * streamed as the text of the run.
+ * Lets the members work by a plan, as Magentic does. The planner writes down what is known and what to do. Before each
+ * round the manager reports the state of the work, and chooses the member that works next. When too many rounds make no
+ * progress, the planner makes another plan. When the task is done, the writer answers: its value is the value of the
+ * run, and its text is streamed as the text of the run.
  *
- * All of them are told the conversation and what the members have answered since then; the manager and the writer also the
- * plan. A round that brings nothing is a stall, one that brings something takes a stall back. The run fails with `NotDone`
- * when it is at a bound.
+ * All of them receive the conversation and the answers of the members since then; the manager and the writer also
+ * receive the plan. A round without progress counts as a stall, and a round with progress takes one stall back. The run
+ * fails with `NotDone` when a limit is reached.
  *
  * **Example** (A plan with one member)
  *
@@ -137,17 +137,17 @@ export const plan = <
   name: string,
   members: Of,
   options: Options & {
-    /** Who makes the plan: its output is `Plan`. */
+    /** Makes the plan. Its output is `Plan`. */
     readonly planner: P & Says<P, Plan>
-    /** Who says how it goes on: its output is the `Ledger` of the names. */
+    /** Directs the work. Its output is the `Ledger` of the names. */
     readonly manager: M & Says<M, Ledger<keyof Of & string>>
-    /** Who answers when the task is done. */
+    /** Answers when the task is done. */
     readonly writer: W
-    /** How many times a member works at most. Default: 20. */
+    /** The maximum number of rounds in which a member works. Default: 20. */
     readonly rounds?: number | undefined
-    /** How many stalls there are until another plan is made. Default: 3. */
+    /** The number of stalls until another plan is made. Default: 3. */
     readonly stalls?: number | undefined
-    /** How many times another plan is made at most. Default: 2. */
+    /** The maximum number of further plans. Default: 2. */
     readonly replans?: number | undefined
   }
 ): Orchestration<Of, Value<W>, NotDone | MemberError<P | M | W>, Agent.Services<P | M | W>> => {

@@ -1,5 +1,5 @@
 /**
- * The first answers of many.
+ * The first answers of many members.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 /**
- * Gives the first `size` values, in the order in which they came, and interrupts the rest; or fails with all that was
- * failed with, when there cannot be so many.
+ * Returns the first `size` values in the order in which they come, and interrupts the other effects. If so many values
+ * are not possible any more, it fails with all of the failures.
  *
  * @category combinators
  * @since 0.1.0
@@ -32,8 +32,8 @@ export const first = Effect.fnUntraced(function*<A, E, R>(all: ReadonlyArray<Eff
 })
 
 /**
- * Gives the first value, and interrupts the rest. Each one begins when those before it have given none for so long, or
- * one of them has failed.
+ * Returns the first value, and interrupts the other effects. Each effect begins when those before it have had this much
+ * time, or when one of them has failed.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The schemas of what orchestrations give, made of those of their members.
+ * The schemas of the values of orchestrations, made from those of their members.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type { AnyMember, Members } from "./models.ts"
 type Of = (agent: AnyMember) => Schema.Constraint
 
 /**
- * Creates the schema of the values of all members, in the shape of these.
+ * Creates the schema of the values of all members, as a list or a record like them.
  *
  * @category schemas
  * @since 0.1.0
@@ -26,7 +26,8 @@ export const all = (members: Members, of: Of): Schema.Constraint => {
 }
 
 /**
- * Creates the schema of the value of one of the members. It keeps whose schema the value has: two may be written alike.
+ * Creates the schema of the value of one of the members. It keeps which schema a value has, because two may look alike
+ * in JSON.
  *
  * @category schemas
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Runs that belong to a scope, and what is known of them.
+ * Runs that belong to a scope, with their states.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import * as AgentTool from "../../AgentTool.ts"
 import * as Message from "../../internal/words/message.ts"
 import { ParentRun } from "../../internal/words/parentRun.ts"
 import * as Steering from "../../Steering.ts"
-// what is known of a run is told in the words of the module
+// the state of a run has types of that module
 import type * as Background from "../Background.ts"
 
 type RunExit = Exit.Exit<AgentRun.Result<unknown>, unknown>
@@ -74,11 +74,11 @@ export class Started {
   }
 }
 
-/** How many of those that have ended are known. */
+/** The number of ended runs that are known. */
 const known = 100
 
 /**
- * The runs of one scope: they are interrupted when it closes, and it waits for them.
+ * The runs of one scope. They are interrupted when it closes, and it waits for them.
  *
  * @category models
  * @since 0.1.0
@@ -114,12 +114,12 @@ export class Supervisor {
       const depth = (yield* AgentTool.Depth) + 1
       const maximum = yield* AgentTool.MaximumDepth
       const run = Effect.provideService(Agent.run(agent, { prompt, steering }), AgentTool.Depth, depth)
-      // what the agent needs is in the type of who starts it
+      // the services of the agent are in the type of the code that starts it
       const running = (depth > maximum
         ? Effect.fail(AgentError.make(agent.name, new AgentError.DepthExceeded({ maximum })))
         : run) as Effect.Effect<AgentRun.Result<unknown>, unknown>
       const own = this.isDetached
-        // the run that has started it may have ended before it does
+        // the run that has started it may end before it does
         ? Effect.updateContext(running, (context: Context.Context<never>) => Context.omit(ParentRun)(context))
         : running
       const fiber = yield* Effect.forkIn(own, this.scope)
@@ -135,7 +135,7 @@ export class Supervisor {
     for (const { id } of ended.slice(0, Math.max(0, ended.length - known))) this.started.delete(id)
   }
 
-  /** Stops all of them at the same time, and waits for their ends. */
+  /** Stops all of them at the same time, and waits until they have ended. */
   get stopAll(): Effect.Effect<void> {
     return Effect.forEach(this.all, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   }
