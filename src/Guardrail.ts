@@ -183,8 +183,8 @@ type Own<T> = [T][T extends any ? 0 : never]
  * The argument of a check of the input: the prompt of the run, and the text of its user messages. `request` is the
  * first model call of the run; its `prompt` also has the history and the instructions.
  *
- * When a run is steered, `prompt` and `text` are what was sent since the last model call, and `request` is the call that
- * has it first.
+ * For a run that is steered, `prompt` and `text` are the messages since the last model call, and `request` is the first
+ * call that contains them.
  *
  * @category models
  * @since 0.1.0
@@ -198,19 +198,19 @@ export interface Input {
 }
 
 /**
- * Checks the input beside the first model call of a run, and what steers the run
- * (`Steering`, or a prompt that another run hands over) beside the call that has it first.
+ * Checks the input beside the first model call of a run. Messages that steer the run later are checked beside the first
+ * call that contains them.
  *
  * Parts are shown while the check runs. A trip interrupts the model request. The end of the model call waits for the
  * check, so no tool runs and nothing is saved before it has passed. A model that fails first interrupts the check. Text
  * that was shown cannot be replaced; use `inputBefore` for that.
  *
- * What steers the run (`Steering`, or a prompt that another run hands over) is checked in the same way, beside the model
- * call that has it first. The transcript has a note in the place of a refused message. A message is `unread` again when
- * the run ends before its check has decided.
+ * Messages that steer the run come from `Steering`, or from another run that hands over its prompt. In the transcript a
+ * note replaces a refused message. If the run ends before the check of a message has decided, the message is `unread`
+ * again.
  *
- * Answers to approvals are not checked: whoever may answer decides what the model is told. Edited parameters are checked
- * by `tool`.
+ * Answers to approvals are not checked, because whoever may answer also decides what the model reads. Edited parameters
+ * are checked by `tool`.
  *
  * @category constructors
  * @since 0.1.0
@@ -225,8 +225,8 @@ export const input = <E = never, R = never>(
   )
 
 /**
- * Checks the input before the first model call of a run, and what steers the run before the
- * call that would have it first.
+ * Checks the input before the first model call of a run. Messages that steer the run later are checked before the first
+ * call that would contain them.
  *
  * The text of a `replace` becomes the answer: the model is not called, the run completes without usage, and the text is
  * saved as the model's answer. The transcript does not contain what the user said. It contains a note that the message
@@ -259,7 +259,7 @@ const atModel = <E, R>(
   // an `Exclude` of a type parameter is not simplified
   Middleware.make(name, { model: ModelPlaces.withPurpose(place, purpose) }) as Middleware.Middleware<E, R>
 
-/** Before the first model call the prompt is checked, before a later one what was added to it. */
+/** Before the first model call the prompt is checked, before a later call the messages that were added. */
 const atInput = <E, R>(
   name: string,
   place: (

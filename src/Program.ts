@@ -1,35 +1,35 @@
 /**
- * Programs that call the tools of an agent, where another agent has a model: see `Agent.program`.
+ * Programs that call the tools of an agent, in place of a model. See `Agent.program`.
  *
- * A program is a function from an `Input` to an `Effect`. It makes its calls by the functions of `Calls`: one for each
- * tool, with the tool's parameters, success and failure. Effect's own combinators say what runs at the same time, what is
- * tried again, what races, and for how long.
+ * A program is a function from an `Input` to an `Effect`. It makes its calls with the functions of `Calls`: one for
+ * each tool, with the tool's parameters, success and failure. Use Effect's own combinators for concurrency, retries,
+ * races and time limits.
  *
- * Each call is a tool call of the run: it goes through middleware, rules and approvals, and it is in the transcript with
- * its result. The calls that end together are a step, and the answer is the last one. A call that its program interrupts,
- * such as the loser of a race, has stopped before the program goes on, and its costs are counted.
+ * Each call is a tool call of the run. It goes through middleware, rules and approvals, and is in the transcript with
+ * its result. Calls that end together are one step, and the answer is the last step. When a program interrupts a call,
+ * such as the loser of a race, the call stops before the program goes on, and its usage is counted.
  *
- * When a call waits for an approval, and the program makes no other one, the run completes with `"approval-required"`.
- * `Agent.resume` runs the program again from its beginning: it gets the results that are in the transcript, in the order
- * in which it got them before, and makes only the calls that have none. So does `Agent.continue` on its session after a
- * process has ended: with a `SessionHistory` of `"every-step"` a result is saved before the program gets it. What a
- * program does besides its calls is done again.
+ * When a call waits for an approval and the program makes no other call, the run completes with `"approval-required"`.
+ * `Agent.resume` then runs the program again from its beginning. It gets the results that are in the transcript, in the
+ * same order as before, and makes only the calls without a result. `Agent.continue` does the same for a session after a
+ * process has ended: with `keep: "every-step"` of `SessionHistory` a result is saved before the program gets it.
+ * Everything else that a program does is done again.
  *
- * A call is known by its tool and its `key`, or its parameters. Calls that are the same are known by the order in which
- * they were made. An approved call that the program does not make any more fails the run with `AgentError`
- * (`CallNotRepeated`). A program that ends needs no approvals any more: an answer that comes later is rejected.
+ * A call is identified by its tool and its `key`, or by its tool and its parameters if it has no key. Equal calls are
+ * identified by their order. If the program does not repeat an approved call, the run fails with `AgentError`
+ * (`CallNotRepeated`). A program that has ended needs no approvals, so a later answer is rejected.
  *
- * Guardrails of a program check its own prompt before it runs, each of its calls, and its answer before that is told: the
- * text, and the value as a text where it is not the same. With one that checks the output, a text of `answer` is told at
- * the end, as a whole. A text that a guardrail puts in the place of a value is the value then, if that was a text; otherwise
- * the run fails with `AgentError` (`InvalidOutput`). One that a guardrail answers in the place of the program has no value.
- * What a member says is checked by the guardrails of the member.
+ * Guardrails of a program check its prompt before it runs, each of its calls, and its answer before it is emitted. The
+ * answer is its text, and its value as a text if that differs. If a guardrail checks the output, the text of an
+ * `answer` call is emitted as a whole at the end. When a guardrail replaces the value, the replacement becomes the
+ * value if the value was a text; otherwise the run fails with `AgentError` (`InvalidOutput`). A run that a guardrail
+ * answers in place of the program has no value. The answers of members are checked by the members' own guardrails.
  *
- * A budget of a program is that of all of its members. One with `Budget.orFail` ends them all, and the program. Whatever
- * else a middleware has around a model call does not apply: a program makes no model call of its own.
+ * A budget of a program is shared by all of its members. A budget made by `Budget.orFail` ends all of them, and the
+ * program. No other middleware around model calls applies, because a program makes no model calls of its own.
  *
- * A program takes no messages: what `Steering` sends stays `unread`, and a run that would steer it waits in line. When it is
- * asked to stop, the calls that run end, and those that the program makes after that are not executed.
+ * A program receives no messages: messages of `Steering` stay `unread`, and a run that would steer it waits in line.
+ * When it is asked to stop, its running calls run to their end, and later calls are not executed.
  *
  * **Example** (A writer and a critic)
  *
@@ -72,16 +72,16 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as AgentError from "./AgentError.ts"
-// what the input of a program and its options are told of, in the words of the seams
+// the options of a program contain providers
 import type * as ContextProvider from "./ContextProvider.ts"
-// as above
+// the options of a program contain middleware
 import type * as Middleware from "./Middleware.ts"
 
 /**
- * What a program is told.
+ * The input of a program.
  *
- * - `prompt`: the text of the last message of the user.
- * - `conversation`: the messages up to that one, with it: those of the session come first. It has no system message.
+ * - `prompt`: the text of the user's last message.
+ * - `conversation`: the messages up to that message, beginning with those of the session. It has no system message.
  * - `session`: the id of the session, if the run has one.
  *
  * @category models
@@ -94,41 +94,42 @@ export interface Input {
 }
 
 /**
- * How a call is made.
+ * The options of a call.
  *
  * **Gotchas**
  *
- * A process that is killed undoes nothing, or not everything, and its transcript does not say what it has undone.
+ * In a process that is killed, nothing or not everything is undone, and the transcript does not say what was undone.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallOptions<in A> {
   /**
-   * What the call is known by when the program is run again. Give one where the parameters are not the same the next time.
-   * Default: its parameters.
+   * Identifies the call when the program is run again. Give a key if the parameters may differ the next time. Default:
+   * the parameters.
    */
   readonly key?: string | undefined
   /**
-   * Whether the text of the agent that is called is streamed as the text of this run. A function gives the text of a
-   * result where nothing was streamed, as when the result is of an earlier run; with `true` it is the result itself.
-   * Default: false.
+   * Whether the text of the called agent is streamed as the text of this run. A function returns the text of a result
+   * that was not streamed in this run, for example because an earlier run has made the call; with `true` the text is
+   * the result itself. Default: `false`.
    */
   readonly answer?: boolean | ((result: A) => string) | undefined
   /**
-   * What is done when the call has succeeded and the run does not complete: the last one first, after everything that ran
-   * was stopped, within `AgentRun.FinalizationBudget`. It is told how the run ended. One that fails is logged, and the
-   * others are still called. A run that waits for approvals has completed. Default: nothing.
+   * Undoes a call that succeeded, if the run does not complete. It receives the exit of the run. The calls are undone
+   * in reverse order, after everything that ran was stopped, within `AgentRun.FinalizationBudget`. A failure is logged,
+   * and the others are undone all the same. A run that waits for approvals counts as completed. Default: nothing is
+   * undone.
    *
-   * The transcript says of a call that it was undone: `Agent.continue` makes it again. One whose `undo` has failed keeps
-   * its result.
+   * The transcript records that a call was undone, and `Agent.continue` makes it again. A call whose `undo` has failed
+   * keeps its result.
    */
   readonly undo?: ((result: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown>) | undefined
 }
 
 /**
- * What a call fails with: the failure of its tool, an `AiError` where the tool's result is not of its schema, or
- * `NotExecuted`. What a middleware around the call fails with is not told to the program: it fails the run.
+ * The failures of a call: the failure of its tool, an `AiError` if the result does not fit the tool's schema, or
+ * `NotExecuted`. A failure of a middleware around the call does not reach the program: it fails the run.
  *
  * @category utility types
  * @since 0.1.0
@@ -136,7 +137,7 @@ export interface CallOptions<in A> {
 export type CallError<T extends Tool.Any> = Tool.Failure<T> | AiError.AiError | NotExecuted
 
 /**
- * The calls of a program: a function for each tool, by its name.
+ * The calls of a program: one function for each tool, under its name.
  *
  * @category models
  * @since 0.1.0
@@ -153,7 +154,7 @@ export type Calls<Tools extends Record<string, Tool.Any>> = {
 }
 
 /**
- * What an agent is made of whose tools are called by a program.
+ * The options of an agent whose tools are called by a program.
  *
  * @category models
  * @since 0.1.0
@@ -168,20 +169,20 @@ export interface Options<
   Providers extends ReadonlyArray<ContextProvider.Any>,
   Middlewares extends ReadonlyArray<Middleware.Any>
 > {
-  /** What a model is told of the agent that may call it. Default: nothing. */
+  /** The description that a calling model reads when this agent is a tool. Default: none. */
   readonly description?: string | undefined
   /** The tools that the program may call. Default: none. */
   readonly toolkit?: Effect.Effect<Toolkit.WithHandler<Tools>, ToolkitError, ToolkitServices> | undefined
   /** Context providers, in the order of their `beforeRun`s. Names are unique. Default: none. */
   readonly providers?: Providers | undefined
-  /** What is around the run and its calls, the outermost first. Default: none. */
+  /** Middleware around the run and its calls; the first is the outermost. Default: none. */
   readonly middleware?: Middlewares | undefined
   /** The program. */
   readonly run: (input: Input, call: Calls<Tools>) => Effect.Effect<A, E, R>
 }
 
 /**
- * What an agent fails with beside its program and its toolkit.
+ * The failures of such an agent, without those of its program and its toolkit.
  *
  * @category utility types
  * @since 0.1.0
@@ -192,7 +193,7 @@ export type AgentFailure<
 > = AgentError.AgentError | ContextProvider.Error<Providers[number]> | Middleware.Error<Middlewares[number]>
 
 /**
- * What an agent needs beside its program and its toolkit.
+ * The services of such an agent, without those of its program and its toolkit.
  *
  * @category utility types
  * @since 0.1.0
@@ -207,10 +208,10 @@ export type AgentServices<
   | Middleware.Services<Middlewares[number]>
 
 /**
- * A call was not run, or not to its end, and its tool did not say so.
+ * A call was not run, or did not run to its end, and the failure is not its tool's.
  *
- * - `denied`: a person, a rule, a limit or a middleware did not let it run.
- * - `interrupted`: it was stopped: the tool took longer than it may, or interrupted itself.
+ * - `denied`: a person, a rule, a limit or a middleware has refused it.
+ * - `interrupted`: it was stopped, because the tool took too long or interrupted itself.
  * - `invalid`: its parameters were not accepted.
  *
  * @category errors

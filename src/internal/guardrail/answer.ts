@@ -1,5 +1,5 @@
 /**
- * What a guardrail says in the place of a model.
+ * The text of a guardrail in place of a model's answer.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Usage from "../words/usage.ts"
 
 /**
- * Creates what a model would stream that says this text.
+ * Creates the parts that a model would stream for this text.
  *
  * @category constructors
  * @since 0.1.0

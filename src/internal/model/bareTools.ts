@@ -1,7 +1,7 @@
 /**
- * Tools as effect's own loop calls them. A model reads and writes the JSON of our codec; effect decodes the calls with the
- * bare schemas of the tools, and encodes their results with them. Here the one becomes the other, for a provider whose
- * caller is not a run.
+ * Tools in effect's own loop. A model reads and writes the JSON of our codec. effect decodes the calls with the tools'
+ * own schemas, and encodes their results with them. This module converts between the two, for a provider that is not
+ * called by a run.
  *
  * @since 0.1.0
  */
@@ -53,19 +53,19 @@ const bareOf = (tool: Tool.Any): Bare => {
 }
 
 /**
- * Makes the calls of a response those that effect decodes.
+ * Converts the calls of a response to the form that effect decodes.
  *
  * @category models
  * @since 0.1.0
  */
 export type ToBare = <Parts extends ReadonlyArray<Response.AllPartsEncoded>>(parts: Parts) => Effect.Effect<Parts>
 
-/** Of the tools that a run offers nothing is to be done: their parameters are JSON. */
+/** The tools that a run offers need no conversion, because their parameters are JSON. */
 const isRaw = (tool: Tool.Any): boolean => Schema.isSchema(tool.parametersSchema) && ToolCodec.of(tool).tool === tool
 
 /**
- * Creates what makes the calls of a response those that effect decodes. A call that our codec refuses stays as it is, for
- * effect to refuse. Nothing has to be made when the caller decodes the calls himself.
+ * Creates the conversion of the calls in a response to the form that effect decodes. A call that our codec refuses
+ * stays as it is, so that effect refuses it. No conversion is needed if the caller decodes the calls itself.
  *
  * @category conversions
  * @since 0.1.0
@@ -84,14 +84,14 @@ export const makeCalls = ({ toolCallValidation, tools }: LanguageModel.ProviderO
   }
   return <Parts extends ReadonlyArray<Response.AllPartsEncoded>>(parts: Parts) =>
     parts.some((part) => part.type === "tool-call")
-      // as many as there were
+      // the number of parts stays the same
       ? Effect.forEach(parts, toBare) as unknown as Effect.Effect<Parts>
       : Effect.succeed(parts)
 }
 
 /**
- * Returns the prompt whose calls and results are JSON: effect keeps them as the bare schemas encode them. What is JSON
- * stays as it is, and so does what these tools do not know.
+ * Returns the prompt with calls and results as JSON. effect keeps them in the form of the tools' own schemas. Values
+ * that are already JSON, and calls of other tools, stay as they are.
  *
  * @category conversions
  * @since 0.1.0
@@ -110,7 +110,7 @@ export const toJsonPrompt = (
   return Effect.map(
     Effect.forEach(prompt.content, (message) =>
       hasBare(message)
-        // each part stays of its own kind
+        // each part keeps its type
         ? Effect.map(Effect.forEach(message.content as ReadonlyArray<Prompt.Part>, toPart), (content) =>
           ({ ...message, content }) as Prompt.Message)
         : Effect.succeed(message)),

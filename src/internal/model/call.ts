@@ -1,5 +1,5 @@
 /**
- * One model call, through the middleware of its place.
+ * Makes one model call, through its middleware.
  *
  * @since 0.1.0
  */
@@ -27,15 +27,15 @@ import {
 } from "./direct.ts"
 import type { Edge, EdgeCall } from "./edge.ts"
 import { offer } from "./toolCodec.ts"
-// a call hands its context to its span and makes none
+// a call passes its context to its span, but makes no span
 import type { ModelSpan } from "../telemetry/instrumentation.ts"
 import type { PartPull } from "../words/partPull.ts"
 import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
- * Creates the stream of a model call, with the edge before all middleware. Nothing is
- * called until it is pulled. `call` makes it, of the request that the middleware has
- * left and with the model of the context that it is pulled in.
+ * Creates the stream of a model call, with the edge before all middleware. Nothing is called until the stream is
+ * pulled. `call` makes the call, with the request as the middleware has left it, and with the model of the context in
+ * which it is pulled.
  *
  * @category running
  * @since 0.1.0
@@ -75,7 +75,7 @@ export const callModel = (
 }
 
 /**
- * What becomes of each array of parts of a call, of its end, and of its failure.
+ * Handlers for each array of parts of a call, for its end, and for its failure.
  *
  * @category models
  * @since 0.1.0
@@ -89,7 +89,7 @@ export interface Handlers {
 const onEnd = ({ onDone, onFailure }: Handlers) => (cause: Cause.Cause<unknown>): PartPull =>
   Pull.isDoneCause(cause) ? onDone() : onFailure(cause)
 
-/** How a call ends that no middleware is around: it is at the edge already. */
+/** The end of a call without middleware, which is already at the edge. */
 const onEndAtEdge = (called: EdgeCall, { onDone, onFailure }: Handlers) => (cause: Cause.Cause<unknown>): PartPull => {
   if (!Pull.isDoneCause(cause)) return onFailure(cause)
   const error = called.onDone()
@@ -97,7 +97,7 @@ const onEndAtEdge = (called: EdgeCall, { onDone, onFailure }: Handlers) => (caus
 }
 
 /**
- * Opens a call in a context: the pull of its parts, handled.
+ * Opens a call in a context. Returns the pull of its parts, with the handlers applied.
  *
  * @category running
  * @since 0.1.0
@@ -145,7 +145,7 @@ const openStream = (
   )
 
 /**
- * Makes the call that a request is for, after all middleware.
+ * Makes the call of a request, after all middleware.
  *
  * @category models
  * @since 0.1.0
@@ -192,11 +192,10 @@ const callOf = (request: Middleware.ModelRequest, withoutApprovals: Prompt.Promp
 }
 
 /**
- * Returns how a run may open its calls of a model without a stream in between:
- * `undefined` when it has to call the service.
+ * Returns how a run may open its calls of a model without a stream in between, or `undefined` if it has to call the
+ * service.
  *
- * Without telemetry, a program that traces gets effect's span of a model call, which
- * only the service makes.
+ * Without telemetry, a program that traces gets effect's span of a model call, and only the service makes that span.
  *
  * @category running
  * @since 0.1.0
@@ -225,7 +224,7 @@ export const directly = (
     const onFailure = onEndAtEdge(called, handlers)
     const atEdge = (parts: StreamParts) => handlers.onSuccess(called.onParts(parts))
     const onSuccess = (encoded: EncodedParts) => {
-      // the types of its parts went with those of its tools
+      // the types of its parts were erased with those of its tools
       const decoded = Result.try(() => call.decode(encoded) as StreamParts | PartsPull)
       if (Result.isFailure(decoded)) return onFailure(Cause.die(decoded.failure))
       const parts = decoded.success
@@ -239,7 +238,7 @@ export const directly = (
 }
 
 /**
- * Opens a call: the pull of its parts, handled.
+ * Opens a call. Returns the pull of its parts, with the handlers applied.
  *
  * @category models
  * @since 0.1.0

@@ -1,17 +1,17 @@
 /**
- * The ids of tool calls, each once in a step.
+ * The ids of tool calls. Each id is unique in its step.
  *
- * A provider may give several calls of one response the same id, or an empty one, and the attempts of one step begin to
- * count anew. What belongs to a call by its id would then belong to another one: its parameters, its result, its
- * approval, its span. The first call keeps the id that it was given; one that comes with an id that is taken gets a
- * number behind it, of characters that every provider accepts.
+ * A provider may give several calls of one response the same id, or an empty one, and the attempts of one step may use
+ * the same ids again. Data that belongs to a call by its id would then belong to another call: parameters, results,
+ * approvals, spans. The first call keeps its id. A later call with the same id gets a number after it, in characters
+ * that every provider accepts.
  *
  * @since 0.1.0
  */
 import type { StreamPart } from "../words/stepBuilder.ts"
 
 /**
- * The ids that are taken in a step.
+ * The ids that are in use in a step.
  *
  * @category models
  * @since 0.1.0
@@ -20,10 +20,10 @@ export class TakenIds {
   /** Most steps have one call. */
   private first: string | undefined = undefined
   private others: Set<string> | undefined = undefined
-  /** The number that the next call gets, by the id that it comes with. */
+  /** The next number, for each id that has come. */
   private numbers: Map<string, number> | undefined = undefined
 
-  /** Takes the id, or the next one like it that is free. */
+  /** Takes the id, or the next free one with a number. */
   take(id: string): string {
     const base = id.trim() === "" ? "call" : id
     if (this.add(base)) return base
@@ -47,7 +47,7 @@ export class TakenIds {
   }
 }
 
-/** A call of a response that has parts to come, by the id that it got. */
+/** A call of a response that has more parts to come, with the id that it got. */
 interface Known {
   readonly id: string
   readonly name: string
@@ -55,16 +55,16 @@ interface Known {
   isAsked: boolean
 }
 
-/** The calls that came with one id, in the order of their beginning. */
+/** The calls that came with the same id, in the order in which they began. */
 interface SameId {
-  /** Those whose parameters were streamed, and which were not made yet. */
+  /** The calls whose parameters were streamed, and that were not made yet. */
   readonly written: Array<Known>
-  /** Those that the provider executes, without a result yet. */
+  /** The calls that the provider executes, without a result yet. */
   readonly executed: Array<Known>
 }
 
 /**
- * The calls of one response: gives each of their parts the id of its call.
+ * The calls of one response. It gives each of their parts the id of its call.
  *
  * @category models
  * @since 0.1.0
@@ -77,7 +77,7 @@ export class CallIds {
     this.ids = ids
   }
 
-  /** Returns the part with the id of its call: the same part, most often. */
+  /** Returns the part with the id of its call. Most often it is the same part. */
   rename(part: StreamPart): StreamPart {
     switch (part.type) {
       case "tool-params-start": {
@@ -92,7 +92,7 @@ export class CallIds {
         return renamed(part, call)
       }
       case "tool-call": {
-        // most calls come whole, and before any part of another one
+        // most calls come as a whole, before any part of another call
         if (this.known === undefined && !part.providerExecuted) return withId(part, this.ids.take(part.id))
         const written = this.known?.get(part.id)?.written ?? []
         const call = takeFirst(written, ({ hasEnded, name }) => hasEnded && name === part.name) ??
@@ -104,7 +104,7 @@ export class CallIds {
         const { executed } = this.of(part.id)
         const call = executed.find(({ name }) => name === part.name) ?? executed[0]
         if (!part.preliminary) takeFirst(executed, (other) => other === call)
-        // without a call here it is the result of one in an earlier step
+        // without a call in this response it is the result of a call in an earlier step
         return renamed(part, call)
       }
       case "tool-approval-request": {

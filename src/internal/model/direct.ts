@@ -1,6 +1,6 @@
 /**
- * How a run calls a model that `DirectLanguageModel` has made: without the stream in
- * between, and with the run's own span.
+ * The interface between a run and a model made by `DirectLanguageModel`. The run calls it without a stream in between,
+ * and with its own span.
  *
  * @since 0.1.0
  */
@@ -18,8 +18,8 @@ import type * as Tracer from "effect/Tracer"
 import { type CallReport, Report } from "./spending.ts"
 
 /**
- * The option of a call that names its prompt when the run knows that there is no
- * approval in it: a model need not look through a long prompt again at every step.
+ * The option of a call that holds its prompt if the run knows that the prompt contains no approvals, so that the model
+ * does not have to search a long prompt at every step.
  *
  * @category models
  * @since 0.1.0
@@ -27,8 +27,8 @@ import { type CallReport, Report } from "./spending.ts"
 export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/WithoutApprovals")
 
 /**
- * The option of a call whose usage is cleaned: a count of tokens that is none is left out, and the answer kept. Without
- * it the call is refused, as by effect.
+ * The option of a call whose usage is corrected: an invalid number of tokens is left out, and the answer is kept.
+ * Without it the call is refused, as by effect.
  *
  * @category models
  * @since 0.1.0
@@ -36,7 +36,7 @@ export const WithoutApprovals: unique symbol = Symbol("effect-agents/internal/Wi
 export const CleanUsage: unique symbol = Symbol("effect-agents/internal/CleanUsage")
 
 /**
- * The option of a call of a provider that names who listens to what it says beside its parts.
+ * The option of a call that names the listener for the provider's reports beside the parts.
  *
  * @category models
  * @since 0.1.0
@@ -44,7 +44,7 @@ export const CleanUsage: unique symbol = Symbol("effect-agents/internal/CleanUsa
 export const ReportTo: unique symbol = Symbol("effect-agents/internal/ReportTo")
 
 /**
- * The options of one call with its types erased: what is left inside the service.
+ * The options of one call with their types erased, for use inside of the service.
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +55,7 @@ export type CallOptions = LanguageModel.GenerateTextOptions<any> & {
 }
 
 /**
- * A call whose messages are a `Prompt`.
+ * A call with a `Prompt` as its messages.
  *
  * @category models
  * @since 0.1.0
@@ -81,9 +81,8 @@ export type DecodedParts = readonly [DecodedPart, ...Array<DecodedPart>]
 export type EncodedParts = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
 
 /**
- * One call. `open` opens the stream of the provider; it and its pulls run in a
- * context that `provide` has added to. `decode` gives the parts themselves when
- * they are common ones.
+ * One call. `open` opens the stream of the provider. The stream and its pulls run in a context to which `provide` has
+ * added. `decode` returns the parts themselves if they are common ones.
  *
  * @category models
  * @since 0.1.0
@@ -99,8 +98,7 @@ export interface DirectCall {
 }
 
 /**
- * Opens a call, in the context of the fiber or in this one: the pull of its parts,
- * which are still to be decoded.
+ * Opens a call, in the context of the fiber or in this one. Returns the pull of its parts, which are not decoded yet.
  *
  * @category running
  * @since 0.1.0
@@ -114,8 +112,8 @@ export const openDirect = (
 }
 
 /**
- * Begins a call in a context and a scope; `undefined` when effect has to make it. The
- * provider writes on `span`, when there is one.
+ * Begins a call in a context and a scope. Returns `undefined` if effect has to make the call. The provider writes on
+ * `span`, if there is one.
  *
  * @category models
  * @since 0.1.0
@@ -131,8 +129,8 @@ export type Begin = (
 ) => DirectCall | undefined
 
 /**
- * The models that `DirectLanguageModel` has made, with the method that a run may leave
- * out: one that was put in its place is called.
+ * The models that `DirectLanguageModel` has made, with the method that a run may bypass. A method that replaces it is
+ * called.
  *
  * @category services
  * @since 0.1.0
@@ -143,7 +141,7 @@ export const directModels = new WeakMap<
 >()
 
 /**
- * Who listens to the provider in a call with these options.
+ * Returns the listener for the provider's reports in a call with these options.
  *
  * @category getters
  * @since 0.1.0
@@ -154,7 +152,7 @@ export const reportOf = (
 ): CallReport => options[ReportTo] ?? Context.get(context, Report)
 
 /**
- * Whether a run makes the call by itself, without a stream in between: then its prompt is well formed.
+ * Returns whether a run makes the call itself, without a stream in between. Its prompt is then already well formed.
  *
  * @category guards
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * The edge between a model and everything that is around it: what every model call of a run passes first, before all
- * middleware, whatever the model was made with.
+ * The edge between a model and everything around it. Every model call of a run passes it first, before all middleware,
+ * however the model was made.
  *
- * Here a response that was cut or that ended in an error becomes a failure of its call, the ids of tool calls become
- * different from one another, JSON that is nested too deeply ends where everybody can hold it, counts of tokens become
- * counts, and what a call costs is told, also when nobody reads it to its end.
+ * At the edge a response that was cut or that ended in an error becomes a failure of its call, the ids of tool calls
+ * become unique, JSON that is nested too deeply is cut, numbers of tokens are corrected, and the usage of a call is
+ * reported, even if nobody reads the call to its end.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ import { type Accountant, type CallReport, type Cost, type Entry, Report } from 
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
-/** Who answers. */
+/** The provider and the model that answer. */
 interface Names {
   readonly provider?: string
   readonly model?: string
@@ -38,18 +38,18 @@ interface Names {
 type PartsPull<E> = Pull.Pull<StreamParts, E>
 
 /**
- * What the model calls of a run have cost, and of its step in progress.
+ * The usage of the model calls of a run, and of its current step.
  *
  * @category models
  * @since 0.1.0
  */
 export class Tally {
-  /** Of all steps. */
+  /** The usage of all steps. */
   usage: AgentRun.Usage = AgentRun.emptyUsage
-  /** Those who keep an account of it. */
+  /** The accountants that receive it. */
   readonly accountants: ReadonlyArray<Accountant>
   private step: AgentRun.Usage = AgentRun.emptyUsage
-  /** What calls of the step have cost that another attempt of the run has made. */
+  /** The usage of calls in this step that another attempt of the run has made. */
   private replayed: AgentRun.Usage = AgentRun.emptyUsage
   private calls = 0
   private named: { readonly context: Context.Context<never>; readonly names: Names | undefined } | undefined = undefined
@@ -81,23 +81,23 @@ export class Tally {
     if (isReplayed) this.replayed = Usage.change(this.replayed, before, after)
   }
 
-  /** What the step has cost: `said` of its parts, when a middleware has answered without a model. */
+  /** The usage of the step. `said` is the usage in its parts, for a middleware that has answered without a model. */
   stepUsage(said: AgentRun.Usage): AgentRun.Usage {
     return this.calls === 0 ? said : this.step
   }
 
-  /** What of it this attempt of the run has spent. */
+  /** The usage of the step in this attempt of the run. */
   liveUsage(said: AgentRun.Usage): AgentRun.Usage {
     const usage = this.stepUsage(said)
     return this.replayed === AgentRun.emptyUsage ? usage : Usage.change(usage, this.replayed, AgentRun.emptyUsage)
   }
 
-  /** What the run has cost, with the step in progress. */
+  /** The usage of the run, including the current step. */
   usageWith(said: AgentRun.Usage): AgentRun.Usage {
     return this.calls === 0 ? Usage.add(this.usage, said) : this.usage
   }
 
-  /** Ends the step, and returns what it has cost. */
+  /** Ends the step, and returns its usage. */
   endStep(said: AgentRun.Usage): AgentRun.Usage {
     const usage = this.stepUsage(said)
     this.usage = this.usageWith(said)
@@ -109,7 +109,7 @@ export class Tally {
 }
 
 /**
- * What the model calls of one step have in common: one, or as many as its middleware makes.
+ * What the model calls of one step have in common. A step has one call, or as many as its middleware makes.
  *
  * @category models
  * @since 0.1.0
@@ -118,11 +118,11 @@ export class Edge {
   readonly tally: Tally
   private readonly prompts: Text.WellFormedPrompts
   private taken: TakenIds | undefined = undefined
-  /** The last call that has finished: a middleware may make many, or none. */
+  /** The last call that has finished. A middleware may make many calls, or none. */
   answered: EdgeCall | undefined = undefined
   private readonly onCall: ((context: Context.Context<never>) => void) | undefined
 
-  /** `prompts` are those of the run; `onCall` is told of the context of each call. */
+  /** `prompts` are those of the run. `onCall` receives the context of each call. */
   constructor(
     tally: Tally,
     prompts = new Text.WellFormedPrompts(),
@@ -133,18 +133,18 @@ export class Edge {
     this.onCall = onCall
   }
 
-  /** The request as it leaves: half of a surrogate pair is refused by servers, and lost by those who write UTF-8. */
+  /** The request in well-formed text, because servers refuse half of a surrogate pair, and UTF-8 loses it. */
   outgoing(request: Middleware.ModelRequest): Middleware.ModelRequest {
     const prompt = this.prompts.of(request.prompt)
     return prompt === request.prompt ? request : { ...request, prompt }
   }
 
-  /** Creates a call in a context, which may not be made. */
+  /** Creates a call in a context. The call may never be made. */
   prepare(context: Context.Context<never>): EdgeCall {
     return new EdgeCall(this, context)
   }
 
-  /** The call is made. */
+  /** Records that the call is made. */
   begin(call: EdgeCall): EdgeCall {
     this.tally.begin()
     this.onCall?.(call.context)
@@ -152,7 +152,7 @@ export class Edge {
     return call
   }
 
-  /** The ids of the step. Most calls of a model call no tool. */
+  /** The ids of the calls in the step. Most model calls call no tool. */
   get ids(): TakenIds {
     return this.taken ??= new TakenIds()
   }
@@ -169,16 +169,16 @@ export class EdgeCall implements CallReport {
   private readonly edge: Edge
   private ids: CallIds | undefined = undefined
   private finishReason: Response.FinishReason | undefined = undefined
-  /** What its `finish` parts say. */
+  /** The usage in its `finish` parts. */
   private finished: AgentRun.Usage = AgentRun.emptyUsage
-  /** What everybody was told. */
+  /** The usage that was reported to everybody. */
   private told: AgentRun.Usage = AgentRun.emptyUsage
   private modelTold: string | undefined = undefined
   private modelId: string | undefined = undefined
-  /** Why it finished with the reason `error`, when the provider has said it. */
+  /** Why it finished with the reason `error`, if the provider has reported that. */
   private error: AiError.AiError | undefined = undefined
   private isReplayed = false
-  /** Those who are told what it has cost when it has ended, and nothing before. */
+  /** The accountants that receive the usage only when the call has ended. */
   private entries: Map<Accountant, Entry> | undefined = undefined
 
   constructor(edge: Edge, context: Context.Context<never>) {
@@ -186,7 +186,7 @@ export class EdgeCall implements CallReport {
     this.context = context
   }
 
-  /** The context that the provider is called in. */
+  /** The context in which the provider is called. */
   provide<R>(context: Context.Context<R>): Context.Context<R> {
     return Context.add(context, Report, this)
   }
@@ -198,7 +198,7 @@ export class EdgeCall implements CallReport {
     }
   }
 
-  /** Writes what was known of the call when it was left; undefined when there is nobody who waits for that. */
+  /** Writes the usage of a call that was left. Returns `undefined` if no accountant waits for it. */
   get left(): Effect.Effect<void> | undefined {
     return this.entries && Effect.suspend(() => this.write(({ cut }, cost) => cut(cost)))
   }
@@ -223,13 +223,13 @@ export class EdgeCall implements CallReport {
     this.isReplayed = true
   }
 
-  /** Returns the parts as everything behind the edge sees them: the same array, most often. */
+  /** Returns the parts as everything behind the edge sees them. Most often it is the same array. */
   onParts(parts: StreamParts): StreamParts {
     let out: [StreamPart, ...Array<StreamPart>] | undefined
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]
       if (part.metadata === Parts.empty && isText(part)) continue
-      // nothing counts that comes after it
+      // the parts after an error do not count
       if (part.type === "error") break
       const seen = shallow(this.onPart(part))
       if (seen !== part) (out ??= parts.slice() as [StreamPart, ...Array<StreamPart>])[i] = seen
@@ -237,13 +237,13 @@ export class EdgeCall implements CallReport {
     return out ?? parts
   }
 
-  /** The failure of a response that has ended, when it was not whole. */
+  /** The failure of a response that ended incomplete. */
   onDone(): AiError.AiError | undefined {
     if (this.finishReason === undefined) return cut()
     return this.finishReason === "error" ? this.error ?? finishedWithError() : undefined
   }
 
-  /** The pull of the parts as everything behind the edge sees them. It fails where the model reports an error. */
+  /** The pull of the parts as everything behind the edge sees them. It fails if the model reports an error. */
   pull<E>(upstream: PartsPull<E>): PartsPull<E | AiError.AiError> {
     let failure: Exit.Exit<never, AiError.AiError> | undefined
     const next = Effect.suspend((): PartsPull<E | AiError.AiError> => failure ?? upstream)
@@ -317,7 +317,7 @@ export class EdgeCall implements CallReport {
   }
 }
 
-/** Most parts are these, and there is nothing to see to. */
+/** Most parts are of these types, and need no work. */
 const isText = ({ type }: StreamPart): boolean =>
   type === "text-delta" || type === "reasoning-delta" || type === "text-start" || type === "text-end"
 
@@ -347,25 +347,25 @@ const shallow = (part: StreamPart): StreamPart => {
 const failure = (reason: AiError.AiErrorReason): AiError.AiError =>
   AiError.make({ module: "LanguageModel", method: "streamText", reason })
 
-/** As with a connection that breaks, the next response may be whole. */
+/** As with a broken connection, the next response may be complete. */
 const cut = () =>
   failure(
     new AiError.InternalProviderError({ description: "The response ended before the model said why it stopped" })
   )
 
-/** Whether the next response may be another one is not known. */
+/** It is not known whether the next response may be different. */
 const finishedWithError = () =>
   failure(new AiError.UnknownError({ description: "The model finished with reason `error`" }))
 
 /**
- * The failure of a model that reports an error within its parts.
+ * The failure of a model that reports an error in its parts.
  *
  * @category errors
  * @since 0.1.0
  */
 export const promote = (part: Response.ErrorPart): AiError.AiError => {
   const { error } = part
-  // a provider may report any JSON, also one with the marks of an error
+  // a provider may report any JSON; JSON that looks like an error is not one
   if (error instanceof Error && AiError.isAiError(error)) return error
   const description = error instanceof Error
     ? error.message

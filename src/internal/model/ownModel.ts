@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 
 /**
- * What `Agent.make` takes as a model, with its types erased.
+ * The option `model` of `Agent.make`, with its types erased.
  *
  * @category models
  * @since 0.1.0
@@ -39,21 +39,21 @@ export const build = (
     : Layer.buildWithScope(model, scope)
 
 /**
- * Returns the context with the model of another one and its names, or with none.
+ * Returns the context with the model, and its names, of the other context, or without a model if that has none.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const withModelOf = <R>(self: Context.Context<R>, other: Context.Context<never>): Context.Context<R> => {
   const none = Context.omit(...services)(self)
-  // `R` may name them: what needs a model is run with one
+  // `R` may contain them, because code that needs a model always runs with one
   return Context.merge(none, Context.pick(...services)(other)) as Context.Context<any>
 }
 
 const services = [LanguageModel.LanguageModel, Model.ProviderName, Model.ModelName] as const
 
 /**
- * Tools that run outside of the agent's model: with that of its caller, which is in `context`.
+ * Tools that run with the model of the agent's caller, which is in `context`, instead of the agent's own.
  *
  * @category models
  * @since 0.1.0

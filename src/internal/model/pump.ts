@@ -1,27 +1,25 @@
 /**
- * Reads what comes one by one in a plain promise loop, so that a fiber is not
- * suspended for every part of a response.
+ * Reads single elements in a plain promise loop, so that a fiber is not suspended for every part of a response.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 
 /**
- * How many parts are read ahead of the consumer.
+ * The number of parts that are read ahead of the consumer.
  *
- * Beyond it nothing is read, what is behind the source fills up, and at last the socket.
+ * When it is reached nothing is read, so the buffers behind the source fill up, and finally the socket.
  *
  * @category constants
  * @since 0.1.0
  */
 export const highWaterMark = 512
 
-// A source that gives its elements one at a time is left a turn of the event loop before each pull, after so many
-// pulls that found a single one.
+// After this many pulls that found a single element, a slow source gets one turn of the event loop before each pull.
 const patience = 8
 
 /**
- * What is read one by one: an async iterator, or the reader of a web stream.
+ * A source of single elements: an async iterator, or the reader of a web stream.
  *
  * @category models
  * @since 0.1.0
@@ -33,50 +31,50 @@ export interface Source<A> {
 type Item<A> = { readonly done?: false | undefined; readonly value: A } | { readonly done: true }
 
 /**
- * What has come from a source and was not taken yet.
+ * The elements that have come from a source and were not taken yet.
  *
  * @category models
  * @since 0.1.0
  */
 export class Pump<A> {
-  /** Whether the source has ended or failed: nothing more will be read. */
+  /** Whether the source has ended or failed, so that nothing more is read. */
   ended = false
-  /** What the source failed with. */
+  /** The failure of the source. */
   failure: { readonly error: unknown } | undefined = undefined
-  /** Whether the source has been asked for an element that has not come yet. */
+  /** Whether an element was requested from the source that has not come yet. */
   isReading = false
   private buffer: Array<A> = []
-  /** How many pulls one after the other found a single element. */
+  /** The number of consecutive pulls that found a single element. */
   private singles = 0
   private wake: (() => void) | undefined = undefined
   private readonly source: Source<A>
   private readonly giveUp: () => Promise<unknown>
 
-  /** The promise of `giveUp` is settled when whatever is behind the source has been told that no more is wanted. */
+  /** The promise of `giveUp` settles when the source knows that nothing more is wanted. */
   constructor(source: Source<A>, giveUp: () => Promise<unknown>) {
     this.source = source
     this.giveUp = giveUp
   }
 
-  /** Returns all that has come, and reads on. */
+  /** Returns all elements that have come, and reads on. */
   take(): ReadonlyArray<A> {
     const taken = this.buffer
     if (taken.length > 0) {
       this.buffer = []
       if (this.singles <= patience) this.singles = taken.length === 1 ? this.singles + 1 : 0
-      // the turn was left for nothing
+      // the extra turn has brought nothing
       else if (taken.length === 1) this.singles = 0
     }
     if (!this.isReading && !this.ended) this.fill().then(undefined, this.onFailure)
     return taken
   }
 
-  /** Waits until there is something to take, or the source has ended. */
+  /** Waits until there is something to take, or until the source has ended. */
   readonly wait: Effect.Effect<void> = Effect.suspend(() =>
     this.singles > patience ? Effect.andThen(Effect.yieldNow, this.arrival) : this.arrival
   )
 
-  /** Gives the source up. */
+  /** Gives up the source. */
   cancel(): Promise<unknown> {
     this.ended = true
     return this.giveUp()

@@ -1,12 +1,12 @@
 /**
- * When a server wants to be asked again.
+ * The time after which a server wants to be asked again.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 
 /**
- * Reads `retry-after-ms` and `retry-after`, in seconds or a date, of headers with names in lower case.
+ * Reads `retry-after-ms` and `retry-after`, in seconds or as a date, from headers with lower-case names.
  *
  * @category converting
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Who is told what model calls cost, and by whom.
+ * Reports of the usage of model calls: who sends them, and who receives them.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as AgentRun from "../../AgentRun.ts"
 
 /**
- * The cost of one call, which was `before` until now. Before anything is known of it that is the empty usage.
+ * The usage of one call, which was `before` until now. Before anything is known it is the empty usage.
  *
  * @category models
  * @since 0.1.0
@@ -17,17 +17,17 @@ import type * as AgentRun from "../../AgentRun.ts"
 export interface Cost {
   readonly before: AgentRun.Usage
   readonly after: AgentRun.Usage
-  /** The model that has answered, as far as it is known, and the one that `before` was told of. */
+  /** The model that has answered, if it is known, and the model that was reported with `before`. */
   readonly model: string | undefined
   readonly modelBefore: string | undefined
   /** The provider that the context of the call names. */
   readonly provider: string | undefined
-  /** Whether another attempt of the execution has made the call, and this one has read of it in a journal. */
+  /** Whether another attempt of the execution has made the call, so that this one reads it from a journal. */
   readonly isReplayed: boolean
 }
 
 /**
- * How many calls have begun. Negative numbers take back those that did not reach their tool.
+ * The number of calls that have begun. Negative numbers take back calls that did not reach their tool.
  *
  * @category models
  * @since 0.1.0
@@ -38,37 +38,40 @@ export interface Counts {
 }
 
 /**
- * One model call in the books of somebody who writes a cost once in the life of an execution.
+ * One model call for an accountant that writes a cost once in the life of an execution.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Entry {
-  /** Writes what the call has cost, when it has ended. */
+  /** Writes the usage of the call when it has ended. */
   readonly end: (cost: Cost) => Effect.Effect<void>
-  /** Writes what is known of a call that was left before its end. */
+  /** Writes what is known about a call that was left before its end. */
   readonly cut: (cost: Cost) => Effect.Effect<void>
 }
 
 /**
- * Somebody who keeps an account.
+ * A receiver of usage reports.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Accountant {
-  /** Called whenever more is known of the cost of a call. */
+  /** Called whenever more is known about the usage of a call. */
   readonly spend: (cost: Cost) => void
-  /** Called when a call begins in this context. The cost of one that has an entry is told to that, and not to `spend`. */
+  /**
+   * Called when a call begins in this context. The usage of a call with an entry is reported to the entry, and not to
+   * `spend`.
+   */
   readonly begin?: ((context: Context.Context<never>) => Entry | undefined) | undefined
   /** Called when an accountant has counted calls. */
   readonly onCounts?: ((by: Accountant, counts: Counts) => void) | undefined
-  /** Called with what it has counted in a tool call that is read from a journal. */
+  /** Called with the counts of a tool call that is read from a journal. */
   readonly restore?: ((counts: Counts) => void) | undefined
 }
 
 /**
- * Those who keep an account of the model calls of every run in a context. Default: none.
+ * The accountants for the model calls of every run in a context. Default: none.
  *
  * @category references
  * @since 0.1.0
@@ -79,7 +82,7 @@ export const Accountants = Context.Reference<ReadonlyArray<Accountant>>(
 )
 
 /**
- * Tells everybody in the context what this accountant has counted.
+ * Tells all accountants in the context what this one has counted.
  *
  * @category running
  * @since 0.1.0
@@ -90,25 +93,25 @@ export const counted = (by: Accountant, counts: Counts): Effect.Effect<void> =>
   })
 
 /**
- * What a provider says of a call beside its parts.
+ * The reports of a provider about a call, beside its parts.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallReport {
   /**
-   * What the call has cost so far. The `finish` part takes the place of it; when there comes none, because the call is
-   * cut, this is what is known.
+   * The usage of the call so far. The `finish` part replaces it. If the call is cut and has none, this is all that is
+   * known.
    */
   usage(usage: AgentRun.Usage): void
   /** Why the call finishes with the reason `error`. */
   failure(error: AiError.AiError): void
-  /** The call was made before, by another attempt of the run: what it says now is taken from a record. */
+  /** The call was made by an earlier attempt of the run, and its reports are taken from a record. */
   replayed?(): void
 }
 
 /**
- * Who listens to the provider in a call. Default: nobody.
+ * The listener for the provider's reports in a call. Default: none.
  *
  * @category references
  * @since 0.1.0

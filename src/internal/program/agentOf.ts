@@ -1,11 +1,11 @@
 /**
- * How an agent is made of a program.
+ * Makes an agent from a program.
  *
  * @since 0.1.0
  */
 
 import type * as Schema from "effect/Schema"
-// this makes the agents, in the words of their module
+// this makes agents, whose types are in that module
 import type * as Agent from "../../Agent.ts"
 import type * as Program from "../../Program.ts"
 import { fromBody, toolkitOf, toolsOf } from "../run/agentOf.ts"
@@ -13,7 +13,7 @@ import * as LoopBody from "../run/loopBody.ts"
 import * as Body from "./body.ts"
 
 /**
- * Creates an agent whose tools are called by a program, which gives a value of this schema, if there is one.
+ * Creates an agent whose tools are called by a program. The schema is that of the program's value, if it is known.
  *
  * @category constructors
  * @since 0.1.0
@@ -30,7 +30,7 @@ export const programOf = (
     description,
     remote: false,
     providers,
-    // what it needs is in the type of the agent, and captured when a run begins
+    // the services of the program are in the type of the agent, and are captured when a run begins
     body: LoopBody.body({ ...loop, middleware }, Body.make(run as Body.Run))
   }), toolkit === undefined ? undefined : toolsOf(toolkit))
 }

@@ -8,27 +8,27 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Parts from "../words/responseParts.ts"
 
 interface Streamed {
-  /** That of the step in progress, or of the last one. */
+  /** The text of the step in progress, or of the last one. */
   text: string
   /** The block that has not ended. */
   open: string | undefined
 }
 
 /**
- * The texts of the calls that are the answer of their program.
+ * The texts of the calls with the option `answer`.
  *
  * @category models
  * @since 0.1.0
  */
 export class Answers {
-  /** Whether it is told as a whole, when it was checked, and not as it comes. */
+  /** Whether the text is emitted as a whole after it was checked, and not as it comes. */
   isHeld = false
-  /** What checks have let through of it. */
+  /** The part of the text that checks have let through. */
   letThrough = ""
   private readonly streamed = new Map<string, Streamed>()
   private readonly ended: Array<{ readonly text: string; readonly isStreamed: boolean }> = []
 
-  /** The text of this call is that of the run. */
+  /** Makes the text of this call the text of the run. */
   add(toolCallId: string): void {
     this.streamed.set(toolCallId, { text: "", open: undefined })
   }

@@ -1,8 +1,8 @@
 /**
  * The run of an agent whose tools are called by a program.
  *
- * The program is one fiber beside the pull, which tells the consumer what its calls give. The answer is a step of its
- * own, the last one.
+ * The program is one fiber beside the pull, which emits the parts of its calls. The answer is a step of its own, the
+ * last one.
  *
  * @since 0.1.0
  */
@@ -38,7 +38,7 @@ import { type CallOf, ProgramSteps } from "./steps.ts"
 import type { PartPull } from "../words/partPull.ts"
 
 /**
- * A program as a run knows it: what it needs is in the context that the run captures.
+ * A program in a run. Its services are in the context that the run captures.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +58,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   private readonly program: Run
   private readonly toolkit: ToolHandler.WithHandler | undefined
   private readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
-  /** What guards the program as a whole; undefined when it has no middleware. */
+  /** The guards of the program as a whole; `undefined` if it has no middleware. */
   private readonly checks: Checks | undefined
   private fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private exit: Exit.Exit<unknown, unknown> | undefined = undefined
@@ -85,7 +85,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
       case "stopping":
         return this.complete()
       default:
-        // the pull before this one was interrupted while the providers were told of something
+        // the pull before this one was interrupted while the providers were told about something
         return this.run.fail(Cause.interrupt())
     }
   }
@@ -93,11 +93,11 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
   // --- the beginning ----------------------------------------------------------
 
   private begin(): PartPull {
-    // a prompt whose run goes on with answers was checked when that began
+    // the prompt of a run that continues with answers was checked when the first run began
     return this.resumption === undefined && this.checks?.ofInput === true ? this.admit(this.checks) : this.enter()
   }
 
-  /** Nothing is kept of the prompt, and the providers are told of nothing, before its checks have let it through. */
+  /** Nothing of the prompt is kept, and the providers are told nothing, before its checks have let it through. */
   private admit(checks: Checks): PartPull {
     this.phase = "telling"
     return Effect.flatMap(checks.input(this.request()), ({ failure, isReplaced, refused, text }) => {
@@ -115,7 +115,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     this.showInput(true)
   }
 
-  /** The program as what is around a model call sees it. One that goes on without a prompt goes on with the last one. */
+  /** The program in the form of a model request. Without a prompt the last one of the conversation is used. */
   private request(): Middleware.ModelRequest {
     const { continues, definition, session } = this.run
     const transcript = continues === true
@@ -132,7 +132,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     }
   }
 
-  /** Answers are kept before any of their calls runs. */
+  /** The answers are kept before any of their calls runs. */
   private enter(): PartPull {
     const { resumption, run } = this
     this.showInput(false)
@@ -171,7 +171,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     const functions = Object.values(toolkit?.tools ?? {}).map((tool) => [tool.name, this.callOf(tool)] as const)
     const context = runner.parentRun === undefined ? run.context : Context.add(run.context, ParentRun, runner.parentRun)
     const program = Effect.suspend(() => this.program(this.input(), Object.fromEntries(functions)))
-    // what it does at once could end the run before that knows of its fiber
+    // the program begins after the run knows its fiber, because it could end the run at once
     const begun = Effect.andThen(Effect.yieldNow, this.checks?.limit(program, () => this.request()) ?? program)
     this.fiber = Effect.runForkWith(context)(begun)
     this.fiber.addObserver((exit) => {
@@ -189,7 +189,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return { prompt: text.join(""), conversation: Prompt.fromMessages(conversation), session: this.run.session }
   }
 
-  /** Nothing has happened for a while. */
+  /** Called when nothing has happened for a while. */
   protected override onQuiet(): void {
     if (!this.isWaiting || this.exit !== undefined || this.isEnding || this.calls!.isBusy) return
     if (this.over.length > 0 || this.undelivered.length > 0) return
@@ -215,7 +215,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
 
   // --- the end ----------------------------------------------------------------
 
-  /** The program has ended, or waits for approvals only. */
+  /** The program has ended, or waits only for approvals. */
   private settle(): PartPull {
     const calls = this.calls!
     this.isEnding = true
@@ -262,14 +262,14 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return this.answer(out, (exit as Exit.Success<unknown>).value)
   }
 
-  /** The open calls of the transcript that the program has not made again. */
+  /** The open calls of the transcript that the program has not repeated. */
   private takeForgotten(): ReadonlyArray<Prompt.ToolCallPart> {
     return this.replay.records.takeRest().flatMap(({ _tag, call }) =>
       _tag === "Waiting" || _tag === "Answered" ? call : []
     )
   }
 
-  /** The run ends with what it waits for. */
+  /** The run ends with the approvals that it waits for. */
   private suspend(out: Array<AgentRun.Part>): PartPull {
     this.close(this.takeForgotten())
     const waiting = [...this.open].sort((self, that) => self - that)
@@ -285,7 +285,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return this.stopNext("approval-required", out as StepParts)
   }
 
-  /** The calls that still ran, and those that wait for approvals that nobody needs any more. */
+  /** Ends the calls that still ran, and those that wait for approvals that nobody needs any more. */
   private drop(): ReadonlyArray<AgentRun.Part> | undefined {
     const calls = this.calls!
     const indexes = [...this.open].sort((self, that) => self - that)
@@ -298,7 +298,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return [...results, this.stepOf(indexes)]
   }
 
-  /** Gives calls of the transcript an end that the program does not ask for any more. */
+  /** Ends calls of the transcript that the program does not need any more. */
   private close(calls: ReadonlyArray<Prompt.ToolCallPart>): void {
     if (calls.length === 0) return
     this.messages.push(Parts.toolMessage(
@@ -311,13 +311,13 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     const texts = this.answers.all ?? [{ text: said, isStreamed: false }]
     const { checks } = this
     if (checks?.ofOutput !== true) return this.tellAnswer(out, value, texts)
-    // interrupted meanwhile, the run cannot go on
+    // if it is interrupted meanwhile, the run cannot go on
     this.phase = "telling"
     const text = texts.map(({ text }) => text).join("")
     const request = this.request()
     return Effect.flatMap(checks.output(request, text), (answer) => {
       if (answer.failure !== undefined) return this.stopAnswer(out, answer.text, answer.failure)
-      // the value is seen by the checks too, also when the answer is something else
+      // the value is checked too, even if the answer is another text
       const checked = said === text || said === "" ? Effect.succeed(answer) : checks.output(request, said)
       return Effect.flatMap(checked, (inValue) => {
         const failure = inValue.failure ?? (typeof value === "string" ? undefined : this.notReplaceable(said, inValue))
@@ -328,7 +328,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     })
   }
 
-  /** A text in the place of a value that is none is no value of the program. */
+  /** A text that replaces a value of another type is not a value of the program. */
   private notReplaceable(said: string, { isReplaced, text }: Checked): Cause.Cause<unknown> | undefined {
     if (!isReplaced || said === "") return undefined
     const message = "a guardrail has put a text in the place of a value that is no text"
@@ -337,7 +337,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return Cause.fail(this.run.error(new AgentError.InvalidOutput({ issues, raw: text, steps, usage })))
   }
 
-  /** A check has stopped the answer: what it had let through is told. */
+  /** A check has stopped the answer. The text that it had let through is emitted. */
   private stopAnswer(out: Array<AgentRun.Part>, text: string, failure: Cause.Cause<unknown>): PartPull {
     this.answers.letThrough = text
     if (text !== "") {
@@ -381,7 +381,7 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     return Effect.andThen(stopped ?? Effect.void, Effect.suspend(() => this.undo(exit)))
   }
 
-  /** The last one first; one that fails is recorded. The transcript says of those that succeed that they were undone. */
+  /** Undoes the calls in reverse order, and records failures. The transcript records which calls were undone. */
   private undo(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.forEach(
       this.undos.splice(0).reverse(),
@@ -415,7 +415,7 @@ const answerParts = (index: number, text: string): ReadonlyArray<StreamPart> => 
 }
 
 /**
- * Creates who makes the calls of the runs of a program.
+ * Creates the part of a run that makes the calls of a program.
  *
  * @category constructors
  * @since 0.1.0

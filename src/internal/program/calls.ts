@@ -1,5 +1,5 @@
 /**
- * The tool calls of a program: they come one by one, and each is ended for itself.
+ * The tool calls of a program. They come one by one, and each ends by itself.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ import * as Codec from "./codec.ts"
 import type { Nested } from "../words/parentRun.ts"
 
 /**
- * A call of a program. With an answer to the approval that it waited for it stands in the transcript already.
+ * A call of a program. If its approval was answered, it is already in the transcript.
  *
  * @category models
  * @since 0.1.0
@@ -41,18 +41,18 @@ export interface Made {
  * @since 0.1.0
  */
 export class ProgramCalls extends ToolCalls.ToolCalls {
-  /** What the calls failed with that failed. */
+  /** The causes of the calls that have failed. */
   readonly failures = new Map<number, Cause.Cause<unknown>>()
   readonly made: Array<Made> = []
   private readonly own: Array<Call>
   private readonly indexes = new Map<string, number>()
   private readonly nested: Map<string, Nested>
   private readonly onEnd: (index: number) => void
-  /** Those that the program did not want to end, or that it did not wait for. */
+  /** The calls that the program has interrupted, or did not wait for. */
   private readonly dropped = new Set<number>()
-  /** Those whose failure has no JSON form. */
+  /** The calls whose failure has no JSON form. */
   private readonly untold = new Set<number>()
-  /** What the tools have failed with. */
+  /** The failures of the tools themselves. */
   private readonly ofTool = new Map<number, Cause.Cause<unknown>>()
   private hasNews = false
 
@@ -61,7 +61,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     options: {
       readonly messages: ReadonlyArray<Prompt.Message>
       readonly allowance: number
-      /** A call has its result, or waits for approvals. */
+      /** Called when a call has its result, or waits for approvals. */
       readonly onEnd: (index: number) => void
     },
     own: Array<Call> = [],
@@ -73,7 +73,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.onEnd = options.onEnd
   }
 
-  /** Makes a call: it begins when there is room for it. */
+  /** Makes a call. It begins when the number of running calls permits. */
   add(made: Made): number {
     const { answered, call } = made
     const index = this.own.push(call) - 1
@@ -86,19 +86,19 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
       this.settle(index, ToolHandler.notExecuted(call, "execution-denied", answered.reason))
     } else {
       if (answered?.nested !== undefined) this.nested.set(call.id, answered.nested)
-      // it begins when the program knows of it: what it does at once could end the run, or the call itself
+      // it begins after the program knows it, because it could end the run, or itself, at once
       this.launch(Effect.yieldNow)
     }
     this.signal()
     return index
   }
 
-  /** No more calls are let through. */
+  /** Lets no more calls run. */
   refuseMore(): void {
     this.allowance = 0
   }
 
-  /** What a call waits for. */
+  /** The approvals that a call waits for. */
   requestsOf(index: number): ReadonlyArray<Prompt.ToolApprovalRequestPart> | undefined {
     const result = this.results[index]
     return result === undefined ? undefined : ToolHandler.requestsOf(result)
@@ -109,7 +109,10 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     return this.pending > 0
   }
 
-  /** Ends a call that nobody wants any more; what it has begun has ended then, and its costs are counted. */
+  /**
+   * Interrupts a call that is not needed any more. Afterwards everything that it began has ended, and its usage is
+   * counted.
+   */
   cancel(index: number, reason: string): Effect.Effect<void> {
     return Effect.suspend(() => {
       const end = () => {
@@ -132,20 +135,20 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     })
   }
 
-  /** Gives a call that is not over its end, when the program is at its own. */
+  /** Ends a call that is not over when the program ends. */
   drop(index: number, reason: string): void {
     this.results[index] = ToolHandler.notExecuted(this.own[index], "execution-interrupted", reason)
     this.dropped.add(index)
   }
 
-  /** Whether the program is told that a call was not run, or not to its end. */
+  /** Whether the program learns that a call was not run, or not to its end. */
   isRefused(index: number): boolean {
     const result = this.results[index]
     return result !== undefined && !this.failures.has(index) &&
       (!ToolHandler.wasExecuted(result) || ToolHandler.executionFailureOf(result) !== undefined)
   }
 
-  /** How a call has ended; undefined when it has not, or is none of these. */
+  /** How a call has ended; `undefined` if it has not, or if it is not a call of this program. */
   endOf(id: string): ProgramCall.End | undefined {
     const index = this.indexes.get(id)
     if (index === undefined || this.results[index] === undefined) return undefined
@@ -154,13 +157,13 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     return this.isRefused(index) ? "denied" : "result"
   }
 
-  /** Wakes who waits. */
+  /** Wakes the waiting fiber. */
   tell(): void {
     this.hasNews = true
     this.signal()
   }
 
-  /** Succeeds when there is something to take, or when it was told. */
+  /** Succeeds when there is something to take, or after `tell`. */
   override wait(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       if (this.out.length > 0 || this.hasNews) {
@@ -209,13 +212,13 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.settle(index, this.failed(index, call, exit.cause))
   }
 
-  /** What a middleware fails with is none of the call's failures: it fails the run. */
+  /** A failure of a middleware is not a failure of the call: it fails the run. */
   private isOfTool(index: number, cause: Cause.Cause<unknown>): boolean {
     const own = this.ofTool.get(index)
     return own === cause || own !== undefined && Cause.squash(own) === Cause.squash(cause)
   }
 
-  /** A failure is the program's; who reads the transcript reads its JSON. */
+  /** The program receives the failure itself, and readers of the transcript its JSON. */
   private failed(index: number, call: Call, cause: Cause.Cause<unknown>): Middleware.ToolResult {
     const error = Cause.findErrorOption(cause)
     const { tool } = this.runner.find(call.name)

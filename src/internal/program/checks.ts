@@ -1,8 +1,8 @@
 /**
- * What guards a program as a whole: checks of its prompt before it runs, checks of its answer before that is told, and
- * limits of the time that it takes.
+ * The guards of a program as a whole: checks of its prompt before it runs, checks of its answer before it is emitted,
+ * and limits of its time.
  *
- * A middleware has these as functions around a model call. The program is in the place of the model there.
+ * In a middleware these are functions around a model call. Here the program takes the place of the model.
  *
  * @since 0.1.0
  */
@@ -22,11 +22,11 @@ import { StepBuilder, type StreamPart } from "../words/stepBuilder.ts"
 type Place = Middleware.ModelPlace<any, any>
 
 /**
- * What has come through checks: text, until one of them stopped it.
+ * What has passed the checks: text, up to the point where one of them stopped it.
  *
  * - `failure`: why it was stopped.
  * - `refused`: the guardrail that has refused the prompt.
- * - `isReplaced`: whether it is not the text that was checked, or not all of it.
+ * - `isReplaced`: whether the text differs from the one that was checked.
  *
  * @category models
  * @since 0.1.0
@@ -71,13 +71,13 @@ export class Checks {
     return this.places.filter((place) => purposes.includes(ModelPlaces.purposeOf(place)!))
   }
 
-  /** Checks the prompt. The text is the answer of a guardrail, which takes the place of the program's. */
+  /** Checks the prompt. The resulting text is a guardrail's answer, which replaces the program's. */
   input(request: Middleware.ModelRequest): Effect.Effect<Checked> {
-    // what a guardrail answers passes those of the output that are around it
+    // the answer of a guardrail passes the output checks around it
     return this.through(this.of("checks-input", "checks-output"), { ...request, steps: [] }, [])
   }
 
-  /** Checks what the program answers. */
+  /** Checks the answer of the program. */
   output(request: Middleware.ModelRequest, text: string): Effect.Effect<Checked> {
     const parts = [Parts.textStart("answer"), Parts.textDelta("answer", text), Parts.textEnd("answer")]
     return this.through(this.of("checks-output"), request, parts)
@@ -92,7 +92,7 @@ export class Checks {
     const builder = new StepBuilder()
     const checked = Middleware.compose(places, () => Stream.fromIterable(parts))(request)
     const running = Stream.runForEach(checked, (part) => Effect.sync(() => builder.add(part)))
-    // a check needs no model of the run, whatever the type of its place says
+    // a check needs no model of the run, although the type of its place says so
     const context = Context.add(this.context, Replacements.Current, replacements) as Context.Context<
       LanguageModel.LanguageModel
     >

@@ -1,5 +1,5 @@
 /**
- * The values of a tool as its caller has them: the other direction of the codecs that a model's calls go through.
+ * The values of a tool as its caller has them: the opposite direction of the codecs for a model's calls.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ import * as NestedTools from "../tool/nested.ts"
 type Coder = (value: unknown) => Effect.Effect<unknown, Schema.SchemaError>
 
 /**
- * How the caller of a tool writes parameters, and reads results that were kept.
+ * How the caller of a tool encodes parameters, and decodes recorded results.
  *
  * @category models
  * @since 0.1.0
@@ -25,14 +25,14 @@ export interface CallerCodec {
   readonly encodeParams: Coder
   readonly decodeSuccess: Coder
   readonly decodeFailure: Coder
-  /** The JSON of a failure; undefined when what is decoded from it is not that failure. */
+  /** The JSON of a failure; `undefined` if decoding it would not give the same failure. */
   readonly failureToJson: (failure: unknown) => Schema.Json | undefined
 }
 
 const codecs = new WeakMap<Tool.Any, CallerCodec>()
 
 /**
- * Returns the codec of a tool, made once.
+ * Returns the codec of a tool. It is created once.
  *
  * @category accessors
  * @since 0.1.0
@@ -43,7 +43,7 @@ export const of = (tool: Tool.Any): CallerCodec => {
   const { parametersSchema, successSchema } = tool
   const failureSchema = JsonCodec.make(Tool.failureResultSchema(tool))
   const encodeFailure = Schema.encodeUnknownEffect(failureSchema) as Coder
-  // an agent may fail with anything, of which only the message is told
+  // an agent may fail with anything, and only the message is sent
   const isTold = tool.failureMode === "error" && tool.annotations.mapUnsafe.has(NestedTools.CalledAgent.key)
   const made: CallerCodec = {
     encodeParams: Schema.isSchema(parametersSchema)
@@ -53,7 +53,7 @@ export const of = (tool: Tool.Any): CallerCodec => {
     decodeFailure: Schema.decodeUnknownEffect(failureSchema) as Coder,
     failureToJson: (failure) => {
       if (isTold) return undefined
-      // the transcript is read by models
+      // models read the transcript
       const encoded = encodeFailure(AiError.isAiError(failure) ? TellableError.of(failure) : failure)
       return Exit.isExit(encoded) && Exit.isSuccess(encoded) ? encoded.value as Schema.Json : undefined
     }

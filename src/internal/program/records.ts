@@ -1,10 +1,10 @@
 /**
- * What the transcript says of the calls of a program that is run again.
+ * The calls in the transcript of a program that is run again.
  *
- * A call of the program is the call of the transcript that has the same tool and the same key, or the same tool and the
- * same parameters if neither has a key. Several that are the same are taken in the order in which the program had made
- * them. The results are given in the order in which the program had got them the first time, so that what it does next
- * does not depend on which of its fibers asks first.
+ * A call of the program is the call of the transcript with the same tool and the same key, or, if neither has a key,
+ * with the same tool and parameters. Equal calls are matched in the order in which the program had made them. Results
+ * are given in the order in which the program had received them the first time, so that its next actions do not depend
+ * on which of its fibers asks first.
  *
  * @since 0.1.0
  */
@@ -16,12 +16,12 @@ import * as Json from "../words/json.ts"
 import * as ProgramCall from "../words/programCall.ts"
 
 /**
- * What a call of the transcript means for the program.
+ * The state of a call in the transcript.
  *
- * - `Ended`: it has the result, which was the `rank`-th that was given.
- * - `Cancelled`: the program had interrupted it, and is expected to do so again.
- * - `Again`: nothing is known of its end, or nothing that can be told, or what it did was undone: it is made again.
- * - `Answered`: somebody has answered the approval that it waited for.
+ * - `Ended`: it has the result, which was the `rank`-th that the program received.
+ * - `Cancelled`: the program had interrupted it, and will probably do so again.
+ * - `Again`: its end is unknown or has no JSON form, or the call was undone, so it is made again.
+ * - `Answered`: the approval that it waited for has an answer.
  * - `Waiting`: it waits for an approval.
  *
  * @category models
@@ -38,7 +38,7 @@ export type Record =
   )
 
 /**
- * The calls of the transcript that the program has not made again yet.
+ * The calls of the transcript that the program has not repeated yet.
  *
  * @category models
  * @since 0.1.0
@@ -92,7 +92,7 @@ export class Records {
     }
   }
 
-  /** Takes the record of this call, if there is one. */
+  /** Removes and returns the record of this call, if there is one. */
   take(tool: string, key: string | undefined, params: unknown): Record | undefined {
     if (this.byName.size === 0) return undefined
     const name = nameOf(tool, key, params)
@@ -102,14 +102,14 @@ export class Records {
     return record
   }
 
-  /** Takes those that the program has not asked for. */
+  /** Removes and returns the records that the program has not asked for. */
   takeRest(): ReadonlyArray<Record> {
     const rest = this.rest()
     this.byName.clear()
     return rest
   }
 
-  /** Those that the program has not asked for. */
+  /** Returns the records that the program has not asked for. */
   rest(): ReadonlyArray<Record> {
     return [...this.byName.values()].flat()
   }

@@ -1,5 +1,5 @@
 /**
- * How a program that is run again is brought to where it was.
+ * Brings a program that is run again back to the point where it was.
  *
  * @since 0.1.0
  */
@@ -9,22 +9,22 @@ import * as Effect from "effect/Effect"
 import type * as Waiting from "../approval/waiting.ts"
 import type { Records } from "./records.ts"
 
-/** So many turns of the scheduler without anything of the program are quiet. */
+/** A program counts as quiet after this many turns of the scheduler without any action. */
 const quietTurns = 16
 
 /**
- * What is held back from a program until its turn comes, and what it waits for.
+ * Results that are held back from a program until it is their turn, and approvals that it waits for.
  *
  * @category models
  * @since 0.1.0
  */
 export class Replay {
   readonly records: Records
-  /** Calls of an earlier run that the program has made again, and that wait on. */
+  /** Calls of an earlier run that the program has repeated, and that still wait for approvals. */
   readonly waitingCalls = new Set<Waiting.WaitingCall>()
   private readonly context: Context.Context<never>
   private readonly onQuiet: () => void
-  /** How many of the results were given. */
+  /** The number of results that were given. */
   private given = 0
   private readonly early = new Map<number, () => void>()
   private readonly cancelled = new Set<() => void>()
@@ -37,18 +37,20 @@ export class Replay {
     this.onQuiet = onQuiet
   }
 
-  /** Something has happened. */
+  /** Records that the program has done something. */
   touch(): void {
     this.touched++
   }
 
-  /** Gives a result when those that were given before it are given, or when the program does not ask for them. */
+  /**
+   * Gives a result after those that were given before it the first time, or when the program does not ask for these.
+   */
   inOrder<A, E>(rank: number, result: () => Effect.Effect<A, E>): Effect.Effect<A, E> {
     this.touch()
     if (rank < this.given) return result()
     if (rank === this.given) {
       this.given++
-      // those who wait go on when this fiber gives way
+      // fibers that wait continue when this fiber yields
       if (this.early.has(this.given)) {
         Effect.runForkWith(this.context)(Effect.yieldNow).addObserver(() => this.giveNext())
       }
@@ -72,12 +74,12 @@ export class Replay {
     }
   }
 
-  /** Whether something is held back, or waits for a person. */
+  /** Whether a result is held back, or an approval is missing. */
   get isHolding(): boolean {
     return this.early.size > 0 || this.cancelled.size > 0 || this.waitingCalls.size > 0
   }
 
-  /** Makes a call again that the program had interrupted, if it does not do so now. */
+  /** Makes a call again that the program had interrupted, unless the program interrupts it now. */
   unlessCancelled<A, E>(make: () => Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.callback<A, E>((resume) => {
       const begin = () => resume(Effect.suspend(make))
@@ -98,7 +100,7 @@ export class Replay {
     })
   }
 
-  /** Looks whether the program does nothing more by itself. */
+  /** Checks whether the program does nothing more by itself. */
   watch(): void {
     if (this.isWatching) return
     this.isWatching = true
@@ -117,7 +119,7 @@ export class Replay {
     )
   }
 
-  /** The program asks for a result although it has not asked for one that was given before, or lets a call go on. */
+  /** The program does not ask for a result that was given earlier, so the next one is given, or a call is made. */
   private release(): boolean {
     if (this.early.size > 0) {
       this.given = Math.min(...this.early.keys())

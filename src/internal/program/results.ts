@@ -1,5 +1,5 @@
 /**
- * What a program is given of a call.
+ * The outcome of a call, as the program receives it.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export const refused = (
   reason: string
 ): Program.NotExecuted => new Program.NotExecuted({ tool, toolCallId, problem, reason })
 
-/** What a result says that no tool gave. */
+/** Reads a result that no tool gave. */
 const refusalOf = (tool: string, toolCallId: string, said: unknown): Program.NotExecuted => {
   const { reason, type } = typeof said === "object" && said !== null
     ? said as { readonly reason?: unknown; readonly type?: unknown }
@@ -37,7 +37,7 @@ const refusalOf = (tool: string, toolCallId: string, said: unknown): Program.Not
 }
 
 /**
- * Returns what a call has given that has ended.
+ * Returns the outcome of a call that has ended.
  *
  * @category results
  * @since 0.1.0
@@ -51,7 +51,7 @@ export const exitOf = (calls: ProgramCalls, index: number): Exit.Exit<unknown, u
 }
 
 /**
- * Returns what a call has given whose result is in the transcript.
+ * Returns the outcome of a call whose result is in the transcript.
  *
  * @category results
  * @since 0.1.0

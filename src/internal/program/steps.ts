@@ -1,8 +1,8 @@
 /**
- * The steps of a program: the calls that it makes, and what it is given of them.
+ * The steps of a program: its calls, and the results that it receives.
  *
- * A step is what has ended since the one before: its calls are in the transcript, and the providers know of them, before
- * the program is given their results.
+ * A step contains the calls that have ended since the step before. They are in the transcript, and the providers know
+ * them, before the program receives their results.
  *
  * @since 0.1.0
  */
@@ -60,25 +60,25 @@ export abstract class ProgramSteps extends Steps {
   protected readonly resumption: Approvals.Resumption | undefined
   protected readonly replay: Replay
   protected calls: ProgramCalls | undefined = undefined
-  /** Nothing is called any more. */
+  /** Whether no more calls may be made. */
   protected isEnding = false
-  /** All that it does is wait for approvals. */
+  /** Whether the program only waits for approvals. */
   protected isSuspended = false
-  /** The calls that have ended since the last step, in this order. */
+  /** The calls that have ended since the last step, in order. */
   protected over: Array<number> = []
-  /** Those whose step has ended, until the program is given their results. */
+  /** The calls of the last step whose results the program has not received yet. */
   protected undelivered: ReadonlyArray<number> = []
-  /** Calls that are in no step yet. */
+  /** The calls that are not in a step yet. */
   protected readonly open = new Set<number>()
-  /** What undoes the calls that have succeeded, in the order in which they have. */
+  /** The `undo`s of the calls that have succeeded, in order. */
   protected readonly undos: Array<{ readonly call: Called; readonly undo: Undo }> = []
   protected readonly answers = new Answers()
-  /** Why it stops, when that is not the program's end. */
+  /** The stop reason, if the program did not end by itself. */
   protected limit: AgentRun.StopReason | undefined = undefined
   protected inStep = false
-  /** Those of the calls that wait for approvals. */
+  /** The calls that wait for approvals. */
   private readonly asking = new Set<number>()
-  /** Who waits for a call, by its index. */
+  /** The functions that wait for the end of a call, by its index. */
   private readonly waiters = new Map<number, (exit: Exit.Exit<unknown, unknown>) => void>()
   private readonly ids: IdGenerator.Service
 
@@ -93,7 +93,7 @@ export abstract class ProgramSteps extends Steps {
     )
     this.resumption = resumption
     this.ids = Context.getOrUndefined(run.context, IdGenerator.IdGenerator) ?? IdGenerator.defaultIdGenerator
-    // what a caller has handed in says nothing about what has run
+    // a conversation that a caller has handed in proves nothing about what has run
     const known = resumption?.conversation ?? (run.continues === true ? this.messages : [])
     this.replay = new Replay(
       new Records(afterUser(known), resumption?.answered ?? [], resumption?.waiting ?? []),
@@ -106,7 +106,7 @@ export abstract class ProgramSteps extends Steps {
     }
   }
 
-  /** Nothing of the program has happened for a while. */
+  /** Called when the program has done nothing for a while. */
   protected abstract onQuiet(): void
 
   // --- a call -----------------------------------------------------------------
@@ -180,11 +180,11 @@ export abstract class ProgramSteps extends Steps {
     })
   }
 
-  /** What it has done is undone if the run does not complete, whether the program comes to know of it or not. */
+  /** A successful call is undone if the run does not complete, even if the program has never received its result. */
   private succeeded(call: Called, value: unknown, options: Program.CallOptions<unknown>): void {
     const { answer, undo } = options
     if (answer !== undefined && answer !== false) {
-      // the function is the user's: what it throws fails the run
+      // the function is user code; an exception fails the run
       const told = Result.try(() => this.answers.succeeded(call.id, value, answer === true ? Json.toText : answer))
       if (Result.isFailure(told)) this.calls!.failure ??= Cause.die(told.failure)
     }
@@ -217,7 +217,7 @@ export abstract class ProgramSteps extends Steps {
     out.unshift({ type: "step-start", index: this.steps.length })
   }
 
-  /** Calls that have ended together are a step. */
+  /** Calls that have ended together are one step. */
   protected endCalls(out: Array<AgentRun.Part>, over: ReadonlyArray<number>): PartPull {
     this.openStep(out)
     out.push(this.stepOf(over))
@@ -259,7 +259,7 @@ export abstract class ProgramSteps extends Steps {
     return toMessages(builder, results).map((message) => this.withEnds(message))
   }
 
-  /** Says of each result how its call ended. */
+  /** Records in each result how its call ended. */
   private withEnds(message: Prompt.Message): Prompt.Message {
     if (message.role !== "tool") return message
     const content = message.content.map((part) => {
@@ -272,7 +272,7 @@ export abstract class ProgramSteps extends Steps {
       : Prompt.toolMessage({ content, options: message.options })
   }
 
-  /** The program goes on when the providers know of the results. */
+  /** The program goes on when the providers know the results. */
   protected override give(parts: StepParts): PartPull {
     if (this.phase !== "failing") this.deliver()
     return super.give(parts)
@@ -290,7 +290,7 @@ export abstract class ProgramSteps extends Steps {
     if (indexes.length > 0 && this.isWaiting) this.replay.watch()
   }
 
-  /** The calls that are in no step, with the results of those that have one. */
+  /** The calls that are not in a step, with the results that they have. */
   protected cut(): ReadonlyArray<Prompt.Message> {
     const calls = this.calls
     if (calls === undefined || this.open.size === 0) return []

@@ -1,5 +1,5 @@
 /**
- * Which `afterRun` comes when, and what a run fails with when one does.
+ * The order of the `afterRun`s, and the failure of a run when one of them fails.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { bounded } from "../words/bounded.ts"
 import { FailsRun } from "../words/failsRun.ts"
 
 /**
- * Returns those with an `afterRun`: the last one first, and those that commit after all the others.
+ * Returns the providers with an `afterRun`: the last one first, and committing ones after all others.
  *
  * @category combinators
  * @since 0.1.0
@@ -35,8 +35,8 @@ export const inOrder = <Started extends { readonly provider: ContextProvider.Any
 }
 
 /**
- * What the `afterRun`s of a run need of it. Each may take `budget`. `record` is told of one that is best-effort and
- * did not succeed.
+ * What the `afterRun`s need of their run. `budget` is the time limit of each. `record` is called for a best-effort one
+ * that did not succeed.
  *
  * @category models
  * @since 0.1.0
@@ -57,8 +57,8 @@ interface Pending {
 }
 
 /**
- * Runs the `afterRun`s one after the other, and adds to `failures` what is to fail the run. Those that do not have to
- * wait run at once: undefined when none had to.
+ * Runs the `afterRun`s one after the other, and adds to `failures` those that fail the run. If none of them has to
+ * wait, they run at once and the result is `undefined`.
  *
  * @category running
  * @since 0.1.0
@@ -100,7 +100,7 @@ const runOne = (
   return bounded(afterRun, budget, context, ended, provider.commitment === "committing")
 }
 
-/** How one ends, within its budget. */
+/** The end of one `afterRun`, within its time limit. */
 const toEnd = (run: Completing, one: Pending): Effect.Effect<Exit.Exit<unknown, unknown> | undefined> =>
   Effect.suspend(() => {
     let end: Exit.Exit<unknown, unknown> | undefined
@@ -112,7 +112,7 @@ const toEnd = (run: Completing, one: Pending): Effect.Effect<Exit.Exit<unknown, 
   })
 
 /**
- * What a run fails with whose `afterRun` ended so; without an exit it overran its budget.
+ * Returns the failure of a run whose `afterRun` ended with this exit. Without an exit it took too long.
  *
  * @category errors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * How an agent is made of the definition of its runs.
+ * Makes an agent from the definition of its runs.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-// this makes the agents, in the words of their module
+// this makes agents, whose types are in that module
 import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as ContextProvider from "../../ContextProvider.ts"

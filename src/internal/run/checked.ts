@@ -1,6 +1,6 @@
 /**
- * The input of a run, and who may refuse it: the prompt before the first model call, and what steers the run before each
- * later one.
+ * The input of a run, and the guardrails that may refuse it: the prompt before the first model call, and messages that
+ * steer the run before each later one.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import type { Opened } from "./loopBody.ts"
 import { type Parts, Steps } from "./steps.ts"
 
 /**
- * Steps whose input guardrails check. How the model is asked is not its subject.
+ * Steps whose input is checked by guardrails. Subclasses call the model.
  *
  * @category models
  * @since 0.1.0
@@ -31,10 +31,10 @@ export abstract class Checked extends Steps {
   protected modelSpan: ModelSpan | undefined = undefined
   protected asked: ReadonlyArray<Prompt.Message> = []
   protected replacements: Replacements.Replacements | undefined = undefined
-  /** The input, where its checks come before it is kept. */
+  /** The input, if it is checked before it is saved. */
   protected admission: Admission.Admission | undefined = undefined
   protected startFailure: Cause.Cause<unknown> | undefined = undefined
-  /** Where the messages begin that came to the run after the model was asked last, when they are checked. */
+  /** The index of the first message that was added since the last model call, if these messages are checked. */
   private addedFrom: number | undefined = undefined
 
   constructor(opened: Opened, own: ReadonlyArray<Prompt.Message>, waiting: ReadonlyArray<string> | undefined) {
@@ -46,7 +46,7 @@ export abstract class Checked extends Steps {
     this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
   }
 
-  /** Tells the providers that the run begins: at once, or when what checks its prompt has let it through. */
+  /** Tells the providers that the run begins: at once, or when the checks have let its prompt through. */
   begin(): Effect.Effect<void, unknown> | undefined {
     if (!this.isChecked()) {
       this.showInput(false)
@@ -62,7 +62,7 @@ export abstract class Checked extends Steps {
       Effect.sync(() => {
         if (!Cause.hasInterruptsOnly(cause)) this.startFailure = cause
       })
-    // the run fails with it, whatever a middleware does about it
+    // the run fails with this failure, even if a middleware catches it
     this.admission = new Admission.Admission(Effect.orDie(Effect.tapCause(start, onFailure)))
     return undefined
   }
@@ -71,7 +71,7 @@ export abstract class Checked extends Steps {
     return this.modelPlaces.some((place) => ModelPlaces.purposeOf(place) === "checks-input")
   }
 
-  /** Takes the messages that came to the run: before the first model call they are of its prompt. */
+  /** Takes the added messages. Before the first model call they belong to the prompt. */
   protected takeAdded(): Parts | undefined {
     const from = this.messages.length
     const taken: Array<AgentRun.Part> | undefined = Inbox.takeInto(this.run, this.messages)
@@ -80,21 +80,24 @@ export abstract class Checked extends Steps {
     return taken as Parts
   }
 
-  /** The model is about to be asked: what was added since it was asked last is admitted like a prompt. */
+  /** Called before a model call: the messages that were added since the last one are admitted like a prompt. */
   protected checkAdded(): void {
     if (this.addedFrom === undefined) return
     const onAdmitted = Effect.sync(() => this.modelSpan?.onInput(this.asked))
     this.admission = new Admission.Admission(onAdmitted, this.messages.slice(this.addedFrom))
   }
 
-  /** The model has been asked, and nobody has refused what was added. */
+  /** Called after a model call in which nobody has refused the added messages. */
   protected endAdded(): void {
     if (this.addedFrom === undefined) return
     this.addedFrom = undefined
     this.admission = undefined
   }
 
-  /** What was added and never let through is not kept: who sent it has it back. Returns whether there was any. */
+  /**
+   * Gives added messages that were never let through back to their senders, and does not save them. Returns whether
+   * there were any.
+   */
   protected withhold(): boolean {
     const { addedFrom, admission } = this
     if (addedFrom === undefined || (admission?.added !== undefined && !admission.isPending)) return false
@@ -107,7 +110,7 @@ export abstract class Checked extends Steps {
     return this.admission?.isPending === true ? "unchecked" : "when-asked"
   }
 
-  /** Guardrails tell what they replace. */
+  /** Lets guardrails report what they replace. */
   protected listening(context: Context.Context<never>): Context.Context<never> {
     if (this.modelPlaces.length === 0) return context
     this.replacements = { refused: undefined, isAnswered: false, text: undefined }
@@ -118,7 +121,7 @@ export abstract class Checked extends Steps {
     )
   }
 
-  /** What a guardrail has refused comes back to no model, and stays on no span. */
+  /** Removes a refused message from everything that a later model call or a span would show. */
   protected refuseInput(): void {
     const { addedFrom, replacements } = this
     const refused = replacements?.refused

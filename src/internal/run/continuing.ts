@@ -1,5 +1,5 @@
 /**
- * How a run goes on with a conversation that has no new message.
+ * Continues a conversation without a new message.
  *
  * @since 0.1.0
  */
@@ -11,12 +11,12 @@ import * as Cut from "../words/cut.ts"
 import type { Contributions } from "./contributions.ts"
 
 /**
- * Returns the messages that the model is asked with, or says why the conversation does not ask for an answer.
+ * Returns the messages for the model call, or the reason why the conversation needs no answer.
  *
  * **Details**
  *
- * The conversation is the session that a provider has loaded; without one it is all that the providers contribute. A
- * text at its end that was cut is left out: the model answers again.
+ * The conversation is the session that a provider has loaded, or else everything that the providers contribute. An
+ * incomplete text at its end is left out: the model answers again.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What the providers have contributed when the body of a run begins.
+ * The contributions of the providers when the body of a run begins.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import type * as StopCondition from "../../StopCondition.ts"
 export interface Contributions {
   readonly instructions: Array<string>
   readonly messages: Array<Prompt.Message>
-  /** Which of the messages are those of the session: what a committing provider loads, it keeps. */
+  /** The messages that belong to the session: a committing provider saves the messages that it loads. */
   kept: Kept | undefined
   readonly toolkits: Array<
     { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
@@ -32,8 +32,8 @@ export interface Contributions {
 }
 
 /**
- * The messages of the session among those of the providers. `keepsAnswers` says whether
- * answers to its approvals are saved before any of their calls runs.
+ * The messages of the session among those of the providers. `keepsAnswers` says whether answers to its approvals are
+ * saved before any of their calls runs.
  *
  * @category models
  * @since 0.1.0
@@ -62,8 +62,8 @@ export const empty = (): Contributions => ({
 })
 
 /**
- * Adds what a provider contributes. What its functions and its middleware need is in the
- * context that the run captures, like what the provider itself needs.
+ * Adds the contribution of a provider. The services of its functions and its middleware are in the context that the run
+ * captures, like those of the provider itself.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What is left of a step that did not end.
+ * The messages of a step that did not end.
  *
  * @since 0.1.0
  */
@@ -13,13 +13,13 @@ import type { Call, StepBuilder } from "../words/stepBuilder.ts"
 import { toPromptResult } from "./step.ts"
 
 /**
- * Creates the messages of a step that did not end, closed and marked: what the model has
- * said, and the results of its calls as far as there are any.
+ * Creates the messages of a step that did not end, closed and marked: the text and calls of the model, and the results
+ * that the calls have.
  *
  * **Details**
  *
- * A response that was not finished is kept as plain text and calls. What a provider says of
- * it (ids, signatures, reasoning) is about a response that it may not know.
+ * An unfinished response is kept as plain text and calls. The provider's data (ids, signatures, reasoning) is dropped,
+ * because it belongs to a response that the provider may not know.
  *
  * @category conversions
  * @since 0.1.0
@@ -42,10 +42,10 @@ export const toMessages = (
 const plain = (part: Prompt.AssistantMessagePart): ReadonlyArray<Prompt.AssistantMessagePart> => {
   switch (part.type) {
     case "text":
-      // a provider may refuse a text without a word
+      // a provider may refuse an empty text
       return part.text.trim() === "" ? [] : [Parts.promptText(part.text, Parts.empty)]
     case "reasoning":
-    // the provider waits for no answer any more
+    // the provider does not wait for the answer any more
     case "tool-approval-request":
       return []
     case "tool-call":
@@ -56,8 +56,8 @@ const plain = (part: Prompt.AssistantMessagePart): ReadonlyArray<Prompt.Assistan
 }
 
 /**
- * Creates the message with the results of the calls of a step that did not end. A call
- * that has none, or that waits for an approval, was interrupted.
+ * Creates the message with the results of the calls in a step that did not end. A call without a result, or one that
+ * waits for an approval, gets an interrupted one.
  *
  * @category conversions
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a run is a run of, and what it does between its providers.
+ * The definition of a run, and its body: the work between its providers.
  *
  * @since 0.1.0
  */
@@ -24,9 +24,8 @@ export type {
 } from "../words/partPull.ts"
 
 /**
- * What a run does between its providers. `advance` is one pull; it ends in
- * `run.complete` or `run.fail`. `stop` is called once when the run ends in any
- * way, and ends whatever is still open.
+ * The work of a run between its providers. `advance` is one pull; it ends in `run.complete` or `run.fail`. `stop` is
+ * called once when the run ends in any way, and ends everything that is still open.
  *
  * @category models
  * @since 0.1.0
@@ -41,7 +40,7 @@ export interface Body {
 }
 
 /**
- * What a run is a run of.
+ * The definition of a run.
  *
  * @category models
  * @since 0.1.0
@@ -50,12 +49,12 @@ export interface Definition {
   readonly name: string
   readonly description: string | undefined
   readonly remote: boolean
-  /** Who runs it, and with which model; otherwise those of the context. */
+  /** The provider and the model; otherwise those of the context. */
   readonly provider?: string | undefined
   readonly model?: string | undefined
-  /** What they need is in the context that the run captures. */
+  /** The services of the providers are in the context that the run captures. */
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
-  /** Every run that completes has a value: one that has none fails instead. */
+  /** Whether every run that completes has a value. A run without one then fails. */
   readonly promisesValue?: boolean | undefined
   readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }

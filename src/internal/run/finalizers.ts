@@ -1,8 +1,8 @@
 /**
  * Closes a scope finalizer by finalizer.
  *
- * `Scope.close` runs all of them as one effect: when that is interrupted because one hangs, those that have not begun
- * are lost. Here each is an effect of its own.
+ * `Scope.close` runs all finalizers as one effect. If that is interrupted because one of them hangs, those that have
+ * not begun are lost. Here each finalizer is an effect of its own.
  *
  * @since 0.1.0
  */
@@ -13,8 +13,8 @@ import type * as Scope from "effect/Scope"
 type Finalizer = Effect.Effect<unknown>
 
 /**
- * Closes the scope and gives each of its finalizers to `run`, the last added one first, each when the one before it has
- * ended. `run` returns what is left to wait for, or undefined; so does this function.
+ * Closes the scope, and gives each of its finalizers to `run`, the last added one first, each when the one before it
+ * has ended. `run` returns an effect to wait for, or `undefined`, and so does this function.
  *
  * @category running
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The messages that come to a run while it works: from its caller, and from runs that wait for its session.
+ * The messages that reach a run in progress: from its caller, and from runs that wait for its session.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ interface Receiver {
 }
 
 /**
- * Returns whether what the run is told from outside has to be recorded, with `listen`, before the run decides by it.
+ * Returns whether external input of the run has to be recorded with `listen` before the run decides by it.
  *
  * @category guards
  * @since 0.1.0
@@ -27,7 +27,7 @@ export const isRecorded = ({ journal, sessionRun, steering }: Receiver): boolean
   journal !== undefined && (steering !== undefined || sessionRun?.inLine !== undefined)
 
 /**
- * Takes what waits for the run, once: the next attempt of the run is told the same.
+ * Takes the waiting input, once. The next attempt of the run gets the same input.
  *
  * @category running
  * @since 0.1.0
@@ -51,7 +51,8 @@ const take = ({ sessionRun, steering }: Receiver): ReadonlyArray<Prompt.UserMess
 }
 
 /**
- * Returns whether messages wait for the run: it goes on with them, also when a run that offers one is interrupted then.
+ * Returns whether messages wait for the run. Then it goes on with them, even if the run that offers one is interrupted
+ * now.
  *
  * @category accessors
  * @since 0.1.0
@@ -63,8 +64,8 @@ export const goesOn = (run: Receiver): boolean => {
 }
 
 /**
- * Takes the messages that wait for the run into its transcript: those of its caller first. Returns the parts that tell
- * of them; undefined when there are none.
+ * Takes the waiting messages into the run's transcript, those of its caller first. Returns their parts, or `undefined`
+ * if there are none.
  *
  * @category combinators
  * @since 0.1.0
@@ -83,7 +84,7 @@ export const takeInto = (
 }
 
 /**
- * Gives back what was taken into the transcript and is not to stay there: it is unread, or offered again when the run ends.
+ * Gives back messages that must not stay in the transcript. They are unread, or offered again when the run ends.
  *
  * @category combinators
  * @since 0.1.0
@@ -97,8 +98,8 @@ export const giveBack = (run: Receiver, messages: ReadonlyArray<Prompt.UserMessa
 }
 
 /**
- * A guardrail has refused what was taken: runs that have offered something of it are to run themselves. Returns all that
- * they have offered.
+ * A guardrail has refused messages, so the runs that have offered one of them run themselves. Returns everything that
+ * these runs have offered.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a run is begun with, before anything of it runs.
+ * The input of a run, before anything of it runs.
  *
  * @since 0.1.0
  */

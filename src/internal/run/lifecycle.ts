@@ -1,13 +1,12 @@
 /**
  * The life of one run: providers, body, after-run, outcome, finalizers.
  *
- * A run is one hand-made pull over mutable state, not a composition of stream
- * operators: such a composition costs ten times as much, and says Success when
- * its consumer leaves early. The phases follow the run contract:
+ * A run is one hand-made pull over mutable state, not a composition of stream operators. Such a composition costs ten
+ * times as much, and ends with Success when its consumer leaves early. The phases follow the run contract:
  *
  * start -> (before-run) -> body -> (after-run) -> completed -> ended
  *
- * Every way out ends in `finalize`, once, with the outcome.
+ * Every end goes through `finalize`, once, with the outcome.
  *
  * @since 0.1.0
  */
@@ -78,14 +77,14 @@ export type {
  */
 export class Run {
   readonly definition: Definition
-  /** Its id; empty until it begins, when it was given none. */
+  /** Its id; empty until the run begins, if no id was given. */
   id: string
   readonly session: string | undefined
   readonly answers: ReadonlyArray<Approval.Answer> | undefined
   readonly steering: Steering.Steering | undefined
   readonly continues: true | undefined
   readonly sessionRun: CurrentRun.SessionRun | undefined
-  /** What is known of the conversation that its answers are for, and of who keeps what it waits for. */
+  /** The knowledge about the conversation of its answers, and about where its approvals are kept. */
   readonly origin: Origin.Origin["Service"] | undefined
   readonly pull: PartPull
   private readonly within: Layered.Within | undefined
@@ -176,18 +175,21 @@ export class Run {
     return Result.isFailure(read) ? this.fail(Cause.fail(this.error(read.failure))) : this.startWith(read.success)
   }
 
-  /** The span of the run. With a journal it begins with the first thing that is done and not read from a record. */
+  /** The span of the run. With a journal it begins with the first action that is not read from a record. */
   liveSpan(): RunSpan | undefined {
     return this.journal === undefined ? this.span : LiveSpan.begin(this, this.journal)
   }
 
-  /** What the span is told, or is going to be when it begins. */
+  /** Calls `onSpan` with the span, at once or when the span begins. */
   observe(onSpan: (span: RunSpan) => void): void {
     if (this.span === undefined) this.onSpan = onSpan
     else onSpan(this.span)
   }
 
-  /** A prompt asks for no approval and answers none: that is said with `answers`, and known from elsewhere. */
+  /**
+   * A prompt neither asks for approvals nor answers any: answers are given in `answers`, and requests are known
+   * otherwise.
+   */
   private startWith(prompt: Prompt.Prompt): PartPull {
     const seen = this.answers === undefined ? Waiting.forModel(prompt.content) : prompt.content
     this.prompt = seen === prompt.content ? prompt : Prompt.fromMessages(seen)
@@ -249,7 +251,7 @@ export class Run {
 
   // --- after-run ------------------------------------------------------------
 
-  /** The body has finished: the providers' `afterRun`s decide whether the run completes. */
+  /** The body has finished. The providers' `afterRun`s decide whether the run completes. */
   complete(
     result: Omit<AgentRun.Result, "agent" | "runId" | "session" | "totalUsage" | "value" | "approvals"> & {
       readonly value?: unknown
@@ -280,10 +282,10 @@ export class Run {
       return this.deliver()
     }
     return Effect.matchCauseEffect(
-      // the outcome is decided in here, whatever the fiber is told meanwhile
+      // the outcome is decided in here, even if the fiber is interrupted meanwhile
       Effect.uninterruptible(Effect.suspend(() => this.afterRuns(pending, whole))),
       {
-        // only a journal fails
+        // only a journal fails here
         onFailure: (cause) => this.fail(cause),
         onSuccess: () => this.phase === "completed" ? this.deliver() : this.closeFailed()
       }
@@ -325,7 +327,7 @@ export class Run {
 
   // --- the end --------------------------------------------------------------
 
-  /** A pull after the last part: done, or the same failure once more. */
+  /** A pull after the last part: done, or the same failure again. */
   private end(): PartPull {
     this.turns.end()
     const outcome = this.outcome
@@ -334,7 +336,7 @@ export class Run {
       : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
   }
 
-  /** The run ends with this cause: everything is finalized, then the cause is the stream's. */
+  /** Ends the run with this cause. Everything is finalized first, and then the stream fails with the cause. */
   fail(cause: Cause.Cause<unknown>): PartPull {
     const fail = (cause: Cause.Cause<unknown>) => {
       this.failed(cause)
@@ -355,9 +357,8 @@ export class Run {
   }
 
   /**
-   * Called once, when the run's scope closes: by the run itself at its end, or by
-   * whoever runs the stream. Without an outcome the consumer left: with an
-   * interrupt, or otherwise.
+   * Called once, when the scope of the run closes: by the run itself at its end, or by the code that runs the stream.
+   * Without an outcome the consumer has left, by an interrupt or otherwise.
    */
   finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { journal } = this
@@ -383,13 +384,13 @@ export class Run {
     return rest === undefined ? this.closeStopped() : Effect.flatMap(rest, () => this.closeStopped())
   }
 
-  /** What was stopped may have been a run that had something to add. */
+  /** The interruption may have stopped nested runs, whose usage still has to be added. */
   private closeStopped(): Effect.Effect<void> {
     this.outcome = Partial.withTotal(this.outcome!, this.nestedUsage, this.body?.afterwards)
     return this.closeProviders()
   }
 
-  /** Those that do not have to wait are closed at once. */
+  /** Providers whose finalizers do not have to wait are closed at once. */
   private closeProviders(from = this.started.length - 1): Effect.Effect<void> {
     const outcome = this.outcome!
     const exit = AgentRun.toExit(outcome)
@@ -403,8 +404,8 @@ export class Run {
   }
 
   /**
-   * Starts what ends something of the run; how that goes never changes how the run
-   * ended. Undefined when it has ended at once, otherwise what is left to wait for.
+   * Starts an effect that ends a part of the run. Its result never changes how the run ended. Returns `undefined` if it
+   * has ended at once, otherwise an effect that waits for it.
    */
   closing(name: string, close: Effect.Effect<unknown>): Effect.Effect<void> | undefined {
     return bounded(
@@ -419,7 +420,7 @@ export class Run {
     const outcome = this.outcome = Partial.withTotal(before, this.nestedUsage)
     this.within?.onEnd(AgentRun.toExit(outcome))
     if (this.sessionRun !== undefined) CurrentRun.leave(this.sessionRun)
-    // a run of which nothing was read from records has its span, whatever it did
+    // a run that read nothing from records has a span, whatever it did
     const span = this.journal?.scope.isReplayed === false ? this.liveSpan() : this.span
     span?.end(outcome)
     this.parent?.addNestedUsage(
@@ -429,7 +430,7 @@ export class Run {
 
   // --- what the body may use --------------------------------------------------
 
-  /** Adds what a run nested in one of this run's tools has spent. */
+  /** Adds the usage of a run that is nested in a tool of this run. */
   addNestedUsage(usage: AgentRun.Usage): void {
     this.nestedUsage = AgentRun.addUsage(this.nestedUsage, usage)
   }
@@ -438,7 +439,7 @@ export class Run {
     return AgentError.make(this.definition.name, reason)
   }
 
-  /** The context with the model of the agent's caller, where the agent brings its own. */
+  /** The context with the model of the agent's caller, if the agent brings its own. */
   get outside(): Context.Context<never> | undefined {
     const caller = this.within?.caller
     if (caller === undefined) return undefined
@@ -450,13 +451,13 @@ export class Run {
     return this.surroundings.finalizationBudget
   }
 
-  /** What providers are told of the run. */
+  /** The request that providers receive. */
   request(): Started.Told {
     const { answers, continues, definition, prompt, session } = this
     return { agent: definition.name, session, prompt, answers, continues }
   }
 
-  /** A guardrail has refused the prompt: a note takes its place, also in what the providers were told. */
+  /** A guardrail has refused the prompt, so a note replaces it, also in the requests that providers have received. */
   refuse(guardrail: string): void {
     this.prompt = Replacements.refusePrompt(this.prompt, guardrail)
     for (const { request } of this.started) request.prompt = this.prompt
@@ -477,8 +478,7 @@ export class Run {
 }
 
 /**
- * Creates the stream of a run. Nothing happens until it is pulled; each time it is
- * run is a new run.
+ * Creates the stream of a run. Nothing happens until it is pulled. Running it again is a new run.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * When the span of a run begins.
+ * The beginning of the span of a run.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import { Instrumentation, type RunSpan } from "../telemetry/instrumentation.ts"
 import type { Run } from "./lifecycle.ts"
 
 /**
- * Starts the span of a run in a context. Undefined without telemetry.
+ * Begins the span of a run in a context. Returns `undefined` without telemetry.
  *
  * @category running
  * @since 0.1.0
@@ -25,8 +25,8 @@ export const start = (run: Run, context: Context.Context<never>): RunSpan | unde
 }
 
 /**
- * Returns the span of a run in which something is done that is not read from a record: it begins, and the span of the
- * call that the run is nested in, if they have not begun.
+ * Returns the span of a run that does something which is not read from a record. The span begins now if it has not
+ * begun, and so does the span of the call that the run is nested in.
  *
  * @category running
  * @since 0.1.0

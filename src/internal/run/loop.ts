@@ -1,11 +1,9 @@
 /**
  * The steps of one run, behind one pull.
  *
- * `openModel` is `ToolLoop.ask`, `drain` is `ToolLoop.answer`, `endStep` is
- * `ToolLoop.advance`, over mutable state and without a stream operator between
- * the model and the consumer: each of those costs more than everything that
- * happens here for a part. An array of parts that the model gives is the array
- * that the consumer gets.
+ * `openModel` is `ToolLoop.ask`, `drain` is `ToolLoop.answer` and `endStep` is `ToolLoop.advance`, over mutable state
+ * and without a stream operator between the model and the consumer. A stream operator costs more for each part than
+ * everything that happens here. The array of parts from the model is the array that the consumer gets.
  *
  * @since 0.1.0
  */
@@ -60,12 +58,12 @@ export class Loop extends Checked implements Lifecycle.Body {
   private readonly toolChoice: ToolChoice
   private readonly settings: Options["settings"]
   private readonly hasApprovals: boolean
-  // the step in progress
+  // the current step
   private modelPull: Lifecycle.PartPull = Effect.never
   private readonly prompts = new Text.WellFormedPrompts()
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
-  /** The prompt of the call, when no approval is in it. */
+  /** The prompt of the call, if it contains no approvals. */
   private plainPrompt: Prompt.Prompt | undefined = undefined
   private runner: ToolCalls.Runner | undefined = undefined
   protected toolCalls: ToolCalls.ToolCalls | undefined = undefined
@@ -97,12 +95,12 @@ export class Loop extends Checked implements Lifecycle.Body {
         this.pulling = true
         return this.modelPull
       case "answering":
-        // the pull before this one was interrupted when the calls had been answered
+        // the pull before this one was interrupted after the calls were answered
         return this.toolCalls === undefined ? this.run.fail(Cause.interrupt()) : this.drain()
       case "ask":
         return Inbox.isRecorded(this.run) && !this.hasListened ? this.listen(() => this.ask()) : this.ask()
       case "telling":
-        // the pull before this one was interrupted while the providers were told of a step
+        // the pull before this one was interrupted while the providers were told about a step
         return this.run.fail(Cause.interrupt())
       case "failing":
         return this.modelFailed(this.failure)
@@ -124,7 +122,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     this.pulling = true
     this.builder = new StepBuilder()
     if (this.settings === undefined && typeof this.toolChoice !== "function") return this.askModel()
-    // these functions are the user's: one that throws fails the run
+    // these functions are user code; an exception fails the run
     const asked = Result.try(() => this.askModel())
     return Result.isFailure(asked) ? this.modelFailed(Cause.die(asked.failure)) : asked.success
   }
@@ -133,13 +131,13 @@ export class Loop extends Checked implements Lifecycle.Body {
     const scope = this.modelScope = Scope.makeUnsafe()
     const request = this.request()
     this.checkAdded()
-    // in a journal it begins when the model is called
+    // in a journal the span begins when the model is called
     const span = this.modelSpan = this.run.journal === undefined
       ? this.run.span?.startModel(request, this.begins())
       : undefined
     const edge = this.edge = new Edge(this.tally, this.prompts, span?.onCall)
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
-    // the settings are for the agent's own model calls, and for what is around them
+    // the settings are for the agent's own model calls, and for the middleware around them
     const context = span?.context ?? this.run.context
     const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,
@@ -159,7 +157,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     })
   }
 
-  /** After all middleware, which may have made it the last one. */
+  /** Called after all middleware, which may have made this the final call. */
   private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
     const startSpan = () => this.modelSpan ??= this.run.liveSpan()?.startModel(request, this.begins())
@@ -199,7 +197,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     onFailure: (cause) => this.modelFailed(cause)
   }
 
-  /** The same array goes on to the consumer, unless the provider asks for an approval in it. */
+  /** The same array is passed on to the consumer, unless the provider requests an approval in it. */
   private onParts(parts: readonly [StreamPart, ...Array<StreamPart>]): Lifecycle.PartPull {
     const builder = this.builder!
     this.pulling = false
@@ -226,7 +224,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     }
     const scope = this.modelScope!
     if (scope.state._tag === "Empty") return this.afterModel()
-    // what interrupts the run in here ends it before its tools run, and waits for the end of the model
+    // an interruption in here ends the run before its tools run, and waits for the end of the model
     const closing = Effect.suspend(() => {
       const close = Scope.closeUnsafe(scope, Exit.void) ?? Exit.void
       return this.run.closing(this.run.definition.name, close) ?? Effect.void
@@ -255,7 +253,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     return { _tag: tag, finishReason: builder.finishReason, usage: this.stepUsage(), content: builder.content() }
   }
 
-  /** The model has said everything: answer its calls, or end the step. */
+  /** The model has finished: its calls are answered, or the step ends. */
   private afterModel(): Lifecycle.PartPull {
     const { calls, finishReason = "unknown" } = this.builder!
     this.modelScope = undefined
@@ -268,7 +266,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     if (calls === undefined) {
       const parts: Parts = [this.endStep([], [])]
       if (this.finalAnswer !== undefined) return this.stopNext(this.finalAnswer, parts)
-      // the provider wants to go on with its own tools
+      // the provider wants to continue with its own tools
       return finishReason === "pause" ? this.afterStep(parts) : this.finished(finishReason, parts)
     }
     if (this.finalAnswer !== undefined) {
@@ -280,11 +278,11 @@ export class Loop extends Checked implements Lifecycle.Body {
     return this.runTools(calls)
   }
 
-  /** With an output the calls that are the answer are not run, and the run ends with a value or fails. */
+  /** With an output, the calls that are answers are not run, and the run ends with a value or fails. */
   private readOutput(output: Output.RunOutput): Lifecycle.PartPull {
     const builder = this.builder!
     const { finalAnswer } = this
-    // interrupted while it decodes, the run cannot go on
+    // if it is interrupted while it decodes, the run cannot go on
     this.pulling = true
     return Effect.matchCauseEffect(
       Effect.provideContext(output.read(builder, finalAnswer, this.replacements), this.run.context),
@@ -338,7 +336,7 @@ export class Loop extends Checked implements Lifecycle.Body {
 
   protected drain(): Lifecycle.PartPull {
     const toolCalls = this.toolCalls!
-    // before `take`: it lets handlers go on that wait for the consumer
+    // before `take`, which lets handlers go on that wait for the consumer
     const { done, failure } = toolCalls
     const out: Array<AgentRun.Part> = toolCalls.take()
     if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)
@@ -356,7 +354,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     return this.afterStep(out as Parts)
   }
 
-  /** All calls have a result: the answer, if there was one, ends the run or goes back to the model. */
+  /** All calls have a result. If there was an answer, it ends the run or goes back to the model. */
   private answered(parts: Array<AgentRun.Part>, ran: ReadonlyArray<Middleware.ToolResult>): Lifecycle.PartPull {
     const { finalAnswer, steps } = this
     const { answer } = this.reading!
@@ -388,7 +386,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     return super.endStep(calls, results)
   }
 
-  /** Answers for calls that may not run, and stops. */
+  /** Answers calls that may not run, and stops. */
   private deny(calls: ReadonlyArray<Call>, stopReason: AgentRun.StopReason, reason: string): Lifecycle.PartPull {
     const results = calls.map((call) => ToolHandler.notExecuted(call, "execution-denied", reason))
     const end = this.endStep(calls, results)
@@ -398,7 +396,7 @@ export class Loop extends Checked implements Lifecycle.Body {
   // --- the end --------------------------------------------------------------
 
   stop(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
-    // whoever asked a run to stop did not ask the next one
+    // a request to stop this run must not stop the next one
     if (this.run.steering !== undefined) this.run.steering.inbox.isStopping = false
     const tools = this.toolCalls === undefined ? this.runner?.ended() : this.toolCalls.stop()
     const model = this.stopModel(exit)
@@ -413,7 +411,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     return Effect.onExit(close, () => Effect.sync(() => this.endModelSpan(this.modelEnd("Cancelled"))))
   }
 
-  /** What is left of the step in progress. */
+  /** The messages of the unfinished step. */
   protected cut(): ReadonlyArray<Prompt.Message> {
     return this.builder === undefined ? [] : Cut.toMessages(this.builder, (call) => this.resultOf(call))
   }

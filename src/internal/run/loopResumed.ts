@@ -1,5 +1,5 @@
 /**
- * The steps of a run that goes on with the answers to approvals.
+ * The steps of a run that continues with answers to approvals.
  *
  * @since 0.1.0
  */
@@ -21,8 +21,8 @@ import * as ToolCalls from "../tool/calls.ts"
 import type { PartPull } from "../words/partPull.ts"
 
 /**
- * The steps of a run whose first one is the step that waited: its answered calls are
- * run or denied, then it goes on as any run does.
+ * The steps of a run whose first step is the one that waited. The answered calls are run or denied, and then the run
+ * goes on like any other.
  *
  * @category models
  * @since 0.1.0
@@ -51,9 +51,9 @@ export class ResumedLoop extends Loop {
     return this.resume(this.resumption!)
   }
 
-  /** The answers are kept before any of their calls runs: it runs at most once. */
+  /** The answers are saved before any of their calls runs, so each call runs at most once. */
   private resume(resumption: Approvals.Resumption): PartPull {
-    // interrupted while they are kept, the run cannot go on
+    // if it is interrupted while they are saved, the run cannot go on
     this.phase = "answering"
     const { run } = this
     return Effect.matchCauseEffect(Approvals.claim(resumption, Effect.suspend(() => this.start())), {
@@ -63,7 +63,7 @@ export class ResumedLoop extends Loop {
     })
   }
 
-  /** Those that were denied are answered first. */
+  /** The denied calls are answered first. */
   private runAnswered({ answered }: Approvals.Resumption): PartPull {
     const approved = answered.filter((one) => one._tag === "Run")
     this.builder = new StepBuilder()
@@ -100,7 +100,7 @@ export class ResumedLoop extends Loop {
     return this.afterStep(out)
   }
 
-  /** The step that waited did not end: its answers were kept before its calls ran, or not at all. */
+  /** The step that waited did not end: its answers were saved before its calls ran, or not at all. */
   protected override cut(): ReadonlyArray<Prompt.Message> {
     if (this.resumption === undefined) return super.cut()
     const { answered } = this.resumption

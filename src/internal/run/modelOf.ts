@@ -1,11 +1,11 @@
 /**
- * How an agent is made whose tools are called by a model.
+ * Makes an agent whose tools are called by a model.
  *
  * @since 0.1.0
  */
 
 import type * as Schema from "effect/Schema"
-// this makes the agents, in the words of their module
+// this makes agents, whose types are in that module
 import type * as Agent from "../../Agent.ts"
 import * as AgentOutput from "../../AgentOutput.ts"
 import { prepare } from "../output/output.ts"
@@ -55,7 +55,7 @@ const outputOf = (
 ): LoopBody.Options["output"] =>
   output === undefined
     ? undefined
-    // fields have been refused by the compiler
+    // the compiler has refused plain fields
     : prepare(AgentOutput.isAgentOutput(output) ? output : AgentOutput.tool(output as Schema.Codec<unknown>))
 
 const valueOf = ({ isWrapped, schema }: AgentOutput.Any): Schema.Constraint =>

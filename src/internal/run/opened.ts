@@ -1,5 +1,5 @@
 /**
- * A run that has begun in the scope of its caller: its first part is there, and the rest is read later.
+ * A run that has begun in the scope of its caller. Its first part has come, and the others are read later.
  *
  * @since 0.1.0
  */
@@ -34,7 +34,7 @@ export const open = Effect.fnUntraced(function*<Part extends AgentRun.Part, E, R
   const opened = new OpenedRun<Part, E>(yield* Scope.fork(yield* Scope.Scope))
   const parts = yield* opened.begin(run(runId), context)
   const [first] = parts ?? []
-  // a program may have another first part, or none at all
+  // a program may begin with another part, or with none
   const start: AgentRun.RunStart = isStart(first) ? first : { type: "run-start", agent, runId, session }
   return { start, parts: opened.stream }
 })
@@ -42,26 +42,29 @@ export const open = Effect.fnUntraced(function*<Part extends AgentRun.Part, E, R
 const isStart = (part: AgentRun.Part | undefined): part is AgentRun.RunStart => part?.type === "run-start"
 
 class OpenedRun<Part extends AgentRun.Part, E> {
-  /** That of the run: closed by its end, by whoever reads the parts, or by the scope that it was opened in. */
+  /**
+   * The scope of the run. It is closed by the run's end, by the reader of the parts, or by the scope that the run was
+   * opened in.
+   */
   private readonly scope: Scope.Closeable
   private readonly inside: Scope.Closeable = Scope.makeUnsafe()
   private upstream: Pull.Pull<Parts<Part>, E> = Cause.done()
-  /** What has been pulled and not read. */
+  /** The parts that were pulled and not read yet. */
   private first: Parts<Part> | undefined = undefined
   private isRead = false
   private isClosed = false
-  /** Who waits for the next parts. */
+  /** The fiber that waits for the next parts. */
   private reader: Fiber.Fiber<unknown, unknown> | undefined = undefined
 
   constructor(scope: Scope.Closeable) {
     this.scope = scope
   }
 
-  /** Pulls the first parts. Without any, the run has ended. */
+  /** Pulls the first parts. If there are none, the run has ended. */
   begin<R>(run: Stream.Stream<Part, E, R>, context: Context.Context<R>): Effect.Effect<Parts<Part> | undefined, E> {
     const within = (_: Context.Context<never>) => context
     const opened = Effect.flatMap(Channel.toPullScoped(run.channel, this.inside), (pull) => {
-      // pulled by whoever reads, in the context that it was opened in
+      // pulled by the reader, in the context that the run was opened in
       this.upstream = Effect.updateContext(pull, within)
       return this.upstream
     })
@@ -78,7 +81,7 @@ class OpenedRun<Part extends AgentRun.Part, E> {
     )
   }
 
-  /** The parts. Who stops reading them leaves the run: with an interrupt, or otherwise. */
+  /** The parts. A reader that stops leaves the run, by an interrupt or otherwise. */
   readonly stream: Stream.Stream<Part, E> = Stream.fromChannel(
     Channel.fromTransform((_upstream, reading) =>
       Effect.suspend(() => {
@@ -115,7 +118,7 @@ class OpenedRun<Part extends AgentRun.Part, E> {
     return Scope.close(this.scope, exit)
   }
 
-  /** Called once. A fiber that still waits for parts is interrupted when the run has ended. */
+  /** Called once. A fiber that still waits for parts when the run has ended is interrupted. */
   private close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     this.isClosed = true
     return interrupted.pipe(
@@ -129,7 +132,7 @@ class OpenedRun<Part extends AgentRun.Part, E> {
 type Parts<Part> = readonly [Part, ...Array<Part>]
 
 /**
- * The interrupt that the fiber has been asked for, if it has: a server whose client has gone closes the scope of the
- * request with the response that it could not send, or as if it had sent it.
+ * The pending interrupt of the fiber, if there is one. When a client has gone, a server closes the scope of the request
+ * with the response that it could not send, or with a success.
  */
 const interrupted: Effect.Effect<Exit.Exit<void>> = Effect.exit(Effect.interruptible(Effect.void))

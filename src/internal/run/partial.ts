@@ -1,5 +1,5 @@
 /**
- * What there is of a run that did not complete.
+ * The partial result of a run that did not complete.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as AgentRun from "../../AgentRun.ts"
 import * as Session from "../../Session.ts"
 
 /**
- * What there is of a run when its body has not begun: its prompt, and what its providers have spent in runs of their own.
+ * The partial result of a run whose body has not begun: its prompt, and the usage of runs by its providers.
  *
  * @category constructors
  * @since 0.1.0
@@ -27,14 +27,14 @@ export const beforeBody = (
   transcript: Prompt.fromMessages(Session.close(withoutSystem(prompt.content)))
 })
 
-/** The prompt as a transcript begins with it. */
+/** The prompt in the form in which a transcript begins with it. */
 const withoutSystem = (prompt: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
   const first = prompt.findIndex((message) => message.role !== "system")
   return first === -1 ? [] : prompt.slice(first)
 }
 
 /**
- * Returns an outcome with what the runs nested in this one have spent, and with messages that came after its end.
+ * Returns an outcome with the usage of the runs nested in this one, and with messages that came after its end.
  *
  * @category combinators
  * @since 0.1.0

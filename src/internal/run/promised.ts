@@ -8,7 +8,7 @@ import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 
 /**
- * Says why a result has no value, if it has none although its agent has an `output`.
+ * Says why a result has no value although its agent has an `output`.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What goes wrong at the end of a run and does not change how it ended.
+ * Failures at the end of a run that do not change how it ended.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,8 @@ import * as Effect from "effect/Effect"
 import * as GenAi from "../telemetry/genAi.ts"
 
 /**
- * Logs that something failed or, without a cause, overran its budget. A cause that is not to be seen is named by its
- * type only: what a failure says may be what was said in the run.
+ * Logs that something failed or, without a cause, took too long. If the cause must not be shown, only its type is
+ * logged, because a failure may repeat content of the run.
  *
  * @category logging
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The providers that a run has begun, and what each of them is told of it.
+ * The providers that a run has begun, with the request that each of them received.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Scope from "effect/Scope"
 import type * as ContextProvider from "../../ContextProvider.ts"
 
 /**
- * What a provider is told of its run. The prompt may be refused meanwhile.
+ * The request of a provider. Its prompt may be replaced when a guardrail refuses it.
  *
  * @category models
  * @since 0.1.0
@@ -30,7 +30,7 @@ export interface Started {
 }
 
 /**
- * Creates a provider that is about to begin.
+ * Creates the entry of a provider that is about to begin.
  *
  * @category constructors
  * @since 0.1.0

@@ -17,7 +17,7 @@ import type * as Lifecycle from "./lifecycle.ts"
 export const isSteered = (run: Lifecycle.Run): boolean => run.sessionRun?.inLine?.offer === "kept"
 
 /**
- * Creates the body of such a run.
+ * Creates the body of a steered run.
  *
  * @category constructors
  * @since 0.1.0
@@ -29,7 +29,7 @@ export const body = (run: Lifecycle.Run): Lifecycle.Body => {
     advance: () => run.complete({ ...nothing, stopReason: "steered" }),
     partial: () => nothing,
     stop: () => {
-      // whoever asked this run to stop did not ask the next one
+      // a request to stop this run must not stop the next one
       if (run.steering !== undefined) run.steering.inbox.isStopping = false
       return undefined
     }

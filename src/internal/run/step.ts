@@ -14,7 +14,7 @@ import type { Call, StepBuilder } from "../words/stepBuilder.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
- * The result of a call that nobody answered.
+ * Creates the result of a call that was not answered.
  *
  * @category steps
  * @since 0.1.0
@@ -23,7 +23,7 @@ export const interrupted = (call: Call): Middleware.ToolResult =>
   ToolHandler.notExecuted(call, "execution-interrupted", "The run ended before the tool did")
 
 /**
- * Creates a step from what the model said and how its calls ended.
+ * Creates a step from the output of the model and the results of its calls.
  *
  * @category steps
  * @since 0.1.0
@@ -58,8 +58,8 @@ export const toStep = (
 }
 
 /**
- * Creates the messages that a step adds to the transcript. A call that waits for
- * approvals has its requests there instead of a result.
+ * Creates the messages that a step adds to the transcript. For a call that waits for approvals they contain its
+ * requests instead of a result.
  *
  * @category steps
  * @since 0.1.0
@@ -93,7 +93,7 @@ export const toPromptResult = (
   Parts.promptToolResult({ id, name, isFailure, result: encodedResult, providerExecuted, modelOutput }, metadata)
 
 /**
- * Creates what stop conditions look at.
+ * Creates the argument of stop conditions.
  *
  * @category steps
  * @since 0.1.0
@@ -109,12 +109,12 @@ export const progressOf = (
   usage: run.usage,
   executedToolCalls: run.executedToolCalls,
   failedToolCalls: run.failedToolCalls,
-  // what has been decided by the clock is decided in the same way again
+  // the recorded time, so that the next attempt decides in the same way
   elapsed: run.journal?.elapsed ?? run.clock.currentTimeMillisUnsafe() - run.startedAt
 })
 
 /**
- * Whether the model was cut off: its calls may be cut off too.
+ * Returns whether the model was cut off. Its calls may then be incomplete too.
  *
  * @category steps
  * @since 0.1.0
@@ -122,7 +122,7 @@ export const progressOf = (
 export const isIncomplete = (reason: AgentRun.StopReason): boolean => reason === "length" || reason === "content-filter"
 
 /**
- * Creates the message that tells the model something in a run.
+ * Creates a message of the run to the model.
  *
  * @category messages
  * @since 0.1.0
@@ -131,9 +131,8 @@ export const userMessage = (text: string): Prompt.UserMessage =>
   Prompt.userMessage({ content: [Prompt.textPart({ text })] })
 
 /**
- * Puts the messages of a run in order. Both halves are closed: a call of the
- * history may be answered in the prompt, any other gets an interrupted result, but for
- * those that are still `waiting`.
+ * Puts the messages of a run in order, and closes both halves. A call of the history may be answered in the prompt; any
+ * other gets an interrupted result, except those that are still `waiting`.
  *
  * @category messages
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The finished steps of a run, and what follows each: another one, or the end.
+ * The finished steps of a run, and what comes after each: another step, or the end.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ import { compose, isIncomplete, progressOf, toMessages, toStep } from "./step.ts
 import * as Stopping from "./stopping.ts"
 
 /**
- * Parts that say at least that a step has ended.
+ * Parts that contain at least the end of a step.
  *
  * @category models
  * @since 0.1.0
@@ -38,8 +38,7 @@ export type Parts = [AgentRun.Part, ...Array<AgentRun.Part>]
 const none: ReadonlyArray<Prompt.ToolApprovalRequestPart> = []
 
 /**
- * The steps of one run that have ended: the state between two of them. How a step is made
- * is not its subject.
+ * The finished steps of one run: the state between two steps. Subclasses make the steps.
  *
  * @category models
  * @since 0.1.0
@@ -52,7 +51,7 @@ export abstract class Steps {
   protected readonly messages: Array<Prompt.Message>
   protected readonly transcriptFrom: number
   private readonly instructions: string
-  /** Which of the messages are the input: what `Steering` sends comes after it. */
+  /** The index up to which the messages are input. Messages of `Steering` come after it. */
   private readonly inputFrom: number
   private readonly inputTo: number
   readonly clock: Clock.Clock
@@ -63,21 +62,21 @@ export abstract class Steps {
   failedToolCalls = 0
   /** The step in progress. */
   protected builder: StepBuilder | undefined = undefined
-  /** What its model calls go through; undefined when the step began in another run. */
+  /** The edge of its model calls; `undefined` if the step began in another run. */
   protected edge: Edge | undefined = undefined
   protected approvals: Array<Approval.Approval> = []
-  /** Whether the run was told what waited for it when it began. */
+  /** Whether the run has received the input that waited when it began. */
   protected hasListened = false
   // the end
   protected finalAnswer: AgentRun.StopReason | undefined = undefined
   protected value: unknown = undefined
   protected failure: Cause.Cause<unknown> = Cause.empty
   protected stopReason: AgentRun.StopReason = "stop"
-  // what the providers are told
+  // the knowledge of the providers
   protected readonly contributions: Contributions.Contributions
-  /** The step that has ended, until the providers know of it. */
+  /** The step that has ended, until the providers know it. */
   private ended: { readonly step: AgentRun.Step; readonly to: number } | undefined = undefined
-  /** Up to here the providers know the messages. */
+  /** The index up to which the providers know the messages. */
   protected toldTo: number
 
   constructor(
@@ -105,7 +104,7 @@ export abstract class Steps {
     this.inputTo = this.messages.length
   }
 
-  /** Telemetry is told of the input when nobody may refuse it any more, or of what takes its place. */
+  /** Telemetry receives the input when nobody can refuse it any more, or its replacement. */
   protected showInput(isRefused: boolean): void {
     const { instructions, run } = this
     if (run.span === undefined && run.journal === undefined) return
@@ -164,7 +163,7 @@ export abstract class Steps {
     return toMessages(builder, results)
   }
 
-  /** The model has nothing more to do: the run stops, unless messages wait for it. */
+  /** The model has finished. The run stops, unless messages wait for it. */
   protected finished(reason: AgentRun.StopReason, parts: Parts): Lifecycle.PartPull {
     return Inbox.isRecorded(this.run)
       ? this.listen(() => this.finishedNow(reason, parts))
@@ -182,10 +181,10 @@ export abstract class Steps {
     return Inbox.isRecorded(this.run) ? this.listen(() => this.follow(parts)) : this.follow(parts)
   }
 
-  /** In a journal what the run is told from outside is recorded, before it decides by it. */
+  /** In a journal external input is recorded before the run decides by it. */
   protected listen(then: () => Lifecycle.PartPull): Lifecycle.PartPull {
     this.hasListened = true
-    // interrupted meanwhile, the run cannot go on
+    // if it is interrupted meanwhile, the run cannot go on
     this.phase = "telling"
     return Effect.matchCauseEffect(Effect.updateContext(Inbox.listen(this.run), () => this.run.context), {
       onFailure: (cause) => this.run.fail(cause),
@@ -196,7 +195,7 @@ export abstract class Steps {
   private follow(parts: Parts): Lifecycle.PartPull {
     if (this.approvals.length > 0) return this.stopNext("approval-required", parts)
     const progress = progressOf(this)
-    // predicates are the user's: what they throw fails the run
+    // predicates are user code; an exception fails the run
     const held = Result.try(() => this.stopping.conditions.find((condition) => condition.holds(progress)))
     return Result.isSuccess(held)
       ? this.nextStep(held.success, parts)
@@ -208,7 +207,7 @@ export abstract class Steps {
     const isStopping = Inbox.isStopping(this.run)
     if (isStopping || condition?.then === "stop") {
       const reason = isStopping ? "stopped" : condition!.reason
-      // a run with an output has to have its value
+      // a run with an output has to get its value
       return this.output === undefined ? this.stopNext(reason, parts) : this.askNext(reason, parts)
     }
     if (condition?.then === "fail") {
@@ -245,7 +244,7 @@ export abstract class Steps {
     return this.tell(parts)
   }
 
-  /** Of a step that has ended the providers know first, then the consumer. */
+  /** The providers learn about a finished step before the consumer. */
   protected tell(parts: readonly [AgentRun.Part, ...Array<AgentRun.Part>]): Lifecycle.PartPull {
     const { ended, failure, phase } = this
     if (ended === undefined) return this.give(parts)
@@ -258,7 +257,7 @@ export abstract class Steps {
     }
     this.ended = undefined
     this.toldTo = to
-    // interrupted while they are told, the run cannot go on
+    // if it is interrupted while they are told, the run cannot go on
     this.phase = "telling"
     const telling = Contributions.callAll(this.contributions.everyStep, finished)
     return Effect.matchCauseEffect(Effect.provideContext(telling, this.run.context), {

@@ -8,8 +8,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as StopCondition from "../../StopCondition.ts"
 
 /**
- * The conditions of a run, in the order in which they are asked, and how many tool calls
- * it may execute.
+ * The conditions of a run in the order in which they are checked, and the number of tool calls that it may execute.
  *
  * @category models
  * @since 0.1.0
@@ -22,8 +21,9 @@ export interface Stopping {
 const leaving = new WeakSet<StopCondition.StopCondition>()
 
 /**
- * Creates a condition that ends the run of an agent whose answer nobody needs any more: before every other condition,
- * without a final answer, and without the value that an `output` promises. Who runs the agent knows that it has none.
+ * Creates a condition that ends the run of an agent whose answer nobody needs any more. It holds before every other
+ * condition, without a final answer, and without the value that an `output` promises. The code that runs the agent
+ * knows that.
  *
  * @category constructors
  * @since 0.1.0
@@ -46,7 +46,7 @@ export const leave = (
 export const isLeave = (condition: StopCondition.StopCondition): boolean => leaving.has(condition)
 
 /**
- * Adds the default limits that none of these conditions takes the place of.
+ * Adds the default limits of the kinds that are not among these conditions.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * One pull of a run at a time, whoever pulls.
+ * Allows one pull of a run at a time, from any fiber.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import type { PartPull } from "../words/partPull.ts"
 
 /**
- * The turns of the fibers that pull a run. Most runs are pulled by one: it never waits.
+ * The turns of the fibers that pull a run. Most runs are pulled by one fiber, which never waits.
  *
  * @category models
  * @since 0.1.0
@@ -20,12 +20,12 @@ export class Turns {
   private pulling = false
   private waiting: Array<() => void> | undefined = undefined
 
-  /** A pull waits for that of another fiber; one that was interrupted with its fiber is not waited for. */
+  /** A pull waits for the pull of another fiber, unless that one was interrupted with its fiber. */
   take(fiber: Fiber.Fiber<unknown, unknown>, advance: () => PartPull): PartPull {
     const { puller } = this
     if (this.pulling && puller !== undefined && puller !== fiber && puller.pollUnsafe() === undefined) {
       return Effect.andThen(
-        // the other fiber is given its parts first
+        // the other fiber gets its parts first
         Effect.andThen(this.wait(puller), Effect.yieldNow),
         Effect.suspend(() => this.take(fiber, advance))
       )
@@ -33,7 +33,7 @@ export class Turns {
     this.puller = fiber
     this.pulling = true
     const parts = advance()
-    // most of what has come at once has said so
+    // parts that are already there have usually ended the turn themselves
     if (this.pulling && Exit.isExit(parts)) this.end()
     return parts
   }
@@ -43,7 +43,7 @@ export class Turns {
     return !this.pulling
   }
 
-  /** The pull in progress has what it gives. A turn whose end nobody tells ends with the fiber, or with its next pull. */
+  /** The pull in progress has its parts. If this is not called, the turn ends with the fiber, or with its next pull. */
   end(): void {
     this.pulling = false
     const { waiting } = this

@@ -1,6 +1,6 @@
 /**
- * The input of a model call, until the guardrails of the input have let it through: nothing of it is kept before. It is the
- * prompt of a run, or what steers the run afterwards.
+ * The input of a model call, which is kept only after the guardrails of the input have let it through. It is the prompt
+ * of a run, or messages that steer the run later.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
 /**
- * The input of a run that is checked: its prompt, or the messages that were `added` to it afterwards. It is admitted once, when the model is asked and no check is running, or when
- * the model call has ended without its refusal.
+ * The checked input of a run: its prompt, or the messages that were `added` later. It is admitted once: when the model
+ * is called and no check is running, or when the model call has ended without a refusal.
  *
  * @category models
  * @since 0.1.0
@@ -21,30 +21,30 @@ export class Admission {
   private onAdmitted: Effect.Effect<void> | undefined
   readonly added: ReadonlyArray<Prompt.Message> | undefined
 
-  /** `onAdmitted` runs when the input is admitted, and the check or the model that admits it waits for that. */
+  /** `onAdmitted` runs when the input is admitted. The check or model call that admits it waits for that. */
   constructor(onAdmitted: Effect.Effect<void>, added?: ReadonlyArray<Prompt.Message>) {
     this.onAdmitted = onAdmitted
     this.added = added
   }
 
-  /** Whether it may still be refused. */
+  /** Whether the input may still be refused. */
   get isPending(): boolean {
     return this.onAdmitted !== undefined
   }
 
-  /** The model is asked: every check that stands before it has passed. */
+  /** The model is called, so every check before the call has passed. */
   readonly ask: Effect.Effect<void> = Effect.suspend(() => {
     this.isAsked = true
     return this.admit()
   })
 
-  /** The model call has ended, and nobody has refused it. */
+  /** The model call has ended without a refusal. */
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     this.checks = 0
     return this.ask
   })
 
-  /** It is never admitted. */
+  /** Refuses the input for good. */
   refuse(): void {
     this.onAdmitted = undefined
   }
@@ -77,7 +77,7 @@ export const Current = Context.Reference<Admission | undefined>("effect-agents/i
 })
 
 /**
- * The messages that were added to the run since the model was asked last; undefined when there are none.
+ * The messages that were added to the run since the last model call, or `undefined` if there are none.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * What a function around a model call is there for, where that is known: a program makes no model calls of its own, and
- * applies those that are about what it is asked, what it answers, and how long it may take.
+ * The purposes of functions around a model call, if they are known. A program makes no model calls of its own, so it
+ * applies only the functions that check its prompt or its answer, or that limit it.
  *
  * @since 0.1.0
  */
@@ -8,9 +8,9 @@
 import type * as Middleware from "../../Middleware.ts"
 
 /**
- * - `checks-input`: it lets the prompt of the run through, or not.
- * - `checks-output`: it lets the text of the run through, or not.
- * - `limits`: it ends what takes too long, or costs too much.
+ * - `checks-input`: it checks the prompt of the run.
+ * - `checks-output`: it checks the text of the run.
+ * - `limits`: it ends a run that takes too long, or costs too much.
  *
  * @category models
  * @since 0.1.0
@@ -20,7 +20,7 @@ export type Purpose = "checks-input" | "checks-output" | "limits"
 const purposes = new WeakMap<object, Purpose>()
 
 /**
- * Says what a place of a middleware is there for, and returns it.
+ * Records the purpose of a model place, and returns the place.
  *
  * @category guards
  * @since 0.1.0
@@ -34,7 +34,7 @@ export const withPurpose = <E, R>(
 }
 
 /**
- * Returns what a place of a middleware is there for; undefined when nothing was said of it.
+ * Returns the purpose of a model place, or `undefined` if none was recorded.
  *
  * @category guards
  * @since 0.1.0

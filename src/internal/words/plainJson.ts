@@ -1,16 +1,16 @@
 /**
- * Readers for the JSON that most tools take and give: objects of texts, numbers, booleans, choices, and lists of these.
+ * Readers for the JSON of most tools: objects of texts, numbers, booleans, choices, and lists of these.
  *
- * The codec of a schema takes several operations for each key, and looks for the texts that stand for numbers that JSON
- * has not. What a reader has read is what the codec would give. It reads nothing else: what does not fit, or is not
- * plain, is left to the codec, which knows what it is or says what is wrong with it.
+ * The codec of a schema takes several operations for each key, and looks for texts that stand for numbers which JSON
+ * does not have. A reader returns exactly what the codec would return. Every value that is not plain or does not fit is
+ * left to the codec, which decodes it or reports what is wrong.
  *
  * @since 0.1.0
  */
 import * as SchemaAST from "effect/SchemaAST"
 
 /**
- * What a reader gives that has not read a value.
+ * Returned by a reader that has not read the value.
  *
  * @category constants
  * @since 0.1.0
@@ -26,8 +26,8 @@ export const unread: unique symbol = Symbol("effect-agents/internal/unread")
 export type Reader = (value: unknown) => unknown
 
 /**
- * Creates the reader of a schema; undefined for a schema that has more in it. A reader does not go deeper than its
- * schema.
+ * Creates the reader of a schema, or returns `undefined` if the schema has anything else in it. A reader goes no deeper
+ * than its schema.
  *
  * @category constructors
  * @since 0.1.0
@@ -57,7 +57,7 @@ export const readerOf = (ast: SchemaAST.AST): Reader | undefined => {
 const choiceOf = (texts: ReadonlyArray<unknown>): Reader => (value) => texts.includes(value) ? value : unread
 
 const objectOf = ({ encodingChecks, indexSignatures, propertySignatures }: SchemaAST.Objects): Reader | undefined => {
-  // one without keys takes what is no object too
+  // a schema without keys also accepts values that are not objects
   if (indexSignatures.length > 0 || encodingChecks !== undefined || propertySignatures.length === 0) return undefined
   const properties: Array<{ readonly name: string; readonly read: Reader; readonly isOptional: boolean }> = []
   for (const { name, type } of propertySignatures) {
@@ -76,7 +76,7 @@ const objectOf = ({ encodingChecks, indexSignatures, propertySignatures }: Schem
       if ((out[name] = read(item)) === unread) return unread
       others--
     }
-    // what lies in keys that nobody knows may be too deep
+    // values under unknown keys may be nested too deeply
     return others === 0 ? out : unread
   }
 }
@@ -94,7 +94,10 @@ const arrayOf = ({ elements, encodingChecks, rest }: SchemaAST.Arrays): Reader |
   }
 }
 
-/** A choice of texts, or what may be null. Which member else a value belongs to is not for a reader to say. */
+/**
+ * A choice of texts, or a value that may be null. For other unions a reader cannot decide which member a value belongs
+ * to.
+ */
 const unionOf = ({ encodingChecks, types }: SchemaAST.Union): Reader | undefined => {
   if (encodingChecks !== undefined || types.some(isSpecial)) return undefined
   const texts = types.flatMap((type) => type._tag === "Literal" && typeof type.literal === "string" ? type.literal : [])

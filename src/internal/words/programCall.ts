@@ -1,8 +1,8 @@
 /**
- * What a conversation says of the calls that a program has made.
+ * The marks of a program's calls in a conversation.
  *
- * Each stands in the options of its parts: of the call, which one it was; of the result, how the call ended. What a tool
- * says in its result is not asked.
+ * The options of a call say which call of the program it was, and the options of a result say how the call ended. The
+ * content of a tool's result is never used for this.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Parts from "./responseParts.ts"
 
 /**
- * Where the parts of a call keep it.
+ * The key of the marks in the options.
  *
  * @category models
  * @since 0.1.0
@@ -20,7 +20,7 @@ import * as Parts from "./responseParts.ts"
 export const optionsKey = "effect-agents/Program"
 
 /**
- * Which call of its program it was: the `n`-th, by the `key` that the program gave it.
+ * Which call of its program it was: the `n`-th, with the `key` that the program gave it.
  *
  * @category models
  * @since 0.1.0
@@ -33,10 +33,10 @@ export interface CallMark {
 /**
  * How a call ended, for a program that is run again.
  *
- * - `result`: the program was given the result that stands there.
- * - `denied`: it was given a `NotExecuted`.
- * - `cancelled`: it had interrupted the call.
- * - `failed`: it was given a failure that has no JSON form.
+ * - `result`: the program received this result.
+ * - `denied`: the program received a `NotExecuted`.
+ * - `cancelled`: the program had interrupted the call.
+ * - `failed`: the program received a failure that has no JSON form.
  *
  * @category models
  * @since 0.1.0
@@ -67,7 +67,7 @@ export const withEnd = (part: Prompt.ToolResultPart, end: End): Prompt.ToolResul
 })
 
 /**
- * Returns which call of a program this is; undefined when a model has made it.
+ * Returns which call of a program this is, or `undefined` if a model has made it.
  *
  * @category accessors
  * @since 0.1.0
@@ -79,7 +79,7 @@ export const callMarkOf = ({ options }: Prompt.ToolCallPart): CallMark | undefin
 }
 
 /**
- * Returns how the call of this result ended; undefined when its run ended before it did.
+ * Returns how the call of this result ended, or `undefined` if its run ended before.
  *
  * @category accessors
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const endOf = ({ options }: Prompt.ToolResultPart): End | undefined => {
 }
 
 /**
- * Returns whether a message has calls that a program has made.
+ * Returns whether a message has calls of a program.
  *
  * @category guards
  * @since 0.1.0
@@ -100,7 +100,7 @@ export const isOfProgram = (message: Prompt.Message): boolean =>
   message.content.some((part) => part.type === "tool-call" && callMarkOf(part) !== undefined)
 
 /**
- * Creates the messages that say which calls were undone: a call and its result for each.
+ * Creates the messages that record which calls were undone: a call and its result for each.
  *
  * @category conversions
  * @since 0.1.0
@@ -134,7 +134,7 @@ export const undoneMessages = (
 }
 
 /**
- * Returns the ids of the calls that these messages say were undone.
+ * Returns the ids of the calls that were undone according to these messages.
  *
  * @category accessors
  * @since 0.1.0
