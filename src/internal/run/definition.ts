@@ -12,6 +12,7 @@ import type * as ContextProvider from "../../ContextProvider.ts"
 import type * as Contributions from "./contributions.ts"
 import type { PartPull } from "../words/partPull.ts"
 import type { Run } from "./lifecycle.ts"
+import type { Surroundings } from "./surroundings.ts"
 
 export type {
   /**
@@ -56,5 +57,7 @@ export interface Definition {
   readonly providers: ReadonlyArray<ContextProvider.ContextProvider<unknown, never>>
   /** Whether every run that completes has a value. A run without one then fails. */
   readonly promisesValue?: boolean | undefined
+  /** What its last run found in its context. */
+  surroundings?: Surroundings | undefined
   readonly body: (run: Run, contributions: Contributions.Contributions) => Body | Effect.Effect<Body, any>
 }

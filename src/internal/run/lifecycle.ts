@@ -122,7 +122,10 @@ export class Run {
     this.continues = request.continues
     this.input = request.prompt
     this.scope = scope
-    const { context, isRecorded, origin, parent } = this.surroundings = Surroundings.of(fiber.context)
+    const { context, isRecorded, origin, parent } = this.surroundings = Surroundings.of(
+      definition,
+      fiber.context
+    )
     this.parent = parent
     this.origin = origin
     this.journal = isRecorded ? RunJournal.of(context, definition.name) : undefined

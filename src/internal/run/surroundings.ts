@@ -1,7 +1,7 @@
 /**
  * What a run finds in the context that it begins in.
  *
- * Most runs begin in the context of the run before, and a context never changes: each is looked through once.
+ * Most runs of an agent begin in the context of the run before, and a context never changes: the last answer is kept.
  *
  * @since 0.1.0
  */
@@ -17,12 +17,14 @@ import { type Accountant, Accountants } from "../model/spending.ts"
 import { Instrumentation } from "../telemetry/instrumentation.ts"
 import { ParentRun } from "../words/parentRun.ts"
 import * as RunId from "../words/runId.ts"
+import type { Definition } from "./definition.ts"
 
 /**
  * @category models
  * @since 0.1.0
  */
 export interface Surroundings {
+  readonly given: Context.Context<never>
   /** The run that this one is nested in, and what is known of the conversation that it goes on with. */
   readonly parent: ParentRun["Service"] | undefined
   readonly origin: Origin.Origin["Service"] | undefined
@@ -37,18 +39,16 @@ export interface Surroundings {
   readonly finalizationBudget: Duration.Input
 }
 
-const known = new WeakMap<Context.Context<never>, Surroundings>()
-
 /**
- * Returns what a context has for the runs that begin in it.
+ * Returns what a context has for a run of this definition that begins in it. One answer is kept for a definition, and
+ * with it: a map of contexts would have an entry for each request of a server, and every collection walks over those.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const of = (context: Context.Context<never>): Surroundings => {
-  let surroundings = known.get(context)
-  if (surroundings === undefined) known.set(context, surroundings = read(context))
-  return surroundings
+export const of = (definition: Definition, context: Context.Context<never>): Surroundings => {
+  const { surroundings } = definition
+  return surroundings?.given === context ? surroundings : definition.surroundings = read(context)
 }
 
 const read = (given: Context.Context<never>): Surroundings => {
@@ -57,6 +57,7 @@ const read = (given: Context.Context<never>): Surroundings => {
   const own = parent === undefined ? given : Context.omit(ParentRun)(given)
   const context = origin === undefined ? own : Context.omit(Origin.Origin)(own)
   return {
+    given,
     parent,
     origin,
     context,
