@@ -130,9 +130,9 @@ export class CallNames {
   private readonly ids: CallIds
   private readonly messages: ReadonlyArray<Prompt.Message>
   private kept: ReadonlySet<string> | undefined = undefined
-  /** The ids that are none of ours. Most ids stay as they are. */
+  /** The ids that were made here. Most ids stay as they are. */
   private made: Set<string> | undefined = undefined
-  /** What the calls of an id are called on the wire, and how many of them have a result. */
+  /** The wire ids of the calls with an id, and the number of these calls that have a result. */
   private readonly calls = new Map<string, { readonly wires: Array<string>; answered: number }>()
 
   constructor({ callId }: Pick<Target, "callId">, messages: ReadonlyArray<Prompt.Message>) {

@@ -1,6 +1,6 @@
 /**
- * Tools as a model is offered them, and the codecs that go with that: one place for the schema that is offered, for
- * decoding the calls, and for encoding results and returned failures.
+ * Tools in the form that models are offered, and their codecs. The offered schema, the decoding of calls, and the
+ * encoding of results and returned failures are all defined here.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ import * as Text from "../words/text.ts"
  * How one tool is offered and called.
  *
  * - `tool`: the tool itself.
- * - `jsonSchema`: of its parameters, with an object as its root.
+ * - `jsonSchema`: the JSON schema of its parameters, with an object as its root.
  * - `offered`: the tool that a model gets. Its parameters are the JSON that the model writes.
  * - `refusal`: why it cannot be offered.
  *
@@ -55,7 +55,7 @@ interface Offer {
 const codecs = new WeakMap<Tool.Any, ToolCodec>()
 
 /**
- * Returns the codec of a tool, made once.
+ * Returns the codec of a tool. It is created once.
  *
  * @category accessors
  * @since 0.1.0
@@ -64,11 +64,11 @@ export const of = (tool: Tool.Any): ToolCodec => {
   const known = codecs.get(tool)
   if (known !== undefined) return known
   const made = Result.try(() => make(tool))
-  // it may refer to what the program has not come to yet
+  // the schema may refer to a value that the program has not defined yet
   if (Result.isFailure(made)) return without(tool, made.failure)
   const codec = made.success
   codecs.set(tool, codec)
-  // adapters ask for it with the tool that they were given
+  // adapters ask with the tool that they were given
   if (codec.offered !== tool) codecs.set(codec.offered, codec)
   return codec
 }
@@ -76,7 +76,7 @@ export const of = (tool: Tool.Any): ToolCodec => {
 const make = (tool: Tool.Any): ToolCodec => {
   const { failureMode, parametersSchema, successSchema } = tool
   const { codec, ...offer } = offerOf(tool)
-  // with failure mode "error" a failure is the run's, and needs no JSON
+  // with failure mode "error" a failure is the run's, and needs no JSON form
   const failureSchema = failureMode === "return" ? Tool.failureResultSchema(tool) : Failure
   const encodeFailure = encoderOf(failureSchema)
   return {
@@ -90,7 +90,7 @@ const make = (tool: Tool.Any): ToolCodec => {
   }
 }
 
-/** What throws when it is read is told as a failure that says nothing. */
+/** A failure that throws when it is read becomes a failure without a message. */
 const readable = (encode: Coder): Coder => {
   const orUnspoken = (cause: Cause.Cause<Schema.SchemaError>) =>
     Cause.hasDies(cause) ? encode(new Error("The tool failed")) : Effect.failCause(cause)
@@ -101,7 +101,7 @@ const readable = (encode: Coder): Coder => {
 }
 
 /**
- * How the results of one tool are read back that were encoded with its codec.
+ * How results of one tool are read back that were encoded with its codec.
  *
  * @category models
  * @since 0.1.0
@@ -114,7 +114,7 @@ export interface ResultReader {
 const readers = new WeakMap<Tool.Any, ResultReader>()
 
 /**
- * Returns what reads the results of a tool, made once.
+ * Returns the reader for the results of a tool. It is created once.
  *
  * @category accessors
  * @since 0.1.0
@@ -124,7 +124,7 @@ export const readerOf = (tool: Tool.Any): ResultReader => {
   if (known !== undefined) return known
   const reader = {
     decodeSuccess: Json.bounded(tellingAll(JsonCodec.make(tool.successSchema))),
-    // a call that was not run has a failure in failure mode "error" too
+    // a call that was not run has a failure, even in failure mode "error"
     decodeFailure: Json.bounded(tellingAll(JsonCodec.make(Tool.failureResultSchema(tool))))
   }
   readers.set(tool, reader)
@@ -161,7 +161,7 @@ const encoderOf = (schema: Schema.Top): Coder => {
 
 const bounded = Json.bounded<unknown, never>(Effect.succeed)
 
-/** What is plain JSON is decoded and encoded in one step, and is as deep as its schema. */
+/** Plain JSON is decoded and encoded in one step, and is as deep as its schema. */
 const readFirst = (schema: Schema.Top, otherwise: Coder): Coder => {
   const read = PlainJson.readerOf(schema.ast)
   if (read === undefined) return otherwise
@@ -173,11 +173,13 @@ const readFirst = (schema: Schema.Top, otherwise: Coder): Coder => {
 
 const paramsOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
   const decode = Json.bounded(decoderOf(schema, strict))
-  // the strict form of the same parameters may look like the plain one and mean something else
+  // the strict form of the same parameters may look like the plain form, and mean something else
   return strict === undefined ? readFirst(schema, decode) : decode
 }
 
-/** A model that was shown the strict form may use the plain one: another provider may not know of strict tools. */
+/**
+ * A model that was shown the strict form may use the plain form, because another provider may not know strict tools.
+ */
 const decoderOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
   const decode = tellingAll(JsonCodec.make(schema))
   if (strict === undefined) return decode
@@ -189,7 +191,10 @@ const decoderOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): C
     })
 }
 
-/** The decoder whose failure has all issues. It looks for all of them once there is one: that takes effect three times as long. */
+/**
+ * A decoder whose failure has all issues. It looks for all of them only after a first one, because that takes three
+ * times as long.
+ */
 const tellingAll = (schema: Schema.Top): Coder => {
   const decode = Schema.decodeUnknownEffect(schema) as Coder
   const findIssues = Schema.decodeUnknownEffect(schema, { errors: "all" }) as Coder
@@ -202,7 +207,7 @@ const tellingAll = (schema: Schema.Top): Coder => {
 }
 
 /**
- * Decodes the parameters of a call, as before it is run. A model that leaves them out has none.
+ * Decodes the parameters of a call before it is run. Absent parameters are decoded as well.
  *
  * @category conversions
  * @since 0.1.0
@@ -210,9 +215,9 @@ const tellingAll = (schema: Schema.Top): Coder => {
 export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unknown, Schema.SchemaError> => {
   const { decodeParams } = of(tool)
   if (params !== null) return decodeParams(params ?? {})
-  // a JSON schema is not looked at here; what it describes is an object
+  // the JSON schema itself is not checked here; it describes an object
   if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) return decodeParams({})
-  // a schema that admits null means it, any other means an object without keys
+  // a schema that admits null means null, any other one means an object without keys
   return Effect.matchEffect(decodeParams(null), { onSuccess: Exit.succeed, onFailure: () => decodeParams({}) })
 }
 
@@ -220,7 +225,7 @@ export const decodeParams = (tool: Tool.Any, params: unknown): Effect.Effect<unk
 // offering
 // -----------------------------------------------------------------------------
 
-/** With the codec from the form of a strict tool, which has others for tuples, records and optional keys, to JSON. */
+/** Includes the codec from the form of a strict tool, which differs for tuples, records and optional keys, to JSON. */
 const offerOf = (tool: Tool.Any): Offer & { readonly codec?: Schema.Constraint } => {
   if (Tool.isProviderDefined(tool)) return { jsonSchema: {}, offered: tool, refusal: undefined }
   if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) {
@@ -267,7 +272,7 @@ const isEmptyStruct = ({ ast }: Schema.Top): boolean =>
   ast._tag === "Objects" && ast.propertySignatures.length === 0 && ast.indexSignatures.length === 0
 
 /**
- * The tool whose parameters are the JSON that a model writes: a model of effect's may decode with them, and gives the
+ * The tool whose parameters are the JSON that a model writes. A model of effect may decode with it, and then gives the
  * run what the codec here decodes.
  */
 const withParameters = (tool: Tool.Any, encoded: Schema.Top, jsonSchema: JsonSchema.JsonSchema): Tool.Any => {
@@ -275,7 +280,7 @@ const withParameters = (tool: Tool.Any, encoded: Schema.Top, jsonSchema: JsonSch
   return Equal.equals(Tool.getJsonSchema(own), jsonSchema) ? own : withJsonSchema(tool, encoded, jsonSchema)
 }
 
-/** Only a dynamic tool says what its JSON schema is, and its constructor takes that or a schema, not both. */
+/** Only a dynamic tool can have a JSON schema of its own, and its constructor takes either that or a schema. */
 const withJsonSchema = (tool: Tool.Any, parametersSchema: Schema.Top, jsonSchema: JsonSchema.JsonSchema): Tool.Any =>
   Tool.isDynamic(tool) && tool.jsonSchema === jsonSchema
     ? tool
@@ -286,8 +291,8 @@ const toolkits = new WeakMap<WithHandler, WithHandler>()
 type WithHandler = Toolkit.WithHandler<Record<string, Tool.Any>>
 
 /**
- * Returns the toolkit as a model is offered it. The same for the same toolkit, so that a model can cache by its
- * identity.
+ * Returns the toolkit in the form that a model is offered. The same toolkit gives the same object, so that a model can
+ * cache by identity.
  *
  * @category accessors
  * @since 0.1.0
@@ -305,7 +310,8 @@ export const offer = (toolkit: WithHandler): WithHandler => {
 }
 
 /**
- * A tool that cannot be offered, and why. Early is a refusal because of a value that the program has not come to yet.
+ * A tool that cannot be offered, and the reason. An early refusal is caused by a value that the program has not defined
+ * yet.
  *
  * @category models
  * @since 0.1.0
@@ -331,7 +337,7 @@ export const findRefusal = (tools: Iterable<Tool.Any>): Refusal | undefined => {
 }
 
 /**
- * Returns whether a call without arguments is one of this tool.
+ * Returns whether a call without arguments is valid for this tool.
  *
  * @category guards
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Runs of an agent that brings services of its own: they are built when a run begins, and released when it has ended.
+ * Runs of an agent that brings services of its own. They are built when a run begins, and released when it has ended.
  *
  * @since 0.1.0
  */
@@ -22,8 +22,8 @@ import * as Recorded from "./recorded.ts"
 import type { Seen } from "./seen.ts"
 
 /**
- * What a run is told by what is around it. `onEnd` is called when it has ended, `caller` is the context of its caller
- * where the agent brings its own model.
+ * What a run receives from the code around it. `onEnd` is called when it has ended. `caller` is the context of its
+ * caller, if the agent brings its own model.
  *
  * @category models
  * @since 0.1.0
@@ -31,12 +31,12 @@ import type { Seen } from "./seen.ts"
 export interface Within {
   readonly caller?: Context.Context<never> | undefined
   readonly onEnd: (exit: Exit.Exit<AgentRun.Result, unknown>) => void
-  /** The run cannot say how it ends; this is what is seen of it. */
+  /** Reports what is seen of a run that cannot say how it ends. */
   readonly onSeen?: ((run: Seen) => void) | undefined
 }
 
 /**
- * What is built for each run, and how the run sees it.
+ * The services that are built for each run, and how the run sees them.
  *
  * @category models
  * @since 0.1.0
@@ -47,10 +47,10 @@ export interface Services {
 }
 
 /**
- * Creates the stream of such a run: `open` is called with what the run inside is to be told.
+ * Creates the stream of such a run. `open` is called with what the inner run receives.
  *
- * The services are released after everything of the run, with its `Exit`, within `AgentRun.FinalizationBudget` each.
- * A failure of that is logged.
+ * The services are released after everything in the run, with its `Exit`, each within `AgentRun.FinalizationBudget`. A
+ * failure of the release is logged.
  *
  * @category constructors
  * @since 0.1.0
@@ -73,18 +73,18 @@ export const stream = (
 
 class LayeredRun {
   private readonly agent: string
-  /** That of whoever runs the agent. */
+  /** The context of the code that runs the agent. */
   private readonly context: Context.Context<never>
   private readonly scope: Scope.Closeable
   private readonly around: Within | undefined
-  /** The scope of the run inside, and that of the services. */
+  /** The scope of the inner run, and the scope of the services. */
   private readonly inside = Scope.makeUnsafe()
   private readonly services = Scope.makeUnsafe()
   /** How the stream has ended. */
   private ended: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
-  /** What is seen of the run inside, when it cannot say how it ends. */
+  /** What is seen of the inner run, if it cannot say how it ends. */
   private seen: Seen | undefined = undefined
-  /** How the run inside has ended, when it is one. */
+  /** How the inner run has ended, if it is a run of this package. */
   private endedInside: Exit.Exit<AgentRun.Result, unknown> | undefined = undefined
 
   constructor(
@@ -119,7 +119,7 @@ class LayeredRun {
         const opened = Effect.suspend(() => Channel.toPullScoped(open(within).channel, this.inside))
         return Effect.matchCauseEffect(Effect.updateContext(opened, entered), {
           onFailure: (cause) => this.fail(cause),
-          // what it needs is in the context that it is pulled in
+          // its services are in the context in which it is pulled
           onSuccess: (pull) => Effect.succeed(this.pull(Effect.updateContext(pull, entered) as PartPull))
         })
       }
@@ -137,14 +137,14 @@ class LayeredRun {
     })
   }
 
-  /** The stream ends with this cause, when everything is released. */
+  /** The stream ends with this cause when everything is released. */
   private fail<E>(cause: Cause.Cause<E>): Effect.Effect<never, E> {
     const isDone = Pull.isDoneCause(cause)
     if (!isDone) this.ended = this.annotated(Exit.failCause(cause))
     return Effect.andThen(Scope.close(this.scope, isDone ? Exit.void : Exit.failCause(cause)), Exit.failCause(cause))
   }
 
-  /** Called once. Without an end of its own the run was left: with an interrupt, or otherwise. */
+  /** Called once. If the run has not ended by itself, the consumer has left it, by an interrupt or otherwise. */
   finalize(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.andThen(Scope.close(this.inside, exit), Effect.suspend(() => this.release(exit)))
   }
@@ -165,7 +165,7 @@ class LayeredRun {
     })
   }
 
-  /** A cause that is not of a run tells of no partial result. */
+  /** A cause that does not come from a run has no partial result. */
   private annotated(exit: Exit.Exit<AgentRun.Result, unknown>): Exit.Exit<AgentRun.Result, unknown> {
     const outcome = AgentRun.outcome(exit)
     return AgentRun.toExit(
