@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Tool, Toolkit } from "effect/ai"
-import { Agent, AgentRun, AgentTool, Budget, ContextProvider, Middleware } from "../src/index.ts"
+import { Agent, AgentRun, AgentTool, Approval, Budget, ContextProvider, Middleware } from "../src/index.ts"
 import { Background } from "../src/orchestration/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Log, showExit, showPrompt } from "./utils.ts"
@@ -181,6 +181,21 @@ describe("Background", () => {
     }).pipe(
       Effect.provide(saying((last) => last === "user: quick" ? ScriptedModel.text("said quick") : ScriptedModel.hang))
     ))
+
+  it.effect("a lead that waits for an approval is resumed from its result", () =>
+    Effect.gen(function*() {
+      const Gate = Toolkit.make(Tool.make("gate", { success: Schema.String, needsApproval: true }))
+      const lead = Agent.make("lead", {
+        toolkit: Gate,
+        providers: [Background.provider({ worker: Agent.make("worker") })]
+      })
+      yield* Effect.gen(function*() {
+        const waiting = yield* Agent.run(lead, { prompt: "go" })
+        const answers = waiting.approvals.map((one) => Approval.approve(one))
+        const { text } = yield* Agent.resume(lead, { result: waiting }, answers)
+        assert.strictEqual(text, "done")
+      }).pipe(Effect.provide(Gate.toLayer({ gate: () => Effect.succeed("open") })))
+    }).pipe(Effect.provide(saying((last) => last === "user: go" ? call("gate", {}) : ScriptedModel.text("done")))))
 
   it.effect("workers fail typed where they are joined, and draw from the budget of their lead", () =>
     Effect.gen(function*() {

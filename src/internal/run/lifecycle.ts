@@ -309,8 +309,8 @@ export class Run {
     const decide = () => {
       if (journal?.failure !== undefined) return Effect.fail(journal.failure)
       if (failures.length > 0) this.failed(Cause.fromReasons(failures))
-      // an `afterRun` may have stopped runs that had something to add
-      else this.completed({ ...result, totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage) })
+      // an `afterRun` may have stopped runs that had something to add; one that waits is known by its identity
+      else this.completed(Object.assign(result, { totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage) }))
       return Effect.void
     }
     const rest = AfterRun.runAll(run, pending, failures)
