@@ -1,5 +1,5 @@
 /**
- * The parts of a run as JSON, one on each line. Another process reads them, and folds them to the same result.
+ * A run is opened, and its parts go as JSON to another process, which folds them to the same result.
  *
  * `node scratchpad/parts.ts`
  */
@@ -21,29 +21,29 @@ const model = ScriptedModel.layer([
 
 const Line = Schema.fromJsonString(AgentRun.parts(toolkit, { output: Trip }))
 const encode = Schema.encodeEffect(Line)
-const linesOf = (input: NodeJS.ReadableStream) =>
-  Stream.fromAsyncIterable(input as AsyncIterable<Uint8Array>, (cause) => cause).pipe(
+const read = (input: AsyncIterable<Uint8Array>) =>
+  Stream.fromAsyncIterable(input, (cause) => cause).pipe(
     Stream.decodeText,
-    Stream.splitLines
+    Stream.splitLines,
+    Stream.mapEffect((line) => Schema.decodeEffect(Line)(line)),
+    AgentRun.fold
   )
-const read = (input: NodeJS.ReadableStream) =>
-  AgentRun.fold(Stream.mapEffect(linesOf(input), (line) => Schema.decodeEffect(Line)(line)))
 
-const child = Effect.gen(function*() {
-  yield* Console.log(yield* encode({ type: "run-end", result: yield* read(process.stdin) }))
-})
+const child = Effect.flatMap(
+  read(process.stdin),
+  (result) => Effect.flatMap(encode({ type: "run-end", result }), Console.log)
+)
 
 const parent = Effect.gen(function*() {
   const { stdin, stdout } = spawn(process.execPath, [import.meta.filename, "child"])
-  const told = Stream.tap(
-    Agent.stream(planner, { prompt: "Plan a trip" }),
-    (part) => Effect.map(encode(part), (line) => void stdin.write(`${line}\n`))
+  const { parts } = yield* Agent.open(planner, { prompt: "Plan a trip" })
+  const own = yield* AgentRun.fold(
+    Stream.tap(parts, (part) => Effect.map(encode(part), (line) => stdin.write(`${line}\n`)))
   )
-  const own = yield* AgentRun.fold(told)
   stdin.end()
-  const folded = yield* read(stdout)
-  yield* Console.log("starts", folded.value.start.toISOString(), `for ${folded.value.kronor} kronor`)
-  yield* Console.log(isDeepStrictEqual(folded, own) ? "The same result." : "Another result!")
-}).pipe(Effect.provide([handlers, model]))
+  const { value, ...folded } = yield* read(stdout)
+  yield* Console.log("starts", value.start.toISOString(), `for ${value.kronor} kronor`)
+  yield* Console.log(isDeepStrictEqual({ ...folded, value }, own) ? "The same result." : "Another result!")
+}).pipe(Effect.scoped, Effect.provide([handlers, model]))
 
 Effect.runPromise(process.argv[2] === "child" ? child : parent)

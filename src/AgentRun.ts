@@ -332,8 +332,8 @@ export {
    * `Schema.encodeEffect`, `Schema.fromJsonString`, an RPC or an HTTP API.
    *
    * With a `toolkit` the parts have the types of its tools, and results are decoded with the tools' schemas. With the
-   * `output` of the agent, the `value` of the result is decoded too. Without them a result is its `encodedResult` and
-   * the value is plain JSON, in which a date is a string.
+   * `output` of the agent, the `value` of the result is decoded too; that of a nested run needs only the toolkit. Without
+   * them a result is its `encodedResult` and the value is plain JSON, in which a date is a string.
    *
    * **Details**
    *

@@ -349,7 +349,7 @@ export const make: {
       failure: failureMode === "return" ? Failed : failing(() => Agent.isAgent(agent) ? agent : agent()),
       failureMode: failureMode ?? "error",
       needsApproval: options.needsApproval
-    }).annotate(NestedTools.CalledAgent, () => Agent.isAgent(agent) ? agent : agent()),
+    }).annotateMerge(NestedTools.annotations(() => Agent.isAgent(agent) ? agent : agent(), options)),
     handler: handlerOf(name!)
   }
 }

@@ -365,6 +365,39 @@ describe("AgentRun.parts", () => {
       ])
     ])))
 
+  it.effect("decodes the values of nested runs with the schemas of their agents, and of what calls them", () =>
+    Effect.gen(function*() {
+      const Trip = Schema.Struct({ start: Schema.Date, kronor: Schema.BigInt })
+      const modelled = Agent.make("modelled", { output: Trip })
+      const wrapped = Agent.make("wrapped", { output: Schema.Date })
+      const program = Agent.program("program", {
+        toolkit: AgentTool.toolkit(AgentTool.make(modelled, { success: Trip })),
+        run: (_, call) => Effect.map(call.modelled({ prompt: "x" }), ({ start }) => start)
+      })
+      const kit = AgentTool.toolkit(
+        AgentTool.make(program, { success: Schema.Date }),
+        AgentTool.make(wrapped, { name: "asked", result: ({ value }) => value.toISOString() })
+      )
+      const parts = yield* Stream.runCollect(Agent.stream(Agent.make("top", { toolkit: kit }), { prompt: "go" }))
+      const valuesOf = (parts: ReadonlyArray<AgentRun.Part>) =>
+        parts.flatMap((part) =>
+          part.type === "agent-part" && part.part.type === "run-end" ? [[part.path.join(), part.part.result.value]] : []
+        )
+      const values = valuesOf(parts)
+      assertSame(values, [
+        ["program,modelled", { start: new Date(5), kronor: 7n }],
+        ["program", new Date(5)],
+        ["wrapped", new Date(6)]
+      ])
+      assertSame(valuesOf(yield* cross(AgentRun.parts(kit), parts)), values)
+    }).pipe(Effect.provide(ScriptedModel.layer([
+      ScriptedModel.toolCalls({ name: "program", params: { prompt: "x" } }),
+      ScriptedModel.toolCalls({ name: "final_answer", params: { start: new Date(5).toISOString(), kronor: "7" } }),
+      ScriptedModel.toolCalls({ name: "asked", params: { prompt: "x" } }),
+      ScriptedModel.toolCalls({ name: "final_answer", params: { value: new Date(6).toISOString() } }),
+      ScriptedModel.text("done")
+    ]))))
+
   it.effect("refuses what is no part, and what an older version does not know", () =>
     Effect.gen(function*() {
       const decode = Schema.decodeUnknownEffect(AgentRun.parts())

@@ -15,15 +15,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Contributions from "../../internal/run/contributions.ts"
 import type * as Lifecycle from "../../internal/run/lifecycle.ts"
+import * as Opening from "../../internal/run/opening.ts"
 import { compose } from "../../internal/run/step.ts"
-import * as ToolHandler from "../../internal/tool/handler.ts"
-import * as Text from "../../internal/words/text.ts"
+import type * as ToolHandler from "../../internal/tool/handler.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
 import * as CopilotError from "../CopilotError.ts"
@@ -46,7 +47,7 @@ export interface Options {
   readonly model: string
   readonly provider: Sdk.ProviderConfig | undefined
   readonly instructions: string | undefined
-  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
+  readonly toolkit: Opening.Own
   readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   readonly permissions: (request: Sdk.PermissionRequest) => Effect.Effect<Sdk.PermissionRequestResult, unknown>
   readonly missing: "create" | "fail"
@@ -60,32 +61,25 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const body =
-  (options: Options) =>
-  (run: Lifecycle.Run, contributions: Contributions.Contributions): Effect.Effect<Lifecycle.Body, unknown> => {
-    const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, unknown> => {
-      const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
-      if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
-      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
-      if (own !== undefined) toolkits.unshift(own)
-      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      const refusal = ToolHandler.findRefusal(toolkits)
-      if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
-      if (run.continues === true) {
-        const description = "an agent that runs elsewhere goes on with a message only"
-        return Exit.fail(run.error(new AgentError.NothingToContinue({ description })))
-      }
-      if (run.prompt.content.every((message) => message.role === "system" || Text.isBlank(message))) {
-        return Exit.fail(run.error(new AgentError.InvalidPrompt({ description: "there is no message to send" })))
-      }
-      const work = new Work(run, options, contributions, toolkit)
-      return Effect.as(work.start(), work)
+export const body = (options: Options) =>
+(
+  run: Lifecycle.Run,
+  contributions: Contributions.Contributions
+): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
+  const open = (own: ToolHandler.WithHandler | undefined): Effect.Effect<Lifecycle.Body, unknown> => {
+    const toolkit = Result.flatMap(Opening.toolkitsOf(own, contributions), Opening.merged)
+    if (Result.isFailure(toolkit)) return Exit.fail(run.error(toolkit.failure))
+    if (run.continues === true) {
+      const description = "an agent that runs elsewhere goes on with a message only"
+      return Exit.fail(run.error(new AgentError.NothingToContinue({ description })))
     }
-    const { toolkit } = options
-    return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.context), open)
-      : open(toolkit)
+    const refusal = Opening.refusalOf(run.prompt)
+    if (refusal !== undefined) return Exit.fail(run.error(refusal))
+    const work = new Work(run, options, contributions, toolkit.success)
+    return Effect.as(work.start(), work)
   }
+  return Opening.withOwn(options.toolkit, run.context, open)
+}
 
 interface Told {
   readonly text: string

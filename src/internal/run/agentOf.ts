@@ -76,7 +76,7 @@ export const fromMaking = (
     withMiddleware: (outer: Middleware.Any) => fromMaking(self, making.withMiddleware(outer), tools)
   })
   makings.set(self, making)
-  return NestedTools.remember(self, tools)
+  return NestedTools.remember(self, tools, making.value)
 }
 
 /**

@@ -6,7 +6,6 @@
  */
 
 import type * as LanguageModel from "effect/ai/LanguageModel"
-import type * as Prompt from "effect/ai/Prompt"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,9 +21,9 @@ import type * as Lifecycle from "./lifecycle.ts"
 import { Loop } from "./loop.ts"
 import { ResumedLoop } from "./loopResumed.ts"
 import * as Output from "../output/output.ts"
+import * as Opening from "./opening.ts"
 import * as Stopping from "./stopping.ts"
-import * as ToolHandler from "../tool/handler.ts"
-import * as Text from "../words/text.ts"
+import type * as ToolHandler from "../tool/handler.ts"
 
 /**
  * What the loop needs to know of an agent.
@@ -34,7 +33,7 @@ import * as Text from "../words/text.ts"
  */
 export interface Options {
   readonly instructions: string | undefined
-  readonly toolkit: ToolHandler.WithHandler | Effect.Effect<ToolHandler.WithHandler, unknown> | undefined
+  readonly toolkit: Opening.Own
   readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   readonly stopWhen: ReadonlyArray<StopCondition.StopCondition>
   readonly output?: Output.Prepared | undefined
@@ -100,14 +99,13 @@ export const body = (
     const open = (
       own: ToolHandler.WithHandler | undefined
     ): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
-      const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
-      if (duplicate !== undefined) return Exit.fail(run.error(new AgentError.DuplicateTool(duplicate)))
-      const toolkits = contributions.toolkits.map(({ toolkit }) => toolkit)
-      if (own !== undefined) toolkits.unshift(own)
+      const found = Opening.toolkitsOf(own, contributions)
+      if (Result.isFailure(found)) return Exit.fail(run.error(found.failure))
+      const toolkits = found.success
       const output = options.output === undefined ? undefined : Output.open(options.output, toolkits)
-      const toolkit = toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0]
-      const refusal = ToolHandler.findRefusal(toolkits)
-      if (refusal !== undefined) return Exit.fail(run.error(new AgentError.InvalidTool(refusal)))
+      const merged = Opening.merged(toolkits)
+      if (Result.isFailure(merged)) return Exit.fail(run.error(merged.failure))
+      const toolkit = merged.success
       const { stopWhen } = contributions
       const stopping = stopWhen.length === 0 ? stoppingOfAgent : Stopping.make([...named, ...stopWhen])
       const opened = { run, options, contributions, own, toolkit, output, stopping }
@@ -126,18 +124,10 @@ export const body = (
           ? Exit.fail(run.error(new AgentError.NothingToContinue({ description: messages.failure })))
           : make.begun({ ...opened, contributions: { ...contributions, messages: messages.success } })
       }
-      const description = problemOf(run.prompt.content)
-      return description === undefined
-        ? make.begun(opened)
-        : Exit.fail(run.error(new AgentError.InvalidPrompt({ description })))
+      const refusal = Opening.refusalOf(run.prompt, "; `Agent.continue` goes on without one")
+      return refusal === undefined ? make.begun(opened) : Exit.fail(run.error(refusal))
     }
-    const { toolkit } = options
-    return toolkit !== undefined && Effect.isEffect(toolkit)
-      ? Effect.flatMap(Effect.provideContext(toolkit, run.outside ?? run.context), (own) => {
-        const body = open(own)
-        return Effect.isEffect(body) ? body : Exit.succeed(body)
-      })
-      : open(toolkit)
+    return Opening.withOwn(options.toolkit, run.outside ?? run.context, open)
   }
 }
 
@@ -148,17 +138,4 @@ const ofModel: Make = {
     return beginning === undefined ? loop : Effect.as(beginning, loop)
   },
   resumed: (opened, resumption) => new ResumedLoop(opened, resumption)
-}
-
-/** Why a prompt cannot be sent: it has no message, or its messages say nothing. */
-const problemOf = (prompt: ReadonlyArray<Prompt.Message>): string | undefined => {
-  let hasMessage = false
-  for (const message of prompt) {
-    if (message.role === "system") continue
-    if (!Text.isBlank(message)) return undefined
-    hasMessage = true
-  }
-  return hasMessage
-    ? "there is nothing but white space in its messages"
-    : "there is no message to send; `Agent.continue` goes on without one"
 }

@@ -7,6 +7,7 @@
 import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
 
 type Tools = Readonly<Record<string, Tool.Any>>
@@ -22,6 +23,33 @@ export class CalledAgent extends Context.Service<CalledAgent, () => { readonly n
 ) {}
 
 /**
+ * Annotation of a tool that answers with the value of its agent: the schema of that value.
+ *
+ * @category annotations
+ * @since 0.1.0
+ */
+export class CalledValue extends Context.Service<CalledValue, Schema.Constraint>()(
+  "effect-agents/internal/CalledValue"
+) {}
+
+/**
+ * The annotations of a tool that calls an agent and answers with the agent's value, or with what `result` makes of it.
+ *
+ * @category annotations
+ * @since 0.1.0
+ */
+export const annotations = (
+  agent: CalledAgent["Service"],
+  { result, success }: { readonly result?: unknown; readonly success?: Schema.Constraint | undefined }
+): Context.Context<never> => {
+  const own = Context.make(CalledAgent, agent)
+  // the keys of annotations are in no type
+  return (result === undefined && success !== undefined
+    ? Context.add(own, CalledValue, success)
+    : own) as Context.Context<unknown> as Context.Context<never>
+}
+
+/**
  * Returns whether a tool calls an agent.
  *
  * @category guards
@@ -33,14 +61,17 @@ export const isNested = (tool: Tool.Any | undefined): boolean =>
 // The key is an agent, or an effect that gives a toolkit.
 const known = new WeakMap<object, Tools>()
 
+const values = new WeakMap<object, Schema.Constraint>()
+
 /**
- * Remembers the tools of an agent, or of an effect that gives a toolkit.
+ * Remembers the tools of an agent, or of an effect that gives a toolkit. `value` is the schema of the agent's value.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const remember = <A extends object>(self: A, tools: Tools | undefined): A => {
+export const remember = <A extends object>(self: A, tools: Tools | undefined, value?: Schema.Constraint): A => {
   if (tools !== undefined) known.set(self, tools)
+  if (value !== undefined) values.set(self, value)
   return self
 }
 
@@ -73,12 +104,25 @@ export const find = (tools: Tools, path: ReadonlyArray<string>, name: string): T
 export const along = (tools: Tools, path: ReadonlyArray<string>): Tools | undefined => {
   const [next, ...rest] = path
   if (next === undefined) return tools
+  const own = called(tools, next)?.tools
+  return own && along(own, rest)
+}
+
+/**
+ * Finds an agent that one of the tools calls, by its name: its tools, and the schema of its value, as far as they are
+ * known.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const called = (
+  tools: Tools,
+  name: string
+): { readonly tools: Tools | undefined; readonly value: Schema.Constraint | undefined } | undefined => {
   for (const tool of Object.values(tools)) {
-    const called = Option.map(Context.getOption(tool.annotations, CalledAgent), (agent) => agent())
-    if (Option.isSome(called) && called.value.name === next) {
-      const own = of(called.value)
-      return own && along(own, rest)
-    }
+    const agent = Context.getOrUndefined(tool.annotations, CalledAgent)?.()
+    if (agent?.name !== name) continue
+    return { tools: of(agent), value: values.get(agent) ?? Context.getOrUndefined(tool.annotations, CalledValue) }
   }
   return undefined
 }

@@ -28,17 +28,23 @@ export type { PartEncoded }
 
 type Tools = Readonly<Record<string, Tool.Any>>
 
+const none: Tools = {}
+
 /** The parts of the runs of one agent, with its tools and its output as far as they are known. */
 class PartCodec {
   private readonly tools: Tools | undefined
   private readonly output: Schemas.AnySchema | undefined
   private readonly own = new Map<string, Schemas.Codec>()
   private readonly nested = new Map<string, PartCodec>()
-  /** By the tools of each agent, so that a path through an agent that calls itself, however long, makes no more of them. */
-  private readonly all: Map<Tools, PartCodec>
+  /** By the tools and the value of each agent, so that a path through an agent that calls itself, however long, makes no more of them. */
+  private readonly all: Map<Tools, Map<unknown, PartCodec>>
 
   /** `tools` is `undefined` if only a run knows the tools. */
-  constructor(tools: Tools | undefined, output?: Schemas.AnySchema, all: Map<Tools, PartCodec> = new Map()) {
+  constructor(
+    tools: Tools | undefined,
+    output?: Schemas.AnySchema,
+    all: Map<Tools, Map<unknown, PartCodec>> = new Map()
+  ) {
     this.tools = tools
     this.output = output
     this.all = all
@@ -151,10 +157,13 @@ class PartCodec {
   private next(name: string): PartCodec {
     const known = this.nested.get(name)
     if (known !== undefined) return known
-    const tools = NestedTools.along(this.tools ?? {}, [name])
-    if (tools === undefined) return untyped
-    const codec = this.all.get(tools) ?? new PartCodec(tools, undefined, this.all)
-    this.all.set(tools, codec)
+    const called = NestedTools.called(this.tools ?? {}, name)
+    if (called === undefined) return untyped
+    const { tools = none, value } = called
+    const ofTools = this.all.get(tools) ?? new Map<unknown, PartCodec>()
+    // what its schema needs is in the context of the run that is encoded or decoded
+    const codec = ofTools.get(value) ?? new PartCodec(tools, value as Schemas.AnySchema | undefined, this.all)
+    this.all.set(tools, ofTools.set(value, codec))
     this.nested.set(name, codec)
     return codec
   }
