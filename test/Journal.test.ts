@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream, Tracer } from "effect"
-import { AiError, IdGenerator, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { AiError, IdGenerator, LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import {
   Agent,
@@ -12,6 +12,7 @@ import {
   Budget,
   Compaction,
   ContextProvider,
+  DirectLanguageModel,
   Guardrail,
   Journal,
   Middleware,
@@ -445,6 +446,58 @@ describe("Journal", () => {
         ])
         assert.strictEqual(first.text, "done")
         assert.deepStrictEqual([...records.keys()], ["model/0", "model/0~2", "tool/0/c1", "model/1", "model/1~2"])
+        assert.deepStrictEqual(yield* run([]), first)
+      }))
+
+    it.effect("gives from its record all that a provider has said", () =>
+      Effect.gen(function*() {
+        const records: Records = new Map()
+        const search = Tool.make("search", {
+          parameters: Schema.Struct({ q: Schema.String }),
+          success: Schema.Struct({ at: Schema.FiniteFromString }),
+          failure: Schema.Struct({ until: Schema.FiniteFromString }),
+          failureMode: "return"
+        })
+        const toolkit = Toolkit.make(search)
+        const agent = Agent.make("agent", { toolkit })
+        const call = (id: string) =>
+          ({ type: "tool-call", id, name: "search", params: { q: "x" }, providerExecuted: true }) as const
+        const result = (id: string, result: unknown, isFailure: boolean) =>
+          ({ type: "tool-result", id, name: "search", result, isFailure, providerExecuted: true }) as const
+        const said: ReadonlyArray<Response.StreamPartEncoded> = [
+          { type: "response-metadata", id: "r", modelId: "m", timestamp: "2026-01-01T00:00:00.000Z" },
+          { type: "reasoning-start", id: "r", metadata: { test: { signature: "s" } } },
+          { type: "reasoning-delta", id: "r", delta: "hm" },
+          { type: "reasoning-delta", id: "r", delta: "", metadata: { test: { signature: "t" } } },
+          { type: "reasoning-end", id: "r" },
+          call("s1"),
+          result("s1", { at: "5" }, false),
+          call("s2"),
+          result("s2", { until: "6" }, true),
+          { type: "source", sourceType: "url", id: "u", url: "https://example.com/a", title: "A" },
+          { type: "file", mediaType: "image/png", data: "AAEC" },
+          { type: "text-start", id: "t" },
+          { type: "text-delta", id: "t", delta: "do" },
+          { type: "text-delta", id: "t", delta: "ne" },
+          { type: "text-end", id: "t" },
+          { type: "finish", reason: "stop", usage: { inputTokens: { total: 3 }, outputTokens: { total: 2 } } }
+        ]
+        const model = (parts: ReadonlyArray<Response.StreamPartEncoded>) =>
+          DirectLanguageModel.make({
+            generateText: () => Effect.die("unused"),
+            streamText: () => Stream.fromArray(parts)
+          })
+        const run = (parts: ReadonlyArray<Response.StreamPartEncoded>) =>
+          Stream.runCollect(Agent.stream(agent, { prompt: "hi" })).pipe(
+            Effect.provideServiceEffect(LanguageModel.LanguageModel, model(parts)),
+            Effect.provide(toolkit.toLayer({ search: () => Effect.die("the provider runs it") })),
+            withJournal(records)
+          )
+        const first = yield* run(said)
+        assert.deepStrictEqual(
+          first.flatMap((part) => part.type === "tool-result" ? [part.result] : []) as ReadonlyArray<unknown>,
+          [{ at: 5 }, { until: 6 }]
+        )
         assert.deepStrictEqual(yield* run([]), first)
       }))
 

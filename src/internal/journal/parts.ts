@@ -1,28 +1,27 @@
 /**
- * The parts of a model's response in a record.
+ * The parts of a model's response in a record: each is written as it would be sent, and deltas that follow each other in
+ * one block are one element.
  *
  * @since 0.1.0
  */
 
 import * as Response from "effect/ai/Response"
-import * as Tool from "effect/ai/Tool"
+import type * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as JsonCodec from "../words/jsonCodec.ts"
+import type * as SchemaIssue from "effect/SchemaIssue"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as WireParts from "../wire/parts.ts"
+import * as Schemas from "../wire/schemas.ts"
 import * as JsonValue from "../words/jsonValue.ts"
-import * as Parts from "../words/responseParts.ts"
 import * as Usage from "../words/usage.ts"
 
 /** The types of a response's parts went with those of its tools. */
 type Part = Response.AllParts<any>
 
 type Tools = Readonly<Record<string, Tool.Any>>
-
-const codec = JsonCodec.make(Response.AllParts() as Schema.Codec<Part, unknown>)
-const encodePart = Schema.encodeUnknownEffect(codec)
-const decodePart = Schema.decodeUnknownEffect(codec)
 
 /**
  * Encodes parts as JSON. Consecutive deltas of one block become one element that contains each of them, so decoding
@@ -41,32 +40,48 @@ export const encode = Effect.fnUntraced(function*(parts: ReadonlyArray<Part>) {
       continue
     }
     deltas = undefined
-    out.push(yield* encodeOne(part))
+    // what a model says is told apart by `type`
+    const codec = wholeOf(part.type) ?? WireParts.untyped
+    out.push(yield* coded(codec.encode(recordable(part) as AgentRun.Part)))
   }
   return out
 })
+
+const wholes = { text: Response.TextPart, reasoning: Response.ReasoningPart } as const
+
+const made = new Map<string, Schemas.Codec<any, unknown>>()
+
+/** The codec of what only a whole response has, and no stream. */
+const wholeOf = (type: string): Schemas.Codec<any, unknown> | undefined => {
+  if (type !== "text" && type !== "reasoning") return undefined
+  const codec = made.get(type) ?? Schemas.make<unknown>(wholes[type])
+  made.set(type, codec)
+  return codec
+}
 
 type Delta = Part & { readonly type: "text-delta" | "reasoning-delta" | "tool-params-delta" }
 
 const isDelta = (part: Part): part is Delta =>
   part.type === "text-delta" || part.type === "reasoning-delta" || part.type === "tool-params-delta"
 
-const encodeOne = (part: Part): Effect.Effect<unknown, Schema.SchemaError> => {
+/** The schemas of tools that the provider runs, and those of parts, need nothing that the run does not have. */
+const coded = <A>(effect: Effect.Effect<A, SchemaIssue.Issue, unknown>): Effect.Effect<A, Schema.SchemaError> =>
+  Effect.mapError(effect as Effect.Effect<A, SchemaIssue.Issue>, (issue) => new Schema.SchemaError(issue))
+
+/** What a provider says before the edge of a model: it may count what is no count, and have values that are no JSON. */
+const recordable = (part: Part): Part => {
   switch (part.type) {
     case "finish":
-      // a provider may report an invalid number
-      return Effect.succeed({
-        type: "finish",
-        reason: part.reason,
-        usage: Usage.clean(part.usage),
-        metadata: part.metadata
-      })
+      return { ...part, usage: Usage.clean(part.usage) as Response.Usage }
     case "tool-call":
-      return encodePart({ ...part, params: jsonOf(part.params) })
-    case "tool-result":
-      return encodePart({ ...part, result: jsonOf(part.encodedResult), encodedResult: jsonOf(part.encodedResult) })
+      return { ...part, params: jsonOf(part.params) }
+    case "tool-result": {
+      // the same, as that of a provider need not keep to the schema of its tool
+      const encodedResult = jsonOf(part.encodedResult)
+      return { ...part, result: encodedResult, encodedResult }
+    }
     default:
-      return encodePart(part)
+      return part
   }
 }
 
@@ -79,56 +94,23 @@ const jsonOf = (value: unknown): unknown => Result.getOrElse(JsonValue.toJson(va
  * @since 0.1.0
  */
 export const decode = Effect.fnUntraced(function*(encoded: unknown, tools: Tools | undefined) {
+  const codec = tools === undefined ? WireParts.untyped : new WireParts.PartCodec(tools)
   const out: Array<Part> = []
-  for (const each of yield* decodeArray(encoded)) {
-    const known = readKnown(each)
-    if (known !== undefined) {
-      for (const part of known) out.push(part)
-      continue
+  for (const { deltas, ...part } of yield* decodeArray(encoded)) {
+    const each = Array.isArray(deltas) ? deltas.map((delta) => ({ ...part, delta })) : [part]
+    // a record has parts of a model's response only
+    for (const part of each) {
+      out.push((yield* coded((wholeOf(part.type) ?? codec).decode(part as WireParts.PartEncoded))) as Part)
     }
-    const part = yield* decodePart(each)
-    out.push(part.type === "tool-result" ? yield* withResult(part, tools) : part)
   }
   return out
 })
 
-const decodeArray = Schema.decodeUnknownEffect(Schema.Array(Schema.Record(Schema.String, Schema.Unknown)))
-
-const readKnown = (encoded: Readonly<Record<string, unknown>>): ReadonlyArray<Part> | undefined => {
-  if (Array.isArray(encoded.deltas)) {
-    const id = String(encoded.id)
-    return encoded.deltas.map((delta) => makeDelta(encoded.type, id, String(delta)))
-  }
-  if (encoded.type !== "finish") return undefined
-  const { metadata, reason, usage } = encoded
-  const counts = Parts.usage(usage as typeof Response.Usage.Encoded)
-  return counts && [
-    Parts.finish(reason as Response.FinishReason, counts, metadata as Response.ProviderMetadata)
-  ]
-}
-
-const makeDelta = (type: unknown, id: string, delta: string): Part =>
-  type === "text-delta"
-    ? Parts.textDelta(id, delta)
-    : type === "reasoning-delta"
-    ? Parts.reasoningDelta(id, delta)
-    : Parts.toolParamsDelta(id, delta)
-
-const withResult = (part: Extract<Part, { readonly type: "tool-result" }>, tools: Tools | undefined) => {
-  const tool = tools !== undefined && Object.hasOwn(tools, part.name) ? tools[part.name] : undefined
-  const encodedResult = part.encodedResult
-  if (tool === undefined) return Effect.succeed(part)
-  const schema = part.isFailure ? Tool.failureResultSchema(tool) : tool.successSchema
-  return Effect.match(
-    // the services for decoding are in the context of the run
-    Schema.decodeUnknownEffect(JsonCodec.make(schema as Schema.Codec<unknown, unknown>))(encodedResult),
-    {
-      // a form of the provider's own
-      onFailure: () => part,
-      onSuccess: (result) => ({ ...part, result, encodedResult })
-    }
+const decodeArray = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.StructWithRest(Schema.Struct({ type: Schema.String }), [Schema.Record(Schema.String, Schema.Unknown)])
   )
-}
+)
 
 /**
  * Returns the tools of the option `toolkit` of a model call.

@@ -30,8 +30,13 @@ type Tools = Readonly<Record<string, Tool.Any>>
 
 const none: Tools = {}
 
-/** The parts of the runs of one agent, with its tools and its output as far as they are known. */
-class PartCodec {
+/**
+ * The parts of the runs of one agent, with its tools and its output as far as they are known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class PartCodec {
   private readonly tools: Tools | undefined
   private readonly output: Schemas.AnySchema | undefined
   private readonly own = new Map<string, Schemas.Codec>()
@@ -169,7 +174,13 @@ class PartCodec {
   }
 }
 
-const untyped = new PartCodec({})
+/**
+ * The parts of any run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const untyped = new PartCodec({})
 
 const deltas = {
   "text-delta": Parts.textDelta,
