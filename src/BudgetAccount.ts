@@ -73,7 +73,7 @@ import type * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Context from "effect/Context"
 import type * as Cron from "effect/Cron"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -148,6 +148,22 @@ export interface Account {
 }
 
 /**
+ * An account cannot be opened as it is described, as by the settings of a tenant.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidAccount extends Schema.Error<InvalidAccount>("effect-agents/BudgetAccount/InvalidAccount")({
+  _tag: Schema.tag("InvalidAccount"),
+  account: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `The account \`${this.account}\` cannot be opened: ${this.description}`
+  }
+}
+
+/**
  * Service for the account that runs draw from.
  *
  * @category services
@@ -186,7 +202,8 @@ export const middleware: Middleware.Middleware<
 }) as Middleware.Middleware<Budget.BudgetExceeded | BudgetStore.BudgetStoreError, BudgetAccount>
 
 /**
- * Opens an account of the store. A budget with a wall time is a defect, because time limits a single run.
+ * Opens an account of the store. Fails with `InvalidAccount` when its `refill` or its `seed` makes no sense. A budget with
+ * a wall time is a defect, because time limits a single run.
  *
  * @category layers
  * @since 0.1.0
@@ -194,21 +211,26 @@ export const middleware: Middleware.Middleware<
 export const layer = <E>(
   budget: Budget.Budget<E>,
   options: Options
-): Layer.Layer<BudgetAccount, BudgetStore.BudgetStoreError, BudgetStore.BudgetStore> =>
+): Layer.Layer<BudgetAccount, BudgetStore.BudgetStoreError | InvalidAccount, BudgetStore.BudgetStore> =>
   Layer.effect(BudgetAccount)(Effect.gen(function*() {
     const { id, refill, refuse, seed = {}, timeLimit = "5 seconds" } = options
     if (budget.limits["wall-time"] !== undefined) {
       return yield* Effect.die(new Error(`The account \`${id}\` has a wall time: use \`Budget.middleware\` for it`))
     }
-    if (Duration.isDuration(refill) && !(Duration.toMillis(refill) > 0)) {
-      return yield* Effect.die(new Error(`The account \`${id}\` is refilled after no time at all`))
+    const windowAt = Windows.make(refill)
+    if (windowAt === undefined) {
+      const description = "`refill` is neither a schedule nor a duration that is longer than nothing"
+      return yield* new InvalidAccount({ account: id, description })
+    }
+    if (!BudgetStore.isAmounts(seed)) {
+      return yield* new InvalidAccount({ account: id, description: "`seed` has an amount that is no finite number" })
     }
     const ledger = new Ledger({
       id,
       budget,
       refuse,
       store: yield* BudgetStore.BudgetStore,
-      windowAt: Windows.make(refill),
+      windowAt,
       timeLimit,
       makeExceeded: (resource, limit, used) => new Budget.BudgetExceeded({ budget: budget.name, resource, limit, used })
     })

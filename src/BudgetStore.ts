@@ -113,6 +113,14 @@ export const Balance: Schema.Codec<Balance> = Schema.Struct({
 })
 
 /**
+ * Returns `true` when all amounts that are there are finite numbers.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAmounts = (amounts: Partial<Amounts>): boolean => Schema.is(Amounts)(add(nothing, amounts))
+
+/**
  * The balance of an account at the beginning of a window.
  *
  * @category constructors

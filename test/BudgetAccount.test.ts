@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Cron, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Context, Cron, Deferred, Duration, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, AgentTool, Budget, BudgetAccount, BudgetStore, ContextProvider } from "../src/index.ts"
@@ -222,6 +222,44 @@ describe("BudgetAccount", () => {
         yield* TestClock.adjust("1 day")
         assert.deepStrictEqual([yield* charged, yield* charged], [1, 2])
       }))
+
+    const senseless: ReadonlyArray<readonly [string, Partial<BudgetAccount.Options>]> = [
+      ["a refill of nothing", { refill: 0 }],
+      ["a refill of less than nothing", { refill: -5 }],
+      ["a refill of no number", { refill: NaN }],
+      ["a refill of nothing in words", { refill: "0 days" }],
+      ["a refill of less than nothing in words", { refill: "-1 day" }],
+      // settings are read from anywhere
+      ["a refill of other words", { refill: "daily" as "1 day" }],
+      ["a refill of a duration of nothing", { refill: Duration.zero }],
+      ["a refill of parts that are nothing", { refill: { days: 0 } }],
+      ["a seed of no number", { seed: { tokens: NaN } }],
+      ["a seed without an end", { seed: { money: Infinity } }]
+    ]
+    it.effect.each(senseless)("refuses %s", ([, options]) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Effect.provide(balance, inMemory(Budget.make({ tokens: 5 }), options)))
+        assert.instanceOf(error, BudgetAccount.InvalidAccount)
+        assert.include(error.message, "The account `acme` cannot be opened")
+      }))
+
+    it.effect("takes any time that is longer than nothing", () =>
+      Effect.forEach(
+        [1, "1 milli", "Infinity", Duration.infinity, [1, 0], { hours: 1 }] as const,
+        (refill) => Effect.provide(balance, inMemory(Budget.make({ tokens: 5 }), { refill }))
+      ))
+
+    it.effect("charges and adds numbers only", () =>
+      Effect.gen(function*() {
+        const account = yield* BudgetAccount.BudgetAccount
+        for (const amount of [NaN, Infinity, -Infinity]) {
+          for (const operation of ["charge", "topUp"] as const) {
+            const error = yield* Effect.flip(account[operation]({ tokens: amount }))
+            assert.deepStrictEqual([error._tag, error.operation], ["BudgetStoreError", operation])
+          }
+        }
+        assert.deepStrictEqual(yield* spent, BudgetStore.nothing)
+      }).pipe(Effect.provide(inMemory(Budget.make({ tokens: 5 })))))
 
     it.effect("refuses a wall time, which no account has", () =>
       Effect.gen(function*() {

@@ -110,6 +110,39 @@ describe("SqlBudgetStore on SQLite", () => {
       (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
     ), 60_000)
 
+  it.live("keeps what a process has drawn that was killed in a call, and nothing else", () =>
+    Effect.acquireUseRelease(
+      Effect.promise(() => mkdtemp(join(tmpdir(), "effect-agents-budget-"))),
+      (folder) =>
+        Effect.gen(function*() {
+          const filename = join(folder, "budgets.db")
+          const signal = yield* Effect.promise(async () => {
+            const child = spawn(process.execPath, [fixture, "sqlite", filename, "hang"], {
+              stdio: ["ignore", "pipe", "inherit"]
+            })
+            const ended = new Promise((resolve) => child.once("exit", (_code, signal) => resolve(signal)))
+            const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+            assert.strictEqual((await lines.next()).value, "in flight")
+            child.kill("SIGKILL")
+            return ended
+          })
+          assert.strictEqual(signal, "SIGKILL")
+          const store = Layer.provide(SqlBudgetStore.layer, SqliteClient.layer({ filename }))
+          const balance = Effect.flatMap(BudgetStore.BudgetStore, (store) => store.balance("shared", 0))
+          const drawn = { tokens: 30, money: 0, modelCalls: 2, toolCalls: 1 }
+          assert.deepStrictEqual((yield* Effect.provide(balance, store)).spent, drawn)
+          // nobody is kept waiting: another process has what is left
+          const [[calls]] = (yield* race("sqlite", filename, 1)) as [[number, number]]
+          assert.strictEqual(calls, 58)
+          assert.deepStrictEqual((yield* Effect.provide(balance, store)).spent, {
+            ...drawn,
+            tokens: 30 + 58 * 30,
+            modelCalls: 60
+          })
+        }),
+      (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+    ), 60_000)
+
   it.effect("says which account it could not charge", () =>
     Effect.gen(function*() {
       const sql = Context.get(

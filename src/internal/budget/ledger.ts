@@ -71,10 +71,10 @@ export class Ledger implements Accountant {
   }
 
   topUp(amounts: Partial<Amounts>): Effect.Effect<BudgetStore.Balance, BudgetStore.BudgetStoreError> {
-    return this.ask(
-      "topUp",
-      (window) => this.parts.store.topUp(this.parts.id, window, BudgetStore.add(nothing, amounts))
-    )
+    const { id, store } = this.parts
+    return BudgetStore.isAmounts(amounts)
+      ? this.ask("topUp", (window) => store.topUp(id, window, BudgetStore.add(nothing, amounts)))
+      : Effect.fail(this.noNumber("topUp"))
   }
 
   /** The balance, including everything that this process has spent. */
@@ -171,7 +171,15 @@ export class Ledger implements Accountant {
     limits?: Partial<Amounts>
   ): Effect.Effect<BudgetStore.Charged, BudgetStore.BudgetStoreError> {
     const { id, store } = this.parts
-    return this.ask("charge", (window) => store.charge({ id, window, amounts, limits }))
+    return BudgetStore.isAmounts(amounts)
+      ? this.ask("charge", (window) => store.charge({ id, window, amounts, limits }))
+      : Effect.fail(this.noNumber("charge"))
+  }
+
+  /** What is no number would stay in the account for ever. */
+  private noNumber(operation: BudgetStore.BudgetStoreError["operation"]): BudgetStore.BudgetStoreError {
+    const cause = new Error("It was given an amount that is no finite number")
+    return new BudgetStore.BudgetStoreError({ account: this.parts.id, operation, cause })
   }
 
   /** Calls the store for the current window. It answers or fails in time, and an interruption waits for that. */

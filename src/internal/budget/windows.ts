@@ -6,18 +6,20 @@
 
 import * as Cron from "effect/Cron"
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 
 /**
  * Returns the function from a time to the beginning of its window, both in milliseconds since 1970. Every process finds
- * the same window. Without a refill the only window begins at 0.
+ * the same window. Without a refill the only window begins at 0. Returns `undefined` for a duration that is not positive.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (refill: Duration.Input | Cron.Cron | undefined): (now: number) => number => {
+export const make = (refill: Duration.Input | Cron.Cron | undefined): ((now: number) => number) | undefined => {
   if (refill === undefined) return () => 0
   if (Cron.isCron(refill)) return byCron(refill)
-  const length = Duration.toMillis(refill)
+  const length = Option.match(Duration.fromInput(refill), { onNone: () => NaN, onSome: Duration.toMillis })
+  if (!(length > 0)) return undefined
   return length === Infinity ? () => 0 : (now) => Math.floor(now / length) * length
 }
 
