@@ -301,7 +301,7 @@ export interface AgentPart {
  * `agent-part`), the `index` of the step (of the last `step-start` of that run), and the id.
  *
  * The `params` of a `tool-call` are `unknown` even if its `name` is known, because the model wrote them and they are
- * not decoded yet. A `tool-result` that is no failure, and that has the name of a tool in the toolkit, has that tool's
+ * not decoded yet (`decodeParams`). A `tool-result` that is no failure, and that has the name of a tool in the toolkit, has that tool's
  * type.
  *
  * @category parts
@@ -350,6 +350,7 @@ export {
    */
   parts
 } from "./internal/wire/parts.ts"
+export * from "./internal/wire/typed.ts"
 
 export type {
   /**

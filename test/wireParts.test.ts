@@ -365,6 +365,58 @@ describe("AgentRun.parts", () => {
       ])
     ])))
 
+  it.effect("decodes the parameters of a call as its handler gets them, and fails with the mistakes of a model", () =>
+    Effect.gen(function*() {
+      const Book = Tool.make("book", {
+        parameters: Schema.Struct({ day: Schema.Date, note: Schema.optionalKey(Schema.String) })
+      })
+      const kit = Toolkit.make(Book)
+      const seen: Array<unknown> = []
+      const parts = yield* Stream.runCollect(Agent.stream(Agent.make("a", { toolkit: kit }), { prompt: "go" })).pipe(
+        Effect.provide([
+          ScriptedModel.layer([
+            ScriptedModel.toolCalls(
+              { name: "book", params: { day: "2026-06-01T00:00:00.000Z", note: null } },
+              { name: "book", params: { day: "soon" } },
+              { name: "book", params: [] }
+            ),
+            ScriptedModel.text("done")
+          ]),
+          kit.toLayer({ book: (params) => Effect.sync(() => void seen.push(params)) })
+        ])
+      )
+      const back = yield* cross(AgentRun.parts(kit), parts)
+      const decoded = yield* Effect.forEach(
+        back.filter((part) => part.type === "tool-call"),
+        (part) => Effect.exit(AgentRun.decodeParams(Book, part))
+      )
+      assertSame(decoded.map((exit) => Exit.isSuccess(exit)), [true, false, false])
+      assertSame(decoded.flatMap((exit) => Exit.isSuccess(exit) ? [exit.value] : []), seen)
+      assertSame(seen, [{ day: new Date("2026-06-01") }])
+    }))
+
+  it.effect("has a schema of the results of an agent, with its value or without", () =>
+    Effect.gen(function*() {
+      const Trip = Schema.Struct({ start: Schema.Date, kronor: Schema.BigInt })
+      const outputs = [
+        [Trip, { start: new Date(5).toISOString(), kronor: "7" }],
+        [Schema.Date, { value: new Date(5).toISOString() }]
+      ] as const
+      for (const [output, params] of outputs) {
+        const result = yield* Agent.run(Agent.make("a", { output: output as Schema.Codec<unknown, unknown> }), {
+          prompt: "go"
+        }).pipe(Effect.provide(ScriptedModel.layer([ScriptedModel.toolCalls({ name: "final_answer", params })])))
+        const codec = AgentRun.resultOf(output as Schema.Codec<unknown, unknown>)
+        const text = JSON.stringify(yield* Schema.encodeEffect(codec)(result))
+        assertSame(yield* Schema.decodeUnknownEffect(codec)(JSON.parse(text)), result)
+        const waiting = { ...result, value: undefined }
+        const sent = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(codec)(waiting)))
+        assertSame(yield* Schema.decodeUnknownEffect(codec)(sent), waiting)
+      }
+      const exit = yield* Effect.exit(Schema.decodeEffect(AgentRun.resultOf(Trip))({ text: "no result" }))
+      assert.isTrue(Exit.isFailure(exit))
+    }))
+
   it.effect("decodes the values of nested runs with the schemas of their agents, and of what calls them", () =>
     Effect.gen(function*() {
       const Trip = Schema.Struct({ start: Schema.Date, kronor: Schema.BigInt })

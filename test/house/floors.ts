@@ -93,6 +93,7 @@ export const internalUsers: ReadonlyArray<string> = [
 
 /** Files of `internal` whose exports a public module exports: they are documented like its own. */
 export const exportedInternals: ReadonlyArray<string> = [
+  "internal/wire/typed.ts",
   "internal/run/given.ts",
   "orchestration/internal/models.ts",
   "orchestration/internal/groupChat.ts",

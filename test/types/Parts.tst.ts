@@ -68,6 +68,27 @@ describe("AgentRun.parts", () => {
     expectTypeOf<typeof both.EncodingServices>().toEqualTypeOf<Rates>()
   })
 
+  it("has the parameters of a call decoded for its tool, and the results of an output", () => {
+    const part = {} as Extract<AgentRun.Part<typeof toolkit.tools>, { readonly type: "tool-call" }>
+    expectTypeOf(AgentRun.decodeParams(toolkit.tools.look, part)).toEqualTypeOf<
+      Effect.Effect<{ readonly n: number }, Schema.SchemaError>
+    >()
+    const zoned = Tool.make("zoned", { parameters: Schema.Struct({ at: Zoned }) })
+    expectTypeOf(AgentRun.decodeParams(zoned, part)).toEqualTypeOf<
+      Effect.Effect<{ readonly at: Date }, Schema.SchemaError, Zone>
+    >()
+    // @ts-expect-error a part that is no call has no parameters
+    const refused = AgentRun.decodeParams(zoned, {} as AgentRun.StepStart)
+    expectTypeOf(refused).not.toBeAny()
+    expectTypeOf(AgentRun.resultOf(Answer)).toEqualTypeOf<
+      Schema.Codec<AgentRun.Result<{ readonly when: Date }>, Schema.Json>
+    >()
+    expectTypeOf(AgentRun.resultOf(AgentOutput.json(Answer))).toEqualTypeOf(AgentRun.resultOf(Answer))
+    expectTypeOf(AgentRun.resultOf(Zoned)).toEqualTypeOf<
+      Schema.Codec<AgentRun.Result<Date>, Schema.Json, Zone, Rates>
+    >()
+  })
+
   it("takes no list of tools", () => {
     // @ts-expect-error a toolkit is made of them with `Toolkit.make`
     AgentRun.parts([Tool.make("look")])

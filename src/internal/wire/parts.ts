@@ -228,9 +228,20 @@ const SentAgentPart = Schema.Struct({
   part: Encoded.check(Schema.makeFilter(({ type }) => type !== "agent-part", { expected: "a part of one run" }))
 })
 
+/**
+ * Creates the schema of a result whose value has this schema.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const resultWith = (output: Schemas.AnySchema | undefined) =>
+  Schema.Struct({
+    ...Results.Result.fields,
+    value: output === undefined ? Fields.AnyAnswer : Fields.undefinable(JsonCodec.make(output))
+  })
+
 const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.RunEnd, AgentRun.RunEnd> => {
-  const value = output === undefined ? Fields.AnyAnswer : Fields.undefinable(JsonCodec.make(output))
-  const result = Schema.Struct({ ...Results.Result.fields, value })
+  const result = resultWith(output)
   // a result without a value still has the key
   return Schemas.make(Schema.Struct({ type: Schema.tag("run-end"), result })) as Schemas.Codec<
     AgentRun.RunEnd,
@@ -242,10 +253,21 @@ const runEnd = (output: Schemas.AnySchema | undefined): Schemas.Codec<AgentRun.R
 // constructors
 // -----------------------------------------------------------------------------
 
-type Output<A, I, RD, RE> = AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE>
+/**
+ * How the value of an agent is described.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Output<A, I, RD, RE> = AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE>
 
-/** The schema of an output that is wrapped is the schema of its one field. */
-const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.AnySchema =>
+/**
+ * Returns the schema of a value. The schema of an output that is wrapped is the schema of its one field.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const schemaOf = (output: Output<unknown, unknown, unknown, unknown>): Schemas.AnySchema =>
   Schema.isSchema(output)
     ? output
     : output.isWrapped
