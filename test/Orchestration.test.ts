@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Schema } from "effect"
-import { Decision, DecisionModel, type Prompt, Tool, Toolkit } from "effect/ai"
-import { TestClock } from "effect/testing"
+import { Effect, Exit, Fiber, Layer, Schema } from "effect"
+import { Decision, DecisionModel, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
   type AgentRun,
@@ -14,58 +13,21 @@ import {
 } from "../src/index.ts"
 import { Orchestration } from "../src/orchestration/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import {
+  type Answer,
+  approveAll,
+  errorsOf,
+  failing,
+  gate,
+  gated,
+  is,
+  later,
+  model,
+  Refused,
+  said,
+  throughGate
+} from "./fixtures/orchestrations.ts"
 import { collectAll, type Log, showPrompt, types } from "./utils.ts"
-
-/** Agents that the model knows by what they are told to be. */
-const is = (name: string) => Agent.make(name, { instructions: `I am ${name}` })
-
-const nameIn = (prompt: Prompt.Prompt): string => {
-  const system = prompt.content.find(({ role }) => role === "system")
-  return String(system?.content).replace("I am ", "")
-}
-
-type Answer = string | ScriptedModel.Piece | ReadonlyArray<ScriptedModel.Piece>
-
-/** A model that answers by who asks: the first time with the first answer, and so on; later with the last one. */
-const model = (answers: Readonly<Record<string, ReadonlyArray<Answer>>>) => {
-  const counts: Record<string, number> = {}
-  return ScriptedModel.layer(Array.from({ length: 100 }, () =>
-    ScriptedModel.step(({ prompt }) => {
-      const name = nameIn(prompt)
-      const own = answers[name]!
-      const count = counts[name] = (counts[name] ?? 0) + 1
-      const answer = own[Math.min(count, own.length) - 1]!
-      return typeof answer === "string" ? said(answer) : answer
-    })))
-}
-
-const said = (text: string) => [
-  ScriptedModel.text(text),
-  ScriptedModel.finish("stop", ScriptedModel.usage(1, 1))
-]
-
-/** A second later, when all that could work has worked. */
-const later = Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 300 }), TestClock.adjust("1 second"))
-
-class Refused extends Schema.TaggedError<Refused>()("Refused", { by: Schema.String }) {}
-
-const errorsOf = (cause: Cause.Cause<unknown>) => cause.reasons.map((one) => Cause.isFailReason(one) && one.error)
-
-/** An agent that fails before it calls its model. */
-const failing = (name: string) =>
-  is(name).pipe(Agent.withProvider(ContextProvider.make("refusing", {
-    beforeRun: () => Effect.fail(new Refused({ by: name }))
-  })))
-
-const Gate = Tool.make("gate", { success: Schema.String, needsApproval: true })
-const gates = Toolkit.make(Gate)
-const gate = (log: Log) => gates.toLayer({ gate: () => Effect.sync(() => (log.push("gate"), "open")) })
-
-/** An agent that asks for an approval, and answers then. */
-const gated = (name: string) => Agent.make(name, { instructions: `I am ${name}`, toolkit: gates })
-const throughGate = (text: string) => [ScriptedModel.toolCalls({ name: "gate", params: {} }), said(text)]
-
-const approveAll = (result: AgentRun.Result) => result.approvals.map((one) => Approval.approve(one))
 
 const asked = Effect.gen(function*() {
   const { requests } = yield* ScriptedModel.ScriptedModel

@@ -346,10 +346,13 @@ export const make = Effect.fnUntraced(function*(
       const number = requests.push(request)
       const current = steps[number - 1]
       if (current === undefined) return exhausted(method, number, steps.length)
-      opened++
       const pieces = typeof current === "function" ? current(request) : current
       return Effect.as(
-        Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => closed.push(exit))),
+        // what was opened is closed, wherever the call is interrupted
+        Effect.uninterruptible(Effect.suspend(() => {
+          opened++
+          return Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => closed.push(exit)))
+        })),
         ScriptPlay.toInstructions(
           "_tag" in pieces ? [pieces] : pieces,
           number,

@@ -28,7 +28,7 @@ const { Attribute, Instruments, Operation } = GenAi
 export class TracedToolCall implements ToolSpan {
   readonly context: Context.Context<never>
   private readonly run: TracedRun
-  /** If something has looked at the span of a call that is not executed, the span has begun, and never ends. */
+  /** Of a call that is not executed there is one only if something has looked at it, such as a run that waits in it. */
   private readonly span: Spans.LateSpan | undefined
   private readonly startedAt: bigint
   private readonly metrics: Metrics.Metrics
@@ -63,7 +63,7 @@ export class TracedToolCall implements ToolSpan {
   }
 
   end(end: ToolEnd): void {
-    if (isNoExecution(end)) return
+    if (isNoExecution(end)) return this.endUnexecuted()
     const { metrics, run: { context, spans }, span } = this
     this.run.onToolCall()
     const failure = toolFailureOf(end)
@@ -71,6 +71,12 @@ export class TracedToolCall implements ToolSpan {
     if (span !== undefined) Spans.quietly(() => this.endSpan(span.begin(), end, failure, now))
     const recorded = metrics.with(Attribute.errorType, failure?.type)
     Spans.quietly(() => recorded.record(context, Instruments.executeToolDuration, Spans.seconds(this.startedAt, now)))
+  }
+
+  private endUnexecuted(): void {
+    const { spans } = this.run
+    const begun = this.span?.begun
+    if (begun !== undefined) Spans.quietly(() => spans.end(begun, {}, undefined, spans.clock.currentTimeNanosUnsafe()))
   }
 
   private endSpan(
