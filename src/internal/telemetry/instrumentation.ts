@@ -145,7 +145,8 @@ export interface ToolSpan {
 }
 
 /**
- * How a tool call ended. A `Result` may itself be a failure that the model reads.
+ * How a tool call ended. A `Result` may itself be a failure that the model reads. `Waiting`: an agent that the tool has
+ * called waits for an approval.
  *
  * @category models
  * @since 0.1.0
@@ -154,3 +155,4 @@ export type ToolEnd =
   | { readonly _tag: "Result"; readonly result: Middleware.ToolResult }
   | { readonly _tag: "Failed"; readonly cause: Cause.Cause<unknown> }
   | { readonly _tag: "Cancelled" }
+  | { readonly _tag: "Waiting" }

@@ -28,7 +28,7 @@ const { Attribute, Instruments, Operation } = GenAi
 export class TracedToolCall implements ToolSpan {
   readonly context: Context.Context<never>
   private readonly run: TracedRun
-  /** Of a call that is not executed there is one only if something has looked at it, such as a run that waits in it. */
+  /** If something has looked at the span of a call that is not executed, the span has begun, and never ends. */
   private readonly span: Spans.LateSpan | undefined
   private readonly startedAt: bigint
   private readonly metrics: Metrics.Metrics
@@ -63,7 +63,8 @@ export class TracedToolCall implements ToolSpan {
   }
 
   end(end: ToolEnd): void {
-    if (isNoExecution(end)) return this.endUnexecuted()
+    if (isNoExecution(end)) return
+    if (end._tag === "Waiting") return this.endWaiting()
     const { metrics, run: { context, spans }, span } = this
     this.run.onToolCall()
     const failure = toolFailureOf(end)
@@ -73,7 +74,8 @@ export class TracedToolCall implements ToolSpan {
     Spans.quietly(() => recorded.record(context, Instruments.executeToolDuration, Spans.seconds(this.startedAt, now)))
   }
 
-  private endUnexecuted(): void {
+  /** It has not been executed yet, and is the parent of the spans of the agent that it has called. */
+  private endWaiting(): void {
     const { spans } = this.run
     const begun = this.span?.begun
     if (begun !== undefined) Spans.quietly(() => spans.end(begun, {}, undefined, spans.clock.currentTimeNanosUnsafe()))
@@ -104,6 +106,8 @@ const toolFailureOf = (end: ToolEnd): Spans.Failure | undefined => {
       return { type: GenAi.errorTypeOfCause(end.cause), description: "The tool call failed" }
     case "Cancelled":
       return { type: GenAi.cancelled, description: "The tool call was cut short" }
+    case "Waiting":
+      return undefined
     case "Result":
       return end.result.isFailure
         ? {

@@ -422,7 +422,7 @@ export class ToolCalls {
       const requests = this.suspended?.get(call.id)
       if (requests !== undefined) {
         const result = ToolHandler.waiting(call, requests)
-        span?.end({ _tag: "Result", result })
+        span?.end({ _tag: "Waiting" })
         this.executed--
         return this.settle(index, result)
       }
