@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Effect, Exit, Fiber, Layer, Logger, References, Schema, Stream, Tracer } from "effect"
-import { LanguageModel, type Prompt } from "effect/ai"
+import { Arbitrary, Effect, type Exit, Fiber, Layer, Logger, References, Schema, Stream, Tracer } from "effect"
+import type { LanguageModel, Prompt } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, AgentTelemetry, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
 import { Orchestration } from "../src/orchestration/index.ts"
