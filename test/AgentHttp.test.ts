@@ -1,6 +1,6 @@
 /** An agent behind real HTTP on loopback: with the client of effect's `HttpApi`, and with plain requests. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { connect } from "node:net"
 import { AgentRun, ContextProvider } from "../src/index.ts"
 import type { AgentApi, RunHub } from "../src/server/index.ts"
@@ -243,5 +243,194 @@ describe("AgentHttp", () => {
       assert.isTrue(Exit.isSuccess(yield* run.exit))
       const next = yield* post("/runs", { prompt: "again", session: "chat" })
       assert.include(yield* Effect.promise(() => next.text()), "run-end")
+    }).pipe(Effect.scoped))
+
+  it.live("a session that a client can name is found again, and one that no path can hold is refused", () =>
+    Effect.gen(function*() {
+      const ids = ["a/b", "a%2Fb", "%2e%2e", "\u0000", "?q#", "é", "x".repeat(100), "€".repeat(100)]
+      const { client, post } = yield* serve({ script: ids.map(() => text("a")) })
+      const ann = yield* client("ann")
+      for (const id of ids) {
+        yield* Stream.runDrain(yield* ann.run({ payload: { prompt: "hi", session: id } }))
+        assert.deepStrictEqual((yield* ann.session({ params: { session: id } })).version, 1, id)
+      }
+      for (const id of [".", "..", "\ud800", "x".repeat(101)]) {
+        assert.strictEqual((yield* post("/runs", { prompt: "hi", session: id })).status, 400, id)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("a run that begins is stopped by its owner alone, and the request is told; a session that is deleted stays so", () =>
+    Effect.gen(function*() {
+      let begins = yield* Deferred.make<void>()
+      const begun: Log = []
+      const begin = Effect.suspend(() => Effect.andThen(Deferred.succeed(begins, undefined), Effect.never))
+      const { client, hub, post } = yield* serve({
+        script: [],
+        http: { whenLeft: "continue" },
+        providers: [ContextProvider.make("q", {
+          beforeRun: () => Effect.onInterrupt(begin, () => Effect.sync(() => begun.push("interrupted")))
+        })]
+      })
+      const ann = yield* client("ann")
+      const bob = yield* client("bob")
+      const runId = "run_12345678"
+      const start = Effect.gen(function*() {
+        begins = yield* Deferred.make<void>()
+        const request = yield* Effect.forkChild(post("/runs", { prompt: "hi", session: "chat", runId }))
+        yield* Deferred.await(begins)
+        return request
+      })
+      const told = (response: Response) => Effect.promise(() => response.json() as Promise<{ code: string }>)
+
+      const first = yield* start
+      assert.strictEqual((yield* Effect.flip(bob.stop({ params: { runId } })))._tag, "RunFailed")
+      assert.deepStrictEqual(begun, [])
+      yield* ann.stop({ params: { runId } })
+      assert.deepStrictEqual(begun, ["interrupted"])
+      const response = yield* Fiber.join(first)
+      assert.deepStrictEqual([response.status, (yield* told(response)).code], [499, "interrupted"])
+      const again = yield* Effect.flip(ann.stop({ params: { runId } }))
+      assert.strictEqual(again._tag === "RunFailed" && again.code, "run-unknown")
+
+      const second = yield* start
+      yield* ann.forget({ params: { session: "chat" } })
+      assert.strictEqual((yield* Fiber.join(second)).status, 499)
+      assert.deepStrictEqual([begun.length, yield* hub.get(runId)], [2, undefined])
+
+      // a client that goes away before the run has begun ends it too
+      const third = yield* start
+      yield* Fiber.interrupt(third)
+      while (begun.length < 3) yield* Effect.promise(() => new Promise(setImmediate))
+    }).pipe(Effect.scoped))
+
+  it.live("a body that is too large is refused before it is decoded, and so is one with too much in it", () =>
+    Effect.gen(function*() {
+      const { post } = yield* serve({ script: [text("a")], maximumBody: 100_000 })
+      const part = { type: "text", text: "x" }
+      const statusOf = (path: string, body: unknown) => Effect.map(post(path, body), ({ status }) => status)
+      assert.strictEqual(yield* statusOf("/runs", { prompt: "x".repeat(100_000) }), 413)
+      assert.strictEqual(yield* statusOf("/runs", { prompt: Array.from({ length: 101 }, () => part) }), 400)
+      assert.strictEqual(yield* statusOf("/runs", { prompt: Array.from({ length: 100 }, () => part) }), 200)
+      const answers = Array.from({ length: 1001 }, () => ({ approvalId: "a", approved: true }))
+      assert.strictEqual(yield* statusOf("/sessions/chat/answers", { answers }), 400)
+      assert.strictEqual(yield* statusOf("/sessions/chat/answers", { answers: answers.slice(1) }), 404)
+    }).pipe(Effect.scoped))
+
+  it.live("a file is data or an address of the web, and a type that a header can hold", () =>
+    Effect.gen(function*() {
+      const data = [
+        "AAAA",
+        "https://example.com/a.png",
+        "http://example.com",
+        "data:image/png;base64,AAAA",
+        "data:,a%20b"
+      ]
+      const { post } = yield* serve({ script: data.map(() => text("a")) })
+      const statusOf = (data: string, mediaType: string) =>
+        Effect.map(post("/runs", { prompt: [{ type: "file", mediaType, data }] }), ({ status }) => status)
+      for (const one of data) assert.strictEqual(yield* statusOf(one, "image/png"), 200, one)
+      for (
+        const one of [
+          "file:///etc/passwd",
+          "javascript:alert(1)",
+          "FILE:/a",
+          "ftp://a/b",
+          "data:image/png;base64,!",
+          "a"
+        ]
+      ) {
+        assert.strictEqual(yield* statusOf(one, "image/png"), 400, one)
+      }
+      for (const type of ["", "image", "image/png\r\nx: y", "a/b;\u0000", `a/${"b".repeat(255)}`]) {
+        assert.strictEqual(yield* statusOf("AAAA", type), 400, type)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("a number of a part is a whole one", () =>
+    Effect.gen(function*() {
+      const { client, url } = yield* serve({ script: [text("a")] })
+      const ann = yield* client("ann")
+      const events = yield* Stream.runCollect(yield* ann.run({ payload: { prompt: "hi", runId: "run_12345678" } }))
+      const join = (query: string, headers: Record<string, string> = {}) =>
+        Effect.promise(async () => {
+          const response = await fetch(`${url}/agents/assistant/runs/run_12345678${query}`, {
+            headers: { authorization: "Bearer ann", ...headers }
+          })
+          return [response.status, (await response.text()).split("\ndata: ").length - 1]
+        })
+      for (
+        const [query, count] of [["", events.length], ["?after=-1", events.length], ["?after=2", events.length - 3], [
+          "?after=99",
+          0
+        ]]
+      ) {
+        assert.deepStrictEqual(yield* join(String(query)), [200, count], String(query))
+      }
+      // the header is what a browser has seen since the address was made
+      assert.deepStrictEqual(yield* join("?after=0", { "last-event-id": String(events.length - 2) }), [200, 1])
+      for (const query of ["?after=1.5", "?after=-2", "?after=NaN", "?after=1e400", "?after=x", "?after=1&after=2"]) {
+        assert.deepStrictEqual(yield* join(query), [400, 0], query)
+      }
+      assert.deepStrictEqual(yield* join("", { "last-event-id": "x" }), [400, 0])
+    }).pipe(Effect.scoped))
+
+  it.live("what a provider of models says about its parts stays on the server", () =>
+    Effect.gen(function*() {
+      const metadata = { provider: { item: "s3cret" } }
+      const { post } = yield* serve({
+        script: [ScriptedModel.parts([
+          { type: "response-metadata", id: "r", modelId: "m", timestamp: undefined, metadata },
+          { type: "reasoning-start", id: "1", metadata },
+          { type: "reasoning-delta", id: "1", delta: "hm", metadata },
+          { type: "reasoning-end", id: "1", metadata },
+          { type: "text-start", id: "2", metadata },
+          { type: "text-delta", id: "2", delta: "hello", metadata },
+          { type: "text-end", id: "2", metadata },
+          { type: "finish", reason: "stop", usage: ScriptedModel.usage(1, 1), response: undefined, metadata }
+        ])]
+      })
+      const said = yield* Effect.flatMap(post("/runs", { prompt: "hi" }), (_) => Effect.promise(() => _.text()))
+      for (const type of ["response-metadata", "reasoning-delta", "text-delta", "run-end"]) {
+        assert.include(said, `"type":"${type}"`)
+      }
+      assert.notInclude(said, "s3cret")
+    }).pipe(Effect.scoped))
+
+  it.live("a run holds a bounded number of messages that it has not read", () =>
+    Effect.gen(function*() {
+      const { client, hub } = yield* serve({ script: [[text("a"), hang]], http: { whenLeft: "continue" } })
+      const ann = yield* client("ann")
+      yield* Stream.unwrap(ann.run({ payload: { prompt: "hi", runId: "run_12345678" } })).pipe(
+        Stream.take(1),
+        Stream.runDrain
+      )
+      const steer = ann.steer({ params: { runId: "run_12345678" }, payload: { message: "more" } })
+      const run = yield* hub.get("run_12345678")
+      for (let i = 0; i < 100; i++) yield* run!.steering.send("before")
+      const refused = yield* Effect.flip(steer)
+      assert.strictEqual(refused._tag === "RunFailed" && refused.code, "too-many-messages")
+      yield* run!.stop
+      const late = yield* Effect.flip(steer)
+      assert.strictEqual(late._tag === "RunFailed" && late.code, "run-ended")
+    }).pipe(Effect.scoped))
+
+  it.live("an approval that comes many times at once runs its call once, whatever is done with a busy session", () =>
+    Effect.gen(function*() {
+      for (const whenBusy of ["refuse", "replace", "start"] as const) {
+        const { client, deleted, post } = yield* serve({
+          script: [toolCalls({ id: "c", name: "delete", params: { file: "a.txt" } }), text("done")],
+          http: { whenBusy }
+        })
+        const ann = yield* client("ann")
+        yield* Stream.runDrain(yield* ann.run({ payload: { prompt: "go", session: "chat" } }))
+        const { approvals: [approval] } = yield* ann.session({ params: { session: "chat" } })
+        const answers = [{ approvalId: approval.approvalId, approved: true }]
+        const answer = Effect.flatMap(
+          post("/sessions/chat/answers", { answers }),
+          (response) => Effect.map(Effect.promise(() => response.text()), (text) => text.includes("run-end"))
+        )
+        const ends = yield* Effect.all(Array.from({ length: 5 }, () => answer), { concurrency: "unbounded" })
+        assert.deepStrictEqual([ends.filter((_) => _).length, deleted], [1, ["a.txt"]], whenBusy)
+      }
     }).pipe(Effect.scoped))
 })

@@ -1,8 +1,8 @@
 /** An agent behind real HTTP, used as a local one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { createServer } from "node:http"
-import { Agent, AgentRun, AgentTool, Approval, Steering } from "../src/index.ts"
+import { Agent, AgentRun, AgentTool, Approval, Budget, ContextProvider, Steering } from "../src/index.ts"
 import { RemoteAgent } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { serve } from "./fixtures/agentServer.ts"
@@ -12,6 +12,60 @@ const { hang, text, toolCalls } = ScriptedModel
 
 const remote = (server: Effect.Success<ReturnType<typeof serve>>, owner = "ann") =>
   Effect.map(server.client(owner), (client) => RemoteAgent.make("assistant", client))
+
+interface Answer {
+  readonly status?: number
+  readonly body?: string
+}
+
+const events = (...parts: ReadonlyArray<unknown>): Answer => ({
+  body: parts.map((part, index) => `id: ${index}\ndata: ${JSON.stringify(part)}\n\n`).join("")
+})
+
+const runEnd = (totalUsage: object, text = "hello") => ({
+  type: "run-end",
+  result: {
+    agent: "assistant",
+    runId: "run_12345678",
+    text,
+    value: null,
+    usage: totalUsage,
+    totalUsage,
+    steps: [],
+    stopReason: "stop",
+    transcript: { content: [] },
+    approvals: []
+  }
+})
+
+/** An agent behind a server that answers what it is told to. */
+const foreignServer = Effect.gen(function*() {
+  let answer: Answer = {}
+  const http = yield* Effect.acquireRelease(
+    Effect.callback<ReturnType<typeof createServer>>((resume) => {
+      const server = createServer((request, response) => {
+        request.resume()
+        response.writeHead(answer.status ?? 200, { "content-type": "text/event-stream" }).end(answer.body)
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.sync(() => {
+        server.close()
+        server.closeAllConnections()
+      })
+  )
+  const server = yield* serve({ script: [] })
+  const address = http.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  const client = yield* server.client("ann", `http://127.0.0.1:${port}`)
+  return {
+    answerWith: (next: Answer) => {
+      answer = next
+    },
+    assistant: RemoteAgent.make("assistant", client)
+  }
+})
 
 describe("RemoteAgent", () => {
   it.live("gives the parts and the result that the run on the server has, under the id of the run here", () =>
@@ -151,7 +205,7 @@ describe("RemoteAgent", () => {
 
   it.live("a lost connection is a typed failure, before the first part and in the middle", () =>
     Effect.gen(function*() {
-      const start = JSON.stringify({ type: "run-start", agent: "assistant", runId: "r" })
+      const start = JSON.stringify({ type: "run-start", agent: "assistant", runId: "run_12345678" })
       let whole = false
       const port = yield* Effect.acquireRelease(
         Effect.callback<ReturnType<typeof createServer>>((resume) => {
@@ -170,7 +224,7 @@ describe("RemoteAgent", () => {
       const assistant = RemoteAgent.make("assistant", yield* server.client("ann", url))
       for (const cut of [false, true]) {
         whole = cut
-        const error = yield* Effect.flip(Agent.run(assistant, { prompt: "hi" }))
+        const error = yield* Effect.flip(Agent.run(assistant, { prompt: "hi", runId: "run_12345678" }))
         assert.deepStrictEqual(error._tag === "RunFailed" && [error.code, error.retryable], ["connection-lost", true])
       }
     }).pipe(Effect.scoped))
@@ -187,6 +241,26 @@ describe("RemoteAgent", () => {
         const error = yield* Effect.flip(Agent.run(assistant, { prompt }))
         assert.strictEqual(error._tag === "RunFailed" && error.code, "invalid-prompt")
       }
+      const png = { type: "file", mediaType: "image/png", data: "file:///etc/passwd" } as const
+      const approval = { approvalId: "a", toolCallId: "c", tool: "delete", params: {}, path: [] }
+      const given: ReadonlyArray<readonly [code: string, Agent.Input]> = [
+        ["invalid-prompt", { prompt: "" }],
+        ["invalid-prompt", { prompt: "x".repeat(1_000_001) }],
+        ["invalid-prompt", { prompt: [{ role: "user", content: [png] }] }],
+        ["invalid-request", { prompt: "hi", runId: "r" }],
+        ["invalid-request", { prompt: "hi", runId: "../../agents" }],
+        ["invalid-request", { prompt: "hi", session: "" }],
+        ["invalid-request", { prompt: "hi", session: "s".repeat(101) }],
+        ["invalid-request", { prompt: [], session: "..", answers: [Approval.approve(approval)] }]
+      ]
+      for (const [code, input] of given) {
+        const error = yield* Effect.flip(Agent.run(assistant, input))
+        assert.deepStrictEqual(error._tag === "RunFailed" && [error.code, error.status, error.retryable], [
+          code,
+          400,
+          false
+        ])
+      }
     }).pipe(Effect.scoped))
 
   it.live("a failure of the security middleware is one of the agent, with its own type", () =>
@@ -195,5 +269,95 @@ describe("RemoteAgent", () => {
       const error = yield* Effect.flip(Agent.run(assistant, { prompt: "hi" }))
       const tag: "RunFailed" | "Unauthorized" = error._tag
       assert.strictEqual(tag, "Unauthorized")
+    }).pipe(Effect.scoped))
+
+  it.live("a server that sends anything but the parts of the run fails it, typed, with what there was of it", () =>
+    Effect.gen(function*() {
+      const { answerWith, assistant } = yield* foreignServer
+      const runId = "run_12345678"
+      const start = { type: "run-start", agent: "assistant", runId }
+      const end = runEnd({ inputTokens: { total: 10 }, outputTokens: { total: 5 } })
+      const step = { type: "step-start", index: 0 }
+      const invalid: Array<string | number | boolean> = ["invalid-response", 502, false]
+      const cases: ReadonlyArray<
+        readonly [Answer, types: ReadonlyArray<string>, told: Array<string | number | boolean>]
+      > = [
+        [events(step, end), [], invalid],
+        [events(end), [], invalid],
+        [events({ ...start, runId: "run_87654321" }, end), [], invalid],
+        [events(start, start, end), ["run-start"], invalid],
+        [events(start, end, end), ["run-start", "run-end"], invalid],
+        [events(start, end, step), ["run-start", "run-end"], invalid],
+        [events(start, { type: "of-tomorrow" }, end), [], invalid],
+        [events(start, step), ["run-start", "step-start"], ["connection-lost", 503, true]],
+        [{ body: "data: {\n\n" }, [], invalid],
+        [{ body: "nothing" }, [], ["connection-lost", 503, true]],
+        [{ body: `data: ${"x".repeat(RemoteAgent.maximumEvent)}` }, [], ["response-too-large", 502, false]],
+        [{ status: 400 }, [], ["request-refused", 400, false]],
+        [{ status: 404, body: "<html>" }, [], ["request-refused", 404, false]],
+        [{ status: 413 }, [], ["request-refused", 413, false]],
+        [{ status: 429 }, [], ["request-refused", 429, true]],
+        [{ status: 500, body: "s3cret" }, [], ["unavailable", 500, false]],
+        [{ status: 503 }, [], ["unavailable", 503, true]]
+      ]
+      for (const [answer, seen, told] of cases) {
+        answerWith(answer)
+        const parts: Array<AgentRun.Part> = []
+        const error = yield* Agent.stream(assistant, { prompt: "hi", runId }).pipe(
+          Stream.runForEach((part) => Effect.sync(() => parts.push(part))),
+          Effect.flip
+        )
+        const name = JSON.stringify(answer).slice(0, 200)
+        assert.deepStrictEqual(error._tag === "RunFailed" && [error.code, error.status, error.retryable], told, name)
+        assert.deepStrictEqual(types(parts), seen, name)
+      }
+      // the last part has the whole transcript, and is larger than what a client of events takes by default
+      answerWith(events(start, runEnd({ inputTokens: {}, outputTokens: {} }, "x".repeat(11_000_000))))
+      assert.lengthOf((yield* Agent.run(assistant, { prompt: "hi", runId })).text, 11_000_000)
+    }).pipe(Effect.scoped))
+
+  it.live("what it costs is counted once, also when it fails, and a server gives nothing back", () =>
+    Effect.gen(function*() {
+      const { answerWith, assistant } = yield* foreignServer
+      const runId = "run_12345678"
+      const start = { type: "run-start", agent: "assistant", runId }
+      const usage = (input: number) => ({ inputTokens: { total: input }, outputTokens: { total: 0 } })
+      const stepEnd = (input: number) => ({
+        type: "step-end",
+        step: { index: 0, text: "", finishReason: "stop", toolCalls: [], usage: usage(input) }
+      })
+      const spent = (answer: Answer) =>
+        Effect.gen(function*() {
+          answerWith(answer)
+          const budget = Budget.make({ tokens: 1_000_000 })
+          return yield* Effect.exit(Agent.run(assistant, { prompt: "hi", runId })).pipe(
+            Effect.andThen(Budget.spent(budget)),
+            Effect.map((spent) => Option.getOrUndefined(spent)?.tokens),
+            Budget.provide(budget)
+          )
+        })
+      assert.strictEqual(yield* spent(events(start, stepEnd(7), stepEnd(8), runEnd(usage(15)))), 15)
+      // what no step tells
+      assert.strictEqual(yield* spent(events(start, stepEnd(7), runEnd(usage(20)))), 20)
+      assert.strictEqual(yield* spent(events(start, stepEnd(7), stepEnd(8))), 15)
+      assert.strictEqual(yield* spent(events(start, stepEnd(7), runEnd(usage(-1000)))), 7)
+      assert.strictEqual(yield* spent(events(start, stepEnd(7), stepEnd(-1000), runEnd(usage(0)))), 7)
+    }).pipe(Effect.scoped))
+
+  it.live("a run that is stopped on the server while it begins is interrupted here", () =>
+    Effect.gen(function*() {
+      const begins = yield* Deferred.make<void>()
+      const server = yield* serve({
+        script: [],
+        providers: [ContextProvider.make("q", {
+          beforeRun: () => Effect.andThen(Deferred.succeed(begins, undefined), Effect.never)
+        })]
+      })
+      const run = yield* Effect.forkChild(Effect.exit(
+        Agent.run(yield* remote(server), { prompt: "hi", session: "chat" })
+      ))
+      yield* Deferred.await(begins)
+      yield* server.hub.stopSession("ann/chat")
+      assert.strictEqual(AgentRun.outcome((yield* Fiber.join(run)) as Exit.Exit<never, unknown>)._tag, "Interrupted")
     }).pipe(Effect.scoped))
 })

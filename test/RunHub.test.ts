@@ -315,4 +315,56 @@ describe("RunHub", () => {
         assert.match(log.at(-1)!, /^p end: Interrupted/)
       }))
   })
+
+  it.effect("a run that is left while the hub closes is stopped then, not at the end of the grace", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(RunHub.layer({ grace: "1 hour" }), scope)
+      const run = yield* Context.get(services, hub).start(Agent.make("agent"), input, { whenLeft: "stop" })
+      const reader = yield* Effect.forkChild(read(run), { startImmediately: true })
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      yield* Fiber.interrupt(reader)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(outcomeOf(yield* run.exit), "Interrupt")
+      yield* Fiber.join(closing)
+    }).pipe(Effect.provide(ScriptedModel.layer([[text("a"), hang]]))))
+
+  it.effect("a session is busy as long as one of its runs works, and all of them are stopped together", () =>
+    Effect.gen(function*() {
+      const { ofSession, running, start, stopSession } = yield* hub
+      const given = { ...input, session: "s" }
+      const first = yield* start(Agent.make("agent"), given, { whenBusy: "start" })
+      const second = yield* start(Agent.make("agent"), given, { whenBusy: "start" })
+      yield* second.stop
+      const refused = yield* Effect.flip(start(Agent.make("agent"), given))
+      assert.deepStrictEqual(
+        refused,
+        new RunHub.RunRefused({ problem: "session-busy", session: "s", runId: first.runId })
+      )
+      assert.strictEqual((yield* ofSession("s"))?.runId, second.runId)
+      // one that begins is stopped too
+      const begun = yield* Deferred.make<void>()
+      const begins = ContextProvider.make("q", {
+        beforeRun: () => Effect.andThen(Deferred.succeed(begun, undefined), Effect.never)
+      })
+      const beginning = yield* Effect.forkChild(
+        start(Agent.make("agent", { providers: [begins] }), given, { whenBusy: "start" }),
+        { startImmediately: true }
+      )
+      yield* Deferred.await(begun)
+      yield* stopSession("s")
+      assert.deepStrictEqual(yield* running, [])
+      assert.strictEqual(outcomeOf(yield* Fiber.await(beginning)), "Interrupt")
+    }).pipe(Effect.provide([hubLayer, ScriptedModel.layer([[text("a"), hang], [text("b"), hang]])])))
+
+  it.effect("of many that replace each other one goes on", () =>
+    Effect.gen(function*() {
+      const { running, start } = yield* hub
+      yield* Effect.forEach(
+        Array.from({ length: 50 }),
+        () => Effect.exit(start(Agent.make("agent"), { ...input, session: "s" }, { whenBusy: "replace" })),
+        { concurrency: "unbounded" }
+      )
+      assert.lengthOf(yield* running, 1)
+    }).pipe(Effect.provide([hubLayer, ScriptedModel.layer(Array.from({ length: 50 }, () => [text("a"), hang]))])))
 })

@@ -32,14 +32,17 @@ import type * as Toolkit from "effect/ai/Toolkit"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as AgentError from "../AgentError.ts"
 import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as Approval from "../Approval.ts"
+import * as FileData from "../internal/words/fileData.ts"
 
 // -----------------------------------------------------------------------------
 // Who asks
@@ -59,7 +62,7 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
 // -----------------------------------------------------------------------------
 
 /**
- * The longest text of a prompt, in UTF-16 units. `MaxBodySize` may limit the body of a request further.
+ * The longest text of a prompt, in UTF-16 units. `AgentHttp.layerBodyLimit` bounds the whole body of a request.
  *
  * @category constants
  * @since 0.1.0
@@ -67,27 +70,72 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
 export const maximumText = 1_000_000
 
 /**
- * Schema for the id of a session in the API: between 1 and 200 UTF-16 units.
+ * The largest number of texts and files in one message.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumParts = 100
+
+/**
+ * The largest number of answers in one request.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumAnswers = 1000
+
+/**
+ * The largest number of messages that a run has not read yet. A further message is refused.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumUnread = 100
+
+/**
+ * Schema for the id of a session in the API: between 1 and 100 UTF-16 units that the path of a URL can hold. `.` and
+ * `..` are not allowed.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const SessionId = Schema.NonEmptyString.check(Schema.isMaxLength(200))
+export const SessionId = Schema.NonEmptyString.check(
+  // the router accepts no longer parameter in a path
+  Schema.isMaxLength(100),
+  Schema.makeFilter((id) => id !== "." && id !== ".." && id.isWellFormed(), {
+    expected: "a text that a path of a URL can hold"
+  })
+)
 
 /**
- * Schema for a run id that a client chooses: letters, digits, `-` and `_`. If a request is sent twice, it starts only
- * one run: the second request is refused with `"run-exists"`, and can join that run.
+ * Schema for a run id that a client chooses: between 8 and 100 letters, digits, `-` and `_`. If a request is sent
+ * twice, it starts only one run: the second request is refused with `"run-exists"`, and can join that run.
+ *
+ * All owners share one set of run ids. A client that guesses the id of another owner's run learns that the run exists,
+ * and nothing else. Choose ids at random.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const RunId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{8,100}$/))
 
+/** The server opens no address, but a provider or a tool may. It must not be a file of the server. */
+const Address = Schema.URL.check(Schema.makeFilter((url) => {
+  if (url.protocol === "http:" || url.protocol === "https:") return true
+  if (url.protocol !== "data:") return false
+  const file = FileData.read(url)
+  return file._tag === "Data" && (typeof file.data !== "string" || Result.isSuccess(Base64.decode(file.data)))
+}, { expected: "an address with http: or https:, or data:" }))
+
 const Text = Schema.NonEmptyString.check(Schema.isMaxLength(maximumText))
 
 /**
  * Schema for the input of a user: a text, or texts and files. A client cannot send messages of an assistant, a tool or
  * the system, or options for the provider of a model.
+ *
+ * The data of a file is base64, or a URL with `http:`, `https:` or `data:`. The provider of the model, or a tool, may
+ * fetch the URL. If they can reach private addresses, check it with `Guardrail.input`.
  *
  * @category schemas
  * @since 0.1.0
@@ -98,11 +146,12 @@ export const Message = Schema.Union([
     Schema.Struct({ type: Schema.tag("text"), text: Text }),
     Schema.Struct({
       type: Schema.tag("file"),
-      mediaType: Schema.NonEmptyString.check(Schema.isMaxLength(255)),
+      // it becomes part of headers and of data: URLs
+      mediaType: Schema.String.check(Schema.isPattern(/^[\w.+*-]+\/[\w.+*-]+(;[ -~]*)?$/), Schema.isMaxLength(255)),
       fileName: Schema.optional(Schema.String.check(Schema.isMaxLength(255))),
-      data: Schema.Union([Schema.Uint8Array, Schema.URL])
+      data: Schema.Union([Schema.Uint8Array, Address])
     })
-  ]))
+  ])).check(Schema.isMaxLength(maximumParts))
 ])
 
 /**
@@ -208,7 +257,7 @@ export type RunRequest = typeof RunRequest.Type
  * @since 0.1.0
  */
 export const AnswerRequest = Schema.Struct({
-  answers: Schema.NonEmptyArray(Answer),
+  answers: Schema.NonEmptyArray(Answer).check(Schema.isMaxLength(maximumAnswers)),
   runId: Schema.optional(RunId)
 })
 
@@ -280,6 +329,7 @@ export const group = <
     error: RunFailed
   })
   const run = { runId: Schema.String }
+  const seen = Schema.optional(Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(-1)))
   const session = { session: SessionId }
   return HttpApiGroup.make(name).add(
     HttpApiEndpoint.post("run", "/runs", {
@@ -289,8 +339,8 @@ export const group = <
     }),
     HttpApiEndpoint.get("join", "/runs/:runId", {
       params: run,
-      query: { after: Schema.optional(Schema.FiniteFromString) },
-      headers: { "last-event-id": Schema.optional(Schema.FiniteFromString) },
+      query: { after: seen },
+      headers: { "last-event-id": seen },
       success: parts,
       error: failures
     }),

@@ -36,7 +36,7 @@
  *   Effect.fn(function*(handlers) {
  *     return handlers.handleAll(yield* AgentHttp.handlers(assistant))
  *   })
- * ).pipe(Layer.provide(Everybody.layer))
+ * ).pipe(Layer.provide([Everybody.layer, AgentHttp.layerBodyLimit()]))
  *
  * const Server = HttpRouter.serve(HttpApiBuilder.layer(Api)).pipe(
  *   Layer.provide(Handlers),
@@ -51,15 +51,22 @@
  */
 import type * as Tool from "effect/ai/Tool"
 import * as Prompt from "effect/ai/Prompt"
+import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Agent from "../Agent.ts"
 import * as Approval from "../Approval.ts"
+import * as RunId from "../internal/words/runId.ts"
 import * as SessionStore from "../SessionStore.ts"
 import * as AgentApi from "./AgentApi.ts"
 import * as Sessions from "./internal/sessions.ts"
@@ -97,6 +104,18 @@ export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
     (context) => new Handlers(agent, options, Context.omit(Scope.Scope)(context) as typeof context).all
   )
 
+/**
+ * Creates a layer that limits the size of request bodies. A larger body is refused with 413 before it is decoded. Provide
+ * the layer to the handlers of a group. Without it, there is no limit.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerBodyLimit = (
+  /** Default: 20 MiB. */
+  maximum: ByteSize.Input = "20 MiB"
+): Layer.Layer<never> => Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maximum))
+
 class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
   private readonly options: Options
@@ -105,6 +124,8 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   private readonly store: SessionStore.SessionStore["Service"]
   /** The owner of each run, as long as the hub knows the run. */
   private readonly owners = new WeakMap<object, string>()
+  /** The runs that are beginning, by owner and id. */
+  private readonly beginnings = new Map<string, Fiber.Fiber<unknown, unknown>>()
 
   constructor(
     agent: Agent.Agent<Tools, E, R, A, P>,
@@ -136,12 +157,10 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
         const session = Sessions.prefixOf(id) + params.session
         const { history } = yield* told(this.store.load(session))
         const answers = yield* answersTo(Approval.pending(history), payload.answers)
-        return yield* this.start(id, {
-          prompt: Prompt.empty,
-          session,
-          answers,
-          runId: payload.runId
-        })
+        const input = { prompt: Prompt.empty, session, answers, runId: payload.runId }
+        // an answer that is sent twice must not stop the call that it has approved
+        const { whenBusy } = this.options
+        return yield* this.start(id, input, { whenBusy: whenBusy === "replace" ? "refuse" : whenBusy })
       }),
 
     join: ({ headers, params, query }: {
@@ -154,8 +173,15 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
         ({ live, owner }) => this.respond(live, owner, headers["last-event-id"] ?? query.after)
       ),
 
-    stop: ({ params }: { readonly params: { readonly runId: string } }) =>
-      Effect.flatMap(this.find(params.runId), ({ live }) => live.stop),
+    stop: ({ params: { runId } }: { readonly params: { readonly runId: string } }) =>
+      Effect.gen({ self: this }, function*() {
+        const { id } = yield* AgentApi.Owner
+        const beginning = this.beginnings.get(Sessions.prefixOf(id) + runId)
+        if (beginning !== undefined) yield* Fiber.interrupt(beginning)
+        const found = yield* Effect.result(this.find(runId))
+        if (Result.isSuccess(found)) return yield* found.success.live.stop
+        if (beginning === undefined) return yield* found.failure
+      }),
 
     steer: ({ params, payload }: {
       readonly params: { readonly runId: string }
@@ -165,6 +191,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
         const { live } = yield* this.find(params.runId)
         const running = yield* this.hub.running
         if (!running.includes(live)) return yield* runEnded
+        if ((yield* live.steering.unread).length >= AgentApi.maximumUnread) return yield* tooManyMessages
         yield* live.steering.send(AgentApi.toUserMessage(payload.message))
       }),
 
@@ -190,23 +217,47 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
         const session = Sessions.prefixOf(id) + params.session
-        const live = yield* this.hub.ofSession(session)
-        // the run would still save a session that was deleted
-        if (live !== undefined) yield* live.stop
+        // the runs would still save a session that was deleted
+        yield* this.hub.stopSession(session)
         yield* told(this.store.remove(session))
       })
   }
 
-  private start(owner: string, input: Agent.Input) {
-    const starting = this.hub.start(this.agent, input, { whenLeft: "stop", ...this.options }).pipe(
-      Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request)),
-      told
-    )
+  private start(owner: string, given: Agent.Input, options?: RunHub.StartOptions) {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(starting), (live) => {
-        this.owners.set(live, owner)
+      Effect.gen({ self: this }, function*() {
+        const runId = given.runId ?? (yield* RunId.next)
+        const starting = this.hub.start(this.agent, { ...given, runId }, {
+          whenLeft: "stop",
+          ...this.options,
+          ...options
+        }).pipe(
+          Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request)),
+          Effect.tap((live) => Effect.sync(() => this.owners.set(live, owner)))
+        )
+        // a run that begins has its own fiber, so that stopping it leaves the request alive to answer
+        const beginning = yield* Effect.forkChild(starting, { startImmediately: true })
+        const key = Sessions.prefixOf(owner) + runId
+        if (!this.beginnings.has(key)) this.beginnings.set(key, beginning)
+        const begun = Effect.onInterrupt(restore(Fiber.join(beginning)), () =>
+          Effect.andThen(
+            Fiber.interrupt(beginning),
+            Effect.suspend(() => {
+              // a run that has begun all the same has lost its first reader
+              const exit = beginning.pollUnsafe()
+              return exit !== undefined && Exit.isSuccess(exit) ? Effect.scoped(exit.value.hold) : Effect.void
+            })
+          ))
+        const live = yield* told(begun).pipe(
+          Effect.ensuring(Effect.sync(() => {
+            if (this.beginnings.get(key) === beginning) {
+              this.beginnings.delete(key)
+            }
+          }))
+        )
         // until the response is over, because a client that leaves before it begins has left too
-        return Effect.andThen(live.hold, this.respond(live, owner, undefined))
+        yield* live.hold
+        return yield* this.respond(live, owner, undefined)
       })
     )
   }
@@ -230,13 +281,9 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   }
 }
 
-/** The failure that a client receives. An interrupt stays one, because the client has gone. */
+/** The failure that a client receives. An interrupt of the run is one, too; an interrupt of the request reaches nobody. */
 const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
-  Effect.catchCause(
-    self,
-    (cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause))
-  )
+  Effect.catchCause(self, (cause) => Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause)))
 
 const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
   const [reason] = cause.reasons
@@ -259,6 +306,9 @@ const failed = (code: string, status: number, retryable: boolean, message: strin
 const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
 const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
 const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
+const tooManyMessages = Effect.fail(
+  failed("too-many-messages", 429, true, "The run has not read the messages before this one yet.")
+)
 const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
 
 /** The session says which call an answer is for. */

@@ -42,7 +42,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
@@ -174,6 +174,8 @@ export class RunHub extends Context.Service<RunHub, {
   readonly ofSession: (session: string) => Effect.Effect<Live | undefined>
   /** The runs that have not ended, in the order in which they were started. */
   readonly running: Effect.Effect<ReadonlyArray<Live>>
+  /** Interrupts all runs of a session, including one that is beginning, and returns when they have ended. */
+  readonly stopSession: (session: string) => Effect.Effect<void>
 }>()("effect-agents/server/RunHub") {}
 
 /**
@@ -191,7 +193,7 @@ export const layer = (options?: {
 }): Layer.Layer<RunHub> =>
   Layer.effect(RunHub)(
     Effect.gen(function*() {
-      const hub = new Hub(options?.keep ?? "1 minute", yield* Effect.scope)
+      const hub = new Hub(options?.keep ?? "1 minute")
       yield* Effect.addFinalizer((exit) => hub.close(options?.grace ?? "10 seconds", exit))
       return RunHub.of(hub)
     })
@@ -199,17 +201,16 @@ export const layer = (options?: {
 
 class Hub {
   private readonly runs = new Map<string, Running>()
-  /** The last run of each session, including runs that are beginning. */
-  private readonly sessions = new Map<string, Running>()
+  /** The runs of each session in the order of their start, including runs that are beginning. */
+  private readonly sessions = new Map<string, Set<Running>>()
   private readonly keep: Duration.Input
-  /** The scope of the timers. The runs have their own scope, which is closed before. */
-  private readonly scope: Scope.Scope
   private readonly runScope = Scope.makeUnsafe()
+  /** The scope of the timers. They work until the last run has ended. */
+  private readonly timers = Scope.makeUnsafe()
   private isClosing = false
 
-  constructor(keep: Duration.Input, scope: Scope.Scope) {
+  constructor(keep: Duration.Input) {
     this.keep = keep
-    this.scope = scope
   }
 
   readonly start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
@@ -221,9 +222,9 @@ class Hub {
       const pubsub = yield* PubSub.unbounded<Published<AgentRun.Part<Tools, A, P>, E>>({
         replay: Number.MAX_SAFE_INTEGER
       })
-      const runId = input.runId ?? (yield* RunId.next)
+      const runId = input.runId === undefined || input.runId === "" ? yield* RunId.next : input.runId
       const steering = input.steering ?? (yield* Steering.make)
-      const running = new Running(runId, pubsub, options, this.scope)
+      const running = new Running(runId, pubsub, options, this.timers)
       return yield* this.enter(running, { ...input, runId, steering }, (given) => Agent.open(agent, given))
     })
 
@@ -241,14 +242,14 @@ class Hub {
       if (this.isClosing) return Effect.fail(new RunRefused({ problem: "closing" }))
       if (this.runs.has(runId)) return Effect.fail(new RunRefused({ problem: "run-exists", runId }))
       const { whenBusy } = running.options
-      const other = session === undefined || whenBusy === "start" ? undefined : this.sessions.get(session)
-      if (other !== undefined && !other.hasEnded) {
+      const other = session === undefined || whenBusy === "start" ? undefined : this.working(session)[0]
+      if (other !== undefined) {
         return whenBusy === "replace"
           ? Effect.andThen(other.stop, this.enter(running, input, open))
           : Effect.fail(new RunRefused({ problem: "session-busy", session, runId: other.runId }))
       }
       this.runs.set(runId, running)
-      if (session !== undefined) this.sessions.set(session, running)
+      if (session !== undefined) this.sessions.set(session, this.ofSessionUnsafe(session).add(running))
       return this.begin(running, input, open)
     })
   }
@@ -256,7 +257,20 @@ class Hub {
   readonly get = (runId: string): Effect.Effect<Live | undefined> => Effect.sync(() => this.runs.get(runId)?.live)
 
   readonly ofSession = (session: string): Effect.Effect<Live | undefined> =>
-    Effect.sync(() => this.sessions.get(session)?.live)
+    Effect.sync(() => Array.from(this.ofSessionUnsafe(session)).at(-1)?.live)
+
+  readonly stopSession = (session: string): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.forEach(this.working(session), ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+    )
+
+  private ofSessionUnsafe(session: string): Set<Running> {
+    return this.sessions.get(session) ?? new Set()
+  }
+
+  private working(session: string): ReadonlyArray<Running> {
+    return Array.from(this.ofSessionUnsafe(session)).filter(({ hasEnded }) => !hasEnded)
+  }
 
   readonly running: Effect.Effect<ReadonlyArray<Live>> = Effect.sync(() =>
     Array.from(this.runs.values()).flatMap(({ hasEnded, live }) => hasEnded || live === undefined ? [] : [live])
@@ -270,7 +284,10 @@ class Hub {
     const { runId, session, steering } = input
     const forget = Effect.sync(() => {
       this.runs.delete(runId)
-      if (session !== undefined && this.sessions.get(session) === running) this.sessions.delete(session)
+      if (session === undefined) return
+      const beside = this.ofSessionUnsafe(session)
+      beside.delete(running)
+      if (beside.size === 0) this.sessions.delete(session)
     })
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
@@ -285,10 +302,16 @@ class Hub {
             running.end(exit),
             running.live === undefined
               ? Effect.asVoid(Effect.andThen(forget, Deferred.done(opened, exit as Exit.Exit<never, E>)))
-              : Effect.asVoid(Effect.forkIn(Effect.delay(forget, this.keep), this.scope))
+              : Effect.asVoid(Effect.forkIn(Effect.delay(forget, this.keep), this.timers))
           )
-        // the run has begun when it can be stopped
-        running.fiber = yield* Effect.forkIn(Effect.onExit(run, ended), this.runScope, { startImmediately: true })
+        // known from the first step on, so that the run can be stopped at any time
+        const stoppable = Effect.withFiber<void, E, R>((fiber) => {
+          running.fiber = fiber as Fiber.Fiber<void, E>
+          return run
+        })
+        // a closed scope starts no fiber
+        if (this.runScope.state._tag === "Closed") yield* ended(Exit.interrupt())
+        else yield* Effect.forkIn(Effect.onExit(stoppable, ended), this.runScope, { startImmediately: true })
         return yield* Effect.onInterrupt(restore(Deferred.await(opened)), () => running.stop)
       })
     )
@@ -303,7 +326,8 @@ class Hub {
       }).pipe(
         Effect.interruptible,
         Effect.timeoutOption(grace),
-        Effect.andThen(Scope.close(this.runScope, exit))
+        Effect.andThen(Scope.close(this.runScope, exit)),
+        Effect.andThen(Scope.close(this.timers, exit))
       )
     })
   }
@@ -325,19 +349,19 @@ class Running<Part = any, E = any> {
   private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
   readonly runId: string
   readonly options: StartOptions
-  private readonly scope: Scope.Scope
+  private readonly timers: Scope.Scope
   private readonly pubsub: PubSub.PubSub<Published<Part, E>>
 
   constructor(
     runId: string,
     pubsub: PubSub.PubSub<Published<Part, E>>,
     options: StartOptions,
-    scope: Scope.Scope
+    timers: Scope.Scope
   ) {
     this.runId = runId
     this.pubsub = pubsub
     this.options = options
-    this.scope = scope
+    this.timers = timers
   }
 
   begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
@@ -389,6 +413,7 @@ class Running<Part = any, E = any> {
     const left = ++this.leavings
     // a reader that has left waits for nothing; one that has come back and left again has a new time limit
     const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.stop)
-    return Effect.forkIn(Effect.andThen(Effect.sleep(reconnect), stop), this.scope)
+    // a run that has ended needs no timer
+    return Effect.forkIn(Effect.andThen(Effect.timeoutOption(this.exit, reconnect), stop), this.timers)
   })
 }

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Spending from "../../internal/model/spending.ts"
 import { ParentRun } from "../../internal/words/parentRun.ts"
+import * as Usage from "../../internal/words/usage.ts"
 
 /**
  * The cost of one run. It is known step by step, and at the end from the result, which also has what no step tells.
@@ -46,9 +47,28 @@ export class RemoteUsage {
     this.parent?.addNestedUsage(this.total)
   }
 
-  private spend(after: AgentRun.Usage, model: string | undefined, provider: string | undefined): void {
+  /** The usage that a server reports may be wrong. It never reduces a cost that was counted. */
+  private spend(reported: AgentRun.Usage, model: string | undefined, provider: string | undefined): void {
+    const after = notBelow(this.total, Usage.clean(reported))
     const cost: Spending.Cost = { before: this.total, after, model, modelBefore: model, provider, isReplayed: false }
     for (const accountant of this.accountants) accountant.spend(cost)
     this.total = after
   }
+}
+
+const notBelow = (before: AgentRun.Usage, after: AgentRun.Usage): AgentRun.Usage => ({
+  inputTokens: largest(before.inputTokens, after.inputTokens),
+  outputTokens: largest(before.outputTokens, after.outputTokens)
+})
+
+const largest = <Counts extends Readonly<Record<string, number | undefined>>>(
+  before: Counts,
+  after: Counts
+): Counts => {
+  const counts: Record<string, number | undefined> = { ...after }
+  for (const key of Object.keys(before)) {
+    const known = before[key]
+    if (known !== undefined) counts[key] = Math.max(known, after[key] ?? 0)
+  }
+  return counts as Counts
 }

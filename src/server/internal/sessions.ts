@@ -3,8 +3,11 @@
  *
  * @since 0.1.0
  */
-import type * as Prompt from "effect/ai/Prompt"
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
+import * as Schemas from "../../internal/wire/schemas.ts"
 import * as Cut from "../../internal/words/cut.ts"
 
 /**
@@ -16,7 +19,8 @@ import * as Cut from "../../internal/words/cut.ts"
 export const prefixOf = (owner: string): string => `${owner.replace(/[%/]/g, (_) => _ === "%" ? "%25" : "%2F")}/`
 
 /**
- * Returns a part as the owner knows it: sessions have the ids that the owner has given them.
+ * Returns a part as its owner sees it. Sessions have the ids that the owner has given them, an error is its public
+ * description (`AgentError.describe`), and the metadata of model providers is left out.
  *
  * @category conversions
  * @since 0.1.0
@@ -25,15 +29,30 @@ export const shown = (part: AgentRun.Part, prefix: string): AgentRun.Part => {
   switch (part.type) {
     case "run-start":
       return { ...part, session: idOf(part.session, prefix) }
-    case "run-end":
-      return { ...part, result: { ...part.result, session: idOf(part.result.session, prefix) } }
+    case "run-end": {
+      const { session, transcript } = part.result
+      return {
+        ...part,
+        result: {
+          ...part.result,
+          session: idOf(session, prefix),
+          transcript: Prompt.fromMessages(shownMessages(transcript.content))
+        }
+      }
+    }
+    case "steering": {
+      const [message] = shownMessages([part.message])
+      return { ...part, message: message as Prompt.UserMessage }
+    }
+    case "error":
+      return { ...part, metadata: {}, error: AgentError.describe(Cause.fail(part.error)) }
     case "agent-part": {
       const own = shown(part.part, prefix)
       // what was a part of one run still is
       return own === part.part ? part : { ...part, part: own as typeof part.part }
     }
     default:
-      return part
+      return "metadata" in part && !Schemas.isEmpty(part.metadata) ? { ...part, metadata: {} } : part
   }
 }
 
