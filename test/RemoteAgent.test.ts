@@ -247,6 +247,7 @@ describe("RemoteAgent", () => {
         ["invalid-prompt", { prompt: "" }],
         ["invalid-prompt", { prompt: "x".repeat(1_000_001) }],
         ["invalid-prompt", { prompt: [{ role: "user", content: [png] }] }],
+        ["invalid-prompt", { prompt: [], answers: [Approval.approve(approval)] }],
         ["invalid-request", { prompt: "hi", runId: "r" }],
         ["invalid-request", { prompt: "hi", runId: "../../agents" }],
         ["invalid-request", { prompt: "hi", session: "" }],

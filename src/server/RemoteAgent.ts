@@ -15,6 +15,8 @@
  *   unread. Its `stop` is not forwarded.
  * - The usage is counted by the calling run and its budgets whenever a step ends. They cannot stop the run in between:
  *   for that the server needs a limit of its own.
+ * - A run that waits for an approval is resumed with its session. A run without one, such as that of a tool of another
+ *   agent, cannot be resumed: it fails with `"invalid-prompt"`.
  * - Middleware and providers for model calls and tools do not apply here, because they belong to the agent on the
  *   server.
  *
