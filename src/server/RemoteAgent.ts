@@ -81,11 +81,13 @@ export const maximumEvent = 64 * 1024 * 1024
 export interface Client<out Part, out E, out E1> {
   readonly run: (request: {
     readonly payload: AgentApi.RunRequest
+    /** The limits for reading the events. Default: those of effect. */
     readonly sseOptions?: Sse.DecodeOptions | undefined
   }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
   readonly answer: (request: {
     readonly params: { readonly session: string }
     readonly payload: AgentApi.AnswerRequest
+    /** The limits for reading the events. Default: those of effect. */
     readonly sseOptions?: Sse.DecodeOptions | undefined
   }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
   readonly steer: (request: {
