@@ -433,7 +433,7 @@ export interface Description extends Schema.Schema.Type<typeof Description> {}
  * )
  *
  * Effect.runPromise(Effect.provide(program, ScriptedModel.layer([])))
- * // => 400 invalid-prompt The prompt could not be read, or there is nothing in it.
+ * // => 400 invalid-prompt The prompt could not be read, or it is empty.
  * ```
  *
  * @category accessors
