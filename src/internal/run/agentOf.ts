@@ -12,7 +12,7 @@ import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-// this makes agents, whose types are in that module
+// this module makes agents; their types are in `Agent`
 import type * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as ContextProvider from "../../ContextProvider.ts"
@@ -43,7 +43,7 @@ export const Proto = {
 }
 
 /**
- * How the runs of an agent are made, and made otherwise.
+ * How the runs of an agent are made, and how an agent with other services, providers or middleware is derived.
  *
  * @category models
  * @since 0.1.0
@@ -59,7 +59,7 @@ export interface Making {
 const makings = new WeakMap<object, Making>()
 
 /**
- * Creates an agent of the way in which its runs are made.
+ * Creates an agent from the functions that make its runs.
  *
  * @category constructors
  * @since 0.1.0
@@ -80,7 +80,7 @@ export const fromMaking = (
 }
 
 /**
- * Returns how the runs of an agent are made.
+ * Returns the functions that make the runs of an agent.
  *
  * @category accessors
  * @since 0.1.0
@@ -88,7 +88,8 @@ export const fromMaking = (
 export const makingOf = (agent: Agent.Any): Making => makings.get(agent) ?? ofFunction(agent.name, agent.stream)
 
 /**
- * Runs an agent with what its input adds. Its parts, failures and needs are those of the agent and of what is added.
+ * Runs an agent with the providers and tools that its input adds. Parts, failures and services are those of the agent and
+ * of the additions.
  *
  * @category running
  * @since 0.1.0
@@ -108,7 +109,7 @@ export const forRun = <Part extends AgentRun.Part, E, R>(
   return CurrentRun.streamMadeHere(input, stream)
 }
 
-/** A program may hand on what it was given, beside tools of its own. */
+/** A function to a stream may pass on the tools of its input, and add tools of its own. */
 const inputTools = (
   toolkit: Effect.Effect<Toolkit.WithHandler<any>, any, any> | Misuse.NotAToolkit,
   beside: ReadonlyArray<ContextProvider.Any>
@@ -116,13 +117,14 @@ const inputTools = (
   const name = "the tools of the input"
   const before = beside.filter((provider) => provider.name.startsWith(name)).length
   return ContextProvider.make(before === 0 ? name : `${name} (${before + 1})`, {
-    // the compiler has refused what is none
+    // the compiler has refused every other value
     beforeRun: () => Effect.map(toolkit as Effect.Effect<Toolkit.WithHandler<any>>, (toolkit) => ({ toolkit }))
   })
 }
 
 /**
- * The runs of a function to a stream. It gets its providers with its input, and of a middleware it has the place around a run.
+ * The runs of an agent that is a function to a stream. Its providers are in its input. Of a middleware, only the function
+ * around a run applies.
  *
  * @category constructors
  * @since 0.1.0
@@ -133,7 +135,7 @@ export const ofFunction = (
   middleware: ReadonlyArray<Middleware.Any> = [],
   providers: ReadonlyArray<ContextProvider.Any> = []
 ): Making => {
-  // what they fail with and need is in the type of the agent that has them
+  // their failures and services are in the type of the agent that has them
   const given = providers as ReadonlyArray<ContextProvider.ContextProvider>
   const last = given.length === 0 ? stream : (input: Agent.ProgramInput) => stream({ ...input, providers: given })
   const around = middleware.length === 0
@@ -147,7 +149,7 @@ export const ofFunction = (
   }
 }
 
-/** Says what there is of a run that tells nobody how it ended. */
+/** Builds the partial result of a run that does not report its own. */
 const seen = (
   stream: Stream.Stream<AgentRun.Part, any, any>,
   { prompt, runId }: Agent.Input,
@@ -163,7 +165,7 @@ const seen = (
   })
 
 /**
- * What an agent is made of whose runs have a life of their own.
+ * The parts of an agent whose runs go through the life cycle of a run.
  *
  * @category models
  * @since 0.1.0
@@ -177,8 +179,8 @@ export interface Parts {
 }
 
 /**
- * The definition of runs, with the middleware and the providers that they have. What these need is in the type of the
- * agent, and captured when a run begins.
+ * The definition of runs, with their middleware and providers. The services of these are in the type of the agent, and are
+ * captured when a run begins.
  *
  * @category models
  * @since 0.1.0
@@ -189,8 +191,7 @@ export type Define = (
 ) => Lifecycle.Definition
 
 /**
- * Creates an agent whose runs are those of a definition. It is made again with each middleware and each provider that
- * the agent gets.
+ * Creates an agent from the definition of its runs. Each middleware and each provider that is added makes a new one.
  *
  * @category constructors
  * @since 0.1.0
@@ -297,8 +298,8 @@ export const aroundRun = (
 }
 
 /**
- * Remembers the result of a run as its caller sees it, when it waits for approvals: a
- * middleware or a program may have made another one of it.
+ * Remembers the result of a run that waits for approvals, as its caller sees it: a middleware or a program may have
+ * replaced it.
  *
  * @category combinators
  * @since 0.1.0
@@ -313,7 +314,7 @@ export const remembering = <Part extends AgentRun.Part, E, R>(
   })
 
 /**
- * The stream of a program, which knows the id of its run.
+ * The stream of a function that is given the id of its run.
  *
  * @category combinators
  * @since 0.1.0

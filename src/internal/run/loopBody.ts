@@ -26,7 +26,7 @@ import * as Stopping from "./stopping.ts"
 import type * as ToolHandler from "../tool/handler.ts"
 
 /**
- * What the loop needs to know of an agent.
+ * The options of an agent that the loop reads.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface Options {
 }
 
 /**
- * What the model is told about calling tools: the same in each step, or as the steps so far say.
+ * The tool choice that a model is given: the same in each step, or a function of the finished steps.
  *
  * @category models
  * @since 0.1.0
@@ -52,7 +52,7 @@ export type ToolChoice =
   | ((steps: ReadonlyArray<AgentRun.Step>) => LanguageModel.ToolChoice<string>)
 
 /**
- * What the steps of a run begin with.
+ * The tools, the prompt and the answers that the steps of a run begin with.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +70,7 @@ export interface Opened {
 }
 
 /**
- * Who makes the calls of a run: a model, or a program.
+ * Makes the calls of a run: a model does, or a program.
  *
  * @category models
  * @since 0.1.0
@@ -81,7 +81,7 @@ export interface Make {
 }
 
 /**
- * Creates the body of a run: what is between its providers.
+ * Creates the body of a run: its steps, between the `beforeRun`s and the `afterRun`s of its providers.
  *
  * @category constructors
  * @since 0.1.0
