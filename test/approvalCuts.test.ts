@@ -18,6 +18,7 @@ import {
   SessionStore
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { childStep } from "./fixtures/approvals.ts"
 
 const { layer: script, text, toolCalls } = ScriptedModel
 
@@ -87,14 +88,7 @@ const model = ({ calls }: Features, weather: Weather): ScriptedModel.Step => ({ 
   )
   if (asked.at(-1) === "go on") return text("went on")
   if (tools.includes("ask")) return last.role === "tool" ? text("done") : toolCalls(...calls.map(called))
-  const [name, index, count] = asked.findLast((text) => text.startsWith("child-"))!.split("-")
-  return last.role === "tool"
-    ? text("child done")
-    : toolCalls(...Array.from({ length: Number(count) }, (_, n) => ({
-      id: `${name}-${index}-${n}`,
-      name: "remove",
-      params: { file: `child-${index}-${n}` }
-    })))
+  return childStep(asked, last.role === "tool")
 }
 
 /** A store whose saves take a while, and fail when it is their turn. */

@@ -16,6 +16,7 @@ import {
   SessionStore
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { childStep } from "./fixtures/approvals.ts"
 
 const { layer: script, text, toolCalls } = ScriptedModel
 
@@ -138,14 +139,7 @@ const model = ({ calls, output }: Features): ScriptedModel.Step => ({ prompt, to
     const answerTool = tools.find((name) => !["ask", "remove", "look"].includes(name))
     return output ? toolCalls({ name: answerTool ?? "none", params: { ok: true } }) : text("done")
   }
-  const [name, index, count] = asked.findLast((text) => text.startsWith("child-"))!.split("-")
-  return last.role === "tool"
-    ? text("child done")
-    : toolCalls(...Array.from({ length: Number(count) }, (_, n) => ({
-      id: `${name}-${index}-${n}`,
-      name: "remove",
-      params: { file: `child-${index}-${n}` }
-    })))
+  return childStep(asked, last.role === "tool")
 }
 
 const Json = Schema.fromJsonString(Schema.toCodecJson(AgentRun.Result))

@@ -264,7 +264,7 @@ export const provider = <const Workers extends Readonly<Record<string, Agent.Any
       })),
     // their usage until then is in the total usage of the run
     afterRun: ({ state }: ContextProvider.CompletedRun<Supervisor.Supervisor>) => state.stopAll
-    // what the workers of a type parameter need is not simplified
+    // the services of the workers are those of a type parameter, which the compiler does not simplify
   }) as ContextProvider.ContextProvider<never, any>
 
 /**
@@ -282,7 +282,7 @@ export const detached = <const Workers extends Readonly<Record<string, Agent.Any
   ContextProvider.make(`background ${name}`, {
     beforeRun: () =>
       Effect.map(makeDetached(name, workers, options), (background) => ({ toolkit: toTools(background, workers) }))
-    // as above
+    // the services of the workers are those of a type parameter, which the compiler does not simplify
   }) as ContextProvider.ContextProvider<never, any>
 
 const maximumOf = (options: Options | undefined): number => options?.maximum ?? 8

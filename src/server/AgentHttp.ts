@@ -69,6 +69,7 @@ import * as Approval from "../Approval.ts"
 import * as RunId from "../internal/words/runId.ts"
 import * as SessionStore from "../SessionStore.ts"
 import * as AgentApi from "./AgentApi.ts"
+import { failed } from "./internal/failures.ts"
 import * as Sessions from "./internal/sessions.ts"
 import * as Sse from "./internal/sse.ts"
 import * as RunHub from "./RunHub.ts"
@@ -299,9 +300,6 @@ const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined 
       return failed("session-in-use", 409, true, "Another run works on the conversation.")
   }
 }
-
-const failed = (code: string, status: number, retryable: boolean, message: string): AgentApi.RunFailed =>
-  new AgentApi.RunFailed({ code, status, retryable, message })
 
 const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
 const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))

@@ -59,6 +59,7 @@ import type * as Approval from "../Approval.ts"
 import * as FileData from "../internal/words/fileData.ts"
 import type * as Steering from "../Steering.ts"
 import * as AgentApi from "./AgentApi.ts"
+import { failed } from "./internal/failures.ts"
 import { RemoteUsage } from "./internal/remoteUsage.ts"
 
 /**
@@ -277,9 +278,6 @@ const isTransport = (error: unknown): error is Transport =>
   Predicate.hasProperty(error, "_tag") && transports.has(error._tag)
 
 const transports: ReadonlySet<unknown> = new Set(["HttpClientError", "SchemaError", "SseError", "Retry"])
-
-const failed = (code: string, status: number, retryable: boolean, message: string): AgentApi.RunFailed =>
-  new AgentApi.RunFailed({ code, status, retryable, message })
 
 const lost = failed("connection-lost", 503, true, "The connection was lost before the run ended.")
 
