@@ -49,30 +49,20 @@
  *
  * @since 0.1.0
  */
-import type * as Tool from "effect/ai/Tool"
 import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
 import * as ByteSize from "effect/ByteSize"
-import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type * as Agent from "../Agent.ts"
-import * as Approval from "../Approval.ts"
-import * as RunId from "../internal/words/runId.ts"
-import * as SessionStore from "../SessionStore.ts"
 import * as AgentApi from "./AgentApi.ts"
 import { failed } from "./internal/failures.ts"
+import * as OwnedRuns from "./internal/ownedRuns.ts"
 import * as Sessions from "./internal/sessions.ts"
 import * as Sse from "./internal/sse.ts"
-import * as RunHub from "./RunHub.ts"
+import type * as RunHub from "./RunHub.ts"
 
 /**
  * The options for serving the runs of an agent.
@@ -80,7 +70,7 @@ import * as RunHub from "./RunHub.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options extends RunHub.StartOptions {
+export interface Options extends Omit<RunHub.StartOptions, "owner"> {
   /**
    * What happens when the last client that reads a run goes away. Default: `"stop"`.
    */
@@ -101,8 +91,8 @@ export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   options: Options = {}
 ) =>
   Effect.map(
-    Effect.context<R | RunHub.RunHub | SessionStore.SessionStore>(),
-    (context) => new Handlers(agent, options, Context.omit(Scope.Scope)(context) as typeof context).all
+    OwnedRuns.make<R>(options),
+    (runs) => new Handlers(agent, options, runs).all
   )
 
 /**
@@ -120,48 +110,29 @@ export const layerBodyLimit = (
 class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
   private readonly options: Options
-  private readonly context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
-  private readonly hub: RunHub.RunHub["Service"]
-  private readonly store: SessionStore.SessionStore["Service"]
-  /** The owner of each run, as long as the hub knows the run. */
-  private readonly owners = new WeakMap<object, string>()
-  /** The runs that are beginning, by owner and id. */
-  private readonly beginnings = new Map<string, Fiber.Fiber<unknown, unknown>>()
+  private readonly runs: OwnedRuns.OwnedRuns<R>
 
-  constructor(
-    agent: Agent.Agent<Tools, E, R, A, P>,
-    options: Options,
-    context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
-  ) {
+  constructor(agent: Agent.Agent<Tools, E, R, A, P>, options: Options, runs: OwnedRuns.OwnedRuns<R>) {
     this.agent = agent
     this.options = options
-    this.context = context
-    this.hub = Context.get(context, RunHub.RunHub)
-    this.store = Context.get(context, SessionStore.SessionStore)
+    this.runs = runs
   }
 
   readonly all = {
     run: ({ payload: { prompt, runId, session } }: { readonly payload: AgentApi.RunRequest }) =>
-      Effect.flatMap(AgentApi.Owner, ({ id }) =>
-        this.start(id, {
-          prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]),
-          session: session === undefined ? undefined : Sessions.prefixOf(id) + session,
-          runId
-        })),
+      Effect.gen({ self: this }, function*() {
+        const { id } = yield* AgentApi.Owner
+        const input = { prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]), session, runId }
+        return this.respond(yield* this.runs.start(this.agent, id, input))
+      }),
 
-    answer: ({ params, payload }: {
+    answer: ({ params, payload: { answers, runId } }: {
       readonly params: { readonly session: string }
       readonly payload: AgentApi.AnswerRequest
     }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
-        const session = Sessions.prefixOf(id) + params.session
-        const { history } = yield* told(this.store.load(session))
-        const answers = yield* answersTo(Approval.pending(history), payload.answers)
-        const input = { prompt: Prompt.empty, session, answers, runId: payload.runId }
-        // an answer that is sent twice must not stop the call that it has approved
-        const { whenBusy } = this.options
-        return yield* this.start(id, input, { whenBusy: whenBusy === "replace" ? "refuse" : whenBusy })
+        return this.respond(yield* this.runs.answer(this.agent, id, params.session, answers, { runId }))
       }),
 
     join: ({ headers, params, query }: {
@@ -169,154 +140,45 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
       readonly query: { readonly after?: number | undefined }
       readonly headers: { readonly "last-event-id"?: number | undefined }
     }) =>
-      Effect.flatMap(
-        this.find(params.runId),
-        ({ live, owner }) => this.respond(live, owner, headers["last-event-id"] ?? query.after)
-      ),
-
-    stop: ({ params: { runId } }: { readonly params: { readonly runId: string } }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
-        const beginning = this.beginnings.get(Sessions.prefixOf(id) + runId)
-        if (beginning !== undefined) yield* Fiber.interrupt(beginning)
-        const found = yield* Effect.result(this.find(runId))
-        if (Result.isSuccess(found)) return yield* found.success.live.stop
-        if (beginning === undefined) return yield* found.failure
+        const run = yield* this.runs.find(id, params.runId, this.agent.name)
+        return this.respond(run, headers["last-event-id"] ?? query.after)
       }),
 
-    steer: ({ params, payload }: {
+    stop: ({ params: { runId } }: { readonly params: { readonly runId: string } }) =>
+      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.stop(id, runId, this.agent.name)),
+
+    steer: ({ params, payload: { message } }: {
       readonly params: { readonly runId: string }
       readonly payload: { readonly message: AgentApi.Message }
-    }) =>
-      Effect.gen({ self: this }, function*() {
-        const { live } = yield* this.find(params.runId)
-        const running = yield* this.hub.running
-        if (!running.includes(live)) return yield* runEnded
-        if ((yield* live.steering.unread).length >= AgentApi.maximumUnread) return yield* tooManyMessages
-        yield* live.steering.send(AgentApi.toUserMessage(payload.message))
-      }),
+    }) => Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.steer(id, params.runId, message, this.agent.name)),
 
     session: ({ params }: { readonly params: { readonly session: string } }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
-        const session = Sessions.prefixOf(id) + params.session
-        const { history, version } = yield* told(this.store.load(session))
-        const live = yield* this.hub.ofSession(session)
-        const isRunning = live !== undefined && (yield* this.hub.running).includes(live)
-        if (version === 0 && !isRunning) return yield* sessionUnknown
+        const { approvals, history, running, version } = yield* this.runs.session(id, params.session)
+        if (version === 0 && running === undefined) return yield* sessionUnknown
         const view: AgentApi.SessionView = {
           id: params.session,
           version,
           messages: Sessions.shownMessages(history.content),
-          approvals: Approval.pending(history),
-          runId: isRunning ? live.runId : undefined
+          approvals,
+          runId: running?.live.runId
         }
         return view
       }),
 
     forget: ({ params }: { readonly params: { readonly session: string } }) =>
-      Effect.gen({ self: this }, function*() {
-        const { id } = yield* AgentApi.Owner
-        const session = Sessions.prefixOf(id) + params.session
-        // the runs would still save a session that was deleted
-        yield* this.hub.stopSession(session)
-        yield* told(this.store.remove(session))
-      })
+      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.forget(id, params.session))
   }
 
-  private start(owner: string, given: Agent.Input, options?: RunHub.StartOptions) {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.gen({ self: this }, function*() {
-        const runId = given.runId ?? (yield* RunId.next)
-        const starting = this.hub.start(this.agent, { ...given, runId }, {
-          whenLeft: "stop",
-          ...this.options,
-          ...options
-        }).pipe(
-          Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request)),
-          Effect.tap((live) => Effect.sync(() => this.owners.set(live, owner)))
-        )
-        // a run that begins has its own fiber, so that stopping it leaves the request alive to answer
-        const beginning = yield* Effect.forkChild(starting, { startImmediately: true })
-        const key = Sessions.prefixOf(owner) + runId
-        if (!this.beginnings.has(key)) this.beginnings.set(key, beginning)
-        const begun = Effect.onInterrupt(restore(Fiber.join(beginning)), () =>
-          Effect.andThen(
-            Fiber.interrupt(beginning),
-            Effect.suspend(() => {
-              // a run that has begun all the same has lost its first reader
-              const exit = beginning.pollUnsafe()
-              return exit !== undefined && Exit.isSuccess(exit) ? Effect.scoped(exit.value.hold) : Effect.void
-            })
-          ))
-        const live = yield* told(begun).pipe(
-          Effect.ensuring(Effect.sync(() => {
-            if (this.beginnings.get(key) === beginning) {
-              this.beginnings.delete(key)
-            }
-          }))
-        )
-        // until the response is over, because a client that leaves before it begins has left too
-        yield* live.hold
-        return yield* this.respond(live, owner, undefined)
-      })
-    )
-  }
-
-  private respond(live: RunHub.Live, owner: string, after: number | undefined) {
-    const prefix = Sessions.prefixOf(owner)
-    const parts = Stream.map(live.parts({ after }), ({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) }))
-    const text = Sse.keepAlive(Sse.events(parts), this.options.keepAlive ?? "15 seconds")
-    return Effect.succeed(HttpServerResponse.stream(Stream.encodeText(text), {
-      contentType: "text/event-stream",
-      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no", "x-run-id": live.runId }
-    }))
-  }
-
-  private find(runId: string) {
-    return Effect.gen({ self: this }, function*() {
-      const owner = (yield* AgentApi.Owner).id
-      const live = yield* this.hub.get(runId)
-      return live !== undefined && this.owners.get(live) === owner ? { live, owner } : yield* runUnknown
+  private respond(run: OwnedRuns.OwnedRun, after?: number) {
+    return Sse.response(Sse.events(run.parts({ after })), {
+      keepAlive: this.options.keepAlive,
+      headers: { "x-run-id": run.live.runId }
     })
   }
 }
 
-/** The failure that a client receives. An interrupt of the run is one, too; an interrupt of the request reaches nobody. */
-const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
-  Effect.catchCause(self, (cause) => Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause)))
-
-const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
-  const [reason] = cause.reasons
-  if (reason === undefined || !Cause.isFailReason(reason) || !(reason.error instanceof RunHub.RunRefused)) {
-    return undefined
-  }
-  switch (reason.error.problem) {
-    case "closing":
-      return failed("unavailable", 503, true, "The agent is not available now.")
-    case "run-exists":
-      return failed("run-exists", 409, false, "There is a run with this id.")
-    case "session-busy":
-      return failed("session-in-use", 409, true, "Another run works on the conversation.")
-  }
-}
-
-const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
-const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
 const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
-const tooManyMessages = Effect.fail(
-  failed("too-many-messages", 429, true, "The run has not read the messages before this one yet.")
-)
-const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
-
-/** The session says which call an answer is for. */
-const answersTo = (
-  pending: ReadonlyArray<Approval.Approval>,
-  given: ReadonlyArray<AgentApi.Answer>
-): Effect.Effect<ReadonlyArray<Approval.Answer>, AgentApi.RunFailed> =>
-  Effect.forEach(given, ({ approvalId, approved, params, reason }) => {
-    const approval = pending.find((_) => _.approvalId === approvalId)
-    if (approval === undefined) return approvalUnknown
-    if (!approved) return Effect.succeed(Approval.deny(approval, reason))
-    return Effect.succeed(Approval.approve(approval, params === undefined ? undefined : { params }))
-  })

@@ -82,6 +82,7 @@ export interface Numbered<out Part = AgentRun.Part> {
  * - `exit`: waits for the end of the run.
  * - `stop`: interrupts the run, and returns when it has ended. It does not change a run that has ended.
  * - `steering`: its handle for messages, unless the input had one.
+ * - `owner`: the owner that it was started for.
  *
  * @category models
  * @since 0.1.0
@@ -98,6 +99,7 @@ export interface Live<out Part = AgentRun.Part, out E = unknown> {
   readonly exit: Effect.Effect<Exit.Exit<void, E>>
   readonly stop: Effect.Effect<void>
   readonly steering: Steering.Steering
+  readonly owner: string | undefined
 }
 
 /**
@@ -121,6 +123,10 @@ export interface StartOptions {
   readonly whenLeft?: "continue" | "stop" | undefined
   /** How long a run that stops without readers waits for one to come back. Default: no time. */
   readonly reconnect?: Duration.Input | undefined
+  /**
+   * The owner of the run. The hub keeps it for those who let clients reach runs, and checks nothing. Default: none.
+   */
+  readonly owner?: string | undefined
 }
 
 /**
@@ -365,10 +371,10 @@ class Running<Part = any, E = any> {
   }
 
   begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
-    const { exit, hold, parts, runId, stop } = this
+    const { exit, hold, options: { owner }, parts, runId, stop } = this
     return Effect.map(
       Clock.currentTimeMillis,
-      (startedAt) => this.live = { runId, start, startedAt, parts, hold, exit, stop, steering }
+      (startedAt) => this.live = { runId, start, startedAt, parts, hold, exit, stop, steering, owner }
     )
   }
 

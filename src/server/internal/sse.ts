@@ -1,6 +1,6 @@
 /**
- * The parts of a run as server-sent events, as the clients of effect's `HttpApi` read them. Its own encoder costs twice as
- * much a part.
+ * Server-sent events: the parts of a run as the clients of effect's `HttpApi` read them, whose own encoder costs twice as
+ * much a part, and the objects of other wires.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as SchemaParser from "effect/SchemaParser"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Stream from "effect/Stream"
 import * as AgentRun from "../../AgentRun.ts"
 import * as AgentApi from "../AgentApi.ts"
@@ -56,6 +57,32 @@ const failure = (cause: Cause.Cause<unknown>): Effect.Effect<string> =>
     Effect.orDie,
     Effect.map((data) => event(failureEvent, undefined, data))
   )
+
+/**
+ * Returns JSON values as text, one event without a name for each. One array of values is one text.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const data = <E, R>(values: Stream.Stream<unknown, E, R>): Stream.Stream<string, E, R> =>
+  Stream.mapArray(values, (values) => [values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join("")] as const)
+
+/**
+ * Creates the response whose body is a stream of events.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const response = <E>(text: Stream.Stream<string, E>, options?: {
+  /** The time after which a quiet stream sends a sign of life. Default: 15 seconds. */
+  readonly keepAlive?: Duration.Input | undefined
+  /** Default: none. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.stream(Stream.encodeText(keepAlive(text, options?.keepAlive ?? "15 seconds")), {
+    contentType: "text/event-stream",
+    headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no", ...options?.headers }
+  })
 
 /**
  * Says `comment` whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. What

@@ -1,0 +1,257 @@
+/**
+ * The runs of a hub as their owners reach them. All wires of this subpath start, find and stop runs here, so that a run
+ * that one wire has started can be joined over another.
+ *
+ * @since 0.1.0
+ */
+import type * as Tool from "effect/ai/Tool"
+import * as Prompt from "effect/ai/Prompt"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Agent from "../../Agent.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Approval from "../../Approval.ts"
+import * as RunId from "../../internal/words/runId.ts"
+import * as SessionStore from "../../SessionStore.ts"
+import * as AgentApi from "../AgentApi.ts"
+import * as RunHub from "../RunHub.ts"
+import { failed } from "./failures.ts"
+import * as Sessions from "./sessions.ts"
+
+type Options = Omit<RunHub.StartOptions, "owner">
+
+/**
+ * A run for its owner. `parts` shows them as the owner may see them (`Sessions.shown`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OwnedRun {
+  readonly live: RunHub.Live
+  readonly parts: RunHub.Live<AgentRun.Part>["parts"]
+}
+
+/**
+ * The conversation of an owner. `running` is the run that works on it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OwnedSession {
+  readonly history: Prompt.Prompt
+  readonly version: number
+  readonly approvals: ReadonlyArray<Approval.Approval>
+  readonly running: OwnedRun | undefined
+}
+
+/**
+ * Creates the runs of owners. Agents use the services of the layer that is built with them; each request may replace
+ * them with its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <R>(
+  /** With `whenLeft` absent, a run that its last client leaves is stopped. */
+  options: Options = {}
+): Effect.Effect<OwnedRuns<R>, never, R | RunHub.RunHub | SessionStore.SessionStore> =>
+  Effect.map(
+    Effect.context<R | RunHub.RunHub | SessionStore.SessionStore>(),
+    (context) => new OwnedRuns(options, Context.omit(Scope.Scope)(context) as typeof context)
+  )
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class OwnedRuns<R> {
+  private readonly options: Options
+  private readonly context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
+  private readonly hub: RunHub.RunHub["Service"]
+  private readonly store: SessionStore.SessionStore["Service"]
+  /** The runs that are beginning, by owner and id. */
+  private readonly beginnings = new Map<string, Fiber.Fiber<unknown, unknown>>()
+
+  constructor(options: Options, context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>) {
+    this.options = options
+    this.context = context
+    this.hub = Context.get(context, RunHub.RunHub)
+    this.store = Context.get(context, SessionStore.SessionStore)
+  }
+
+  /**
+   * Starts a run, whose session is one of the owner's. The scope counts as a reader until it closes, because a client
+   * that leaves before the response begins has left too. An interrupt before the first part ends the run.
+   */
+  start<Tools extends Record<string, Tool.Any>, E, A, P>(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    owner: string,
+    given: Agent.Input,
+    options?: RunHub.StartOptions
+  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Scope.Scope> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const runId = given.runId ?? (yield* RunId.next)
+        const session = given.session === undefined ? undefined : Sessions.prefixOf(owner) + given.session
+        const starting = this.hub.start(agent, { ...given, runId, session }, {
+          whenLeft: "stop",
+          ...this.options,
+          ...options,
+          owner
+        }).pipe(
+          Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request))
+        )
+        // a run that begins has its own fiber, so that stopping it leaves the request alive to answer
+        const beginning = yield* Effect.forkChild(starting, { startImmediately: true })
+        const key = Sessions.prefixOf(owner) + runId
+        if (!this.beginnings.has(key)) this.beginnings.set(key, beginning)
+        const begun = Effect.onInterrupt(restore(Fiber.join(beginning)), () =>
+          Effect.andThen(
+            Fiber.interrupt(beginning),
+            Effect.suspend(() => {
+              // a run that has begun all the same has lost its first reader
+              const exit = beginning.pollUnsafe()
+              return exit !== undefined && Exit.isSuccess(exit) ? Effect.scoped(exit.value.hold) : Effect.void
+            })
+          ))
+        const live = yield* told(begun).pipe(
+          Effect.ensuring(Effect.sync(() => {
+            if (this.beginnings.get(key) === beginning) {
+              this.beginnings.delete(key)
+            }
+          }))
+        )
+        yield* live.hold
+        return shownTo(owner, live)
+      })
+    )
+  }
+
+  /** Starts a run that continues a session with answers, each found by the id of an approval that the session waits for. */
+  answer<Tools extends Record<string, Tool.Any>, E, A, P>(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    owner: string,
+    session: string,
+    answers: ReadonlyArray<AgentApi.Answer>,
+    input?: Partial<Agent.Input>
+  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const { approvals } = yield* this.session(owner, session)
+      const given = { prompt: Prompt.empty, ...input, session, answers: yield* answersTo(approvals, answers) }
+      // an answer that is sent twice must not stop the call that it has approved
+      const { whenBusy } = this.options
+      return yield* this.start(agent, owner, given, whenBusy === "replace" ? { whenBusy: "refuse" } : undefined)
+    })
+  }
+
+  /** Returns a run of the owner that the hub has not forgotten. With `agent`, a run of another agent does not exist. */
+  find(owner: string, runId: string, agent?: string): Effect.Effect<OwnedRun, AgentApi.RunFailed> {
+    return Effect.flatMap(
+      this.hub.get(runId),
+      (live) =>
+        live === undefined || live.owner !== owner || agent !== undefined && live.start.agent !== agent
+          ? runUnknown
+          : Effect.succeed(shownTo(owner, live))
+    )
+  }
+
+  /** Interrupts a run of the owner, also one that is beginning, and returns when it has ended. */
+  stop(owner: string, runId: string, agent?: string): Effect.Effect<void, AgentApi.RunFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const beginning = this.beginnings.get(Sessions.prefixOf(owner) + runId)
+      if (beginning !== undefined) yield* Fiber.interrupt(beginning)
+      const found = yield* Effect.result(this.find(owner, runId, agent))
+      if (Result.isSuccess(found)) return yield* found.success.live.stop
+      if (beginning === undefined) return yield* found.failure
+    })
+  }
+
+  /** Sends a message to a run that works. */
+  steer(
+    owner: string,
+    runId: string,
+    message: AgentApi.Message,
+    agent?: string
+  ): Effect.Effect<void, AgentApi.RunFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const { live } = yield* this.find(owner, runId, agent)
+      if (!(yield* this.isRunning(live))) return yield* runEnded
+      if ((yield* live.steering.unread).length >= AgentApi.maximumUnread) return yield* tooManyMessages
+      yield* live.steering.send(AgentApi.toUserMessage(message))
+    })
+  }
+
+  /** Returns a session of the owner. One that was never saved has version 0. */
+  session(owner: string, id: string): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const session = Sessions.prefixOf(owner) + id
+      const { history, version } = yield* told(this.store.load(session))
+      const live = yield* this.hub.ofSession(session)
+      const running = live !== undefined && (yield* this.isRunning(live)) ? shownTo(owner, live) : undefined
+      return { history, version, approvals: Approval.pending(history), running }
+    })
+  }
+
+  /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
+  forget(owner: string, id: string): Effect.Effect<void, AgentApi.RunFailed> {
+    const session = Sessions.prefixOf(owner) + id
+    return Effect.andThen(this.hub.stopSession(session), told(this.store.remove(session)))
+  }
+
+  private isRunning(live: RunHub.Live): Effect.Effect<boolean> {
+    return Effect.map(this.hub.running, (running) => running.includes(live))
+  }
+}
+
+const shownTo = (owner: string, live: RunHub.Live): OwnedRun => {
+  const prefix = Sessions.prefixOf(owner)
+  return {
+    live,
+    parts: (options) =>
+      Stream.map(live.parts(options), ({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) }))
+  }
+}
+
+/** The failure that a client receives. An interrupt of the run is one, too; an interrupt of the request reaches nobody. */
+const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
+  Effect.catchCause(self, (cause) => Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause)))
+
+const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
+  const [reason] = cause.reasons
+  if (reason === undefined || !Cause.isFailReason(reason) || !(reason.error instanceof RunHub.RunRefused)) {
+    return undefined
+  }
+  switch (reason.error.problem) {
+    case "closing":
+      return failed("unavailable", 503, true, "The agent is not available now.")
+    case "run-exists":
+      return failed("run-exists", 409, false, "There is a run with this id.")
+    case "session-busy":
+      return failed("session-in-use", 409, true, "Another run works on the conversation.")
+  }
+}
+
+const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
+const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
+const tooManyMessages = Effect.fail(
+  failed("too-many-messages", 429, true, "The run has not read the messages before this one yet.")
+)
+const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
+
+/** The session says which call an answer is for. */
+const answersTo = (
+  pending: ReadonlyArray<Approval.Approval>,
+  given: ReadonlyArray<AgentApi.Answer>
+): Effect.Effect<ReadonlyArray<Approval.Answer>, AgentApi.RunFailed> =>
+  Effect.forEach(given, ({ approvalId, approved, params, reason }) => {
+    const approval = pending.find((_) => _.approvalId === approvalId)
+    if (approval === undefined) return approvalUnknown
+    if (!approved) return Effect.succeed(Approval.deny(approval, reason))
+    return Effect.succeed(Approval.approve(approval, params === undefined ? undefined : { params }))
+  })
