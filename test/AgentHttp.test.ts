@@ -1,9 +1,9 @@
 /** An agent behind real HTTP on loopback: with the client of effect's `HttpApi`, and with plain requests. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { connect } from "node:net"
 import { AgentRun, ContextProvider } from "../src/index.ts"
-import type { AgentApi, RunHub } from "../src/server/index.ts"
+import { AgentApi, type RunHub } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { serve } from "./fixtures/agentServer.ts"
 import { Boom, type Log, logged, types } from "./utils.ts"
@@ -432,5 +432,22 @@ describe("AgentHttp", () => {
         const ends = yield* Effect.all(Array.from({ length: 5 }, () => answer), { concurrency: "unbounded" })
         assert.deepStrictEqual([ends.filter((_) => _).length, deleted], [1, ["a.txt"]], whenBusy)
       }
+    }).pipe(Effect.scoped))
+
+  it.live("an agent takes services from the request that it works for", () =>
+    Effect.gen(function*() {
+      const personal = ContextProvider.make("personal", {
+        beforeRun: () =>
+          Effect.map(AgentApi.Owner, ({ id }): ContextProvider.Contribution => ({ instructions: `You talk to ${id}.` }))
+      })
+      const { client, services } = yield* serve({ script: [text("a"), text("b")], providers: [personal] })
+      for (const owner of ["ann", "bob"]) {
+        yield* Stream.runDrain(yield* (yield* client(owner)).run({ payload: { prompt: "hi" } }))
+      }
+      const { requests } = Context.get(services, ScriptedModel.ScriptedModel)
+      assert.deepStrictEqual(
+        (yield* requests).map(({ prompt: { content: [message] } }) => message?.content),
+        ["You talk to ann.", "You talk to bob."]
+      )
     }).pipe(Effect.scoped))
 })

@@ -52,6 +52,7 @@
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as ByteSize from "effect/ByteSize"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
@@ -70,28 +71,34 @@ import type * as RunHub from "./RunHub.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options extends Omit<RunHub.StartOptions, "owner"> {
+export interface Options<out Request = never> extends Omit<RunHub.StartOptions, "owner"> {
   /**
    * What happens when the last client that reads a run goes away. Default: `"stop"`.
    */
   readonly whenLeft?: "continue" | "stop" | undefined
   /** The time after which a quiet stream of parts sends a sign of life. Default: 15 seconds. */
   readonly keepAlive?: Duration.Input | undefined
+  /**
+   * The services that the agent takes from each request: the current user or the account of a tenant, for example. A
+   * middleware of your API provides them. Default: none, so the services are those of the layer.
+   */
+  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
 }
 
 /**
  * Creates the handlers of an agent's group, for `handleAll` of `HttpApiBuilder.group`. The agent uses the services of
- * the layer that is built with the handlers; each request may replace them with its own.
+ * the layer that is built with the handlers; those of `fromRequest` come from each request, which may replace the others,
+ * too.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options = {}
+  options: Options<Request> = {}
 ) =>
   Effect.map(
-    OwnedRuns.make<R>(options),
+    OwnedRuns.make<R, Request>(options),
     (runs) => new Handlers(agent, options, runs).all
   )
 
@@ -107,12 +114,12 @@ export const layerBodyLimit = (
   maximum: ByteSize.Input = "20 MiB"
 ): Layer.Layer<never> => Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maximum))
 
-class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P> {
+class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Request> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
-  private readonly options: Options
-  private readonly runs: OwnedRuns.OwnedRuns<R>
+  private readonly options: Options<Request>
+  private readonly runs: OwnedRuns.OwnedRuns<R, Request>
 
-  constructor(agent: Agent.Agent<Tools, E, R, A, P>, options: Options, runs: OwnedRuns.OwnedRuns<R>) {
+  constructor(agent: Agent.Agent<Tools, E, R, A, P>, options: Options<Request>, runs: OwnedRuns.OwnedRuns<R, Request>) {
     this.agent = agent
     this.options = options
     this.runs = runs

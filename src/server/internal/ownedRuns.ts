@@ -51,18 +51,19 @@ export interface OwnedSession {
 }
 
 /**
- * Creates the runs of owners. Agents use the services of the layer that is built with them; each request may replace
- * them with its own.
+ * Creates the runs of owners. Agents use the services of the layer that is built with them. `Request` are those that
+ * each request brings; it may replace the others with its own, too.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <R>(
+export const make = <R, Request = never>(
   /** With `whenLeft` absent, a run that its last client leaves is stopped. */
   options: Options = {}
-): Effect.Effect<OwnedRuns<R>, never, R | RunHub.RunHub | SessionStore.SessionStore> =>
+): Effect.Effect<OwnedRuns<R, Request>, never, Exclude<R, Request> | RunHub.RunHub | SessionStore.SessionStore> =>
   Effect.map(
-    Effect.context<R | RunHub.RunHub | SessionStore.SessionStore>(),
+    Effect.context<Exclude<R, Request> | RunHub.RunHub | SessionStore.SessionStore>(),
+    // the scope of the layer would hold every run until the server ends
     (context) => new OwnedRuns(options, Context.omit(Scope.Scope)(context) as typeof context)
   )
 
@@ -70,15 +71,18 @@ export const make = <R>(
  * @category models
  * @since 0.1.0
  */
-export class OwnedRuns<R> {
+export class OwnedRuns<R, Request = never> {
   private readonly options: Options
-  private readonly context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>
+  private readonly context: Context.Context<Exclude<R, Request> | RunHub.RunHub | SessionStore.SessionStore>
   private readonly hub: RunHub.RunHub["Service"]
   private readonly store: SessionStore.SessionStore["Service"]
   /** The runs that are beginning, by owner and id. */
   private readonly beginnings = new Map<string, Fiber.Fiber<unknown, unknown>>()
 
-  constructor(options: Options, context: Context.Context<R | RunHub.RunHub | SessionStore.SessionStore>) {
+  constructor(
+    options: Options,
+    context: Context.Context<Exclude<R, Request> | RunHub.RunHub | SessionStore.SessionStore>
+  ) {
     this.options = options
     this.context = context
     this.hub = Context.get(context, RunHub.RunHub)
@@ -94,7 +98,7 @@ export class OwnedRuns<R> {
     owner: string,
     given: Agent.Input,
     options?: RunHub.StartOptions
-  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Scope.Scope> {
+  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const runId = given.runId ?? (yield* RunId.next)
@@ -105,7 +109,10 @@ export class OwnedRuns<R> {
           ...options,
           owner
         }).pipe(
-          Effect.updateContext((request: Context.Context<never>) => Context.merge(this.context, request))
+          Effect.updateContext((request: Context.Context<Request>) =>
+            // what the layer does not have, the request has
+            Context.merge(this.context, request) as Context.Context<R>
+          )
         )
         // a run that begins has its own fiber, so that stopping it leaves the request alive to answer
         const beginning = yield* Effect.forkChild(starting, { startImmediately: true })
@@ -140,7 +147,7 @@ export class OwnedRuns<R> {
     session: string,
     answers: ReadonlyArray<AgentApi.Answer>,
     input?: Partial<Agent.Input>
-  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Scope.Scope> {
+  ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { approvals } = yield* this.session(owner, session)
       const given = { prompt: Prompt.empty, ...input, session, answers: yield* answersTo(approvals, answers) }
