@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { connect } from "node:net"
+import { AiError } from "effect/ai"
 import { AgentRun, ContextProvider } from "../src/index.ts"
 import { AgentApi, type RunHub } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -449,5 +450,36 @@ describe("AgentHttp", () => {
         (yield* requests).map(({ prompt: { content: [message] } }) => message?.content),
         ["You talk to ann.", "You talk to bob."]
       )
+    }).pipe(Effect.scoped))
+
+  it.live("a failure of one's own is described to clients where that is asked for, before and after the first part", () =>
+    Effect.gen(function*() {
+      const early = ContextProvider.make("early", {
+        beforeRun: ({ prompt }) =>
+          JSON.stringify(prompt).includes("early") ? Effect.fail(new Boom({ of: "early" })) : Effect.succeed({})
+      })
+      const { client } = yield* serve({
+        script: [
+          [text("a"), ScriptedModel.fail(new AiError.RateLimitError({}))],
+          [text("a"), ScriptedModel.die(new Boom({ of: "defect" }))]
+        ],
+        providers: [early],
+        http: {
+          describe: (error) =>
+            error instanceof Boom
+              ? { code: `boom-${error.of}`, message: "Boom.", retryable: true, status: 402 }
+              : { code: "odd", message: "Odd.", retryable: false, status: 418 }
+        }
+      })
+      const ann = yield* client("ann")
+      const failure = (prompt: string) =>
+        ann.run({ payload: { prompt } }).pipe(Effect.flatMap(Stream.runDrain), Effect.flip)
+      const told = (error: unknown) => {
+        const { code, retryable, status } = error as AgentApi.RunFailed
+        return [code, retryable, status]
+      }
+      assert.deepStrictEqual(told(yield* failure("early")), ["boom-early", true, 402])
+      assert.deepStrictEqual(told(yield* failure("late")), ["odd", false, 500])
+      assert.deepStrictEqual(told(yield* failure("dies")), ["internal", false, 500])
     }).pipe(Effect.scoped))
 })

@@ -43,6 +43,7 @@ import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as Approval from "../Approval.ts"
 import * as FileData from "../internal/words/fileData.ts"
+import { Described } from "./internal/described.ts"
 
 // -----------------------------------------------------------------------------
 // Who asks
@@ -202,9 +203,41 @@ export class RunFailed extends Schema.Error<RunFailed>("effect-agents/server/Run
  * @category conversions
  * @since 0.1.0
  */
-export const describe = (cause: Cause.Cause<unknown>): RunFailed => new RunFailed(AgentError.describe(cause))
+export const describe = (cause: Cause.Cause<unknown>): RunFailed => {
+  const [reason] = cause.reasons
+  return cause.reasons.length === 1 && reason?._tag === "Fail" && reason.error instanceof Described
+    ? reason.error.failure
+    : new RunFailed(AgentError.describe(cause))
+}
 
-const statuses = [400, 403, 404, 409, 413, 422, 429, 499, 500, 502, 503, 504] as const
+/**
+ * The statuses of failed requests.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const statuses: ReadonlyArray<number> = [
+  400,
+  401,
+  402,
+  403,
+  404,
+  408,
+  409,
+  410,
+  412,
+  413,
+  422,
+  423,
+  424,
+  429,
+  451,
+  499,
+  500,
+  502,
+  503,
+  504
+]
 
 /** One schema for each status of a response. A client reads the same error from all of them. */
 const failures = statuses.map((status) =>

@@ -58,6 +58,7 @@ import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Layer from "effect/Layer"
 import type * as Agent from "../Agent.ts"
+import type * as AgentError from "../AgentError.ts"
 import * as AgentApi from "./AgentApi.ts"
 import { failed } from "./internal/failures.ts"
 import * as OwnedRuns from "./internal/ownedRuns.ts"
@@ -71,7 +72,7 @@ import type * as RunHub from "./RunHub.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never> extends Omit<RunHub.StartOptions, "owner"> {
+export interface Options<out Request = never, in E = any> extends Omit<RunHub.StartOptions, "owner"> {
   /**
    * What happens when the last client that reads a run goes away. Default: `"stop"`.
    */
@@ -83,6 +84,12 @@ export interface Options<out Request = never> extends Omit<RunHub.StartOptions, 
    * middleware of your API provides them. Default: none, so the services are those of the layer.
    */
   readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  /**
+   * What a client learns about an expected failure of a run, for failures that are yours. For `undefined`, and for
+   * defects, `AgentError.describe` decides. A status that is not one of `AgentApi.statuses` becomes 500. Default:
+   * `AgentError.describe` for all failures.
+   */
+  readonly describe?: ((error: E) => AgentError.Description | undefined) | undefined
 }
 
 /**
@@ -95,7 +102,7 @@ export interface Options<out Request = never> extends Omit<RunHub.StartOptions, 
  */
 export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options<Request> = {}
+  options: Options<Request, NoInfer<E>> = {}
 ) =>
   Effect.map(
     OwnedRuns.make<R, Request>(options),
@@ -116,10 +123,14 @@ export const layerBodyLimit = (
 
 class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Request> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
-  private readonly options: Options<Request>
+  private readonly options: Options<Request, E>
   private readonly runs: OwnedRuns.OwnedRuns<R, Request>
 
-  constructor(agent: Agent.Agent<Tools, E, R, A, P>, options: Options<Request>, runs: OwnedRuns.OwnedRuns<R, Request>) {
+  constructor(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    options: Options<Request, E>,
+    runs: OwnedRuns.OwnedRuns<R, Request>
+  ) {
     this.agent = agent
     this.options = options
     this.runs = runs

@@ -15,26 +15,32 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Agent from "../../Agent.ts"
+import type * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as RunId from "../../internal/words/runId.ts"
 import * as SessionStore from "../../SessionStore.ts"
 import * as AgentApi from "../AgentApi.ts"
 import * as RunHub from "../RunHub.ts"
+import { Described } from "./described.ts"
 import { failed } from "./failures.ts"
 import * as Sessions from "./sessions.ts"
 
-type Options = Omit<RunHub.StartOptions, "owner">
+interface Options extends Omit<RunHub.StartOptions, "owner"> {
+  /** Called for an expected failure of one of the agents. */
+  readonly describe?: ((error: any) => AgentError.Description | undefined) | undefined
+}
 
 /**
- * A run for its owner. `parts` shows them as the owner may see them (`Sessions.shown`).
+ * A run for its owner. `parts` shows the parts as the owner may see them (`Sessions.shown`); its failure is the one that
+ * the owner may see. The stream of a run that was interrupted is interrupted.
  *
  * @category models
  * @since 0.1.0
  */
 export interface OwnedRun {
   readonly live: RunHub.Live
-  readonly parts: RunHub.Live<AgentRun.Part>["parts"]
+  readonly parts: RunHub.Live<AgentRun.Part, Described>["parts"]
 }
 
 /**
@@ -127,7 +133,7 @@ export class OwnedRuns<R, Request = never> {
               return exit !== undefined && Exit.isSuccess(exit) ? Effect.scoped(exit.value.hold) : Effect.void
             })
           ))
-        const live = yield* told(begun).pipe(
+        const live = yield* this.told(begun).pipe(
           Effect.ensuring(Effect.sync(() => {
             if (this.beginnings.get(key) === beginning) {
               this.beginnings.delete(key)
@@ -135,7 +141,7 @@ export class OwnedRuns<R, Request = never> {
           }))
         )
         yield* live.hold
-        return shownTo(owner, live)
+        return this.shownTo(owner, live)
       })
     )
   }
@@ -164,7 +170,7 @@ export class OwnedRuns<R, Request = never> {
       (live) =>
         live === undefined || live.owner !== owner || agent !== undefined && live.start.agent !== agent
           ? runUnknown
-          : Effect.succeed(shownTo(owner, live))
+          : Effect.succeed(this.shownTo(owner, live))
     )
   }
 
@@ -198,9 +204,9 @@ export class OwnedRuns<R, Request = never> {
   session(owner: string, id: string): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
     return Effect.gen({ self: this }, function*() {
       const session = Sessions.prefixOf(owner) + id
-      const { history, version } = yield* told(this.store.load(session))
+      const { history, version } = yield* this.told(this.store.load(session))
       const live = yield* this.hub.ofSession(session)
-      const running = live !== undefined && (yield* this.isRunning(live)) ? shownTo(owner, live) : undefined
+      const running = live !== undefined && (yield* this.isRunning(live)) ? this.shownTo(owner, live) : undefined
       return { history, version, approvals: Approval.pending(history), running }
     })
   }
@@ -208,26 +214,41 @@ export class OwnedRuns<R, Request = never> {
   /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
   forget(owner: string, id: string): Effect.Effect<void, AgentApi.RunFailed> {
     const session = Sessions.prefixOf(owner) + id
-    return Effect.andThen(this.hub.stopSession(session), told(this.store.remove(session)))
+    return Effect.andThen(this.hub.stopSession(session), this.told(this.store.remove(session)))
+  }
+
+  private shownTo(owner: string, live: RunHub.Live): OwnedRun {
+    const prefix = Sessions.prefixOf(owner)
+    return {
+      live,
+      parts: (options) =>
+        live.parts(options).pipe(
+          Stream.map(({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) })),
+          Stream.catchCause((cause) =>
+            Stream.failCause(
+              Cause.hasInterruptsOnly(cause) ? Cause.interrupt() : Cause.fail(new Described(this.describe(cause)))
+            )
+          )
+        )
+    }
+  }
+
+  /** The failure that a client receives. An interrupt of the run is one, too; an interrupt of the request reaches nobody. */
+  private told<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> {
+    return Effect.catchCause(self, (cause) => Effect.fail(refusedBy(cause) ?? this.describe(cause)))
+  }
+
+  private describe(cause: Cause.Cause<unknown>): AgentApi.RunFailed {
+    const failure = Cause.hasDies(cause) ? undefined : cause.reasons.find(Cause.isFailReason)
+    const own = failure === undefined ? undefined : this.options.describe?.(failure.error)
+    if (own === undefined) return AgentApi.describe(cause)
+    return new AgentApi.RunFailed({ ...own, status: AgentApi.statuses.includes(own.status) ? own.status : 500 })
   }
 
   private isRunning(live: RunHub.Live): Effect.Effect<boolean> {
     return Effect.map(this.hub.running, (running) => running.includes(live))
   }
 }
-
-const shownTo = (owner: string, live: RunHub.Live): OwnedRun => {
-  const prefix = Sessions.prefixOf(owner)
-  return {
-    live,
-    parts: (options) =>
-      Stream.map(live.parts(options), ({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) }))
-  }
-}
-
-/** The failure that a client receives. An interrupt of the run is one, too; an interrupt of the request reaches nobody. */
-const told = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, AgentApi.RunFailed, R> =>
-  Effect.catchCause(self, (cause) => Effect.fail(refusedBy(cause) ?? AgentApi.describe(cause)))
 
 const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
   const [reason] = cause.reasons
