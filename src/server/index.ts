@@ -22,6 +22,11 @@ export * as LocalServer from "./LocalServer.ts"
 /**
  * @since 0.1.0
  */
+export * as OpenAiApi from "./OpenAiApi.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as RemoteAgent from "./RemoteAgent.ts"
 
 /**

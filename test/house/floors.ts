@@ -47,7 +47,6 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   orchestration: [],
   server: [],
-  mcp: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],
@@ -99,9 +98,7 @@ export const exportedInternals: ReadonlyArray<string> = [
   "orchestration/internal/models.ts",
   "orchestration/internal/groupChat.ts",
   "orchestration/internal/plan.ts",
-  "orchestration/internal/graphModels.ts",
-  "mcp/internal/connection.ts",
-  "mcp/internal/results.ts"
+  "orchestration/internal/graphModels.ts"
 ]
 
 /** Optional properties that are no options: what a run says, not what it is given. */

@@ -1,0 +1,231 @@
+/**
+ * The parts of a run as chunks of a chat completion, and as one.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as AgentRun from "../../../AgentRun.ts"
+import type * as Approval from "../../../Approval.ts"
+import type {
+  ChatAnnotation,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatDelta,
+  ChatFinishReason,
+  ErrorBody
+} from "./chatModels.ts"
+import * as Failures from "./failures.ts"
+import * as Words from "./words.ts"
+
+/**
+ * How an answer is told.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ChatOptions {
+  /** The id of the completion. */
+  readonly id: string
+  /** The name of the agent, as the client knows it. */
+  readonly model: string
+  /** When the completion was requested, in seconds since 1970. */
+  readonly created: number
+  /** Whether the last chunk has the usage. Default: it has not. */
+  readonly includeUsage?: boolean | undefined
+  /** The names of the tools that the client has. Their calls are told, those of other tools are not. Default: none. */
+  readonly clientTools?: ReadonlySet<string> | undefined
+}
+
+type Told = ChatCompletionChunk | Failures.Failure
+
+const isFailure = (told: Told): told is Failures.Failure => "error" in told
+
+/**
+ * Returns the chunks of a run, and its failure. Nothing follows the chunk with the usage, or the failure.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const told = <E, R>(
+  parts: Stream.Stream<AgentRun.Part, E, R>,
+  options: ChatOptions
+): Stream.Stream<Told, never, R> =>
+  Stream.suspend(() => {
+    const telling = new Telling(options)
+    return parts.pipe(
+      Stream.mapAccumArray(() => telling, (_, parts) => [telling, parts.flatMap(telling.next)] as const),
+      Stream.catchCause((cause) =>
+        telling.hasEnded ? Stream.empty : Stream.succeed(telling.end(Failures.ofCause(cause)))
+      ),
+      Stream.concat(Stream.suspend(() => telling.hasEnded ? Stream.empty : Stream.succeed(telling.end(Words.cut))))
+    )
+  })
+
+/**
+ * Returns the whole answer of a run.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const completion = <E, R>(
+  parts: Stream.Stream<AgentRun.Part, E, R>,
+  options: ChatOptions
+): Effect.Effect<ChatCompletion, Failures.Failure, R> =>
+  Effect.suspend(() => {
+    const written = new Written(options)
+    return told(parts, { ...options, includeUsage: true }).pipe(
+      Stream.runForEach((told) => isFailure(told) ? Effect.fail(told) : Effect.sync(() => written.add(told))),
+      Effect.map(() => written.whole)
+    )
+  })
+
+/**
+ * Returns the chunks as the wire has them.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const chunks = <E, R>(
+  parts: Stream.Stream<AgentRun.Part, E, R>,
+  options: ChatOptions
+): Stream.Stream<ChatCompletionChunk | ErrorBody, never, R> =>
+  Stream.map(told(parts, options), (told) => isFailure(told) ? { error: told.error } : told)
+
+/** What was told of a run so far. */
+class Telling {
+  hasEnded = false
+  private readonly options: ChatOptions
+  private length = 0
+  /** The texts of two steps are two paragraphs. */
+  private isNewStep = false
+
+  constructor(options: ChatOptions) {
+    this.options = options
+  }
+
+  readonly next = (part: AgentRun.Part): ReadonlyArray<Told> => {
+    if (this.hasEnded) return []
+    switch (part.type) {
+      case "run-start":
+        return [this.chunk({ role: "assistant", content: "" })]
+      case "step-start":
+        this.isNewStep = this.length > 0
+        return []
+      case "text-delta":
+        return this.text(part.delta)
+      case "reasoning-delta":
+        return part.delta === "" ? [] : [this.chunk({ reasoning_content: part.delta })]
+      case "source":
+        return part.sourceType === "url"
+          ? [this.chunk({ annotations: [this.annotation(part.url.href, part.title)] })]
+          : []
+      case "run-end":
+        return this.finish(part.result)
+      default:
+        return []
+    }
+  }
+
+  end(failure: Failures.Failure): Failures.Failure {
+    this.hasEnded = true
+    return failure
+  }
+
+  private finish(result: AgentRun.Result): ReadonlyArray<Told> {
+    const { clientTools, includeUsage } = this.options
+    const isOfClient = ({ path, tool }: Approval.Approval) => path.length === 0 && clientTools?.has(tool) === true
+    if (!result.approvals.every(isOfClient)) return [this.end(Words.approvalRequired)]
+    this.hasEnded = true
+    const calls = result.approvals.map(({ params, tool, toolCallId }, index) => ({
+      index,
+      id: toolCallId,
+      type: "function" as const,
+      function: { name: tool, arguments: Words.toArguments(params) }
+    }))
+    const usage = Words.toChatUsage(result.totalUsage) ?? null
+    return [
+      ...this.text(Words.answerOf(result)),
+      ...calls.length === 0 ? [] : [this.chunk({ tool_calls: calls })],
+      this.chunk({}, calls.length > 0 ? "tool_calls" : Words.toFinishReason(result.stopReason)),
+      ...includeUsage === true ? [{ ...this.chunk({}), choices: [], usage }] : []
+    ]
+  }
+
+  private text(delta: string): ReadonlyArray<ChatCompletionChunk> {
+    if (delta === "") return []
+    const content = this.isNewStep ? `\n\n${delta}` : delta
+    this.isNewStep = false
+    this.length += content.length
+    return [this.chunk({ content })]
+  }
+
+  private annotation(url: string, title: string): ChatAnnotation {
+    const place = this.length
+    return { type: "url_citation", url_citation: { start_index: place, end_index: place, title, url } }
+  }
+
+  private chunk(delta: ChatDelta, finishReason: ChatFinishReason | null = null): ChatCompletionChunk {
+    const { created, id, includeUsage, model } = this.options
+    return {
+      id,
+      object: "chat.completion.chunk",
+      created,
+      model,
+      choices: [{ index: 0, delta, finish_reason: finishReason, logprobs: null }],
+      ...includeUsage === true && { usage: null }
+    }
+  }
+}
+
+/** The message that the chunks add up to. */
+class Written {
+  private readonly options: ChatOptions
+  private content = ""
+  private reasoning = ""
+  private readonly annotations: Array<ChatAnnotation> = []
+  private calls: NonNullable<ChatDelta["tool_calls"]> = []
+  private finishReason: ChatFinishReason = "stop"
+  private usage: ChatCompletion["usage"] | null
+
+  constructor(options: ChatOptions) {
+    this.options = options
+  }
+
+  add({ choices, usage }: ChatCompletionChunk): void {
+    this.usage = usage
+    for (const { delta, finish_reason } of choices) {
+      this.content += delta.content ?? ""
+      this.reasoning += delta.reasoning_content ?? ""
+      this.annotations.push(...delta.annotations ?? [])
+      this.calls = delta.tool_calls ?? this.calls
+      this.finishReason = finish_reason ?? this.finishReason
+    }
+  }
+
+  get whole(): ChatCompletion {
+    const { created, id, model } = this.options
+    const { annotations, calls, content, finishReason, reasoning, usage } = this
+    return {
+      id,
+      object: "chat.completion",
+      created,
+      model,
+      choices: [{
+        index: 0,
+        message: {
+          role: "assistant",
+          content: content === "" && calls.length > 0 ? null : content,
+          refusal: null,
+          ...reasoning !== "" && { reasoning_content: reasoning },
+          ...annotations.length > 0 && { annotations },
+          ...calls.length > 0 &&
+            { tool_calls: calls.map(({ function: called, id, type }) => ({ id, type, function: called })) }
+        },
+        finish_reason: finishReason,
+        logprobs: null
+      }],
+      ...usage != null && { usage }
+    }
+  }
+}

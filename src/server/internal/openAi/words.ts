@@ -1,0 +1,103 @@
+/**
+ * Values of a run in the words of OpenAI, for both of its wires.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as AgentRun from "../../../AgentRun.ts"
+import * as Fields from "../../../internal/words/fields.ts"
+import * as Json from "../../../internal/words/json.ts"
+import { failed } from "../failures.ts"
+import type { ChatFinishReason, ChatUsage } from "./chatModels.ts"
+import * as Failures from "./failures.ts"
+
+/**
+ * The failure of a run that waits for an approval that nobody can give over chat completions.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const approvalRequired: Failures.Failure = Failures.ofRun(
+  failed("approval-required", 422, false, "The agent needs the approval of a person, which cannot be given here.")
+)
+
+/**
+ * The failure of a stream of parts that ends without the end of its run.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const cut: Failures.Failure = Failures.ofRun(failed("internal", 500, false, "Something went wrong."))
+
+/**
+ * Returns how an answer ended. A limit on tokens is a length; whatever else stops a run has let it answer.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toFinishReason = (reason: AgentRun.StopReason): ChatFinishReason =>
+  reason === "length" || reason === "token-limit" ? "length" : reason === "content-filter" ? "content_filter" : "stop"
+
+/**
+ * Returns the usage of a run, or `undefined` if no model has reported any.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toChatUsage = ({ inputTokens, outputTokens }: AgentRun.Usage): ChatUsage | undefined => {
+  if (inputTokens.total === undefined && outputTokens.total === undefined) return undefined
+  const input = inputTokens.total ?? 0
+  const output = outputTokens.total ?? 0
+  return {
+    prompt_tokens: input,
+    completion_tokens: output,
+    total_tokens: input + output,
+    prompt_tokens_details: { cached_tokens: inputTokens.cacheRead ?? 0 },
+    completion_tokens_details: { reasoning_tokens: outputTokens.reasoning ?? 0 }
+  }
+}
+
+/**
+ * Returns the parameters of a call as the text of a JSON object.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toArguments = (params: unknown): string =>
+  params === undefined ? "{}" : JSON.stringify(Json.shallow(params))
+
+const encodeValue = Schema.encodeUnknownResult(Schema.Struct({ value: Fields.AnyAnswer }))
+
+/**
+ * Returns the answer of an agent with an `output`, if its last step has not said it as text: JSON, or the text itself.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const answerOf = ({ text, value }: AgentRun.Result): string => {
+  if (value === undefined || text.trim() !== "") return ""
+  const encoded = encodeValue({ value })
+  return Result.isSuccess(encoded) ? Json.toText(encoded.success.value) : ""
+}
+
+const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
+
+/**
+ * Returns the value of a text in JSON, or `undefined` if it is none, or nested too deeply.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromJson = (text: string): unknown => {
+  const value = Result.getOrElse(decodeJson(text), () => undefined)
+  return Json.isTooDeep(value) ? undefined : value
+}
+
+/**
+ * Returns the result of a tool of the client. An object or an array in JSON is read; any other text stays a text.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toResult = (text: string): unknown => (/^\s*[{[]/.test(text) ? fromJson(text) : undefined) ?? text
