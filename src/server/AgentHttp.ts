@@ -72,7 +72,9 @@ import type * as RunHub from "./RunHub.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never, in E = any> extends Omit<RunHub.StartOptions, "owner"> {
+export interface Options<out Service extends Context.Key<any, any> = never, in E = any>
+  extends Omit<RunHub.StartOptions, "owner">
+{
   /**
    * What happens when the last client that reads a run goes away. Default: `"stop"`.
    */
@@ -83,7 +85,7 @@ export interface Options<out Request = never, in E = any> extends Omit<RunHub.St
    * The services that the agent takes from each request: the current user or the account of a tenant, for example. A
    * middleware of your API provides them. Default: none, so the services are those of the layer.
    */
-  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  readonly fromRequest?: ReadonlyArray<Service> | undefined
   /**
    * What a client learns about an expected failure of a run, for failures that are yours. For `undefined`, and for
    * defects, `AgentError.describe` decides. A status that is not one of `AgentApi.statuses` becomes 500. Default:
@@ -100,12 +102,19 @@ export interface Options<out Request = never, in E = any> extends Omit<RunHub.St
  * @category constructors
  * @since 0.1.0
  */
-export const handlers = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
+export const handlers = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  Service extends Context.Key<any, any> = never
+>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options<Request, NoInfer<E>> = {}
+  options: Options<Service, NoInfer<E>> = {}
 ) =>
   Effect.map(
-    OwnedRuns.make<R, Request>(options),
+    OwnedRuns.make<R, Context.Service.Identifier<Service>>(options),
     (runs) => new Handlers(agent, options, runs).all
   )
 
@@ -121,15 +130,15 @@ export const layerBodyLimit = (
   maximum: ByteSize.Input = "20 MiB"
 ): Layer.Layer<never> => Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maximum))
 
-class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Request> {
+class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service extends Context.Key<any, any>> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
-  private readonly options: Options<Request, E>
-  private readonly runs: OwnedRuns.OwnedRuns<R, Request>
+  private readonly options: Options<Service, E>
+  private readonly runs: OwnedRuns.OwnedRuns<R, Context.Service.Identifier<Service>>
 
   constructor(
     agent: Agent.Agent<Tools, E, R, A, P>,
-    options: Options<Request, E>,
-    runs: OwnedRuns.OwnedRuns<R, Request>
+    options: Options<Service, E>,
+    runs: OwnedRuns.OwnedRuns<R, Context.Service.Identifier<Service>>
   ) {
     this.agent = agent
     this.options = options
