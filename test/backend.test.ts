@@ -77,7 +77,14 @@ const start = (variables: Record<string, string>) =>
         Effect.repeat({ until: ({ spent }) => spent.modelCalls > 0, schedule: Schedule.spaced("20 millis") })
       )
     })
-    return { child, url, untilBusy, exit: Fiber.join(exit) }
+    const health = Effect.gen(function*() {
+      const ada = yield* clients(url)("ada")
+      return yield* ada.health.get()
+    }).pipe(
+      // the signal needs a moment
+      Effect.repeat({ schedule: Schedule.spaced("10 millis"), times: 200 })
+    )
+    return { child, url, health, untilBusy, exit: Fiber.join(exit) }
   })
 
 /** An OpenTelemetry collector: the names of the spans that it has received. */
@@ -176,8 +183,10 @@ describe("backend", () => {
       const run = yield* Effect.forkChild(ask(yield* clients(process.url)("ada"), "word ".repeat(100)))
       yield* process.untilBusy
       process.child.kill("SIGTERM")
+      const health = yield* Effect.flip(process.health)
+      assert.strictEqual(health._tag, "Unhealthy", "nobody sends requests here any more")
       assert.include((yield* Fiber.join(run)).text, "Ask me about your orders.")
-      assert.strictEqual(yield* process.exit, 0)
+      assert.strictEqual(yield* process.exit, 130, "as effect's runMain tells a signal")
       const spans = collector.spans()
       for (const name of ["invoke_agent support", "chat offline-1"]) assert.include(spans, name)
     }).pipe(Effect.scoped))
@@ -190,6 +199,6 @@ describe("backend", () => {
       process.child.kill("SIGTERM")
       const exit = yield* Fiber.await(run)
       assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
-      assert.strictEqual(yield* process.exit, 0)
+      assert.strictEqual(yield* process.exit, 130, "as effect's runMain tells a signal")
     }).pipe(Effect.scoped))
 })

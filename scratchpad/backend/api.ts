@@ -3,10 +3,10 @@
  */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
-import { BudgetAccount, BudgetStore } from "../../src/index.ts"
+import { type BudgetAccount, BudgetStore } from "../../src/index.ts"
 import { AgentApi } from "../../src/server/index.ts"
 import { toolkit } from "./agent.ts"
-import { CurrentUser, Order, OrderNotFound, OrdersUnavailable } from "./domain.ts"
+import { type CurrentUser, Order, OrderNotFound, OrdersUnavailable } from "./domain.ts"
 
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}, { httpApiStatus: 401 }) {}
 
@@ -41,7 +41,10 @@ const account = HttpApiGroup.make("account").add(
 
 export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {}, { httpApiStatus: 503 }) {}
 
-/** Whether this process can work: its database answers. For those who watch it; it needs no token. */
+/**
+ * Whether this process can work: its database answers, and it was not told to end. It is for those who watch the
+ * process, and needs no token.
+ */
 const health = HttpApiGroup.make("health").add(
   HttpApiEndpoint.get("get", "/health", { success: Schema.Struct({ status: Schema.tag("ok") }), error: Unhealthy })
 )

@@ -5,7 +5,7 @@ import { Config, Context, Effect, Layer, Redacted, Scope } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { type AgentError, BudgetAccount } from "../../src/index.ts"
-import { AgentApi, AgentHttp } from "../../src/server/index.ts"
+import { AgentApi, AgentHttp, RunHub } from "../../src/server/index.ts"
 import { support } from "./agent.ts"
 import { AccountUnavailable, Api, Authorization, Unauthorized, Unhealthy } from "./api.ts"
 import { CurrentUser, Orders } from "./domain.ts"
@@ -119,13 +119,13 @@ const HealthLive = HttpApiBuilder.group(
   "health",
   Effect.fn(function*(handlers) {
     const sql = yield* SqlClient.SqlClient
+    const hub = yield* RunHub.RunHub
     return handlers.handleAll({
-      get: () =>
-        sql`SELECT 1`.pipe(
-          Effect.timeout("2 seconds"),
-          Effect.as({ status: "ok" as const }),
-          Effect.mapError(() => new Unhealthy())
-        )
+      get: Effect.fn(function*() {
+        if (yield* hub.isClosing) return yield* new Unhealthy()
+        yield* sql`SELECT 1`.pipe(Effect.timeout("2 seconds"), Effect.mapError(() => new Unhealthy()))
+        return { status: "ok" as const }
+      })
     })
   })
 )

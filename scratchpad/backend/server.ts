@@ -38,7 +38,7 @@ export const Main = Layer.unwrap(Effect.gen(function*() {
     port: Config.Int("PORT").pipe(Config.withDefault(3000)),
     grace: Config.Duration("GRACE").pipe(Config.withDefault(Duration.seconds(10)))
   })
-  return HttpRouter.serve(ApiLive, { disableLogger: true }).pipe(
+  return RunHub.closeBefore(HttpRouter.serve(ApiLive, { disableLogger: true })).pipe(
     Layer.provide([Sessions.layer, RunHub.layer({ grace })]),
     Layer.provide([Tenants.layer, ToolkitLive, ModelLive, SqlSessionStore.layer]),
     Layer.provide([Orders.layer, SqlBudgetStore.layer]),

@@ -38,7 +38,7 @@
  *   })
  * ).pipe(Layer.provide([Everybody.layer, AgentHttp.layerBodyLimit()]))
  *
- * const Server = HttpRouter.serve(HttpApiBuilder.layer(Api)).pipe(
+ * const Server = RunHub.closeBefore(HttpRouter.serve(HttpApiBuilder.layer(Api))).pipe(
  *   Layer.provide(Handlers),
  *   Layer.provide([RunHub.layer(), SessionStore.layerMemory, ScriptedModel.layer([ScriptedModel.text("Hello!")])]),
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 }))

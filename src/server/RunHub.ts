@@ -182,11 +182,18 @@ export class RunHub extends Context.Service<RunHub, {
   readonly running: Effect.Effect<ReadonlyArray<Live>>
   /** Interrupts all runs of a session, including one that is beginning, and returns when they have ended. */
   readonly stopSession: (session: string) => Effect.Effect<void>
+  /**
+   * Closes the hub, and returns when all runs have ended: no further run is started, runs in progress have the time of
+   * `grace` to end by themselves, and are then interrupted. A hub that is closed stays so.
+   */
+  readonly close: Effect.Effect<void>
+  /** Whether the hub is closed or being closed, so that this process should get no more requests. */
+  readonly isClosing: Effect.Effect<boolean>
 }>()("effect-agents/server/RunHub") {}
 
 /**
- * Creates the layer of a hub. When the layer is released, no further run is started. Runs in progress have the time of
- * `grace` to end by themselves, and are then interrupted.
+ * Creates the layer of a hub. The hub is closed when the layer is released. Use `closeBefore` for a server whose clients
+ * should learn how their runs end.
  *
  * @category layers
  * @since 0.1.0
@@ -194,15 +201,47 @@ export class RunHub extends Context.Service<RunHub, {
 export const layer = (options?: {
   /** How long a run that has ended can still be read. Default: one minute. */
   readonly keep?: Duration.Input | undefined
-  /** How long runs may go on when the hub is released. Default: 10 seconds. */
+  /** How long runs may go on when the hub is closed. Default: 10 seconds. */
   readonly grace?: Duration.Input | undefined
 }): Layer.Layer<RunHub> =>
   Layer.effect(RunHub)(
     Effect.gen(function*() {
-      const hub = new Hub(options?.keep ?? "1 minute")
-      yield* Effect.addFinalizer((exit) => hub.close(options?.grace ?? "10 seconds", exit))
+      const hub = new Hub(options?.keep ?? "1 minute", options?.grace ?? "10 seconds")
+      yield* Effect.addFinalizer(() => hub.close)
       return RunHub.of(hub)
     })
+  )
+
+/**
+ * Returns the layer of a server that closes the hub before it is released. While the server stops, its clients read how
+ * their runs end, and new runs are refused as unavailable. A server that is released first would cut them off instead.
+ *
+ * **Example** (A server that ends gracefully)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { RunHub } from "effect-agents/server"
+ *
+ * const Server = Layer.effectDiscard(Effect.addFinalizer(() => Console.log("the server stops")))
+ *
+ * const program = Effect.gen(function*() {
+ *   const hub = yield* RunHub.RunHub
+ *   yield* Effect.scoped(Layer.build(RunHub.closeBefore(Server)))
+ *   yield* Console.log(yield* hub.isClosing)
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, RunHub.layer()))
+ * // => the server stops
+ * // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const closeBefore = <A, E, R>(server: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | RunHub> =>
+  Layer.provideMerge(
+    Layer.effectDiscard(Effect.flatMap(RunHub, (hub) => Effect.addFinalizer(() => hub.close))),
+    server
   )
 
 class Hub {
@@ -210,13 +249,15 @@ class Hub {
   /** The runs of each session in the order of their start, including runs that are beginning. */
   private readonly sessions = new Map<string, Set<Running>>()
   private readonly keep: Duration.Input
+  private readonly grace: Duration.Input
   private readonly runScope = Scope.makeUnsafe()
   /** The scope of the timers. They work until the last run has ended. */
   private readonly timers = Scope.makeUnsafe()
-  private isClosing = false
+  private isClosed = false
 
-  constructor(keep: Duration.Input) {
+  constructor(keep: Duration.Input, grace: Duration.Input) {
     this.keep = keep
+    this.grace = grace
   }
 
   readonly start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
@@ -245,7 +286,7 @@ class Hub {
   ): Effect.Effect<Live<Part, E>, E | RunRefused, R> {
     return Effect.suspend(() => {
       const { runId, session } = input
-      if (this.isClosing) return Effect.fail(new RunRefused({ problem: "closing" }))
+      if (this.isClosed) return Effect.fail(new RunRefused({ problem: "closing" }))
       if (this.runs.has(runId)) return Effect.fail(new RunRefused({ problem: "run-exists", runId }))
       const { whenBusy } = running.options
       const other = session === undefined || whenBusy === "start" ? undefined : this.working(session)[0]
@@ -323,20 +364,20 @@ class Hub {
     )
   }
 
-  close(grace: Duration.Input, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.isClosing = true
-      return Effect.forEach(Array.from(this.runs.values()), (running) => running.exit, {
-        concurrency: "unbounded",
-        discard: true
-      }).pipe(
-        Effect.interruptible,
-        Effect.timeoutOption(grace),
-        Effect.andThen(Scope.close(this.runScope, exit)),
-        Effect.andThen(Scope.close(this.timers, exit))
-      )
-    })
-  }
+  readonly isClosing: Effect.Effect<boolean> = Effect.sync(() => this.isClosed)
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.isClosed = true
+    return Effect.forEach(Array.from(this.runs.values()), (running) => running.exit, {
+      concurrency: "unbounded",
+      discard: true
+    }).pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(this.grace),
+      Effect.andThen(Scope.close(this.runScope, Exit.void)),
+      Effect.andThen(Scope.close(this.timers, Exit.void))
+    )
+  })
 }
 
 type Given = Agent.Input & { readonly runId: string; readonly steering: Steering.Steering }
