@@ -72,7 +72,8 @@ export const Approval = Schema.Struct({
   toolCallId: Schema.String,
   tool: Schema.String,
   params: Fields.Value,
-  path: Schema.Array(Schema.String)
+  path: Schema.Array(Schema.String),
+  runsIn: Schema.optionalKey(Schema.Literal("client"))
 })
 
 /**
@@ -80,6 +81,9 @@ export const Approval = Schema.Struct({
  *
  * `path` lists the names of the agents from the one that this run called to the one that asks. It is empty for a call
  * of the run itself.
+ *
+ * With `runsIn: "client"` it is a call of a tool that runs in the client (`ClientTools` of `effect-agents/server`). It
+ * waits for its result, not for a person: answer it with `giveResult`, `giveFailure` or `deny`.
  *
  * @category models
  * @since 0.1.0
@@ -109,11 +113,13 @@ export const pending = (self: Prompt.Prompt): ReadonlyArray<Approval> => Waiting
  */
 export const Answer = Schema.Union([
   Schema.Struct({ _tag: Schema.tag("Approve"), approval: Approval, params: Fields.OptionalValue }),
-  Schema.Struct({ _tag: Schema.tag("Deny"), approval: Approval, reason: Fields.OptionalText })
+  Schema.Struct({ _tag: Schema.tag("Deny"), approval: Approval, reason: Fields.OptionalText }),
+  Schema.Struct({ _tag: Schema.tag("Result"), approval: Approval, result: Fields.Value, isFailure: Schema.Boolean })
 ])
 
 /**
- * The answer to an approval, made by `approve` or `deny`.
+ * The answer to an approval, made by `approve` or `deny`. For a call that runs in the client it is made by `giveResult`,
+ * `giveFailure` or `deny`.
  *
  * @category models
  * @since 0.1.0
@@ -140,6 +146,33 @@ export const approve = (approval: Approval, options?: { readonly params: unknown
  * @since 0.1.0
  */
 export const deny = (approval: Approval, reason?: string): Answer => ({ _tag: "Deny", approval, reason })
+
+/**
+ * Gives the result of a call that runs in the client. The result is JSON, is checked with the tool's schema, and is what
+ * the model reads. A call that does not run in the client cannot be answered in this way.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const giveResult = (approval: Approval, result: unknown): Answer => ({
+  _tag: "Result",
+  approval,
+  result,
+  isFailure: false
+})
+
+/**
+ * Says that a call that runs in the client has failed. The model reads the message, and the run goes on.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const giveFailure = (approval: Approval, message: string): Answer => ({
+  _tag: "Result",
+  approval,
+  result: message,
+  isFailure: true
+})
 
 // -----------------------------------------------------------------------------
 // Standing rules

@@ -248,6 +248,9 @@ const failures = statuses.map((status) =>
  * Schema for the answer to an approval, by its id. The session holds the approved call, and a client cannot change it.
  * With `params`, the call runs with these instead of the model's.
  *
+ * A call that runs in the client (`runsIn` of the approval) is answered with its `result`, or with the text of its
+ * `failure`; with `approved: false` the model reads that the client has refused it.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -256,7 +259,9 @@ export const Answer = Schema.Struct({
   approved: Schema.Boolean,
   // with `optional` an absent value would be sent as null, which is JSON too
   params: Schema.optionalKey(Schema.Json),
-  reason: Schema.optional(Schema.String.check(Schema.isMaxLength(maximumText)))
+  reason: Schema.optional(Schema.String.check(Schema.isMaxLength(maximumText))),
+  result: Schema.optionalKey(Schema.Json),
+  failure: Schema.optional(Schema.String.check(Schema.isMaxLength(maximumText)))
 })
 
 /**

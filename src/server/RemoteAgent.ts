@@ -182,9 +182,14 @@ const isMessage = Schema.is(AgentApi.Message)
 const answer = (given: Approval.Answer): AgentApi.Answer => {
   const { approvalId } = given.approval
   if (given._tag === "Deny") return { approvalId, approved: false, reason: given.reason }
-  // parameters are JSON, and the server decodes them
+  // parameters and results are JSON, and the server decodes them
+  if (given._tag === "Result") {
+    return { approvalId, approved: true, ...given.isFailure ? { failure: String(given.result) } : resultOf(given) }
+  }
   return { approvalId, approved: true, ...given.params !== undefined && { params: given.params as Schema.Json } }
 }
+
+const resultOf = ({ result }: { readonly result: unknown }) => ({ result: (result ?? null) as Schema.Json })
 
 type Parts = Exclude<AgentApi.Message, string>
 

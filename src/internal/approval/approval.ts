@@ -20,6 +20,7 @@ import type { Call } from "../words/stepBuilder.ts"
 import type { Origin } from "./origin.ts"
 import * as Waiting from "./waiting.ts"
 import * as NestedTools from "../tool/nested.ts"
+import * as ClientTool from "../tool/clientTool.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
 /**
@@ -35,6 +36,8 @@ export type Answered =
     readonly nested?: Nested
     /** The approved call, if a middleware runs the call as another tool. */
     readonly approvedAs?: ToolHandler.ApprovedAs
+    /** What the client has returned for the call. */
+    readonly returned?: ClientTool.Returned
   }
   | { readonly _tag: "Denied"; readonly call: Call; readonly reason: string }
 
@@ -111,6 +114,8 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
     if (stored === undefined) return rejected(approvalId, Waiting.statusOf(conversation, approvalId))
     if (other !== undefined) return rejected(approvalId, "ambiguous")
     if (!isSame(answer.approval, stored)) return rejected(approvalId, "changed")
+    const mismatch = mismatchOf(answer, stored)
+    if (mismatch !== undefined) return rejected(approvalId, "invalid", mismatch)
     if (isEdited(answer) && isHosted(approvalId, step)) {
       return rejected(approvalId, "invalid", "the provider runs this call with the parameters that it has asked for")
     }
@@ -132,6 +137,12 @@ export const resumption = (found: Found): Exit.Exit<Resumption, AgentError.Appro
     approvalIds: [...given.keys()],
     waiting: waited.filter((call) => !isAnswered(call))
   })
+}
+
+/** A client gives results, a person decides. What is stored says which of them a call waits for. */
+const mismatchOf = ({ _tag }: Approval.Answer, { runsIn }: Approval.Approval): string | undefined => {
+  if (_tag === "Result" && runsIn !== "client") return "the call does not run in the client"
+  return _tag === "Approve" && runsIn === "client" ? "the call waits for its result from the client" : undefined
 }
 
 const isHosted = (approvalId: string, step: Waiting.LastStep | undefined): boolean =>
@@ -229,10 +240,13 @@ const answeredOf = (
   if (answer._tag === "Deny") {
     return { _tag: "Denied", call: toCall(call, call.params), reason: answer.reason ?? "The call was denied" }
   }
-  if (asked === undefined) return { _tag: "Run", call: toCall(call, isEdited(answer) ? answer.params : call.params) }
+  const returned = answer._tag === "Result" && { returned: answer }
+  if (asked === undefined) {
+    return { _tag: "Run", call: toCall(call, isEdited(answer) ? answer.params : call.params), ...returned }
+  }
   const { params, tool } = answer.approval
   const approvedAs = { tool, asked: asked["params"], params: isEdited(answer) ? answer.params : params }
-  return { _tag: "Run", call: toCall(call, call.params), approvedAs }
+  return { _tag: "Run", call: toCall(call, call.params), approvedAs, ...returned }
 }
 
 const toCall = ({ id, name }: Prompt.ToolCallPart, params: unknown): Call => Parts.toolCall(id, name, params, false)
@@ -271,7 +285,7 @@ export const denied = ({ call, reason }: Extract<Answered, { readonly _tag: "Den
   ToolHandler.notExecuted(call, "execution-denied", reason)
 
 /**
- * Finds the calls that these answers are for, and decodes the edited parameters. If one of the answers is wrong,
+ * Finds the calls that these answers are for, and decodes edited parameters and results of clients. If one of the answers is wrong,
  * nothing runs.
  *
  * @category running
@@ -284,22 +298,25 @@ export const resume = (
   Effect.flatMap(
     resumption(found),
     (resumption) =>
-      Effect.as(Effect.forEach(found.answers, (answer) => checkEdited(answer, tools), { discard: true }), resumption)
+      Effect.as(Effect.forEach(found.answers, (answer) => checkGiven(answer, tools), { discard: true }), resumption)
   )
 
-const checkEdited = (
+/** The edited parameters of an approval, or the result of a client. */
+const checkGiven = (
   answer: Approval.Answer,
   tools: Readonly<Record<string, Tool.Any>>
 ): Effect.Effect<unknown, AgentError.ApprovalRejected> => {
   const { approvalId, path, tool } = answer.approval
-  if (!isEdited(answer)) return Effect.void
-  if (Json.isTooDeep(answer.params) || !isJson(answer.params)) {
-    return rejected(approvalId, "invalid", "the edited parameters are not JSON")
+  const isResult = answer._tag === "Result"
+  if (!isResult && !isEdited(answer)) return Effect.void
+  const given = isResult ? answer.result : answer.params
+  if (Json.isTooDeep(given) || !isJson(given)) {
+    return rejected(approvalId, "invalid", `the ${isResult ? "result is" : "edited parameters are"} not JSON`)
   }
   const asked = NestedTools.find(tools, path, tool)
   // approvals that only a nested run knows are decoded there
   if (asked === undefined) return Effect.void
-  return Effect.matchEffect(ToolCodec.decodeParams(asked, answer.params), {
+  return Effect.matchEffect(isResult ? ClientTool.decode(asked, answer) : ToolCodec.decodeParams(asked, given), {
     onFailure: (error) => rejected(approvalId, "invalid", error.message),
     onSuccess: () => Effect.void
   })

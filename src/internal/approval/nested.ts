@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
+import * as ClientTool from "../tool/clientTool.ts"
 import * as Fields from "../words/fields.ts"
 import type { Nested } from "../words/parentRun.ts"
 import * as Waiting from "./waiting.ts"
@@ -38,11 +39,12 @@ export const toRequests = (
     {
       onFailure: invalid(agent),
       onSuccess: (encoded) =>
-        approvals.map(({ approvalId, params, path, tool, toolCallId: askedBy }, index) =>
+        approvals.map(({ approvalId, params, path, runsIn, tool, toolCallId: askedBy }, index) =>
           Prompt.toolApprovalRequestPart({
             approvalId,
             toolCallId,
             options: {
+              ...runsIn === "client" && { [ClientTool.optionsKey]: {} },
               [Waiting.optionsKey]: {
                 path: [agent, ...path],
                 toolCallId: askedBy,

@@ -14,6 +14,7 @@ import * as Arr from "effect/Array"
 import * as Predicate from "effect/Predicate"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
+import * as ClientTool from "../tool/clientTool.ts"
 import type { ApprovedAs } from "../tool/handler.ts"
 import * as HostedApproval from "../words/hostedApproval.ts"
 import * as ProgramCall from "../words/programCall.ts"
@@ -184,9 +185,10 @@ export const toApproval = (
   call: { readonly id: string; readonly name: string; readonly params: unknown }
 ): Approval.Approval => {
   const asked = options[optionsKey]
+  const ofClient = Object.hasOwn(options, ClientTool.optionsKey) && { runsIn: "client" as const }
   return isDescribed(asked)
-    ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path }
-    : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [] }
+    ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path, ...ofClient }
+    : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [], ...ofClient }
 }
 
 /**

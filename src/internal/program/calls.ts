@@ -185,12 +185,13 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   protected override askedOf(call: Call, kept: CallJournal | undefined): ToolHandler.Asked {
     const index = this.indexes.get(call.id)!
     const { answered } = this.made[index]
-    const approvedAs = answered?._tag === "Run" ? answered.approvedAs : undefined
+    const { approvedAs, returned } = answered?._tag === "Run" ? answered : {}
     return {
       messages: this.messages,
       isApproved: answered?._tag === "Run" && approvedAs === undefined,
       isExhausted: this.isExhausted,
       approvedAs,
+      returned,
       onFailure: (cause) => this.ofTool.set(index, cause),
       keep: kept?.keep
     }

@@ -76,8 +76,10 @@ export class ResumedLoop extends Loop {
       resumed: new Map(
         approved.flatMap(({ call, nested }) => nested === undefined ? [] : [[call.id, nested] as const])
       ),
-      approvedAs: new Map(
-        approved.flatMap(({ approvedAs, call }) => approvedAs === undefined ? [] : [[call.id, approvedAs] as const])
+      answers: new Map(
+        approved.flatMap(({ approvedAs, call, returned }) =>
+          approvedAs === undefined && returned === undefined ? [] : [[call.id, { approvedAs, returned }] as const]
+        )
       )
     })
     const denied = answered.filter((one) => one._tag === "Denied").map(Approvals.denied)

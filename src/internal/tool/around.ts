@@ -145,7 +145,7 @@ const instead = (
   called: Target,
   target: Target
 ): ToolHandler.Handler =>
-(request, preliminary, { approvedAs, isExhausted, keep, messages, onFailure }) => {
+(request, preliminary, { approvedAs, isExhausted, keep, messages, onFailure, returned }) => {
   if (called.tool === undefined && target.tool !== undefined && isExhausted) {
     return Exit.succeed(ToolHandler.exhausted(request))
   }
@@ -154,7 +154,7 @@ const instead = (
   const isApproved = approvedAs !== undefined && approvedAs.tool === request.name &&
     isSameJson(approvedAs.asked, request.params)
   const approved = isApproved ? { ...request, params: approvedAs.params } : request
-  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false, keep, onFailure })
+  const run = target.own(approved, preliminary, { messages, isApproved, isExhausted: false, keep, onFailure, returned })
   const inTime = timeout === undefined ? run : Effect.timeoutOrElse(run, {
     duration: timeout,
     orElse: () => Exit.succeed(ToolHandler.tooSlow(request, timeout))

@@ -178,8 +178,8 @@ export interface Asked {
   readonly isApproved?: boolean | undefined
   /** What the nested runs of the calls go on with, by the id of the call. */
   readonly resumed?: ReadonlyMap<string, Nested> | undefined
-  /** The calls that are approved only in the form in which a middleware runs them, by their id. */
-  readonly approvedAs?: ReadonlyMap<string, ToolHandler.ApprovedAs> | undefined
+  /** The form in which calls are approved, and what a client has returned for them, by the id of the call. */
+  readonly answers?: ReadonlyMap<string, Pick<ToolHandler.Asked, "approvedAs" | "returned">> | undefined
 }
 
 /**
@@ -212,7 +212,7 @@ export class ToolCalls {
   /** The calls that end because a run nested in them waits for approvals. */
   private suspended: Map<string, ReadonlyArray<Prompt.ToolApprovalRequestPart>> | undefined = undefined
   protected allowance: number
-  private readonly renamed: Asked["approvedAs"]
+  private readonly answers: Asked["answers"]
   private readonly step: number
   /** In a journal: the time by which decisions about the calls are made. */
   private readonly now: number | undefined
@@ -224,7 +224,7 @@ export class ToolCalls {
   private drained: Array<() => void> = []
 
   constructor(runner: Runner, asked: Asked) {
-    const { allowance, approvedAs, calls, isApproved = false, messages, resumed, step = 0 } = asked
+    const { allowance, answers, calls, isApproved = false, messages, resumed, step = 0 } = asked
     this.step = step
     this.now = runner.tools.journal?.scope.now
     this.runner = runner
@@ -233,7 +233,7 @@ export class ToolCalls {
     this.isApproved = isApproved
     this.resumed = resumed
     this.allowance = allowance
-    this.renamed = approvedAs
+    this.answers = answers
     this.pending = calls.length
     this.results = calls.map(() => undefined)
     runner.current = this
@@ -368,10 +368,11 @@ export class ToolCalls {
   }
 
   protected askedOf({ id }: Call, kept: CallJournal | undefined): ToolHandler.Asked {
-    const approvedAs = this.renamed?.get(id)
-    if (approvedAs === undefined && kept === undefined) return this
-    const { isApproved, isExhausted, messages } = this
-    return { messages, isApproved: isApproved && approvedAs === undefined, isExhausted, approvedAs, keep: kept?.keep }
+    const answer = this.answers?.get(id)
+    if (answer === undefined && kept === undefined) return this
+    const { isExhausted, messages } = this
+    const isApproved = this.isApproved && answer?.approvedAs === undefined
+    return { messages, isApproved, isExhausted, ...answer, keep: kept?.keep }
   }
 
   private keeping({ id }: Call, startSpan: (() => ToolSpan | undefined) | undefined): CallJournal | undefined {

@@ -20,6 +20,7 @@ import type * as Middleware from "../../Middleware.ts"
 import type * as Waiting from "../approval/waiting.ts"
 import * as JsonValue from "../words/jsonValue.ts"
 import * as Parts from "../words/responseParts.ts"
+import * as ClientTool from "./clientTool.ts"
 
 /**
  * What the run knows about a result that no handler gave. It is kept beside the result, by identity. The content of a
@@ -259,11 +260,16 @@ export const waitingAs = (
     return notExecuted(call, "execution-denied", reason)
   }
   const options = { [optionsKey]: { path: [], toolCallId: call.id, tool, params: json.success } }
-  return waiting(call, requests.map((request) => Prompt.toolApprovalRequestPart({ ...request, options })))
+  return waiting(
+    call,
+    requests.map((request) =>
+      Prompt.toolApprovalRequestPart({ ...request, options: { ...request.options, ...options } })
+    )
+  )
 }
 
 /**
- * Creates the result of a call that waits for an approval of its own.
+ * Creates the result of a call that waits for an approval of its own, or for a client.
  *
  * @category results
  * @since 0.1.0
@@ -273,9 +279,10 @@ export const unapproved = (
   context: Context.Context<never>
 ): Effect.Effect<Middleware.ToolResult> => {
   const ids = Context.getOrUndefined(context, IdGenerator.IdGenerator) ?? IdGenerator.defaultIdGenerator
+  const options = ClientTool.isClientTool(request.tool) ? { [ClientTool.optionsKey]: {} } : {}
   return Effect.map(
     ids.generateId(),
-    (approvalId) => waiting(request, [Prompt.toolApprovalRequestPart({ approvalId, toolCallId: request.id })])
+    (approvalId) => waiting(request, [Prompt.toolApprovalRequestPart({ approvalId, toolCallId: request.id, options })])
   )
 }
 

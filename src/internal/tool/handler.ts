@@ -21,6 +21,7 @@ import * as Approval from "../../Approval.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
+import * as ClientTool from "./clientTool.ts"
 import { type Admitted, direct, type HandlerFunction, throughHandle } from "./execute.ts"
 import { isAllowed, isApprovalNeeded, notExecuted, refusalOf, unapproved } from "./gate.ts"
 import { invalidParameters, issuesOf, mistake, notAnObject } from "./mistakes.ts"
@@ -61,7 +62,7 @@ export type Keep = (
 /**
  * How calls came about: the messages that the model was called with, whether the calls are approved, and whether more
  * were made than may run. With `approvedAs` the call is approved only if a middleware runs it in that form. `keep` is
- * set in a run with a journal.
+ * set in a run with a journal. `returned` is what a client has returned for an approved call.
  *
  * @category models
  * @since 0.1.0
@@ -71,6 +72,7 @@ export interface Asked {
   readonly isApproved: boolean
   readonly isExhausted: boolean
   readonly approvedAs?: ApprovedAs | undefined
+  readonly returned?: ClientTool.Returned | undefined
   /** Receives the failure of the tool itself; a middleware around it may fail with something else. */
   readonly onFailure?: ((cause: Cause.Cause<unknown>) => void) | undefined
   readonly keep?: Keep | undefined
@@ -356,6 +358,7 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   const rules = Context.get(context, Approval.Rules).filter((rule) => rule.tool === tool.name)
   const isProviderDefined = Tool.isProviderDefined(tool)
   const isFree = needsApproval === undefined || needsApproval === false
+  const isOfClient = ClientTool.isClientTool(tool)
   const admitted = (
     request: Middleware.ToolRequest,
     preliminary: Parameters<Handler>[1],
@@ -364,7 +367,14 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
   ) => {
     const refusal = refusalOf(rules, params)
     if (refusal !== undefined) return Exit.succeed(notExecuted(request, "execution-denied", refusal))
-    if (isFree || asked.isApproved || isAllowed(rules, params)) return run(request, preliminary, params)
+    const { isApproved, returned } = asked
+    if (isOfClient) {
+      return isApproved && returned !== undefined
+        ? ClientTool.toResult(tool, request, returned)
+        : unapproved({ ...request, tool }, context)
+    }
+    // a client that returns a result has approved nothing
+    if (isFree || (isApproved && returned === undefined) || isAllowed(rules, params)) return run(request, preliminary, params)
     return Effect.flatMap(
       isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
       (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)

@@ -69,7 +69,7 @@ const approvalProblems: Record<AgentError.ApprovalRejected["problem"], AgentErro
   answered: known("approval-answered", 409, false, "The approval was answered before."),
   expired: known("approval-expired", 409, false, "The conversation went on without this approval."),
   ambiguous: known("approval-ambiguous", 409, false, "More than one call waits for this approval."),
-  invalid: known("approval-invalid", 422, false, "The tool does not accept the edited parameters."),
+  invalid: known("approval-invalid", 422, false, "The tool does not accept this answer."),
   unsupported: known("approval-unsupported", 400, false, "The agent asks for no approvals.")
 }
 
