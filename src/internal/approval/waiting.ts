@@ -187,7 +187,14 @@ export const toApproval = (
   const asked = options[optionsKey]
   const ofClient = Object.hasOwn(options, ClientTool.optionsKey) && { runsIn: "client" as const }
   return isDescribed(asked)
-    ? { approvalId, toolCallId: asked.toolCallId, tool: asked.tool, params: asked.params, path: asked.path, ...ofClient }
+    ? {
+      approvalId,
+      toolCallId: asked.toolCallId,
+      tool: asked.tool,
+      params: asked.params,
+      path: asked.path,
+      ...ofClient
+    }
     : { approvalId, toolCallId: call.id, tool: call.name, params: call.params, path: [], ...ofClient }
 }
 

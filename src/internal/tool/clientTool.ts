@@ -51,16 +51,19 @@ export interface Returned {
 }
 
 /**
- * Checks what a client has returned with the tool's schema of results.
+ * Checks what a client has returned with the tool's schema of results. A tool that the run does not have any more has
+ * none.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const decode = (
-  tool: Tool.Any,
+  tool: Tool.Any | undefined,
   { isFailure, result }: Returned
-): Effect.Effect<unknown, Schema.SchemaError> =>
-  isFailure ? decodeText(result) : ToolCodec.readerOf(tool).decodeSuccess(result)
+): Effect.Effect<unknown, Schema.SchemaError> => {
+  if (isFailure) return decodeText(result)
+  return tool === undefined ? Effect.succeed(result) : ToolCodec.readerOf(tool).decodeSuccess(result)
+}
 
 const decodeText = Schema.decodeUnknownEffect(Schema.String)
 
@@ -72,25 +75,18 @@ const decodeText = Schema.decodeUnknownEffect(Schema.String)
  * @since 0.1.0
  */
 export const toResult = (
-  tool: Tool.Any,
+  tool: Tool.Any | undefined,
   { id, name }: { readonly id: string; readonly name: string },
   returned: Returned
 ): Effect.Effect<Middleware.ToolResult> => {
-  const made = (result: unknown, encodedResult: unknown, isFailure: boolean) =>
-    Parts.toolResult({
-      id,
-      name,
-      result,
-      encodedResult,
-      isFailure,
-      preliminary: false,
-      modelOutput: isFailure || tool.toModelOutput === undefined ? undefined : tool.toModelOutput(result)
-    })
-  const { isFailure } = returned
+  const made = (result: unknown, encodedResult: unknown, isFailure: boolean) => {
+    const modelOutput = isFailure ? undefined : tool?.toModelOutput?.(result)
+    return Parts.toolResult({ id, name, result, encodedResult, isFailure, preliminary: false, modelOutput })
+  }
   return decode(tool, returned).pipe(
     Effect.flatMap((value) =>
-      isFailure
-        ? Effect.succeed(made(value, value, true))
+      returned.isFailure || tool === undefined
+        ? Effect.succeed(made(value, value, returned.isFailure))
         : Effect.map(ToolCodec.of(tool).encodeSuccess(value), (encoded) => made(value, encoded, false))
     ),
     Effect.catch((error) => {

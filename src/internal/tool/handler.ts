@@ -198,15 +198,18 @@ export {
 } from "./mistakes.ts"
 
 /**
- * Answers the calls of a tool that the run does not have.
+ * Answers the calls of a tool that the run does not have. A client that has returned the result of a call needs no tool.
  *
  * @category results
  * @since 0.1.0
  */
-export const unknownTool = (availableTools: ReadonlyArray<string>): Handler => (request) =>
-  Exit.succeed(
-    mistake(request, new AiError.ToolNotFoundError({ toolName: request.name, availableTools: [...availableTools] }))
-  )
+export const unknownTool =
+  (availableTools: ReadonlyArray<string>): Handler => (request, _preliminary, { isApproved, returned }) =>
+    isApproved && returned !== undefined
+      ? ClientTool.toResult(undefined, request, returned)
+      : Exit.succeed(
+        mistake(request, new AiError.ToolNotFoundError({ toolName: request.name, availableTools: [...availableTools] }))
+      )
 
 // -----------------------------------------------------------------------------
 // running
@@ -374,7 +377,9 @@ const guarded = (tool: Tool.Any, run: Admitted, context: Context.Context<never>)
         : unapproved({ ...request, tool }, context)
     }
     // a client that returns a result has approved nothing
-    if (isFree || (isApproved && returned === undefined) || isAllowed(rules, params)) return run(request, preliminary, params)
+    if (isFree || (isApproved && returned === undefined) || isAllowed(rules, params)) {
+      return run(request, preliminary, params)
+    }
     return Effect.flatMap(
       isApprovalNeeded(needsApproval, params, { toolCallId: request.id, messages: asked.messages }),
       (needed) => needed ? unapproved(request, context) : run(request, preliminary, params)

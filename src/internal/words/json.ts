@@ -37,7 +37,13 @@ export const tooDeep = `The JSON is nested deeper than ${maximumDepth} levels`
  */
 export const isTooDeep = (value: unknown): boolean => isDeeper(value, maximumDepth)
 
-const isDeeper = (value: unknown, depth: number): boolean => {
+/**
+ * Returns whether a value is nested deeper than this many levels. A value that contains itself is.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isDeeper = (value: unknown, depth: number): boolean => {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false
   if (depth === 0) return true
   if (Array.isArray(value)) {

@@ -21,6 +21,7 @@ import * as Approval from "../../Approval.ts"
 import * as RunId from "../../internal/words/runId.ts"
 import * as SessionStore from "../../SessionStore.ts"
 import * as AgentApi from "../AgentApi.ts"
+import * as ClientTools from "../ClientTools.ts"
 import * as RunHub from "../RunHub.ts"
 import { Described } from "./described.ts"
 import { failed } from "./failures.ts"
@@ -241,7 +242,7 @@ export class OwnedRuns<R, Request = never> {
   private describe(cause: Cause.Cause<unknown>): AgentApi.RunFailed {
     const failure = Cause.hasDies(cause) ? undefined : cause.reasons.find(Cause.isFailReason)
     const own = failure === undefined ? undefined : this.options.describe?.(failure.error)
-    if (own === undefined) return AgentApi.describe(cause)
+    if (own === undefined) return ClientTools.refusalOf(cause) ?? AgentApi.describe(cause)
     return new AgentApi.RunFailed({ ...own, status: AgentApi.statuses.includes(own.status) ? own.status : 500 })
   }
 
@@ -277,9 +278,11 @@ const answersTo = (
   pending: ReadonlyArray<Approval.Approval>,
   given: ReadonlyArray<AgentApi.Answer>
 ): Effect.Effect<ReadonlyArray<Approval.Answer>, AgentApi.RunFailed> =>
-  Effect.forEach(given, ({ approvalId, approved, params, reason }) => {
+  Effect.forEach(given, ({ approvalId, approved, failure, params, reason, result }) => {
     const approval = pending.find((_) => _.approvalId === approvalId)
     if (approval === undefined) return approvalUnknown
     if (!approved) return Effect.succeed(Approval.deny(approval, reason))
+    if (failure !== undefined) return Effect.succeed(Approval.giveFailure(approval, failure))
+    if (result !== undefined) return Effect.succeed(Approval.giveResult(approval, result))
     return Effect.succeed(Approval.approve(approval, params === undefined ? undefined : { params }))
   })
