@@ -140,6 +140,7 @@ export const make = (model: LanguageModel.Service, agent: Agent.Any) => Effect.s
     ],
     ["Agent.ts", `import type * as S from "./sqlite/X.ts"`, `Agent.ts:3: the core imports the subpath sqlite`],
     ["otel/X.ts", `import * as S from "../sqlite/X.ts"`, `otel/X.ts:3: a subpath imports the subpath sqlite`],
+    ["server/X.ts", `import * as A from "../a2a/X.ts"`, `server/X.ts:3: a subpath imports the subpath a2a`],
     ["Agent.ts", `const later = () => import("./Session.ts")`, `Agent.ts:3: import("./Session.ts") inside src`],
     ["Nowhere.ts", ``, `Nowhere.ts: not in the table of rooms; choose its floor in test/house/floors.ts`],
     ["misc/X.ts", ``, `misc/X.ts: not in the table of rooms; choose its floor in test/house/floors.ts`],

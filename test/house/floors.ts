@@ -41,7 +41,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
 
 /**
  * The folders that are subpath exports, with what each may import beside `effect/*` and the core. The core imports none
- * of them, and they do not import one another.
+ * of them, and they do not import one another, unless `foundations` says so.
  */
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
@@ -52,7 +52,14 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   sqlite: ["node:sqlite"],
   otel: ["@effect/opentelemetry/", "@opentelemetry/"],
   "ai-sdk": ["@ai-sdk/provider"],
-  copilot: ["@github/copilot-sdk", "node:fs/promises"]
+  copilot: ["@github/copilot-sdk", "node:fs/promises"],
+  a2a: ["@a2a-js/", "node:buffer"]
+}
+
+/** The subpaths that a subpath stands on. */
+export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
+  // the runs of an owner are found, answered and masked in one place for all wires
+  a2a: ["server"]
 }
 
 /** The floor that `internal` stands on: it imports this floor and lower, and is imported from above. */

@@ -6,6 +6,7 @@ import {
   exceptions,
   exportedInternals,
   floors,
+  foundations,
   internalAbove,
   internalUsers,
   maximumLines,
@@ -113,7 +114,8 @@ const checkRelative = (source: Source, { line, runtime, specifier }: Import): Ar
   if (to.endsWith("index.ts") && from !== "index.ts") return [`"${specifier}" is a barrel`]
   if (from === "index.ts") return []
   const [fromSubpath, toSubpath] = [subpathOf(from), subpathOf(to)]
-  if (toSubpath !== undefined && toSubpath !== fromSubpath) {
+  const isFoundation = foundations[fromSubpath ?? ""]?.includes(toSubpath ?? "") === true
+  if (toSubpath !== undefined && toSubpath !== fromSubpath && !isFoundation) {
     return [`${fromSubpath === undefined ? "the core" : "a subpath"} imports the subpath ${toSubpath}`]
   }
   const [here, there] = [heightOf(from), heightOf(to)]
