@@ -47,6 +47,7 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   orchestration: [],
   server: [],
+  mcp: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],
@@ -105,7 +106,9 @@ export const exportedInternals: ReadonlyArray<string> = [
   "orchestration/internal/models.ts",
   "orchestration/internal/groupChat.ts",
   "orchestration/internal/plan.ts",
-  "orchestration/internal/graphModels.ts"
+  "orchestration/internal/graphModels.ts",
+  "mcp/internal/connection.ts",
+  "mcp/internal/results.ts"
 ]
 
 /** Optional properties that are no options: what a run says, not what it is given. */

@@ -1,0 +1,10 @@
+/**
+ * Agents and the Model Context Protocol.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ */
+export * as McpToolkit from "./McpToolkit.ts"
