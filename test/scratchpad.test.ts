@@ -17,6 +17,7 @@ const lastLines: Record<string, string> = {
   "graph.ts": "web done ×1, archive done ×1, draft done ×2, words done ×2, editor done ×2, publish done ×1",
   "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",
   "handoff.ts": "repairs has the conversation now",
+  "mcp.ts": "You climb Galdhøpiggen, and sleep at Spiterstulen.",
   "openai.ts": "\"Let me look.\\n\\nIt rains in Oslo.\", 10 tokens",
   "orchestration.ts": "group chat: [\"writer: It is the best.\",\"lawyer: Is it?\"]",
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",

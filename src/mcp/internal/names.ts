@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Hash from "effect/Hash"
 
 /**
