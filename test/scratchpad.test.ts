@@ -24,7 +24,8 @@ const lastLines: Record<string, string> = {
   "parts.ts": "The same result.",
   "plan.ts": "Steinar Sulheim climbed it first, in 1850.",
   "server.ts": "It is gone.",
-  "steering.ts": "stopped after 2 steps"
+  "steering.ts": "stopped after 2 steps",
+  "ui-messages.ts": "assistant: step-start \"I will clean up.\" tool-remove step-start \"All clean\""
 }
 
 const run = (file: string) =>

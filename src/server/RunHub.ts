@@ -79,6 +79,7 @@ export interface Numbered<out Part = AgentRun.Part> {
  * - `parts`: its parts from the first one on, or those after the number `after`. The stream ends when the run has
  *   completed, and otherwise fails with the failure of the run. Each call is a reader.
  * - `hold`: counts as a reader until the scope closes. Use it before reading begins.
+ * - `isLeft`: whether it has had readers, and has none now.
  * - `exit`: waits for the end of the run.
  * - `stop`: interrupts the run, and returns when it has ended. It does not change a run that has ended.
  * - `steering`: its handle for messages, unless the input had one.
@@ -96,6 +97,7 @@ export interface Live<out Part = AgentRun.Part, out E = unknown> {
     readonly after?: number | undefined
   }) => Stream.Stream<Numbered<Part>, E>
   readonly hold: Effect.Effect<void, never, Scope.Scope>
+  readonly isLeft: Effect.Effect<boolean>
   readonly exit: Effect.Effect<Exit.Exit<void, E>>
   readonly stop: Effect.Effect<void>
   readonly steering: Steering.Steering
@@ -392,6 +394,7 @@ class Running<Part = any, E = any> {
   fiber: Fiber.Fiber<void, E> | undefined = undefined
   hasEnded = false
   private readers = 0
+  private wasRead = false
   private leavings = 0
   private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
   readonly runId: string
@@ -412,10 +415,10 @@ class Running<Part = any, E = any> {
   }
 
   begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
-    const { exit, hold, options: { owner }, parts, runId, stop } = this
+    const { exit, hold, isLeft, options: { owner }, parts, runId, stop } = this
     return Effect.map(
       Clock.currentTimeMillis,
-      (startedAt) => this.live = { runId, start, startedAt, parts, hold, exit, stop, steering, owner }
+      (startedAt) => this.live = { runId, start, startedAt, parts, hold, isLeft, exit, stop, steering, owner }
     )
   }
 
@@ -449,9 +452,12 @@ class Running<Part = any, E = any> {
   private readonly hold: Effect.Effect<void, never, Scope.Scope> = Effect.acquireRelease(
     Effect.sync(() => {
       this.readers++
+      this.wasRead = true
     }),
     () => this.leave
   )
+
+  private readonly isLeft: Effect.Effect<boolean> = Effect.sync(() => this.wasRead && this.readers === 0)
 
   private readonly leave: Effect.Effect<void> = Effect.suspend(() => {
     this.readers--

@@ -38,3 +38,8 @@ export * as RemoteAgent from "./RemoteAgent.ts"
  * @since 0.1.0
  */
 export * as RunHub from "./RunHub.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as UiMessages from "./UiMessages.ts"

@@ -212,6 +212,20 @@ export class OwnedRuns<R, Request = never> {
     })
   }
 
+  /** Interrupts the runs that work on a session of the owner, also those that are beginning. */
+  stopSession(owner: string, id: string): Effect.Effect<void> {
+    return this.hub.stopSession(Sessions.prefixOf(owner) + id)
+  }
+
+  /** Sets a session of the owner back to a version. The versions after it are forgotten. */
+  rewind(owner: string, id: string, version: number): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
+    const stored = Effect.flatMap(
+      this.store.load(Sessions.prefixOf(owner) + id),
+      (session) => this.store.truncate(session, version)
+    )
+    return Effect.andThen(this.told(stored), this.session(owner, id))
+  }
+
   /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
   forget(owner: string, id: string): Effect.Effect<void, AgentApi.RunFailed> {
     const session = Sessions.prefixOf(owner) + id
@@ -273,8 +287,13 @@ const tooManyMessages = Effect.fail(
 )
 const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
 
-/** The session says which call an answer is for. */
-const answersTo = (
+/**
+ * Returns the answers to approvals of a session. The session says which call an answer is for.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const answersTo = (
   pending: ReadonlyArray<Approval.Approval>,
   given: ReadonlyArray<AgentApi.Answer>
 ): Effect.Effect<ReadonlyArray<Approval.Answer>, AgentApi.RunFailed> =>
