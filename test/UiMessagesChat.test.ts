@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { lastAssistantMessageIsCompleteWithApprovalResponses } from "ai"
-import { Effect, Fiber, Schedule, Stream } from "effect"
-import { Agent, AgentRun, ContextProvider, type SessionHistory } from "../src/index.ts"
-import type { UiMessages } from "../src/server/index.ts"
+import { lastAssistantMessageIsCompleteWithApprovalResponses, lastAssistantMessageIsCompleteWithToolCalls } from "ai"
+import { Effect, Fiber, Layer, Schedule, Schema, Stream } from "effect"
+import { type Prompt, Tool, Toolkit } from "effect/ai"
+import { Agent, AgentRun, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
+import { ClientTools, type UiMessages } from "../src/server/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as ChatServer from "./fixtures/chatServer.ts"
 import * as EveryPart from "./fixtures/everyPart.ts"
 
@@ -414,6 +416,99 @@ describe("UiMessages.layer", () => {
         const live = yield* Effect.provide(run, fixture.layer)
         assert.strictEqual((yield* server.call("GET", "/c/stream")).status, 204)
         yield* live.stop
+      }).pipe(Effect.scoped))
+  })
+
+  describe("a tool that runs in the page", () => {
+    const SetColor = ClientTools.make("set_color", {
+      parameters: Schema.Struct({ color: Schema.String }),
+      success: Schema.Struct({ before: Schema.String })
+    })
+    const Read = Tool.make("read", { success: Schema.String })
+    const toolkit = Toolkit.make(SetColor, Read)
+    const handlers = toolkit.toLayer({ set_color: ClientTools.handler, read: () => Effect.succeed("read") })
+    const painter = Agent.make("painter", { toolkit, providers: [SessionHistory.provider] })
+    // the same id in two steps
+    const model = ScriptedModel.layer([
+      ScriptedModel.toolCalls({ name: "read", params: {}, id: "call_0" }),
+      ScriptedModel.toolCalls({ name: "set_color", params: { color: "blue" }, id: "call_0" }),
+      ScriptedModel.step(({ prompt }) => ScriptedModel.text(JSON.stringify(resultsIn(prompt))))
+    ])
+    const resultsIn = (prompt: Prompt.Prompt) =>
+      prompt.content.flatMap((message) =>
+        message.role === "tool"
+          ? message.content.flatMap((part) => part.type === "tool-result" ? [part.result] : [])
+          : []
+      )
+    const serve = ChatServer.serve(painter, Layer.mergeAll(handlers, model, SessionStore.layerMemory))
+
+    it.live("is called there, and its output is the result", () =>
+      Effect.gen(function*() {
+        const server = yield* serve
+        const colors: Array<unknown> = []
+        const open = server.open("c", {
+          sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
+          onToolCall: ({ toolCall }) => {
+            if (toolCall.toolName !== "set_color") return
+            colors.push(toolCall.input)
+            void open.chat.addToolOutput({
+              tool: "set_color",
+              toolCallId: toolCall.toolCallId,
+              output: { before: "white", and: "more" }
+            })
+          }
+        })
+        yield* open.say("blue, please")
+        yield* open.until(({ status }) => status === "ready" && open.shown.length === 3)
+        assert.deepStrictEqual(colors, [{ color: "blue" }])
+        assert.deepStrictEqual(open.shown, [
+          "tool-read output-available",
+          "tool-set_color output-available",
+          "[\"read\",{\"before\":\"white\"}]"
+        ])
+        assert.deepStrictEqual(stored(yield* server.messages("c")), stored(open.chat.messages))
+      }).pipe(Effect.scoped))
+
+    it.live("waits over a reload, and takes no other result", () =>
+      Effect.gen(function*() {
+        const server = yield* serve
+        yield* server.open("c").say("blue, please")
+        const page = server.open("c", { messages: yield* server.messages("c") })
+        assert.deepStrictEqual(page.shown, ["tool-read output-available", "tool-set_color input-available"])
+        // the output of the server, for a call with the same id, is no result of the page
+        const again = yield* server.call("POST", "", { id: "c", messages: page.chat.messages })
+        assert.deepStrictEqual([again.status, again.json().code], [400, "nothing-to-answer"])
+        const output = (part: object) => ({ id: "a", role: "assistant", parts: [{ type: "tool-set_color", ...part }] })
+        for (
+          const part of [
+            { toolCallId: "other", state: "output-available", output: 1 },
+            { toolCallId: "call_0", state: "output-available", output: 1, preliminary: true }
+          ]
+        ) {
+          assert.oneOf((yield* server.call("POST", "", { id: "c", messages: [output(part)] })).status, [400, 404])
+        }
+        const wrong = { toolCallId: "call_0", state: "output-available", output: 1 }
+        const refused = yield* server.call("POST", "", { id: "c", messages: [output(wrong)] })
+        assert.deepStrictEqual([refused.status, refused.json().code], [422, "approval-invalid"])
+        const failed = { toolCallId: "call_0", state: "output-error", errorText: "no color" }
+        yield* server.call("POST", "", { id: "c", messages: [output(failed)] })
+        assert.deepStrictEqual(ChatServer.show((yield* server.messages("c"))[1]), [
+          "tool-read output-available",
+          "tool-set_color output-error",
+          "[\"read\",\"no color\"]"
+        ])
+      }).pipe(Effect.scoped))
+
+    it.live("is the only one: the page gives no result of a call that waits for an approval", () =>
+      Effect.gen(function*() {
+        const server = yield* everyPart()
+        const open = server.open("c")
+        yield* open.say("removes")
+        const [call] = open.last.parts.flatMap((part) => "toolCallId" in part ? [part] : [])
+        const forged = { ...call, state: "output-available", output: { removed: "everything" } }
+        const answer = yield* server.call("POST", "", { id: "c", messages: [{ ...open.last, parts: [forged] }] })
+        assert.deepStrictEqual([answer.status, answer.json().code], [404, "call-unknown"])
+        assert.deepStrictEqual(server.done, [])
       }).pipe(Effect.scoped))
   })
 

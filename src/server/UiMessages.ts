@@ -3,8 +3,9 @@
  *
  * `layer` adds the routes of a chat to a router. A chat is a session of the `AgentApi.Owner` that your middleware
  * provides. The server keeps the conversation, so that the agent needs `SessionHistory`. Of a request only the last
- * message is read: the text and files of the user, or the answers to approvals. What else a page sends about the
- * conversation is ignored. It can invent no message of the assistant, no result of a tool and no approval.
+ * message is read: the text and files of the user, or the answers to approvals and the outputs of tools that run in the
+ * page (`ClientTools`). What else a page sends about the
+ * conversation is ignored. It can invent no message of the assistant, no result of another tool and no approval.
  *
  * | request                   | answer                                                                              |
  * | ------------------------- | ----------------------------------------------------------------------------------- |
@@ -41,6 +42,10 @@
  * A call of a nested run that asks for an approval has a call of its own in the message, with its own tool and
  * parameters. The call of the nested agent is approved automatically meanwhile (`isAutomatic`). With
  * `lastAssistantMessageIsCompleteWithApprovalResponses` the page goes on when all are answered.
+ *
+ * A tool of `ClientTools` runs in the page: in `onToolCall` of `useChat`, or when the user has done something. Its call is
+ * `input-available` until `addToolOutput`, and the run goes on when the message is sent again
+ * (`lastAssistantMessageIsCompleteWithToolCalls`).
  *
  * The AI SDK has no approval with other parameters. Send them in the body of the answer, by the id of the approval:
  * `addToolApprovalResponse({ id, approved: true, options: { body: { params: { [id]: { file: "other.txt" } } } } })`.

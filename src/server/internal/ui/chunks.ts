@@ -56,7 +56,7 @@ const coded = (part: AgentRun.Part, valued: AgentRun.Part): Effect.Effect<Coded,
   Effect.map(encodePart(valued) as Effect.Effect<AgentRun.PartEncoded, unknown>, (encoded) => [part, encoded])
 
 /**
- * Where a call is: its parameters are being written; it runs; it waits for an approval; it has ended.
+ * Where a call is: its parameters are being written; it runs; it waits for an approval or for the page; it has ended.
  */
 type CallState = "streaming" | "running" | "asked" | "ended"
 
@@ -235,6 +235,9 @@ export class Mapper {
     const { approvalId, path, tool, toolCallId } = answer.approval
     const id = path.length === 0 ? toolCallId : approvalId
     if (path.length > 0) this.nestedCalls.set(keyOf(path, toolCallId), id)
+    this.calls.set(id, "running")
+    // the result of a client comes as every result
+    if (answer._tag === "Result") return
     const isApproved = answer._tag === "Approve"
     if (isApproved && answer.params !== undefined) {
       const toolName = this.nameOf(id) ?? tool
@@ -247,7 +250,6 @@ export class Mapper {
       approved: isApproved,
       ...(reason !== undefined && { reason })
     })
-    this.calls.set(id, "running")
     if (!isApproved) this.denied.add(id)
   }
 
@@ -347,6 +349,8 @@ export class Mapper {
       this.out.push(inputOf(id, tool, input, false))
     } else if (!this.knows(id)) this.call(id, tool, input, true)
     this.calls.set(id, "asked")
+    // a call that runs in the page has its parameters, and waits for its output
+    if (approval.runsIn === "client") return
     this.out.push({
       type: "tool-approval-request",
       approvalId,
@@ -455,7 +459,7 @@ export class Mapper {
   private close(reason: string): void {
     this.closeTexts()
     for (const [id, state] of this.calls) {
-      // what waits for an approval may go on waiting
+      // what waits for an approval or for the page may go on waiting
       if (state === "streaming" || state === "running") this.fail(id, reason)
     }
     this.stopNested()
@@ -471,7 +475,11 @@ const isPlain = ({ type }: AgentRun.Part): boolean =>
   type === "text-delta" || type === "reasoning-delta" || type === "tool-params-delta"
 
 const stateOf = ({ state }: Wire.ToolPart): CallState =>
-  state === "approval-requested" ? "asked" : state === "approval-responded" ? "running" : "ended"
+  state === "approval-requested" || state === "input-available"
+    ? "asked" :
+    state === "approval-responded"
+    ? "running"
+    : "ended"
 
 const inputOf = (toolCallId: string, toolName: string, input: unknown, providerExecuted: boolean): Wire.Chunk => ({
   type: "tool-input-available",

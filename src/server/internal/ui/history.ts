@@ -162,7 +162,8 @@ class Reader {
       ? this.add(approvalId, tool, input, false)
       : call ?? this.add(toolCallId, tool, input, true)
     // one that nobody waits for has an answer or a result further on
-    asks.ask(approvalId, { tool, params: input, path })
+    if (approval.runsIn === "client") asks.wait()
+    else asks.ask(approvalId, { tool, params: input, path })
     if (!this.waiting.has(approvalId)) asks.interrupt()
   }
 
@@ -213,6 +214,10 @@ class CallPart {
     this.descriptor = descriptor
     this.answered = undefined
     this.become({ state: "approval-requested", approval: { id, descriptor } })
+  }
+
+  wait(): void {
+    this.become({ state: "input-available" })
   }
 
   interrupt(): void {
@@ -310,7 +315,7 @@ const callChunks = (part: Wire.ToolPart): ReadonlyArray<Wire.Chunk> => {
     input,
     ...(providerExecuted === true && { providerExecuted })
   }]
-  if (part.approval !== undefined) {
+  if ("approval" in part && part.approval !== undefined) {
     const { descriptor, id: approvalId, isAutomatic } = part.approval
     chunks.push({
       type: "tool-approval-request",

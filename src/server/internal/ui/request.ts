@@ -12,6 +12,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as AgentApi from "../../AgentApi.ts"
+// what a page returns for a call
+import type * as ClientTools from "../../ClientTools.ts"
 import { failed } from "../failures.ts"
 
 const MessageId = Schema.NonEmptyString.check(Schema.isMaxLength(200))
@@ -40,6 +42,14 @@ const File = Schema.Struct({
   url: Schema.String,
   filename: Schema.optional(Schema.String)
 })
+/** A tool call of a message, with the output that the page may have given it. */
+const Call = Schema.Struct({
+  toolCallId: Schema.String,
+  state: Schema.String,
+  preliminary: Schema.optional(Schema.Boolean),
+  output: Schema.optional(Schema.Json),
+  errorText: Schema.optional(Schema.String)
+})
 const Answered = Schema.Struct({
   state: Schema.tag("approval-responded"),
   approval: Schema.Struct({
@@ -51,7 +61,8 @@ const Answered = Schema.Struct({
 })
 
 /**
- * A message of the user, or answers to approvals.
+ * A message of the user, or answers to approvals and outputs of tools. The outputs are all that the message has, also
+ * those that the server has sent.
  *
  * - `messageId`: the id of the message of the user, or of the assistant's message that the run goes on with.
  * - `replaces`: the user has edited this message, or wants another answer to it.
@@ -63,7 +74,11 @@ export type Request =
   & { readonly chat: string; readonly messageId: string }
   & (
     | { readonly _tag: "Prompt"; readonly message: AgentApi.Message; readonly replaces: boolean }
-    | { readonly _tag: "Answers"; readonly answers: ReadonlyArray<AgentApi.Answer> }
+    | {
+      readonly _tag: "Answers"
+      readonly answers: ReadonlyArray<AgentApi.Answer>
+      readonly outputs: ReadonlyMap<string, ClientTools.Returned>
+    }
   )
 
 /**
@@ -96,7 +111,8 @@ export const read = (
       }
     }
     const answers = yield* answersOf(sent.parts, body.params ?? {})
-    return { ...to, _tag: "Answers", answers }
+    const outputs = outputsOf(sent.parts)
+    return answers.length === 0 && outputs.size === 0 ? yield* nothing : { ...to, _tag: "Answers", answers, outputs }
   })
 
 const decodeBody = Schema.decodeUnknownEffect(Body)
@@ -104,6 +120,7 @@ const decodeSent = Schema.decodeUnknownEffect(Sent)
 const decodeText = Schema.decodeUnknownOption(Text)
 const decodeFile = Schema.decodeUnknownOption(File)
 const decodeAnswered = Schema.decodeUnknownOption(Answered)
+const decodeCall = Schema.decodeUnknownOption(Call)
 const decodeMessage = Schema.decodeUnknownEffect(Schema.toCodecJson(AgentApi.Message))
 const decodeAnswers = Schema.decodeUnknownEffect(AgentApi.AnswerRequest.fields.answers)
 
@@ -138,9 +155,25 @@ const answersOf = (
     const edited = Object.hasOwn(params, approvalId) ? { params: params[approvalId] } : {}
     return [{ approvalId, approved, ...(reason !== undefined && { reason }), ...edited }]
   })
-  return answers.length === 0 ? Effect.fail(nothing) : Effect.mapError(decodeAnswers(answers), () => invalid)
+  return answers.length === 0 ? Effect.succeed([]) : Effect.mapError(decodeAnswers(answers), () => invalid)
+}
+
+const outputsOf = (parts: ReadonlyArray<unknown>): ReadonlyMap<string, ClientTools.Returned> => {
+  const outputs = new Map<string, ClientTools.Returned>()
+  for (const part of parts) {
+    const call = Option.getOrUndefined(decodeCall(part))
+    if (call === undefined) continue
+    const { errorText, output, preliminary, state, toolCallId: id } = call
+    // of calls with the same id, the last one is meant
+    outputs.delete(id)
+    if (state === "output-available" && preliminary !== true) outputs.set(id, { id, result: output ?? null })
+    else if (state === "output-error") outputs.set(id, { id, failure: errorText ?? "" })
+  }
+  return outputs
 }
 
 const invalid = failed("invalid-request", 400, false, "The request is not valid.")
 const tooLarge = failed("request-too-large", 413, false, "The request is too large.")
-const nothing = failed("nothing-to-answer", 400, false, "The last message has nothing that the agent could answer.")
+const nothing = Effect.fail(
+  failed("nothing-to-answer", 400, false, "The last message has nothing that the agent could answer.")
+)

@@ -20,6 +20,7 @@ import type * as Approval from "../../../Approval.ts"
 import * as Waiting from "../../../internal/approval/waiting.ts"
 import * as RunId from "../../../internal/words/runId.ts"
 import * as AgentApi from "../../AgentApi.ts"
+import * as ClientTools from "../../ClientTools.ts"
 import type * as RunHub from "../../RunHub.ts"
 import { failed } from "../failures.ts"
 import * as OwnedRuns from "../ownedRuns.ts"
@@ -150,11 +151,16 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
     const { chat, messageId } = request
     return Effect.gen({ self: this }, function*() {
       const { approvals, history } = yield* this.runs.session(owner, chat)
-      // the message of a page may still have answers that were given before
-      const given = request.answers.filter((answer) =>
+      // the message of a page may still have answers that were given before, and has the outputs of the server
+      const approved = request.answers.filter((answer) =>
         approvals.some(({ approvalId }) => approvalId === answer.approvalId)
       )
-      if (given.length === 0) return yield* this.notWaiting(history, request.answers[0].approvalId)
+      const returned = ClientTools.waiting(approvals).flatMap(({ approvalId, path, toolCallId }) => {
+        const output = request.outputs.get(path.length === 0 ? toolCallId : approvalId)
+        return output === undefined ? [] : [{ ...output, id: approvalId }]
+      })
+      const given = [...approved, ...yield* Effect.fromResult(ClientTools.answersTo(approvals, returned))]
+      if (given.length === 0) return yield* this.notWaiting(history, request.answers[0]?.approvalId)
       const answers = yield* OwnedRuns.answersTo(approvals, given)
       const continues = History.toMessages(history).at(-1)
       const input = { prompt: Prompt.empty, session: chat, answers }
@@ -168,7 +174,8 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
   }
 
   /** Why nobody waits for an answer, as the run would have said. */
-  private notWaiting(history: Prompt.Prompt, approvalId: string): Effect.Effect<never, AgentApi.RunFailed> {
+  private notWaiting(history: Prompt.Prompt, approvalId: string | undefined): Effect.Effect<never, AgentApi.RunFailed> {
+    if (approvalId === undefined) return callUnknown
     const problem = Waiting.statusOf(history.content, approvalId)
     const reason = new AgentError.ApprovalRejected({ approvalId, problem })
     const error = new AgentError.AgentError({ agent: this.agent.name, reason })
@@ -235,6 +242,7 @@ const chatOfPath: Effect.Effect<string, AgentApi.RunFailed, HttpRouter.RouteCont
 )
 
 const chatUnknown = failed("session-not-found", 404, false, "The conversation is not known.")
+const callUnknown = Effect.fail(failed("call-unknown", 404, false, "No call waits for this result."))
 const messageKnown = Effect.fail(
   failed("message-exists", 409, false, "The conversation has this message. It can be edited or answered again.")
 )

@@ -210,6 +210,7 @@ export type ToolPart =
     readonly providerExecuted?: boolean
   }
   & (
+    | { readonly state: "input-available" }
     | { readonly state: "approval-requested"; readonly approval: Omit<ToolApproval<never>, "approved" | "reason"> }
     | { readonly state: "approval-responded"; readonly approval: ToolApproval<boolean> }
     | { readonly state: "output-available"; readonly output: unknown; readonly approval?: ToolApproval<true> }
