@@ -5,15 +5,14 @@
  * @since 0.1.0
  */
 
-import * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
-import * as SchemaParser from "effect/SchemaParser"
-import * as AgentRun from "../../../AgentRun.ts"
+import type * as AgentRun from "../../../AgentRun.ts"
 import type * as Approval from "../../../Approval.ts"
 import * as AgentApi from "../../AgentApi.ts"
 import * as Calls from "./calls.ts"
+import * as Coded from "./coded.ts"
 import * as History from "./history.ts"
 import type * as Wire from "./wire.ts"
 
@@ -28,32 +27,6 @@ export interface Options {
   readonly continues?: Wire.Message | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
 }
-
-/** A part, with its JSON form if it has values that a tool, a model or an output has made. */
-type Coded = readonly [part: AgentRun.Part, encoded: AgentRun.PartEncoded | undefined]
-
-const encodePart = SchemaParser.encodeUnknownEffect(AgentRun.parts())
-
-const encode = (part: AgentRun.Part): Effect.Effect<Coded, unknown> => {
-  const valued = part.type === "agent-part" ? part.part : part
-  switch (valued.type) {
-    case "tool-call":
-    case "tool-result":
-    case "output-partial":
-      return coded(part, valued)
-    case "run-end": {
-      const { result } = valued
-      if (result.value === undefined) return Effect.succeed([part, undefined])
-      // the message has the transcript already
-      return coded(part, { ...valued, result: { ...result, steps: [], transcript: Prompt.empty, approvals: [] } })
-    }
-    default:
-      return Effect.succeed([part, undefined])
-  }
-}
-
-const coded = (part: AgentRun.Part, valued: AgentRun.Part): Effect.Effect<Coded, unknown> =>
-  Effect.map(encodePart(valued) as Effect.Effect<AgentRun.PartEncoded, unknown>, (encoded) => [part, encoded])
 
 /**
  * Where a call is: its parameters are being written; it runs; it waits for an approval or for the page; it has ended.
@@ -103,8 +76,9 @@ export class Mapper {
 
   /** The chunks of some parts. A part with a value that is not JSON is the end of the message. */
   map(parts: ReadonlyArray<AgentRun.Part>): Effect.Effect<ReadonlyArray<Wire.Chunk>> {
-    if (parts.every(isPlain)) return Effect.sync(() => this.take(parts.map((part) => [part, undefined])))
-    const accept = (part: AgentRun.Part) => Effect.map(encode(part), ([part, encoded]) => this.accept(part, encoded))
+    if (parts.every(Coded.isPlain)) return Effect.sync(() => this.take(parts.map((part) => [part, undefined])))
+    const accept = (part: AgentRun.Part) =>
+      Effect.map(Coded.encode(part), ([part, encoded]) => this.accept(part, encoded))
     return Effect.matchCause(Effect.forEach(parts, accept, { discard: true }), {
       onSuccess: () => this.flush(),
       onFailure: (cause) => {
@@ -133,7 +107,7 @@ export class Mapper {
     return this.flush()
   }
 
-  private take(coded: ReadonlyArray<Coded>): ReadonlyArray<Wire.Chunk> {
+  private take(coded: ReadonlyArray<Coded.Coded>): ReadonlyArray<Wire.Chunk> {
     for (const [part, encoded] of coded) this.accept(part, encoded)
     return this.flush()
   }
@@ -470,9 +444,6 @@ export class Mapper {
     this.out.push({ type: "tool-output-error", toolCallId: id, errorText: reason })
   }
 }
-
-const isPlain = ({ type }: AgentRun.Part): boolean =>
-  type === "text-delta" || type === "reasoning-delta" || type === "tool-params-delta"
 
 const stateOf = ({ state }: Wire.ToolPart): CallState =>
   state === "approval-requested" || state === "input-available"
