@@ -6,9 +6,11 @@
 
 import type * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
@@ -55,6 +57,8 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   /** The failures of the tools themselves. */
   private readonly ofTool = new Map<number, Cause.Cause<unknown>>()
   private hasNews = false
+  private readonly dispatcher: Scheduler.SchedulerDispatcher
+  private isLaunching = false
 
   constructor(
     runner: ToolCalls.Runner,
@@ -71,6 +75,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.own = own
     this.nested = nested
     this.onEnd = options.onEnd
+    this.dispatcher = Context.get(runner.tools.context, Scheduler.Scheduler).makeDispatcher()
   }
 
   /** Makes a call. It begins when the number of running calls permits. */
@@ -86,8 +91,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
       this.settle(index, ToolHandler.notExecuted(call, "execution-denied", answered.reason))
     } else {
       if (answered?.nested !== undefined) this.nested.set(call.id, answered.nested)
-      // it begins after the program knows it, because it could end the run, or itself, at once
-      this.launch(Effect.yieldNow)
+      this.launch()
     }
     this.signal()
     return index
@@ -121,16 +125,13 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
         if (result !== undefined) this.pending++
         this.dropped.add(index)
         this.settle(index, ToolHandler.notExecuted(this.own[index], "execution-interrupted", reason))
-        this.launch(Effect.yieldNow)
+        this.launch()
         this.signal()
       }
       const running = this.running.get(index)
       if (running === undefined) return Effect.sync(end)
       this.running.delete(index)
-      running.timer?.interruptUnsafe()
-      running.span?.end({ _tag: "Cancelled" })
-      this.runner.ending.add(running.fiber)
-      running.fiber.interruptUnsafe()
+      running.cancel(this.runner.ending)
       return Effect.andThen(Fiber.await(running.fiber), Effect.sync(end))
     })
   }
@@ -177,9 +178,22 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     })
   }
 
-  protected override start(index: number, begin: Effect.Effect<void> | undefined): void {
+  /**
+   * Calls begin in the next turn of the scheduler. Until then the program makes those that it makes together, and a
+   * program whose calls end at once does not keep others from running.
+   */
+  protected override launch(): void {
+    if (this.isLaunching || this.next === this.calls.length) return
+    this.isLaunching = true
+    this.dispatcher.scheduleTask(() => {
+      this.isLaunching = false
+      super.launch()
+    }, 0)
+  }
+
+  protected override start(index: number): void {
     // it was cancelled while it waited in line
-    if (this.results[index] === undefined) super.start(index, begin)
+    if (this.results[index] === undefined) super.start(index)
   }
 
   protected override askedOf(call: Call, kept: CallJournal | undefined): ToolHandler.Asked {

@@ -7,11 +7,9 @@
  * @since 0.1.0
  */
 
-import * as IdGenerator from "effect/ai/IdGenerator"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
@@ -27,6 +25,7 @@ import { type Parts as StepParts, Steps } from "../run/steps.ts"
 import * as Json from "../words/json.ts"
 import * as ProgramCall from "../words/programCall.ts"
 import * as Parts from "../words/responseParts.ts"
+import * as RunId from "../words/runId.ts"
 import { type Call, StepBuilder } from "../words/stepBuilder.ts"
 import { Answers } from "./answers.ts"
 import type { ProgramCalls } from "./calls.ts"
@@ -80,7 +79,7 @@ export abstract class ProgramSteps extends Steps {
   private readonly asking = new Set<number>()
   /** The functions that wait for the end of a call, by its index. */
   private readonly waiters = new Map<number, (exit: Exit.Exit<unknown, unknown>) => void>()
-  private readonly ids: IdGenerator.Service
+  private readonly makeId: () => string | Effect.Effect<string>
 
   constructor(opened: Opened, resumption: Approvals.Resumption | undefined) {
     const { contributions, run } = opened
@@ -92,7 +91,7 @@ export abstract class ProgramSteps extends Steps {
       resumption?.waited.map(({ call }) => call.id)
     )
     this.resumption = resumption
-    this.ids = Context.getOrUndefined(run.context, IdGenerator.IdGenerator) ?? IdGenerator.defaultIdGenerator
+    this.makeId = RunId.makerIn(run.context, "call")
     // a conversation that a caller has handed in proves nothing about what has run
     const known = resumption?.conversation ?? (run.continues === true ? this.messages : [])
     this.replay = new Replay(
@@ -157,10 +156,10 @@ export abstract class ProgramSteps extends Steps {
     mark: ProgramCall.CallMark,
     options: Program.CallOptions<unknown>
   ): Effect.Effect<unknown, unknown> {
-    return Effect.flatMap(
-      this.ids.generateId(),
-      (id) => this.made({ call: Parts.toolCall(id, name, params, false, ProgramCall.toCallOptions(mark)), options })
-    )
+    const withId = (id: string) =>
+      this.made({ call: Parts.toolCall(id, name, params, false, ProgramCall.toCallOptions(mark)), options })
+    const id = this.makeId()
+    return typeof id === "string" ? withId(id) : Effect.flatMap(id, withId)
   }
 
   private made(made: ProgramCalls["made"][number]): Effect.Effect<unknown, unknown> {
@@ -274,8 +273,19 @@ export abstract class ProgramSteps extends Steps {
 
   /** The program goes on when the providers know the results. */
   protected override give(parts: StepParts): PartPull {
-    if (this.phase !== "failing") this.deliver()
-    return super.give(parts)
+    if (this.phase === "failing") return super.give(parts)
+    const isDelivery = this.undelivered.length > 0
+    this.deliver()
+    return super.give(isDelivery && this.phase === "answering" ? this.withMade(parts) : parts)
+  }
+
+  /** The calls that the program makes at once with its results come together with the step before. */
+  private withMade(parts: StepParts): StepParts {
+    if (this.over.length > 0) return parts
+    const made = this.answers.tell(this.calls!.take())
+    if (made.length > 0) this.openStep(made)
+    parts.push(...made)
+    return parts
   }
 
   private deliver(): void {

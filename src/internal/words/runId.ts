@@ -1,5 +1,5 @@
 /**
- * The ids of runs.
+ * The ids of runs, and of the calls of programs.
  *
  * @since 0.1.0
  */
@@ -18,16 +18,16 @@ import * as Random from "effect/Random"
 export const make = (context: Context.Context<never>): string | Effect.Effect<string> => makerIn(context)()
 
 /**
- * Returns what creates the ids of the runs that begin in this context.
+ * Returns what creates the ids of the runs that begin in this context, or other ids with a prefix of their own.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makerIn = (context: Context.Context<never>): () => string | Effect.Effect<string> => {
+export const makerIn = (context: Context.Context<never>, prefix = "run"): () => string | Effect.Effect<string> => {
   const generator = Context.getOrUndefined(context, IdGenerator.IdGenerator)
   if (generator !== undefined) return () => generator.generateId()
   const source = Context.get(context, Random.Random)
-  return () => random(source)
+  return () => random(prefix, source)
 }
 
 /**
@@ -44,8 +44,8 @@ export const next: Effect.Effect<string> = Effect.contextWith((context: Context.
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 /** As long as the ids of effect's default generator, which needs an operation for each character. */
-const random = (source: Context.Service.Shape<typeof Random.Random>): string =>
-  `run_${half(source.nextDoubleUnsafe())}${half(source.nextDoubleUnsafe())}`
+const random = (prefix: string, source: Context.Service.Shape<typeof Random.Random>): string =>
+  `${prefix}_${half(source.nextDoubleUnsafe())}${half(source.nextDoubleUnsafe())}`
 
 /** Eight characters, because a random number between 0 and 1 holds no more. */
 const half = (number: number): string => {
