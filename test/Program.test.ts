@@ -463,10 +463,12 @@ describe("Program", () => {
       Effect.gen(function*() {
         const log: Log = []
         const isBroken = yield* Ref.make(true)
+        const begun = yield* Deferred.make<void>()
         const step = (x: string) =>
           Effect.gen(function*() {
             log.push(x)
             if (x === "loser") return yield* Effect.never
+            if (x === "cut") yield* Deferred.succeed(begun, undefined)
             if (x === "cut" && (yield* Ref.get(isBroken))) return yield* Effect.never
             return x
           })
@@ -491,7 +493,7 @@ describe("Program", () => {
               const won = yield* Effect.raceFirst(call.inner({ prompt: "loser" }), call.inner({ prompt: "winner" }))
               const both = yield* Effect.all([
                 call.inner({ prompt: "cut" }),
-                Effect.andThen(Effect.yieldNow, call.broken({ prompt: "x" }))
+                Effect.andThen(Deferred.await(begun), call.broken({ prompt: "x" }))
               ], { concurrency: 2 })
               return [won, ...both]
             })

@@ -85,7 +85,7 @@ const make = (tool: Tool.Any): ToolCodec => {
     decodeParams: Schema.isSchema(parametersSchema)
       ? paramsOf(parametersSchema, codec)
       : Json.bounded(Effect.succeed),
-    encodeSuccess: readFirst(successSchema, encoderOf(successSchema)),
+    encodeSuccess: PlainJson.readFirst(successSchema, encoderOf(successSchema)),
     encodeFailure: readable((error) => encodeFailure(AiError.isAiError(error) ? TellableError.of(error) : error))
   }
 }
@@ -161,20 +161,10 @@ const encoderOf = (schema: Schema.Top): Coder => {
 
 const bounded = Json.bounded<unknown, never>(Effect.succeed)
 
-/** Plain JSON is decoded and encoded in one step, and is as deep as its schema. */
-const readFirst = (schema: Schema.Top, otherwise: Coder): Coder => {
-  const read = PlainJson.readerOf(schema.ast)
-  if (read === undefined) return otherwise
-  return (value) => {
-    const plain = read(value)
-    return plain === PlainJson.unread ? otherwise(value) : Exit.succeed(plain)
-  }
-}
-
 const paramsOf = (schema: Schema.Top, strict: Schema.Constraint | undefined): Coder => {
   const decode = Json.bounded(decoderOf(schema, strict))
   // the strict form of the same parameters may look like the plain form, and mean something else
-  return strict === undefined ? readFirst(schema, decode) : decode
+  return strict === undefined ? PlainJson.readFirst(schema, decode) : decode
 }
 
 /**

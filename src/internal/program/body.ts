@@ -210,7 +210,8 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     if (this.exit !== undefined || this.isSuspended) {
       return Arr.isArrayNonEmpty(out) ? this.give(out) : this.settle()
     }
-    return Arr.isArrayNonEmpty(out) ? this.give(out) : Effect.flatMap(calls.wait(), () => this.drain())
+    if (Arr.isArrayNonEmpty(out)) return this.give(out)
+    return calls.begin() ? this.drain() : Effect.flatMap(calls.wait(), () => this.drain())
   }
 
   // --- the end ----------------------------------------------------------------

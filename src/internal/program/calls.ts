@@ -6,11 +6,9 @@
 
 import type * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Scheduler from "effect/Scheduler"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
@@ -57,8 +55,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   /** The failures of the tools themselves. */
   private readonly ofTool = new Map<number, Cause.Cause<unknown>>()
   private hasNews = false
-  private readonly dispatcher: Scheduler.SchedulerDispatcher
-  private isLaunching = false
+  private isSignalling = false
 
   constructor(
     runner: ToolCalls.Runner,
@@ -75,10 +72,9 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.own = own
     this.nested = nested
     this.onEnd = options.onEnd
-    this.dispatcher = Context.get(runner.tools.context, Scheduler.Scheduler).makeDispatcher()
   }
 
-  /** Makes a call. It begins when the number of running calls permits. */
+  /** Makes a call. It begins when the run waits for it. */
   add(made: Made): number {
     const { answered, call } = made
     const index = this.own.push(call) - 1
@@ -89,12 +85,34 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     if (answered === undefined) this.out.push(call)
     if (answered?._tag === "Denied") {
       this.settle(index, ToolHandler.notExecuted(call, "execution-denied", answered.reason))
-    } else {
-      if (answered?.nested !== undefined) this.nested.set(call.id, answered.nested)
-      this.launch()
+    } else if (answered?.nested !== undefined) {
+      this.nested.set(call.id, answered.nested)
     }
-    this.signal()
+    this.signalLater()
     return index
+  }
+
+  /** Calls that the program makes together begin together, so a fiber that waits is woken after all of them. */
+  private signalLater(): void {
+    if (this.wake === undefined || this.isSignalling) return
+    this.isSignalling = true
+    Effect.runForkWith(this.runner.tools.context)(Effect.yieldNow).addObserver(() => {
+      this.isSignalling = false
+      this.signal()
+    })
+  }
+
+  /**
+   * Begins the calls in line, as far as the number of running calls permits, until anything comes of it at once, and
+   * returns whether it did. Only the fiber that would wait otherwise may do this, because a call can end the run.
+   */
+  begin(): boolean {
+    while (!this.hasCome && this.mayStart) this.start(this.next++, undefined)
+    return this.hasCome
+  }
+
+  private get hasCome(): boolean {
+    return this.out.length > 0 || this.hasNews
   }
 
   /** Lets no more calls run. */
@@ -125,13 +143,16 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
         if (result !== undefined) this.pending++
         this.dropped.add(index)
         this.settle(index, ToolHandler.notExecuted(this.own[index], "execution-interrupted", reason))
-        this.launch()
+        this.launch(Effect.yieldNow)
         this.signal()
       }
       const running = this.running.get(index)
       if (running === undefined) return Effect.sync(end)
       this.running.delete(index)
-      running.cancel(this.runner.ending)
+      running.timer?.interruptUnsafe()
+      running.span?.end({ _tag: "Cancelled" })
+      this.runner.ending.add(running.fiber)
+      running.fiber.interruptUnsafe()
       return Effect.andThen(Fiber.await(running.fiber), Effect.sync(end))
     })
   }
@@ -158,6 +179,11 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     return this.isRefused(index) ? "denied" : "result"
   }
 
+  override take(): ReturnType<ToolCalls.ToolCalls["take"]> {
+    this.hasNews = false
+    return super.take()
+  }
+
   /** Wakes the waiting fiber. */
   tell(): void {
     this.hasNews = true
@@ -167,7 +193,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   /** Succeeds when there is something to take, or after `tell`. */
   override wait(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      if (this.out.length > 0 || this.hasNews) {
+      if (this.hasCome) {
         this.hasNews = false
         return resume(Effect.void)
       }
@@ -178,22 +204,9 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     })
   }
 
-  /**
-   * Calls begin in the next turn of the scheduler. Until then the program makes those that it makes together, and a
-   * program whose calls end at once does not keep others from running.
-   */
-  protected override launch(): void {
-    if (this.isLaunching || this.next === this.calls.length) return
-    this.isLaunching = true
-    this.dispatcher.scheduleTask(() => {
-      this.isLaunching = false
-      super.launch()
-    }, 0)
-  }
-
-  protected override start(index: number): void {
+  protected override start(index: number, begin: Effect.Effect<void> | undefined): void {
     // it was cancelled while it waited in line
-    if (this.results[index] === undefined) super.start(index)
+    if (this.results[index] === undefined) super.start(index, begin)
   }
 
   protected override askedOf(call: Call, kept: CallJournal | undefined): ToolHandler.Asked {

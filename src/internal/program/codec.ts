@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as JsonCodec from "../words/jsonCodec.ts"
+import * as PlainJson from "../words/plainJson.ts"
 import * as TellableError from "../words/tellableError.ts"
 import * as NestedTools from "../tool/nested.ts"
 
@@ -47,7 +48,10 @@ export const of = (tool: Tool.Any): CallerCodec => {
   const isTold = tool.failureMode === "error" && tool.annotations.mapUnsafe.has(NestedTools.CalledAgent.key)
   const made: CallerCodec = {
     encodeParams: Schema.isSchema(parametersSchema)
-      ? Schema.encodeUnknownEffect(JsonCodec.make(parametersSchema)) as Coder
+      ? PlainJson.readFirst(
+        parametersSchema,
+        Schema.encodeUnknownEffect(JsonCodec.make(parametersSchema)) as Coder
+      )
       : Effect.succeed,
     decodeSuccess: Schema.decodeUnknownEffect(JsonCodec.make(successSchema)) as Coder,
     decodeFailure: Schema.decodeUnknownEffect(failureSchema) as Coder,

@@ -26,7 +26,6 @@ import type { Call } from "../words/stepBuilder.ts"
 import * as Around from "./around.ts"
 import * as ToolHandler from "./handler.ts"
 import * as NestedTools from "./nested.ts"
-import { Running } from "./running.ts"
 
 /** The number of results that may wait for the consumer before a handler with preliminary results has to wait. */
 const highWater = 256
@@ -238,7 +237,7 @@ export class ToolCalls {
     this.pending = calls.length
     this.results = calls.map(() => undefined)
     runner.current = this
-    this.launch()
+    this.launch(undefined)
   }
 
   /** All that has come since the last time, in the order of arrival, with preliminary results and nested parts. */
@@ -295,21 +294,29 @@ export class ToolCalls {
   private interrupt(): void {
     const running = [...this.running.values()]
     this.running.clear()
-    for (const one of running) one.cancel(this.runner.ending)
+    for (const { fiber, span, timer } of running) {
+      timer?.interruptUnsafe()
+      span?.end({ _tag: "Cancelled" })
+      this.runner.ending.add(fiber)
+      fiber.interruptUnsafe()
+    }
   }
 
-  /** Starts the calls that are in line, as many as may run at once. Calls that are added meanwhile are not started. */
-  protected launch(): void {
-    const { concurrency } = this.runner
-    const { length } = this.calls
-    while (this.next < length && this.running.size < concurrency && !this.ends) this.start(this.next++)
+  /**
+   * Calls that start while the consumer waits begin after a yield. Something that they emit at once could otherwise end
+   * the run before it knows their fibers.
+   */
+  protected launch(begin: Effect.Effect<void> | undefined): void {
+    while (this.mayStart) this.start(this.next++, begin)
   }
 
-  private get ends(): boolean {
-    return this.failure !== undefined || this.runner.stopped
+  /** Whether a call is in line that may run now. */
+  protected get mayStart(): boolean {
+    const { concurrency, stopped } = this.runner
+    return this.next < this.calls.length && this.running.size < concurrency && this.failure === undefined && !stopped
   }
 
-  protected start(index: number): void {
+  protected start(index: number, begin: Effect.Effect<void> | undefined): void {
     const call = this.calls[index]
     const prepared = this.runner.find(call.name)
     const { agent, session, startSpan } = this.runner.tools
@@ -327,45 +334,36 @@ export class ToolCalls {
     this.executed++
     const kept = this.keeping(call, startSpan && (() => startSpan(request)))
     const span = kept ?? startSpan?.(request)
-    const running = new Running(span)
-    // the run knows the fiber before the call begins, because something that it emits at once may end the run
-    const handling = Effect.withFiber((fiber) => {
-      this.began(index, running, fiber)
-      return prepared.handler(request, (result) => this.preliminary(index, result), this.askedOf(call, kept))
-    })
+    const handler = Effect.suspend(() =>
+      prepared.handler(request, (result) => this.preliminary(index, result), this.askedOf(call, kept))
+    )
+    const handling = begin === undefined ? handler : Effect.andThen(begin, handler)
     const fiber = span === undefined
       ? prepared.fork(handling)
       : Effect.runForkWith(kept?.provide(prepared.context) ?? inSpan(prepared.context, span))(handling)
-    this.began(index, running, fiber)
     const exit = fiber.pollUnsafe()
-    if (exit !== undefined) return void this.exited(index, call, running, exit)
+    if (exit !== undefined) return this.ended(index, call, span, exit)
+    // a call has stopped the run before the run knew its fiber or this step
+    if (this.runner.stopped) {
+      span?.end({ _tag: "Cancelled" })
+      fiber.interruptUnsafe()
+      return this.interrupt()
+    }
+    const running: Running = { fiber, span, timer: undefined }
+    this.running.set(index, running)
     const { timeout, tool } = prepared
     // a journal that records the call also applies its time limit
     const isTimed = timeout !== undefined && (kept === undefined || NestedTools.isNested(tool))
-    if (isTimed && this.running.get(index) === running) running.timer = this.startTimer(index, call, timeout)
+    if (isTimed) running.timer = this.startTimer(index, call, timeout)
     fiber.addObserver((exit) => {
-      if (!this.exited(index, call, running, exit)) return
-      this.launch()
+      this.runner.ending.delete(fiber)
+      if (this.running.get(index)?.fiber !== fiber) return
+      this.running.delete(index)
+      running.timer?.interruptUnsafe()
+      this.ended(index, call, span, exit)
+      this.launch(Effect.yieldNow)
       this.signal()
     })
-    // a call has stopped the run before the run knew this step
-    if (this.runner.stopped) this.interrupt()
-  }
-
-  private began(index: number, running: Running, fiber: Running["fiber"]): void {
-    if (running.fiber === fiber) return
-    running.fiber = fiber
-    this.running.set(index, running)
-  }
-
-  /** Returns `false` if the call was not running any more. */
-  private exited(index: number, call: Call, running: Running, exit: Exit.Exit<Middleware.ToolResult, unknown>): boolean {
-    this.runner.ending.delete(running.fiber)
-    if (this.running.get(index) !== running) return false
-    this.running.delete(index)
-    running.timer?.interruptUnsafe()
-    this.ended(index, call, running.span, exit)
-    return true
   }
 
   protected askedOf({ id }: Call, kept: CallJournal | undefined): ToolHandler.Asked {
@@ -402,7 +400,7 @@ export class ToolCalls {
       const result = ToolHandler.tooSlow(call, timeout)
       running.span?.end({ _tag: "Result", result })
       this.settle(index, result)
-      this.launch()
+      this.launch(Effect.yieldNow)
       this.signal()
     })
     return timer
@@ -492,4 +490,10 @@ export class ToolCalls {
 const inSpan = (context: Context.Context<never>, span: ToolSpan): Context.Context<never> => {
   const parent = Context.getOrUndefined(span.context, Tracer.ParentSpan)
   return parent === undefined ? context : Context.add(context, Tracer.ParentSpan, parent)
+}
+
+interface Running {
+  readonly fiber: Fiber.Fiber<Middleware.ToolResult, unknown>
+  readonly span: ToolSpan | undefined
+  timer: Fiber.Fiber<void> | undefined
 }

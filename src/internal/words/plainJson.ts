@@ -7,6 +7,9 @@
  *
  * @since 0.1.0
  */
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
 /**
@@ -24,6 +27,24 @@ export const unread: unique symbol = Symbol("effect-agents/internal/unread")
  * @since 0.1.0
  */
 export type Reader = (value: unknown) => unknown
+
+/**
+ * Decodes or encodes plain JSON in one step, as deep as its schema. Everything else is left to the codec.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const readFirst = <E>(
+  schema: Schema.Constraint,
+  codec: (value: unknown) => Effect.Effect<unknown, E>
+): (value: unknown) => Effect.Effect<unknown, E> => {
+  const read = readerOf(schema.ast)
+  if (read === undefined) return codec
+  return (value) => {
+    const plain = read(value)
+    return plain === unread ? codec(value) : Exit.succeed(plain)
+  }
+}
 
 /**
  * Creates the reader of a schema, or returns `undefined` if the schema has anything else in it. A reader goes no deeper

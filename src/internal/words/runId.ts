@@ -49,17 +49,31 @@ const random = (prefix: string, source: Context.Service.Shape<typeof Random.Rand
 
 /** Eight characters, because a random number between 0 and 1 holds no more. */
 const half = (number: number): string => {
-  const first = Math.floor(number * quarters)
-  return quarter(Math.floor((number * quarters - first) * quarters)) + quarter(first)
+  const scaled = number * quarters
+  const first = Math.floor(scaled)
+  const second = Math.floor((scaled - first) * quarters)
+  // every run has an id: the quotients are small integers, and the characters are read from one text
+  const b = Math.floor(first / length)
+  const c = Math.floor(b / length)
+  const d = Math.floor(c / length)
+  const f = Math.floor(second / length)
+  const g = Math.floor(f / length)
+  const h = Math.floor(g / length)
+  return String.fromCharCode(
+    codeAt(second - f * length),
+    codeAt(f - g * length),
+    codeAt(g - h * length),
+    codeAt(h),
+    codeAt(first - b * length),
+    codeAt(b - c * length),
+    codeAt(c - d * length),
+    codeAt(d)
+  )
 }
 
-/** How many texts of four characters there are. The engine divides numbers of this size as integers. */
-const quarters = alphabet.length ** 4
+const { length } = alphabet
 
-// Every run has an id, so its characters are looked up two at a time.
-let pairs: ReadonlyArray<string> | undefined
+/** The number of texts of four characters. */
+const quarters = length ** 4
 
-const quarter = (number: number): string => {
-  const { length } = pairs ??= Array.from(alphabet, (second) => Array.from(alphabet, (first) => first + second)).flat()
-  return pairs[number % length] + pairs[Math.floor(number / length)]
-}
+const codeAt = (index: number): number => alphabet.charCodeAt(index)
