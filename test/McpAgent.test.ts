@@ -1,4 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Client } from "@modelcontextprotocol/sdk/client/index.js"
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
+import type { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
 import { McpClient, McpProtocol, type McpSchema, McpServer, Response, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient } from "effect/http"
@@ -131,14 +134,26 @@ describe("McpAgent", () => {
           assert.deepStrictEqual(outcomes, ["Failed", "Failed"])
         }).pipe(Effect.provide(Logger.layer([])), Effect.scoped))
 
-      it.live("interrupts a run that it cancels", () =>
+      const leaving = {
+        "cancels the request": (_client, running) => Fiber.interrupt(running),
+        "closes its connection": (client) => Effect.promise(() => client.close()),
+        "ends its session": ({ transport }) =>
+          Effect.promise(() => (transport as StreamableHTTPClientTransport).terminateSession())
+      } satisfies Record<
+        string,
+        (
+          client: Effect.Success<ReturnType<typeof connect>>,
+          running: Fiber.Fiber<unknown>
+        ) => Effect.Effect<unknown>
+      >
+
+      it.live.each(Object.entries(leaving))("interrupts a run when it %s", ([, leave]) =>
         Effect.gen(function*() {
           const outcomes: Array<string> = []
           const begun = yield* Deferred.make<void>()
           const ended = yield* Deferred.make<void>()
           const provider = ContextProvider.make("begun", {
-            beforeRun: () => Effect.addFinalizer(() => Deferred.succeed(ended, undefined)),
-            afterRun: () => Effect.void
+            beforeRun: () => Effect.addFinalizer(() => Deferred.succeed(ended, undefined))
           })
           const agent = Agent.make("assistant", { providers: [provider, watched(outcomes)] })
           const url = yield* serving(
@@ -151,7 +166,7 @@ describe("McpAgent", () => {
           const client = yield* connect(url)
           const fiber = yield* Effect.forkChild(call(client))
           yield* Deferred.await(begun)
-          yield* Fiber.interrupt(fiber)
+          yield* leave(client, fiber)
           yield* Deferred.await(ended).pipe(Effect.timeout("200 millis"))
           assert.deepStrictEqual(outcomes, ["Interrupted"])
         }).pipe(Effect.scoped))
@@ -463,6 +478,28 @@ describe("McpAgent", () => {
         assert.deepStrictEqual([content, asked, removed], [[{ type: "text", text: "done" }], [], []])
       }).pipe(Effect.scoped))
 
+    it.live("ask nobody who has no sessions either, if nothing can be shown", () =>
+      Effect.gen(function*() {
+        const removed: Array<string> = []
+        const url = yield* serve(
+          McpAgent.layer(cleaner),
+          Layer.merge(script([rm("a".repeat(20_000)), text("done")]), remover(removed))
+        )
+        const { result } = yield* post(url, { name: "assistant", arguments: { prompt: "go" } })
+        assert.deepStrictEqual([result.content, removed], [[{ type: "text", text: "done" }], []])
+      }).pipe(Effect.scoped))
+
+    it.live("show characters that hide others", () =>
+      Effect.gen(function*() {
+        const url = yield* serve(
+          McpAgent.layer(cleaner),
+          Layer.merge(script([rm("a\u202etxt.exe\u{e0041}"), text("done")]), remover([]))
+        )
+        const asked: Array<string> = []
+        yield* call(yield* connect(url, { person: (message) => (asked.push(message), { action: "decline" }) }))
+        assert.include(asked[0], String.raw`{"file":"a\u202etxt.exe\udb40\udc41"}`)
+      }).pipe(Effect.scoped))
+
     it.effect("let runs wait for an hour, and only so many", () =>
       Effect.gen(function*() {
         const runs = new WaitingRuns()
@@ -478,6 +515,42 @@ describe("McpAgent", () => {
         for (let index = 0; index < 1000; index++) yield* runs.keep(waiting)
         assert.isUndefined(yield* runs.take(oldest, "ann"))
       }))
+  })
+
+  describe("on stdio", () => {
+    it("answers a client of the official SDK, which cancels, and ends with it", async () => {
+      const transport = new StdioClientTransport({
+        command: process.execPath,
+        args: [`${import.meta.dirname}/fixtures/mcpAgentProgram.ts`],
+        stderr: "pipe"
+      })
+      const outcomes: Array<string> = []
+      const ended = new Promise<void>((resolve) =>
+        transport.stderr!.on("data", (data) => {
+          outcomes.push(...String(data).trim().split("\n"))
+          if (outcomes.length === 2) resolve()
+        })
+      )
+      const client = new Client({ name: "test", version: "1" })
+      await client.connect(transport)
+      const { pid } = transport
+      try {
+        const ask = (signal?: AbortSignal) =>
+          client.callTool({ name: "assistant", arguments: { prompt: "go" } }, undefined, { ...signal && { signal } })
+        assert.deepStrictEqual((await ask()).content, [{ type: "text", text: "hello" }])
+        const controller = new AbortController()
+        const cancelled = ask(controller.signal).catch((error) => error)
+        // a request after it, so that it has begun
+        await client.listTools()
+        controller.abort()
+        assert.instanceOf(await cancelled, Error)
+        await ended
+        assert.deepStrictEqual(outcomes, ["Completed", "Interrupted"])
+      } finally {
+        await client.close()
+      }
+      assert.throws(() => process.kill(pid!, 0))
+    }, 20_000)
   })
 
   describe("with McpToolkit", () => {

@@ -493,6 +493,29 @@ describe("McpToolkit", () => {
       }).pipe(Effect.scoped))
   })
 
+  describe("tools that no model can be offered", () => {
+    it.live("are left out", () =>
+      Effect.gen(function*() {
+        const handle = () => Effect.succeed(answer(text("a")))
+        const schema = (items: number) => ({
+          type: "object" as const,
+          properties: { a: JSON.parse("{\"items\":".repeat(items) + "{}" + "}".repeat(items)) }
+        })
+        const served = yield* serve(register({
+          deep: { handle, tool: { inputSchema: schema(600) } },
+          union: {
+            handle,
+            tool: { inputSchema: { type: "object", oneOf: [{ required: ["a"] }, { required: ["b"] }] } }
+          },
+          fine: { handle, tool: { inputSchema: schema(5) } }
+        }))
+        const { toolkit } = yield* McpToolkit.make({ s: served.layer }, free)
+        const first = yield* toolkit
+        assert.deepStrictEqual(Object.keys(first.tools), ["s__union", "s__fine"])
+        assert.strictEqual(yield* toolkit, first)
+      }).pipe(Effect.scoped))
+  })
+
   describe("provider", () => {
     it.live("adds the tools to those of an agent", () =>
       Effect.gen(function*() {
@@ -536,6 +559,25 @@ describe("McpToolkit", () => {
         }).pipe(Effect.scoped),
       { timeout: 20_000 }
     )
+  })
+
+  describe("a server of the official SDK", () => {
+    it.live("gets neither a model nor a person nor the folders of its client", () =>
+      Effect.gen(function*() {
+        const server = program(`${import.meta.dirname}/fixtures/mcpSdkServer.ts`)
+        yield* Effect.gen(function*() {
+          const { transcript } = yield* go
+          const unsupported = (method: string) => [false, `MCP error -32601: Unsupported MCP method: ${method}`]
+          assert.deepStrictEqual(told(transcript), [
+            unsupported("sampling/createMessage"),
+            unsupported("elicitation/create"),
+            unsupported("roots/list")
+          ])
+          // a tool that is named twice is one tool
+          const { tools } = yield* McpToolkit.toolkit
+          assert.deepStrictEqual(Object.keys(tools), ["s__samples", "s__elicits", "s__roots", "s__twice"])
+        }).pipe(Effect.provide([McpToolkit.layer({ s: server }, free), calls("s__samples", "s__elicits", "s__roots")]))
+      }))
   })
 
   describe("server-everything", () => {

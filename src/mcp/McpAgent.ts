@@ -9,8 +9,7 @@
  *   `_meta["effect-agents/stop-reason"]` says why the run stopped.
  * - **Failures** are results with `isError`. The client reads the public description of `AgentError.describe` and its code
  *   (`_meta["effect-agents/code"]`), and nothing of the failure itself.
- * - **Cancelling** the request interrupts the run, and so does a disconnect where the protocol says so (revision
- *   2026-07-28).
+ * - **Cancelling** the request interrupts the run, and so does a client that ends its session or its connection.
  * - **Progress**: a client that asks for it is told about tools that are called, steps that have ended, and, from time to
  *   time, the end of the text so far. The run never waits for the client.
  * - **Approvals** are asked of the person behind the client, if the client has forms (elicitation): in the middle of the
@@ -19,6 +18,8 @@
  *   option `unanswered` says what happens if nobody can be asked.
  * - **Sessions** belong to the owner that your own middleware names. A client can name a session, but not its owner. The
  *   agent needs `SessionHistory` to remember anything.
+ * - **Local servers**: effect's HTTP layer refuses requests of web pages (`allowedOrigins`). `LocalServer` of
+ *   `effect-agents/server` also checks the host and a token.
  *
  * **Example** (An agent that a client calls)
  *
@@ -314,13 +315,14 @@ const makeHandle = ({ agent, decode, options, server, structured, waiting }: Reg
         let answers: ReadonlyArray<Approval.Answer> | undefined
         if (Asking.canAsk(request)) {
           answers = yield* Asking.askNow(agent.name, approvals)
-          if (answers === undefined) {
+          if (answers === undefined && Asking.isAskable(agent.name, approvals)) {
             const id = yield* waiting.keep({ owner: owned, result, rounds: round + 1 })
             return Asking.askLater(agent.name, approvals, id)
           }
         } else if (unanswered === "deny") {
           answers = approvals.map((approval) => Approval.deny(approval, "Nobody can be asked"))
         } else break
+        answers ??= Asking.answersOf(agent.name, approvals, undefined)
         result = yield* fold(Agent.resumeStream(agent, { result }, answers))
       }
       if (result.approvals.length > 0) return Answers.toUnanswered(result)

@@ -23,7 +23,7 @@
  *   had an effect.
  * - **Interrupting** a run, a `timeout` and `ToolLoop.ToolTimeout` cancel the request on the wire.
  * - **Listing**: each run lists the tools before its first model call, so that it sees what has changed (`listFor`). The
- *   toolkit of an unchanged list is the same object.
+ *   toolkit of an unchanged list is the same object. A tool that no model can be offered is left out.
  *
  * Effect's client takes no notifications, so progress of a call and `tools/list_changed` are not seen. It offers servers
  * neither sampling nor elicitation nor roots, and declines their requests for them. It does no OAuth: a server that asks
@@ -351,7 +351,7 @@ const offer = Effect.fnUntraced(function*(
   const { include, maximumBytes = 5 * 1024 * 1024, maximumText = 100_000, needsApproval = isNotReadOnly } = options
   const toName = options.toName ?? ((server: string, tool: string) => `${server}__${tool}`)
   const found = listings.flatMap((listing, index) =>
-    withoutRepeated(listing).map((descriptor) => ({ connection: connections[index], descriptor }))
+    listing.map((descriptor) => ({ connection: connections[index], descriptor }))
   )
   const names = Names.toAccepted(found.map(({ connection: { server }, descriptor: { name } }) => ({
     name: toName(server, name),
@@ -380,11 +380,6 @@ const offer = Effect.fnUntraced(function*(
 })
 
 const isNotReadOnly = ({ isReadOnly }: ServerTool): boolean => !isReadOnly
-
-const withoutRepeated = (listing: Listing): Listing =>
-  [
-    ...new Map(listing.toReversed().map((tool) => [tool.name, tool])).values()
-  ].toReversed()
 
 const describe = (server: string, name: string, tool: McpSchema.Tool): ServerTool => ({
   server,

@@ -39,12 +39,19 @@ const Form = Schema.Struct({
 const maximumShown = 10_000
 
 const messageOf = (agent: string, { params, path, tool }: Approval.Approval): string | undefined => {
-  const shown = Json.toText(params)
+  // a character that turns the order of others is written as JSON writes it
+  const shown = Json.toText(params).replaceAll(/[\p{Cf}\u2028\u2029]/gu, escape)
   const asking = path.at(-1) ?? agent
   return shown.length > maximumShown
     ? undefined
     : Text.wellFormed(`The agent ${asking} asks whether it may call the tool ${tool} with ${shown}`)
 }
+
+const escape = (character: string): string =>
+  Array.from(
+    { length: character.length },
+    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`
+  ).join("")
 
 const answerTo = (approval: Approval.Approval, isApproved: boolean): Approval.Answer =>
   isApproved ? Approval.approve(approval) : Approval.deny(approval, "A person has denied the call")
@@ -77,6 +84,15 @@ export const askNow = (
       )
     })
   })
+
+/**
+ * Returns whether there is an approval that a person can be shown.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAskable = (agent: string, approvals: ReadonlyArray<Approval.Approval>): boolean =>
+  approvals.some((approval) => messageOf(agent, approval) !== undefined)
 
 /**
  * What a client is asked for, and what it has to send back.

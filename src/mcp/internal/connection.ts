@@ -15,6 +15,7 @@ import * as Predicate from "effect/Predicate"
 import * as RcRef from "effect/RcRef"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Json from "../../internal/words/json.ts"
 
 /**
  * A server cannot be used: it could not be reached, it refused the client, or it does not list its tools. `cause` is
@@ -96,7 +97,7 @@ export const make = <E, R>(
         Effect.scoped
       )
 
-    const list = use((client) => client.listTools())
+    const list = Effect.map(use((client) => client.listTools()), callable)
     const call: Connection["call"] = (tool, params) => {
       const { idempotentHint = false, readOnlyHint = false } = tool.annotations ?? {}
       const called = use((client) => client.callTool({ tool, arguments: params }, { timeout: options.timeout }))
@@ -116,6 +117,16 @@ export const make = <E, R>(
       })
     }
   })
+
+/** A server that names a tool twice means the first; parameters that no walk can bear are those of no tool. */
+const callable = (tools: ReadonlyArray<McpSchema.Tool>): ReadonlyArray<McpSchema.Tool> => {
+  const names = new Set<string>()
+  return tools.filter(({ inputSchema, name }) => {
+    const isFirst = !names.has(name)
+    names.add(name)
+    return isFirst && !Json.isTooDeep(inputSchema)
+  })
+}
 
 /**
  * Returns whether the connection of a request was lost, or may have been. An answer of the server itself is no loss.

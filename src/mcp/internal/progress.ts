@@ -61,18 +61,20 @@ export const make = (
     const tell = (message: string) => {
       Queue.offerUnsafe(messages, Text.wellFormed(message))
     }
+    // the end of the text of a step, and how much of it was not told yet
     let text = ""
-    let told = 0
+    let untold = 0
     const see = (part: AgentRun.Part) => {
       switch (part.type) {
         case "step-start":
           text = ""
-          told = 0
+          untold = 0
           return
         case "text-delta":
-          text += part.delta
-          if (text.length - told < worthTelling) return
-          told = text.length
+          text = (text + part.delta).slice(-2 * maximumMessage)
+          untold += part.delta.length
+          if (untold < worthTelling) return
+          untold = 0
           return tell(Text.cutStart(text, maximumMessage))
         case "tool-call":
           return tell(`Calls the tool ${Text.shorten(part.name, maximumMessage)}`)
