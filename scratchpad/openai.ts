@@ -19,7 +19,12 @@ import { ScriptedModel } from "../src/testing/index.ts"
 // --- the server
 
 const toolkit = Toolkit.make(
-  Tool.make("get_weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
+  Tool.make("get_weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String }),
+  Tool.make("send_mail", {
+    parameters: Schema.Struct({ to: Schema.String }),
+    success: Schema.String,
+    needsApproval: true
+  })
 )
 
 const assistant = Agent.make("assistant", { toolkit, providers: [SessionHistory.provider] })
@@ -40,6 +45,7 @@ const weather = [
   [ScriptedModel.text("Let me look."), ScriptedModel.toolCalls({ name: "get_weather", params: { city: "Oslo" } })],
   ScriptedModel.text(["It rains ", "in Oslo."])
 ]
+const mail = [ScriptedModel.toolCalls({ name: "send_mail", params: { to: "bob" } }), ScriptedModel.text("Bob knows.")]
 
 const Server = HttpRouter.serve(OpenAiApi.layer({ assistant }).pipe(Layer.provide(Keys.layer)), {
   disableListenLog: true,
@@ -48,8 +54,11 @@ const Server = HttpRouter.serve(OpenAiApi.layer({ assistant }).pipe(Layer.provid
   Layer.provide([
     RunHub.layer(),
     SessionStore.layerMemory,
-    ScriptedModel.layer([...weather, ...weather]),
-    toolkit.toLayer({ get_weather: ({ city }) => Effect.as(Console.log(`(the agent looks up ${city})`), "rain") })
+    ScriptedModel.layer([...weather, ...mail, ...weather]),
+    toolkit.toLayer({
+      get_weather: ({ city }) => Effect.as(Console.log(`(the agent looks up ${city})`), "rain"),
+      send_mail: ({ to }) => Effect.as(Console.log(`(the agent writes to ${to})`), "sent")
+    })
   ]),
   Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
 )
@@ -77,6 +86,23 @@ const program = Effect.gen(function*() {
 
   const stranger = new OpenAI({ baseURL, apiKey: "sk-bob" })
   yield* Effect.promise(() => stranger.models.list().catch((error) => console.log(error.message)))
+
+  // a conversation that the server keeps, in which a person is asked
+  const asked = yield* Effect.promise(() => openai.responses.create({ model: "assistant", input: "Tell Bob" }))
+  const requests = asked.output.filter((item) => item.type === "mcp_approval_request")
+  for (const { arguments: params, name } of requests) yield* Console.log("may it?", name, params)
+  const answered = yield* Effect.promise(() =>
+    openai.responses.create({
+      model: "assistant",
+      previous_response_id: asked.id,
+      input: requests.map(({ id }) => ({
+        type: "mcp_approval_response" as const,
+        approval_request_id: id,
+        approve: true
+      }))
+    })
+  )
+  yield* Console.log(answered.output_text)
 
   // an agent that has the other one as its model
   const { chat } = createOpenAI({ baseURL, apiKey: "sk-ann" })

@@ -262,13 +262,13 @@ describe("OpenAiApi, chat completions", () => {
             { ...say("x"), messages: [user, { role: "assistant", tool_calls: [call] }] },
             400,
             null,
-            "messages[1].tool_calls[0].function.name"
+            "messages[1].tool_calls[0]"
           ],
           [
             { ...say("x"), messages: [user, { role: "tool", tool_call_id: "c1", content: "{}" }] },
             400,
             null,
-            "messages[1].tool_call_id"
+            "messages[1]"
           ],
           [
             {

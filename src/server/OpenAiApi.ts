@@ -1,30 +1,40 @@
 /**
- * Agents as models of the OpenAI API: `/v1/chat/completions` and `/v1/models`. Any client of that API can talk to an
- * agent: the `openai` package, the AI SDK, and whatever lets its user enter a base URL.
+ * Agents as models of the OpenAI API: `/v1/chat/completions`, `/v1/responses` and `/v1/models`. Any client of that API can
+ * talk to an agent: the `openai` package, the AI SDK, and whatever lets its user enter a base URL.
  *
  * The name of a model is the name of an agent. An agent is more than a model, and the clients see what their API has
  * words for:
  *
- * | part of a run            | chat completions                                                              |
- * | ------------------------ | ----------------------------------------------------------------------------- |
- * | text                     | `content`; the texts of two steps are two paragraphs                          |
- * | reasoning                | `reasoning_content`, which many clients read                                  |
- * | URL sources              | `annotations`                                                                 |
- * | calls of its own tools   | not told                                                                      |
- * | approvals                | denied, so that the model goes on without the call, or a failure              |
- * | parts of other agents    | not told; their tokens are in the usage                                       |
- * | files, documents         | not told                                                                      |
- * | the value of an `output` | `content`, if the model has not said it as text                               |
- * | the end                  | `finish_reason`, and `usage` if a model has reported it                       |
- * | a failure, an interrupt  | an error object, as the status of a response or as the last object of a stream |
+ * | part of a run            | chat completions                                     | responses                                           |
+ * | ------------------------ | ---------------------------------------------------- | --------------------------------------------------- |
+ * | text                     | `content`; the texts of two steps are two paragraphs | a `message` item for each text                      |
+ * | reasoning                | `reasoning_content`, which many clients read         | a `reasoning` item                                  |
+ * | sources                  | `annotations`, of URLs only                          | annotations of the text                             |
+ * | calls of its own tools   | not told                                             | `mcp_call` items                                    |
+ * | calls of client tools    | `tool_calls`                                         | `function_call` items                               |
+ * | approvals                | denied, or a failure (`approvals`)                   | `mcp_approval_request` items                        |
+ * | parts of other agents    | not told; their tokens are in the usage              | not told; their tokens are in the usage             |
+ * | files, preliminary results | not told                                           | not told                                            |
+ * | the value of an `output` | `content`, if the model has not said it as text      | a `message` item, if the model has not said it      |
+ * | the end                  | `finish_reason`, and `usage` if it is known          | `completed` or `incomplete`, and `usage`            |
+ * | a failure                | a status, or the error that ends the stream          | a status, or `response.failed`                      |
+ * | an interrupt             | the error `interrupted`                              | `cancelled`                                         |
  *
  * **Chat completions keep nothing.** The messages of the request are the conversation, so a client may change its own
- * past. It cannot name a session, approve a call, or say that a tool of the agent was called.
+ * past. It cannot name a session, approve a call, or say that a tool of the agent was called. What the agent's own tools
+ * have returned is not in the messages, so a model may call them again in the next request.
+ *
+ * **Responses keep their conversation** in a session of the owner, unless the request has `store: false`. The agent needs
+ * `SessionHistory` for that. `previous_response_id` goes on with a response, also with one of the last 100 that others
+ * have followed: the conversation is then copied (`SessionStore.fork`). So do the references to items that the AI SDK
+ * sends. A request can only add messages of its user, outputs of its own tools, and answers to approvals. The hub keeps a
+ * response for a while (`RunHub.layer`): until then it can be retrieved, or cancelled. With `background: true` the run
+ * goes on when the client leaves.
  *
  * **What a request may ask for.** System and developer messages are ignored, unless `systemMessages` says otherwise: the
  * agent has its own instructions. So are `temperature` and what else is about the way a model writes, unless `settings`
  * gives it to the model, and what is about the accounts of OpenAI. A parameter that would change what the client
- * receives (`n`, `response_format`, `logprobs`, ...) is refused with status 400.
+ * receives (`n`, `response_format`, `logprobs`, a forced `tool_choice`, ...) is refused with status 400.
  *
  * Failures are told in the form of `AgentError.describe`: no defect, no argument and no internal message leaves the
  * server. The header `x-should-retry` tells clients whether to try again.
@@ -78,12 +88,16 @@ import * as Chat from "./internal/openAi/chat.ts"
 import type * as ChatModels from "./internal/openAi/chatModels.ts"
 import * as ChatParts from "./internal/openAi/chatParts.ts"
 import * as Failures from "./internal/openAi/failures.ts"
+import type * as ResponseModels from "./internal/openAi/responseModels.ts"
+import * as ResponseParts from "./internal/openAi/responseParts.ts"
+import { Responses } from "./internal/openAi/responses.ts"
 import type * as Parameters from "./internal/openAi/parameters.ts"
 import * as Served from "./internal/openAi/served.ts"
 import * as OwnedRuns from "./internal/ownedRuns.ts"
 import type * as RunHub from "./RunHub.ts"
 
 export type * from "./internal/openAi/chatModels.ts"
+export type * from "./internal/openAi/responseModels.ts"
 
 /**
  * What a request says about the way in which a model writes. Each field is `undefined` if the request does not say it.
@@ -103,8 +117,8 @@ export interface Options<out Request = never> {
   /** The path below which the endpoints are. Default: `/v1`. */
   readonly path?: `/${string}` | undefined
   /**
-   * What happens to a call of a chat completion that needs an approval: `"deny"` lets the model go on without the call,
-   * and `"fail"` fails the completion with status 422. Default: `"deny"`.
+   * What happens to a call that needs an approval, in a chat completion or a response with `store: false`: `"deny"` lets
+   * the model go on without the call, and `"fail"` fails the run with status 422. Default: `"deny"`.
    */
   readonly approvals?: "deny" | "fail" | undefined
   /**
@@ -186,7 +200,14 @@ const serve = <R, Request>(
     const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
     const toModel = (id: string) => ({ id, object: "model" as const, created, owned_by: "effect-agents" })
     const at = router.prefixed(options.path ?? "/v1")
+    const responses = new Responses(served)
+    const withId = <R>(
+      answer: (id: string) => Effect.Effect<HttpServerResponse.HttpServerResponse, Failures.Failure, R>
+    ) => told(Effect.flatMap(HttpRouter.params, ({ id = "" }) => answer(id)))
     yield* at.add("POST", "/chat/completions", told(Chat.answer(served)))
+    yield* at.add("POST", "/responses", told(responses.create))
+    yield* at.add("GET", "/responses/:id", withId(responses.retrieve))
+    yield* at.add("POST", "/responses/:id/cancel", withId(responses.cancel))
     yield* at.add(
       "GET",
       "/models",
@@ -226,7 +247,7 @@ const told = <R>(
   Effect.match(answer, { onFailure: Failures.toResponse, onSuccess: (response) => response })
 
 // -----------------------------------------------------------------------------
-// The mapping alone
+// The mappings alone
 // -----------------------------------------------------------------------------
 
 /**
@@ -263,3 +284,34 @@ export const chatFromParts = <E, R>(
     onFailure: ({ error }): ChatModels.ChatCompletion | ChatModels.ErrorBody => ({ error }),
     onSuccess: (completion) => completion
   })
+
+/**
+ * How a response is told.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ResponseOptions extends ResponseParts.ResponseOptions {}
+
+/**
+ * Returns the events of a response for the parts of a run, for a server of your own. It never fails: the last event says
+ * how the run ended.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const responseEventsFromParts: <E, R>(
+  parts: Stream.Stream<AgentRun.Part, E, R>,
+  options: ResponseOptions
+) => Stream.Stream<ResponseModels.ResponseEvent, never, R> = ResponseParts.events
+
+/**
+ * Returns the response for the parts of a run, however it has ended.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const responseFromParts: <E, R>(
+  parts: Stream.Stream<AgentRun.Part, E, R>,
+  options: ResponseOptions
+) => Effect.Effect<ResponseModels.ResponseObject, never, R> = ResponseParts.ended

@@ -103,6 +103,8 @@ export const internalUsers: ReadonlyArray<string> = [
 export const exportedInternals: ReadonlyArray<string> = [
   "internal/wire/typed.ts",
   "internal/run/given.ts",
+  "server/internal/openAi/chatModels.ts",
+  "server/internal/openAi/responseModels.ts",
   "orchestration/internal/models.ts",
   "orchestration/internal/groupChat.ts",
   "orchestration/internal/plan.ts",

@@ -9,10 +9,17 @@ import { AgentApi, OpenAiApi, type RunHub } from "../../src/server/index.ts"
 
 class Tenant extends Context.Service<Tenant, { readonly id: string }>()("Tenant") {}
 
+/** The `openai` package adds this to each response that it reads. */
+type Read<T> = T extends { readonly response: infer R }
+  ? Omit<T, "response"> & { readonly response: R & { readonly output_text: string } }
+  : T
+
 describe("OpenAiApi", () => {
   it("sends what the openai package reads", () => {
     expectTypeOf<OpenAiApi.ChatCompletion>().toExtend<OpenAI.ChatCompletion>()
     expectTypeOf<OpenAiApi.ChatCompletionChunk>().toExtend<OpenAI.ChatCompletionChunk>()
+    expectTypeOf<OpenAiApi.ResponseObject>().toExtend<Omit<OpenAI.Responses.Response, "output_text">>()
+    expectTypeOf<Read<OpenAiApi.ResponseEvent>>().toExtend<OpenAI.Responses.ResponseStreamEvent>()
   })
 
   it("maps parts without failures of its own", () => {

@@ -19,6 +19,7 @@ import type * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as RunId from "../../internal/words/runId.ts"
+import type * as Session from "../../Session.ts"
 import * as SessionStore from "../../SessionStore.ts"
 import * as AgentApi from "../AgentApi.ts"
 import * as ClientTools from "../ClientTools.ts"
@@ -52,6 +53,7 @@ export interface OwnedRun {
  */
 export interface OwnedSession {
   readonly history: Prompt.Prompt
+  readonly state: Session.State
   readonly version: number
   readonly approvals: ReadonlyArray<Approval.Approval>
   readonly running: OwnedRun | undefined
@@ -153,14 +155,16 @@ export class OwnedRuns<R, Request = never> {
     owner: string,
     session: string,
     answers: ReadonlyArray<AgentApi.Answer>,
-    input?: Partial<Agent.Input>
+    input?: Partial<Agent.Input>,
+    options?: RunHub.StartOptions
   ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { approvals } = yield* this.session(owner, session)
       const given = { prompt: Prompt.empty, ...input, session, answers: yield* answersTo(approvals, answers) }
       // an answer that is sent twice must not stop the call that it has approved
       const { whenBusy } = this.options
-      return yield* this.start(agent, owner, given, whenBusy === "replace" ? { whenBusy: "refuse" } : undefined)
+      const careful = whenBusy === "replace" ? { whenBusy: "refuse" as const } : undefined
+      return yield* this.start(agent, owner, given, { ...options, ...careful })
     })
   }
 
@@ -205,10 +209,10 @@ export class OwnedRuns<R, Request = never> {
   session(owner: string, id: string): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
     return Effect.gen({ self: this }, function*() {
       const session = Sessions.prefixOf(owner) + id
-      const { history, version } = yield* this.told(this.store.load(session))
+      const { history, state, version } = yield* this.told(this.store.load(session))
       const live = yield* this.hub.ofSession(session)
       const running = live !== undefined && (yield* this.isRunning(live)) ? this.shownTo(owner, live) : undefined
-      return { history, version, approvals: Approval.pending(history), running }
+      return { history, state, version, approvals: Approval.pending(history), running }
     })
   }
 
@@ -224,6 +228,12 @@ export class OwnedRuns<R, Request = never> {
       (session) => this.store.truncate(session, version)
     )
     return Effect.andThen(this.told(stored), this.session(owner, id))
+  }
+
+  /** Creates another session of the owner from what a session was at a version. */
+  fork(owner: string, id: string, options: SessionStore.ForkOptions): Effect.Effect<void, AgentApi.RunFailed> {
+    const prefix = Sessions.prefixOf(owner)
+    return Effect.asVoid(this.told(this.store.fork(prefix + id, { ...options, to: prefix + options.to })))
   }
 
   /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
@@ -260,7 +270,7 @@ export class OwnedRuns<R, Request = never> {
     return new AgentApi.RunFailed({ ...own, status: AgentApi.statuses.includes(own.status) ? own.status : 500 })
   }
 
-  private isRunning(live: RunHub.Live): Effect.Effect<boolean> {
+  isRunning(live: RunHub.Live): Effect.Effect<boolean> {
     return Effect.map(this.hub.running, (running) => running.includes(live))
   }
 }

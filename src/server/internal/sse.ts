@@ -68,6 +68,20 @@ export const data = <E, R>(values: Stream.Stream<unknown, E, R>): Stream.Stream<
   Stream.mapArray(values, (values) => [values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join("")] as const)
 
 /**
+ * Returns JSON values as text, one event with the name of its `type` for each.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const named = <E, R>(
+  values: Stream.Stream<{ readonly type: string }, E, R>
+): Stream.Stream<string, E, R> =>
+  Stream.mapArray(
+    values,
+    (values) => [values.map((value) => `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`).join("")] as const
+  )
+
+/**
  * Creates the response whose body is a stream of events.
  *
  * @category constructors

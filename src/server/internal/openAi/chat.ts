@@ -3,23 +3,27 @@
  *
  * @since 0.1.0
  */
+import * as Prompt from "effect/ai/Prompt"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Agent from "../../../Agent.ts"
-import * as ContextProvider from "../../../ContextProvider.ts"
+import type * as Agent from "../../../Agent.ts"
 import * as RunId from "../../../internal/words/runId.ts"
 import * as AgentApi from "../../AgentApi.ts"
 import * as Sse from "../sse.ts"
 import * as ChatParts from "./chatParts.ts"
 import * as ChatRequest from "./chatRequest.ts"
+import * as Conversation from "./conversation.ts"
 import * as Failures from "./failures.ts"
+import * as Instructing from "./instructing.ts"
 import * as Parameters from "./parameters.ts"
 import * as Served from "./served.ts"
+import * as Tools from "./tools.ts"
 import * as Unapproved from "./unapproved.ts"
+import * as Words from "./words.ts"
 
 const decode = Served.decoding(ChatRequest.ChatRequest)
 
@@ -42,10 +46,20 @@ export const answer = <R, Request>(served: Served.Served<R, Request>): Effect.Ef
     const agent = yield* Served.agentOf(served, request.model)
     const refusal = Parameters.refusalOf(body, Parameters.refusedByChat, served.settings !== undefined)
     if (refusal !== undefined) return yield* Effect.fail(refusal)
-    const { instructions, prompt } = yield* Effect.fromResult(ChatRequest.toConversation(request.messages, new Set()))
+    const equipped = yield* Effect.fromResult(Tools.equip(agent, {
+      tools: (request.tools ?? []).map((tool) => tool.function),
+      choice: request.tool_choice,
+      parallel: request.parallel_tool_calls
+    }))
+    const said = yield* Effect.fromResult(ChatRequest.toSaid(request.messages))
+    const { instructions, messages } = yield* Effect.fromResult(Conversation.make(said, equipped.isClientTool))
+    const prompt = Prompt.fromMessages(messages)
     const runId = yield* RunId.next
     const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const { live, parts } = yield* served.runs.start(agentFor(served, agent, instructions), owner, { prompt, runId })
+    const { live, parts } = yield* served.runs.start(agentFor(served, equipped.agent, instructions), owner, {
+      prompt,
+      runId
+    })
       .pipe(
         Served.withSettings(served, ChatRequest.toSampling(request)),
         Effect.mapError(Failures.ofRun)
@@ -68,15 +82,10 @@ export const answer = <R, Request>(served: Served.Served<R, Request>): Effect.Ef
 const done = Stream.succeed("data: [DONE]\n\n")
 
 const agentFor = <R>(
-  { approvals, systemMessages }: Pick<Served.Served<R, never>, "approvals" | "systemMessages">,
+  served: Pick<Served.Served<R, never>, "approvals" | "systemMessages">,
   agent: Agent.Agent<any, any, R, any, any>,
   instructions: ReadonlyArray<string>
 ): Agent.Agent<any, any, R, any, any> => {
-  const told = systemMessages === "append" && instructions.length > 0
-    ? Agent.withProvider(agent, instructing(instructions.join("\n\n")))
-    : agent
-  return approvals === "deny" ? Unapproved.denying(told, () => false) : told
+  const told = Instructing.withInstructions(served, agent, instructions)
+  return served.approvals === "deny" ? Unapproved.denying(told, Words.isOfClient) : told
 }
-
-const instructing = (instructions: string) =>
-  ContextProvider.make("openai-system-messages", { beforeRun: () => Effect.succeed({ instructions }) })

@@ -6,7 +6,6 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
-import type * as Approval from "../../../Approval.ts"
 import type {
   ChatAnnotation,
   ChatCompletion,
@@ -33,8 +32,6 @@ export interface ChatOptions {
   readonly created: number
   /** Whether the last chunk has the usage. Default: it has not. */
   readonly includeUsage?: boolean | undefined
-  /** The names of the tools that the client has. Their calls are told, those of other tools are not. Default: none. */
-  readonly clientTools?: ReadonlySet<string> | undefined
 }
 
 type Told = ChatCompletionChunk | Failures.Failure
@@ -133,9 +130,8 @@ class Telling {
   }
 
   private finish(result: AgentRun.Result): ReadonlyArray<Told> {
-    const { clientTools, includeUsage } = this.options
-    const isOfClient = ({ path, tool }: Approval.Approval) => path.length === 0 && clientTools?.has(tool) === true
-    if (!result.approvals.every(isOfClient)) return [this.end(Words.approvalRequired)]
+    const { includeUsage } = this.options
+    if (!result.approvals.every(Words.isOfClient)) return [this.end(Words.approvalRequired)]
     this.hasEnded = true
     const calls = result.approvals.map(({ params, tool, toolCallId }, index) => ({
       index,

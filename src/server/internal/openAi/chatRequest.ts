@@ -1,16 +1,15 @@
 /**
- * The requests of chat completions, and the prompts that they say.
+ * The requests of chat completions.
  *
  * @since 0.1.0
  */
-import * as Prompt from "effect/ai/Prompt"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Content from "./content.ts"
+import type * as Conversation from "./conversation.ts"
 import * as Failures from "./failures.ts"
 import * as Parameters from "./parameters.ts"
-import * as Words from "./words.ts"
+import * as Tools from "./tools.ts"
 
 const { maybe, Text } = Content
 
@@ -44,7 +43,7 @@ const ToolCall = Schema.Struct({
   function: Schema.Struct({ name: Schema.NonEmptyString, arguments: Text })
 })
 
-const Message = Schema.Union([
+const AnyMessage = Schema.Union([
   Schema.Struct({ role: Schema.tag("system"), content: Texts }),
   Schema.Struct({ role: Schema.tag("developer"), content: Texts }),
   Schema.Struct({ role: Schema.tag("user"), content: Schema.Union([Text, Schema.Array(UserContent)]) }),
@@ -57,6 +56,8 @@ const Message = Schema.Union([
   Schema.Struct({ role: Schema.tag("tool"), tool_call_id: Schema.String, content: Texts })
 ])
 
+const Tool = Schema.Struct({ type: Schema.tag("function"), function: Tools.Function })
+
 /**
  * Schema for a request. Fields that are not in it are ignored, and `Parameters.refusalOf` refuses some of them.
  *
@@ -65,7 +66,7 @@ const Message = Schema.Union([
  */
 export const ChatRequest = Schema.Struct({
   model: Parameters.Model,
-  messages: Schema.Array(Message).check(Schema.isMinLength(1), Schema.isMaxLength(Parameters.maximumItems)),
+  messages: Schema.Array(AnyMessage).check(Schema.isMinLength(1), Schema.isMaxLength(Parameters.maximumItems)),
   stream: maybe(Schema.Boolean),
   stream_options: maybe(Schema.Struct({ include_usage: maybe(Schema.Boolean) })),
   ...Parameters.sampling,
@@ -75,7 +76,10 @@ export const ChatRequest = Schema.Struct({
   frequency_penalty: maybe(Parameters.Penalty),
   seed: maybe(Schema.Int),
   stop: maybe(Schema.Union([Content.Text, Schema.Array(Content.Text).check(Schema.isMaxLength(4))])),
-  reasoning_effort: maybe(Parameters.Effort)
+  reasoning_effort: maybe(Parameters.Effort),
+  tools: maybe(Schema.Array(Tool)),
+  tool_choice: maybe(Schema.Unknown),
+  parallel_tool_calls: maybe(Schema.Boolean)
 })
 
 /**
@@ -84,80 +88,59 @@ export const ChatRequest = Schema.Struct({
  */
 export type ChatRequest = typeof ChatRequest.Type
 
-type AnyMessage = ChatRequest["messages"][number]
+type Message = ChatRequest["messages"][number]
 
 /**
- * The conversation of a request, and the instructions in it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Conversation {
-  readonly prompt: Prompt.Prompt
-  readonly instructions: ReadonlyArray<string>
-}
-
-/**
- * Returns the conversation. The only calls that it may have are calls of the client's tools: an agent never tells its
- * own. Each of them has its result.
+ * Returns what the messages say.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toConversation = (
-  messages: ReadonlyArray<AnyMessage>,
-  clientTools: ReadonlySet<string>
-): Result.Result<Conversation, Failures.Failure> => {
-  const instructions: Array<string> = []
-  const content: Array<Prompt.Message> = []
-  /** The calls of the last message of the assistant that have no result yet, and their results. */
-  const open = new Map<string, string>()
-  let results: Array<Prompt.ToolResultPart> = []
-  const close = () => {
-    if (results.length > 0) content.push(Prompt.toolMessage({ content: results }))
-    results = []
-  }
+export const toSaid = (
+  messages: ChatRequest["messages"]
+): Result.Result<ReadonlyArray<Conversation.Said>, Failures.Failure> => {
+  const said: Array<Conversation.Said> = []
   for (const [index, message] of messages.entries()) {
     const param = `messages[${index}]`
-    if (message.role === "tool") {
-      const name = open.get(message.tool_call_id)
-      if (name === undefined) return Result.fail(Failures.refused(strayResult, { param: `${param}.tool_call_id` }))
-      open.delete(message.tool_call_id)
-      results.push(toResult(message.tool_call_id, name, Content.toText(message.content)))
-      continue
-    }
-    close()
-    if (open.size > 0) return Result.fail(Failures.refused(openCalls, { param }))
     switch (message.role) {
       case "user": {
-        const parts = toContent(message.content, param)
-        const said = Result.flatMap(parts, (parts) => Content.toUserMessage(parts, `${param}.content`))
-        if (Result.isFailure(said)) return Result.fail(said.failure)
-        if (said.success !== undefined) content.push(said.success)
+        const content = toContent(message.content, `${param}.content`)
+        if (Result.isFailure(content)) return Result.fail(content.failure)
+        said.push({ kind: "user", content: content.success, param: `${param}.content` })
         break
       }
       case "assistant": {
-        const answer = toAnswer(message, clientTools, param)
-        if (Result.isFailure(answer)) return Result.fail(answer.failure)
-        for (const part of answer.success) if (part.type === "tool-call") open.set(part.id, part.name)
-        if (answer.success.length > 0) content.push(Prompt.assistantMessage({ content: answer.success }))
+        for (const text of textsOf(message)) said.push({ kind: "answer", text, param })
+        for (const [at, { function: called, id }] of (message.tool_calls ?? []).entries()) {
+          said.push({
+            kind: "call",
+            id,
+            name: called.name,
+            arguments: called.arguments,
+            param: `${param}.tool_calls[${at}]`
+          })
+        }
         break
       }
+      case "tool":
+        said.push({ kind: "result", id: message.tool_call_id, text: Content.toText(message.content), param })
+        break
       default:
-        instructions.push(Content.toText(message.content))
+        said.push({ kind: "instructions", text: Content.toText(message.content), param })
     }
   }
-  close()
-  if (open.size > 0) return Result.fail(Failures.refused(openCalls, { param: `messages[${messages.length - 1}]` }))
-  return Result.succeed({ prompt: Prompt.fromMessages(content), instructions })
+  return Result.succeed(said)
 }
 
-const openCalls =
-  "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'."
-const strayResult = "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
+type Of<Role extends Message["role"]> = Extract<Message, { readonly role: Role }>
+
+const textsOf = ({ content, refusal }: Of<"assistant">): ReadonlyArray<string> =>
+  content == null || typeof content === "string"
+    ? [content ?? "", refusal ?? ""]
+    : content.map((part) => part.type === "text" ? part.text : part.refusal)
 
 const toContent = (
-  content: Extract<AnyMessage, { readonly role: "user" }>["content"],
+  content: Of<"user">["content"],
   param: string
 ): Result.Result<ReadonlyArray<Content.Content>, Failures.Failure> => {
   if (typeof content === "string") return Result.succeed([{ type: "text", text: content }])
@@ -177,49 +160,13 @@ const toContent = (
       }
       case "file": {
         const { file_data, filename } = part.file
-        if (file_data == null) return Result.fail(Failures.noFiles(`${param}.content[${index}].file`))
+        if (file_data == null) return Result.fail(Failures.noFiles(`${param}[${index}].file`))
         parts.push(Content.file(file_data, filename))
       }
     }
   }
   return Result.succeed(parts)
 }
-
-const toAnswer = (
-  { content, refusal, tool_calls }: Extract<AnyMessage, { readonly role: "assistant" }>,
-  clientTools: ReadonlySet<string>,
-  param: string
-): Result.Result<ReadonlyArray<Prompt.AssistantMessagePart>, Failures.Failure> => {
-  const texts = content == null || typeof content === "string"
-    ? [content ?? "", refusal ?? ""]
-    : content.map((part) => part.type === "text" ? part.text : part.refusal)
-  const parts: Array<Prompt.AssistantMessagePart> = texts.flatMap((text) =>
-    text === "" ? [] : [Prompt.textPart({ text })]
-  )
-  const ids = new Set<string>()
-  for (const [index, { function: called, id }] of (tool_calls ?? []).entries()) {
-    const place = `${param}.tool_calls[${index}]`
-    if (!clientTools.has(called.name)) return Result.fail(unknownCall(called.name, `${place}.function.name`))
-    if (ids.has(id)) {
-      return Result.fail(Failures.refused(`Duplicate value for 'tool_call_id': '${Failures.shorten(id)}'.`))
-    }
-    const params = Words.fromJson(called.arguments === "" ? "{}" : called.arguments)
-    if (!Predicate.isObject(params)) {
-      return Result.fail(
-        Failures.refused("The arguments must be a JSON object.", { param: `${place}.function.arguments` })
-      )
-    }
-    ids.add(id)
-    parts.push(Prompt.toolCallPart({ id, name: called.name, params, providerExecuted: false }))
-  }
-  return Result.succeed(parts)
-}
-
-const unknownCall = (name: string, param: string): Failures.Failure =>
-  Failures.refused(`There is no tool '${Failures.shorten(name)}' in the 'tools' of the request.`, { param })
-
-const toResult = (id: string, name: string, text: string): Prompt.ToolResultPart =>
-  Prompt.toolResultPart({ id, name, isFailure: false, result: Words.toResult(text), providerExecuted: false })
 
 /**
  * Returns what the request says about the way in which a model writes.

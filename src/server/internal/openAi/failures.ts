@@ -46,17 +46,17 @@ export const refused = (
 
 /**
  * Returns the failure of a run. The codes that clients know have their names, the others are those of
- * `AgentError.describe`.
+ * `AgentError.describe`. `param` is the field of the request that is wrong.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const ofRun = ({ code, message, retryable, status }: AgentApi.RunFailed): Failure => {
+export const ofRun = ({ code, message, retryable, status }: AgentApi.RunFailed, param?: string): Failure => {
   const known = names[code]
   return {
     status: known?.status ?? status,
     retryable,
-    error: { message, type: typeOf(status), code: known?.code ?? code.replaceAll("-", "_"), param: null }
+    error: { message, type: typeOf(status), code: known?.code ?? code.replaceAll("-", "_"), param: param ?? null }
   }
 }
 
@@ -84,17 +84,18 @@ const typeOf = (status: number): string =>
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /**
- * Returns the failure of a request that its schema refuses. It names the first field that is wrong.
+ * Returns the failure of a request that its schema refuses. It names the first field that is wrong. `place` is the field
+ * that the schema is for.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const ofSchema = ({ issue }: Schema.SchemaError): Failure => {
+export const ofSchema = ({ issue }: Schema.SchemaError, place = ""): Failure => {
   const [first] = formatIssues(issue).issues
   const param = (first?.path ?? []).reduce((path: string, segment) => {
     const key = Predicate.isObject(segment) && "key" in segment ? segment.key : segment
     return typeof key === "number" ? `${path}[${key}]` : path === "" ? String(key) : `${path}.${String(key)}`
-  }, "")
+  }, place)
   const reason = shorten(first?.message ?? "it is not valid")
   return param === ""
     ? refused(`Invalid request: ${reason}`)

@@ -109,6 +109,22 @@ export const refusedByChat: Readonly<Record<string, Harmless>> = {
 }
 
 /**
+ * The same of responses.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const refusedByResponses: Readonly<Record<string, Harmless>> = {
+  conversation: never,
+  prompt: never,
+  max_tool_calls: never,
+  top_logprobs: falsy,
+  moderation: never,
+  text: (value) =>
+    typeof value !== "object" || value === null || !("format" in value) || value.format == null || isText(value.format)
+}
+
+/**
  * Returns why a request is refused that has one of these parameters.
  *
  * @category accessors

@@ -6,10 +6,12 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../../AgentRun.ts"
+import type * as Approval from "../../../Approval.ts"
 import * as Fields from "../../../internal/words/fields.ts"
 import * as Json from "../../../internal/words/json.ts"
 import { failed } from "../failures.ts"
 import type { ChatFinishReason, ChatUsage } from "./chatModels.ts"
+import type { ResponseUsage } from "./responseModels.ts"
 import * as Failures from "./failures.ts"
 
 /**
@@ -59,6 +61,61 @@ export const toChatUsage = ({ inputTokens, outputTokens }: AgentRun.Usage): Chat
 }
 
 /**
+ * Returns the usage of a run, or `undefined` if no model has reported any.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toResponseUsage = ({ inputTokens, outputTokens }: AgentRun.Usage): ResponseUsage | undefined => {
+  if (inputTokens.total === undefined && outputTokens.total === undefined) return undefined
+  const input = inputTokens.total ?? 0
+  const output = outputTokens.total ?? 0
+  return {
+    input_tokens: input,
+    input_tokens_details: {
+      cached_tokens: inputTokens.cacheRead ?? 0,
+      cache_write_tokens: inputTokens.cacheWrite ?? 0
+    },
+    output_tokens: output,
+    output_tokens_details: { reasoning_tokens: outputTokens.reasoning ?? 0 },
+    total_tokens: input + output
+  }
+}
+
+/**
+ * Returns why an answer is incomplete, or `undefined` if it is complete.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toIncompleteReason = (
+  reason: AgentRun.StopReason
+): "max_output_tokens" | "content_filter" | undefined => {
+  const finish = toFinishReason(reason)
+  return finish === "length" ? "max_output_tokens" : finish === "content_filter" ? "content_filter" : undefined
+}
+
+/**
+ * Returns the id of the item that asks for an approval of a response. `index` is its place among all that the run waits
+ * for.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toApprovalItem = (
+  { conversation, own }: { readonly conversation: string; readonly own: string },
+  index: number
+): string => `mcpr_${conversation}_${own}_${index}`
+
+/**
+ * Returns whether the client runs the call that waits.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOfClient = ({ runsIn }: Approval.Approval): boolean => runsIn === "client"
+
+/**
  * Returns the parameters of a call as the text of a JSON object.
  *
  * @category conversions
@@ -89,8 +146,9 @@ const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unkno
  * @category conversions
  * @since 0.1.0
  */
-export const fromJson = (text: string): unknown => {
-  const value = Result.getOrElse(decodeJson(text), () => undefined)
+export const fromJson = (text: string): Schema.Json | undefined => {
+  // JSON says nothing else
+  const value = Result.getOrElse(decodeJson(text), () => undefined) as Schema.Json | undefined
   return Json.isTooDeep(value) ? undefined : value
 }
 
@@ -100,4 +158,4 @@ export const fromJson = (text: string): unknown => {
  * @category conversions
  * @since 0.1.0
  */
-export const toResult = (text: string): unknown => (/^\s*[{[]/.test(text) ? fromJson(text) : undefined) ?? text
+export const toResult = (text: string): Schema.Json => (/^\s*[{[]/.test(text) ? fromJson(text) : undefined) ?? text

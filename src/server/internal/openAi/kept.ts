@@ -1,0 +1,122 @@
+/**
+ * Conversations that are kept: which response belongs to which session, and where the session was when it ended.
+ *
+ * A conversation is a session of its owner. The id of a response has the id of the session and its own part of it. The
+ * state of the session has the responses, saved together with what they have said. So an id proves nothing: another owner
+ * has no such session, and a session has only the responses that were saved in it.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as ContextProvider from "../../../ContextProvider.ts"
+import { CurrentRun } from "../../../internal/words/currentRun.ts"
+import * as RunId from "../../../internal/words/runId.ts"
+import type * as Session from "../../../Session.ts"
+import * as SessionState from "../../../SessionState.ts"
+import { Described } from "../described.ts"
+import { failed } from "../failures.ts"
+
+/**
+ * The parts of the id of a response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Id {
+  readonly conversation: string
+  readonly own: string
+}
+
+/**
+ * Returns the id of a response as clients know it. It is the id of the run, too.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toText = ({ conversation, own }: Id): string => `resp_${conversation}_${own}`
+
+/**
+ * Reads the id of a response.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromText = (id: string): Id | undefined => {
+  const [, conversation, own] = /^resp_([A-Za-z0-9]{1,40})_([A-Za-z0-9]{1,40})$/.exec(id) ?? []
+  return conversation === undefined || own === undefined ? undefined : { conversation, own }
+}
+
+/**
+ * Returns the id of the session of a conversation.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const sessionOf = (conversation: string): string => `resp_${conversation}`
+
+/**
+ * Creates a part of an id.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const token: Effect.Effect<string> = Effect.map(
+  RunId.next,
+  (id) => id.replace(/^run_/, "").replace(/[^A-Za-z0-9]/g, "").slice(-40).padStart(8, "0")
+)
+
+/** A response, and the version of the session that it began with: the response before it had ended there. */
+const Kept = Schema.Struct({ id: Schema.String, base: Schema.Int })
+
+/** Earlier ones cannot be continued any more. */
+const maximumKept = 100
+
+const Responses = SessionState.make("openai-responses", { schema: Schema.Array(Kept), initial: [] })
+
+const decode = Schema.decodeUnknownResult(Responses.schema)
+
+/**
+ * Where a response stands in its conversation.
+ *
+ * - `"last"`: the conversation ends with it.
+ * - a version: the conversation has gone on; at this version it ended with the response.
+ * - `undefined`: it is not in the conversation.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const placeOf = (state: Session.State, own: string): "last" | number | undefined => {
+  const entry = Object.hasOwn(state, Responses.name) ? state[Responses.name] : undefined
+  const kept = Result.getOrElse(decode(entry), () => Responses.initial)
+  const index = kept.findIndex(({ id }) => id === own)
+  return index === -1 ? undefined : kept[index + 1]?.base ?? "last"
+}
+
+/**
+ * Creates the provider that adds a response to its conversation. `before` is the response that the conversation ends
+ * with. An agent that keeps no history keeps no responses.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const provider = (
+  own: string,
+  base: number,
+  before: string | undefined
+): ContextProvider.ContextProvider<Session.SessionError | Described> =>
+  ContextProvider.make("openai-responses", {
+    beforeRun: () =>
+      Effect.gen(function*() {
+        const run = Context.getOrUndefined(yield* Effect.context<never>(), CurrentRun)
+        if (run?.state === undefined) return
+        const kept = yield* SessionState.get(Responses)
+        // another process may have gone on with it in the meantime
+        if (kept.at(-1)?.id !== before) return yield* Effect.fail(new Described(goneOn))
+        yield* SessionState.set(Responses, [...kept, { id: own, base }].slice(-maximumKept))
+      })
+  })
+
+const goneOn = failed("session-conflict", 409, true, "The conversation was changed elsewhere in the meantime.")
