@@ -225,8 +225,8 @@ export const Declarations = Schema.Array(Declaration).check(
 )
 
 /**
- * Returns the agent with the tools that a request declares, for the run of that request. A tool with the name of one of
- * the agent's own is refused with `"tool-name-taken"`; one whose schema no model can be offered, with `"invalid-tool"`.
+ * Returns the agent with the tools that a request declares, for the run of that request. A declaration of a tool that the
+ * agent itself has declared for its clients is left out. A tool with the name of another one of the agent is refused with `"tool-name-taken"`; one whose schema no model can be offered, with `"invalid-tool"`.
  *
  * A name that only a run knows, such as that of a tool of a context provider, is refused when the run begins (see
  * `refusalOf`).
@@ -238,11 +238,13 @@ export const withDeclared = <Tools extends Record<string, Tool.Any>, E, R, A, P>
   self: Agent.Agent<Tools, E, R, A, P>,
   declarations: ReadonlyArray<Declaration>
 ): Result.Result<Agent.Agent<Tools, E, R, A, P>, AgentApi.RunFailed> => {
-  if (declarations.length === 0) return Result.succeed(self)
-  const own = Agent.tools(self) ?? {}
-  const taken = declarations.find(({ name }) => Object.hasOwn(own, name))
+  const own: Readonly<Record<string, Tool.Any>> = Agent.tools(self) ?? {}
+  const isKnown = ({ name }: Declaration) => Object.hasOwn(own, name) && isClientTool(own[name])
+  const added = declarations.filter((declaration) => !isKnown(declaration))
+  if (added.length === 0) return Result.succeed(self)
+  const taken = added.find(({ name }) => Object.hasOwn(own, name))
   if (taken !== undefined) return Result.fail(nameTaken(taken.name))
-  const tools = declarations.map(toTool)
+  const tools = added.map(toTool)
   const refusal = ToolCodec.findRefusal(tools)
   if (refusal !== undefined) {
     return Result.fail(failed("invalid-tool", 400, false, `The tool \`${refusal.tool}\` cannot be offered to a model.`))

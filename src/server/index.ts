@@ -17,6 +17,11 @@ export * as AgentHttp from "./AgentHttp.ts"
 /**
  * @since 0.1.0
  */
+export * as AgUi from "./AgUi.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as ClientTools from "./ClientTools.ts"
 
 /**

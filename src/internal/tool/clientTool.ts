@@ -8,6 +8,8 @@ import type * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Middleware from "../../Middleware.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
@@ -52,7 +54,7 @@ export interface Returned {
 
 /**
  * Checks what a client has returned with the tool's schema of results. A tool that the run does not have any more has
- * none.
+ * none. Many clients send every result as a text: one that does not fit is read as JSON.
  *
  * @category conversions
  * @since 0.1.0
@@ -62,8 +64,18 @@ export const decode = (
   { isFailure, result }: Returned
 ): Effect.Effect<unknown, Schema.SchemaError> => {
   if (isFailure) return decodeText(result)
-  return tool === undefined ? Effect.succeed(result) : ToolCodec.readerOf(tool).decodeSuccess(result)
+  if (tool === undefined) return Effect.succeed(result)
+  const { decodeSuccess } = ToolCodec.readerOf(tool)
+  return Effect.matchEffect(decodeSuccess(result), {
+    onSuccess: Effect.succeed,
+    onFailure: (error) => {
+      const json = Predicate.isString(result) ? fromJson(result) : undefined
+      return json === undefined || Result.isFailure(json) ? Effect.fail(error) : decodeSuccess(json.success)
+    }
+  })
 }
+
+const fromJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
 
 const decodeText = Schema.decodeUnknownEffect(Schema.String)
 
