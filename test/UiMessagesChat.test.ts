@@ -184,6 +184,13 @@ describe("UiMessages.layer", () => {
         yield* server.call("POST", "", { id: "c", messages: [asking({ id, approved: true })] })
         assert.deepStrictEqual(server.done, ["remove old.txt"])
 
+        // the message that is answered need not be the last one
+        yield* open.say("removes")
+        const [later] = ChatServer.approvals(open.last)
+        const messages = [{ ...asking({ id: later, approved: true }), id: "a2" }, user("queued", "u2")]
+        yield* server.call("POST", "", { id: "c", messages, messageId: "a2" })
+        assert.deepStrictEqual(server.done, ["remove old.txt", "remove old.txt"])
+
         // one that was answered by an automaton, or not answered
         for (
           const message of [asking({ id, approved: true, isAutomatic: true }), asking({ id }, "approval-requested")]

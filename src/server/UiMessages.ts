@@ -60,6 +60,9 @@
  * `reconnect` (10 seconds), so that a page can be loaded again. A stop button sends `POST /api/chat/:id/stop` too. A new
  * message of the user does not wait for a run that all pages have left: it stops it.
  *
+ * A run may end between loading the messages and joining it. If the answer is 204 and the last message is one of the
+ * user, load the messages again.
+ *
  * With `SessionHistory.provider` nothing is saved of a run that is stopped or fails, and a page that is loaded again does
  * not have its message. Use `SessionHistory.make({ keep: "always" })` for chats.
  *

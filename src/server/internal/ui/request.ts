@@ -22,7 +22,7 @@ const Body = Schema.Struct({
   id: AgentApi.SessionId,
   trigger: Schema.optional(Schema.String),
   messageId: Schema.optional(Schema.Unknown),
-  /** The whole conversation, as `DefaultChatTransport` sends it, of which the last message is read. */
+  /** The whole conversation, as `DefaultChatTransport` sends it, of which one message is read. */
   messages: Schema.optional(Schema.Array(Schema.Unknown)),
   /** The last message alone. */
   message: Schema.optional(Schema.Unknown),
@@ -99,7 +99,7 @@ export const read = (
       )
     )
     const body = yield* Effect.mapError(decodeBody(json), () => invalid)
-    const sent = yield* Effect.mapError(decodeSent(body.message ?? body.messages?.at(-1)), () => invalid)
+    const sent = yield* Effect.mapError(decodeSent(body.message ?? lastOf(body)), () => invalid)
     const to = { chat: body.id, messageId: sent.id }
     if (sent.role === "user") {
       const message = yield* messageOf(sent.parts)
@@ -114,6 +114,10 @@ export const read = (
     const outputs = outputsOf(sent.parts)
     return answers.length === 0 && outputs.size === 0 ? yield* nothing : { ...to, _tag: "Answers", answers, outputs }
   })
+
+/** A page may answer an approval when there are messages after it already. */
+const lastOf = ({ messageId, messages = [] }: typeof Body.Type): unknown =>
+  messages.findLast((message) => Predicate.hasProperty(message, "id") && message.id === messageId) ?? messages.at(-1)
 
 const decodeBody = Schema.decodeUnknownEffect(Body)
 const decodeSent = Schema.decodeUnknownEffect(Sent)
