@@ -130,8 +130,10 @@ export interface Page extends Schema.Schema.Type<typeof Page> {}
 export interface ListOptions {
   /** The number of sessions on a page, at most 1,000. Default: 50. */
   readonly pageSize?: number | undefined
-  /** The `next` of the page before. Default: begins with the first page. */
+  /** The `next` of the page before, of a list with the same prefix. Default: begins with the first page. */
   readonly cursor?: string | undefined
+  /** The beginning of the ids of all sessions in the list, letter for letter. Default: all sessions. */
+  readonly prefix?: string | undefined
 }
 
 /**

@@ -40,6 +40,7 @@ export interface Place {
  */
 export interface Query {
   readonly pageSize: number
+  readonly prefix: string
   readonly after: Place | undefined
 }
 
@@ -67,13 +68,14 @@ export const toQuery = (
   const asked = options?.pageSize ?? 50
   const pageSize = Math.min(Math.max(Number.isNaN(asked) ? 50 : Math.floor(asked), 1), largestPage)
   const cursor = options?.cursor
-  if (cursor === undefined) return Effect.succeed({ pageSize, after: undefined })
+  const prefix = options?.prefix ?? ""
+  if (cursor === undefined) return Effect.succeed({ pageSize, prefix, after: undefined })
   const place = Result.map(
     Result.flatMap(Base64Url.decodeString(cursor), Schema.decodeResult(PlaceFromJson)),
     ([updated, key]): Place => ({ updated, key })
   )
   return Result.isSuccess(place) && toCursor(place.success) === cursor && isKey(place.success.key)
-    ? Effect.succeed({ pageSize, after: place.success })
+    ? Effect.succeed({ pageSize, prefix, after: place.success })
     : Effect.fail(new Session.SessionError({ reason: new Session.SessionCursorInvalid({ cursor }) }))
 }
 
@@ -144,13 +146,13 @@ export const leftOut = (operation: "list" | "sweep", record: string): Effect.Eff
  * @since 0.1.0
  */
 export const pageOf = (query: Query, summaries: Iterable<SessionStore.Summary>): SessionStore.Page => {
-  const { after, pageSize } = query
+  const { after, pageSize, prefix } = query
   const entries = Array.from(summaries, (summary) => ({
     key: summary.id,
     updated: DateTime.toEpochMillis(summary.updated),
     summary
   }))
-    .filter((entry) => after === undefined || compare(after, entry) < 0)
+    .filter((entry) => entry.key.startsWith(prefix) && (after === undefined || compare(after, entry) < 0))
     .sort(compare)
   return toPage(query, entries.slice(0, pageSize + 1))
 }

@@ -370,7 +370,7 @@ export const make = Effect.fnUntraced(function*(
   const list = Effect.fnUntraced(function*(options: SessionStore.ListOptions | undefined) {
     const query = yield* Listing.toQuery(options, dialect.name === "pg" ? Names.isKey : Names.isUnicode)
     const { expired } = yield* moment
-    const { after, pageSize } = query
+    const { after, pageSize, prefix } = query
     const isAfter = after === undefined
       ? sql.literal("1 = 1")
       : sql`(updated < ${after.updated} OR (updated = ${after.updated} AND id < ${after.key}))`
@@ -379,7 +379,8 @@ export const make = Effect.fnUntraced(function*(
       undefined,
       sql<ListedRow>`
       SELECT id, name, title, updated, version, length FROM effect_agents_sessions
-      WHERE updated > ${expired} AND ${isDated} AND ${isAfter} ORDER BY updated DESC, id DESC LIMIT ${pageSize + 1}
+      WHERE updated > ${expired} AND ${isDated} AND ${isAfter} AND ${Tables.beginsWith(sql, dialect, prefix)}
+      ORDER BY updated DESC, id DESC LIMIT ${pageSize + 1}
     `
     )
     if (after === undefined) yield* tellUndated("list")

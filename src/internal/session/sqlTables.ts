@@ -11,6 +11,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
+import type * as Statement from "effect/sql/Statement"
+import * as Ranges from "./ranges.ts"
 import * as Versions from "./versions.ts"
 
 /**
@@ -233,3 +235,24 @@ const addVersions = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
 })
 
 const MessageFromJson = Schema.fromJsonString(Prompt.Message)
+
+/**
+ * Returns the condition that the id of a session begins with the prefix. Each of its branches can use the index of the
+ * ids.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const beginsWith = (sql: SqlClient.SqlClient, dialect: Dialect, prefix: string): Statement.Fragment => {
+  if (prefix === "") return sql.literal("1 = 1")
+  const isIn = (column: string, { before, from }: Ranges.Range) => {
+    const text = sql.literal(dialect.name === "pg" ? `${column} COLLATE "C"` : column)
+    return before === undefined ? sql`${text} >= ${from}` : sql`(${text} >= ${from} AND ${text} < ${before})`
+  }
+  const named = sql.or(Ranges.ofJson(prefix).map((range) => isIn("name", range)))
+  // a key that is not the id begins with a tilde
+  const isNamed = sql`(id >= '~' AND id < ${"\u007f"} AND name IS NOT NULL AND ${named})`
+  // PostgreSQL accepts no null character
+  const range = dialect.name === "pg" && prefix.includes("\0") ? undefined : Ranges.ofTexts(prefix)
+  return range === undefined ? isNamed : sql`((name IS NULL AND ${isIn("id", range)}) OR ${isNamed})`
+}

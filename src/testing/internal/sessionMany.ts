@@ -27,11 +27,11 @@ import { everyMessage, everyState, oddIds, text } from "./sessionSamples.ts"
 type Store = SessionStore.SessionStore["Service"]
 
 /** All pages, each with the one before it as its beginning. */
-const pages = Effect.fnUntraced(function*(store: Store, pageSize: number) {
+const pages = Effect.fnUntraced(function*(store: Store, pageSize: number, prefix?: string) {
   const found: Array<ReadonlyArray<SessionStore.Summary>> = []
   let cursor: string | undefined
   do {
-    const page: SessionStore.Page = yield* store.list({ pageSize, cursor })
+    const page: SessionStore.Page = yield* store.list({ pageSize, cursor, prefix })
     found.push(page.sessions)
     cursor = page.next
   } while (cursor !== undefined)
@@ -42,6 +42,28 @@ const all = (store: Store) => Effect.map(pages(store, 1000), (found) => found.fl
 
 const find = (store: Store, id: string) =>
   Effect.map(all(store), (summaries) => summaries.find((summary) => summary.id === id))
+
+/** Prefixes that SQL, an index, a pattern or an escape of a store could take for something else. */
+const oddPrefixes = [
+  "%",
+  "_",
+  "a_",
+  "\\",
+  "'",
+  "\"",
+  "[a]*",
+  "\0",
+  "\ud83d\ude00",
+  "\ud83d",
+  "\ude00",
+  "\uffff",
+  "\udbff\udfff",
+  "\ud7ff",
+  "~",
+  "~utf16:",
+  "~sha256-",
+  "long".repeat(150)
+]
 
 /** Texts that are no cursors, and cursors of times and forms that no list gives out. */
 const noCursors = [
@@ -176,6 +198,28 @@ export const cases: ReadonlyArray<Suite.Case> = [
         const ours = new Set(ids)
         yield* expect("how often ids of ours are listed", found.filter((each) => ours.has(each)).length, ours.size)
         yield* expect("how many of them", new Set(found.filter((each) => ours.has(each))).size, ours.size)
+        for (const each of ids) yield* store.remove(each)
+      })
+  ),
+
+  make(
+    "a list with a prefix has exactly the sessions whose ids begin with it, whatever is in it, in pages of any size",
+    (store, id) =>
+      Effect.gen(function*() {
+        const ids = oddPrefixes.flatMap((odd) => [`${odd}${id}`, `${id}/${odd}`, `${id}/${odd}/b`])
+        for (const [index, each] of ids.entries()) {
+          // several in one moment
+          yield* later(index >> 2)(store.save(yield* store.load(each), { append: [] }))
+        }
+        const listed = yield* all(store)
+        for (const prefix of [...oddPrefixes, ...oddPrefixes.map((odd) => `${id}/${odd}`), id, `${id}/`, `${id}x`]) {
+          const expected = listed.flatMap((summary) => summary.id.startsWith(prefix) ? [summary.id] : [])
+          for (const pageSize of [3, 1000]) {
+            const found = (yield* pages(store, pageSize, prefix)).flat().map((summary) => summary.id)
+            yield* expect(`the sessions of ${JSON.stringify(prefix)} in pages of ${pageSize}`, found, expected)
+          }
+        }
+        yield* expect("how many sessions there are", ids.filter((each) => !listed.some((_) => _.id === each)), [])
         for (const each of ids) yield* store.remove(each)
       })
   ),
