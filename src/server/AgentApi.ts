@@ -1,6 +1,6 @@
 /**
  * The HTTP API of an agent, as a group of effect's `HttpApi`. A client can start a run and read it, join a run in
- * progress, stop it, send messages to it, answer its approvals, and read and delete its sessions. This module contains
+ * progress, stop it, send messages to it, answer its approvals, and list, read and delete its sessions. This module contains
  * no server: `AgentHttp` has the handlers, and `RemoteAgent` makes an agent from a client.
  *
  * The runs of a group are read as server-sent events. The `id` of an event is the number of its part, so that a client
@@ -20,6 +20,7 @@
  * // => /agents/assistant/runs/{runId}
  * // => /agents/assistant/runs/{runId}/stop
  * // => /agents/assistant/runs/{runId}/messages
+ * // => /agents/assistant/sessions
  * // => /agents/assistant/sessions/{session}
  * // => /agents/assistant/sessions/{session}/answers
  * ```
@@ -43,6 +44,7 @@ import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as Approval from "../Approval.ts"
 import * as FileData from "../internal/words/fileData.ts"
+import * as SessionStore from "../SessionStore.ts"
 import { Described } from "./internal/described.ts"
 
 // -----------------------------------------------------------------------------
@@ -330,6 +332,71 @@ export const SessionView = Schema.Struct({
  */
 export type SessionView = typeof SessionView.Type
 
+/**
+ * Schema for an entry in the list of an owner's sessions.
+ *
+ * - `title`: the title of the conversation, which begins as the first text of its user.
+ * - `updated`, `version`, `size`: when it was last saved, how often, and how many messages it has.
+ * - `runId`: the run that works on it, if there is one.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SessionSummary = Schema.Struct({
+  ...SessionStore.Summary.fields,
+  runId: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type SessionSummary = typeof SessionSummary.Type
+
+/**
+ * Schema for a page of the list. `next` is the cursor of the next page; the last page has none.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SessionPage = Schema.Struct({
+  sessions: Schema.Array(SessionSummary),
+  next: Schema.optional(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type SessionPage = typeof SessionPage.Type
+
+/**
+ * The largest number of sessions on a page.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maximumSessions = 1000
+
+const isLimit = [Schema.isInt(), Schema.isBetween({ minimum: 1, maximum: maximumSessions })] as const
+
+/**
+ * Schema for the request of a page: the `next` of the page before, and the largest number of sessions (50 if absent).
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SessionQuery = Schema.Struct({
+  cursor: Schema.optional(Schema.String),
+  limit: Schema.optional(Schema.Finite.check(...isLimit))
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type SessionQuery = typeof SessionQuery.Type
+
 // -----------------------------------------------------------------------------
 // The group
 // -----------------------------------------------------------------------------
@@ -391,6 +458,11 @@ export const group = <
       params: run,
       payload: Schema.Struct({ message: Message }),
       success: HttpApiSchema.NoContent,
+      error: failures
+    }),
+    HttpApiEndpoint.get("sessions", "/sessions", {
+      query: { cursor: SessionQuery.fields.cursor, limit: Schema.optional(Schema.FiniteFromString.check(...isLimit)) },
+      success: SessionPage,
       error: failures
     }),
     HttpApiEndpoint.get("session", "/sessions/:session", { params: session, success: SessionView, error: failures }),

@@ -60,9 +60,7 @@ import * as Layer from "effect/Layer"
 import type * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import * as AgentApi from "./AgentApi.ts"
-import { failed } from "./internal/failures.ts"
 import * as OwnedRuns from "./internal/ownedRuns.ts"
-import * as Sessions from "./internal/sessions.ts"
 import * as Sse from "./internal/sse.ts"
 import type * as RunHub from "./RunHub.ts"
 
@@ -181,20 +179,11 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
       readonly payload: { readonly message: AgentApi.Message }
     }) => Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.steer(id, params.runId, message, this.agent.name)),
 
+    sessions: ({ query }: { readonly query: AgentApi.SessionQuery }) =>
+      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.sessions(id, query)),
+
     session: ({ params }: { readonly params: { readonly session: string } }) =>
-      Effect.gen({ self: this }, function*() {
-        const { id } = yield* AgentApi.Owner
-        const { approvals, history, running, version } = yield* this.runs.session(id, params.session)
-        if (version === 0 && running === undefined) return yield* sessionUnknown
-        const view: AgentApi.SessionView = {
-          id: params.session,
-          version,
-          messages: Sessions.shownMessages(history.content),
-          approvals,
-          runId: running?.live.runId
-        }
-        return view
-      }),
+      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.view(id, params.session)),
 
     forget: ({ params }: { readonly params: { readonly session: string } }) =>
       Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.forget(id, params.session))
@@ -207,5 +196,3 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
     })
   }
 }
-
-const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))

@@ -7,6 +7,11 @@
 /**
  * @since 0.1.0
  */
+export * as AgUi from "./AgUi.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as AgentApi from "./AgentApi.ts"
 
 /**
@@ -17,7 +22,7 @@ export * as AgentHttp from "./AgentHttp.ts"
 /**
  * @since 0.1.0
  */
-export * as AgUi from "./AgUi.ts"
+export * as AgentRpc from "./AgentRpc.ts"
 
 /**
  * @since 0.1.0

@@ -113,9 +113,9 @@ export class OwnedRuns<R, Request = never> {
         const runId = given.runId ?? (yield* RunId.next)
         const session = given.session === undefined ? undefined : Sessions.prefixOf(owner) + given.session
         const starting = this.hub.start(agent, { ...given, runId, session }, {
-          whenLeft: "stop",
           ...this.options,
           ...options,
+          whenLeft: options?.whenLeft ?? this.options.whenLeft ?? "stop",
           owner
         }).pipe(
           Effect.updateContext((request: Context.Context<Request>) =>
@@ -236,6 +236,47 @@ export class OwnedRuns<R, Request = never> {
     return Effect.asVoid(this.told(this.store.fork(prefix + id, { ...options, to: prefix + options.to })))
   }
 
+  /** Returns a session of the owner as a client sees it. One that was never saved and has no run does not exist. */
+  view(owner: string, id: string): Effect.Effect<AgentApi.SessionView, AgentApi.RunFailed> {
+    return Effect.flatMap(
+      this.session(owner, id),
+      ({ approvals, history, running, version }) =>
+        version === 0 && running === undefined
+          ? sessionUnknown
+          : Effect.succeed({
+            id,
+            version,
+            messages: Sessions.shownMessages(history.content),
+            approvals,
+            runId: running?.live.runId
+          })
+    )
+  }
+
+  /**
+   * Returns a page of the sessions that the owner has, those that were saved last first. A session that was never saved
+   * is in no list.
+   */
+  sessions(
+    owner: string,
+    { cursor, limit }: AgentApi.SessionQuery
+  ): Effect.Effect<AgentApi.SessionPage, AgentApi.RunFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const prefix = Sessions.prefixOf(owner)
+      const { next, sessions } = yield* this.told(this.store.list({ prefix, cursor, pageSize: limit }))
+      const running = new Map((yield* this.hub.running).map(({ runId, start }) => [start.session, runId]))
+      return {
+        // a store of somebody else may know no prefixes
+        sessions: sessions.filter(({ id }) => id.startsWith(prefix)).map((summary) => ({
+          ...summary,
+          id: summary.id.slice(prefix.length),
+          runId: running.get(summary.id)
+        })),
+        next
+      }
+    })
+  }
+
   /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
   forget(owner: string, id: string): Effect.Effect<void, AgentApi.RunFailed> {
     const session = Sessions.prefixOf(owner) + id
@@ -291,6 +332,7 @@ const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined 
 }
 
 const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
+const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
 const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
 const tooManyMessages = Effect.fail(
   failed("too-many-messages", 429, true, "The run has not read the messages before this one yet.")

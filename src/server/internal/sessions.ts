@@ -16,7 +16,9 @@ import * as Cut from "../../internal/words/cut.ts"
  * @category conversions
  * @since 0.1.0
  */
-export const prefixOf = (owner: string): string => `${owner.replace(/[%/]/g, (_) => _ === "%" ? "%25" : "%2F")}/`
+export const prefixOf = (owner: string): string =>
+  // the sessions of the agents of tools begin with this name (`AgentTool.ownSession`)
+  owner === "effect-agents" ? "%65ffect-agents/" : `${owner.replace(/[%/]/g, (_) => _ === "%" ? "%25" : "%2F")}/`
 
 /**
  * Returns a part as its owner sees it. Sessions have the ids that the owner has given them, an error is its public

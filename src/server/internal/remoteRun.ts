@@ -1,0 +1,176 @@
+/**
+ * The runs of an agent on another machine, over any wire.
+ *
+ * @since 0.1.0
+ */
+import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Agent from "../../Agent.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
+import { Seen } from "../../internal/run/seen.ts"
+import * as FileData from "../../internal/words/fileData.ts"
+import type * as Steering from "../../Steering.ts"
+import * as AgentApi from "../AgentApi.ts"
+import { invalidRequest, invalidResponse, lost, unsupported } from "./remoteFailures.ts"
+import { RemoteUsage } from "./remoteUsage.ts"
+
+/**
+ * The calls of a client. Their failures are those of the agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Calls<out Part, out E> {
+  readonly run: (request: AgentApi.RunRequest) => Stream.Stream<Part, E>
+  readonly answer: (session: string, request: AgentApi.AnswerRequest) => Stream.Stream<Part, E>
+  readonly steer: (runId: string, message: AgentApi.Message) => Effect.Effect<void, unknown>
+}
+
+/**
+ * Creates the agent whose runs are those of the calls.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Tools extends Record<string, Tool.Any>, A, P, E>(
+  name: string,
+  calls: Calls<AgentRun.Part<Tools, A, P>, E>,
+  description: string | undefined
+): Agent.Agent<Tools, E | AgentApi.RunFailed, never, A, P> =>
+  Agent.fromStream(name, {
+    description,
+    stream: (input): Stream.Stream<AgentRun.Part<Tools, A, P>, E | AgentApi.RunFailed> => {
+      const { steering } = input
+      const received = Stream.unwrap(Effect.map(request(input), (asked) => send(calls, asked)))
+      const run = Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
+        const usage = new RemoteUsage(context)
+        const seen = new Seen(input.prompt, input.runId)
+        let state: "before" | "in" | "after" = "before"
+        const parts = Stream.mapEffect(received, (part) => {
+          const isFirst = state === "before"
+          // the parts of another run, or of another protocol, cannot be trusted
+          if (state === "after" || isFirst !== isStart(part, input.runId)) return Effect.fail(invalidResponse)
+          state = usage.see(part) ? "after" : "in"
+          seen.add([part])
+          return Effect.succeed(part)
+        })
+        // a stream without an end was cut
+        const whole = Stream.concat(parts, Stream.suspend(() => state === "after" ? Stream.empty : Stream.fail(lost)))
+        return whole.pipe(
+          Stream.catchCause((cause) => Stream.failCause(withPartial(cause, seen.partial()))),
+          Stream.ensuring(Effect.sync(() => usage.end()))
+        )
+      }))
+      return steering === undefined ? run : steered(run, calls, input, steering)
+    }
+  })
+
+/** The run at the other end has a partial result, which only its parts tell here. */
+const withPartial = <E>(cause: Cause.Cause<E>, partial: AgentRun.Partial): Cause.Cause<E> => {
+  const exit = AgentRun.toExit(
+    Cause.hasInterruptsOnly(cause)
+      ? { _tag: "Interrupted", cause: cause as Cause.Cause<never>, partial }
+      : { _tag: "Failed", cause, partial }
+  )
+  return Exit.isFailure(exit) ? exit.cause : cause
+}
+
+type Asked =
+  | { readonly _tag: "Run"; readonly prompt: AgentApi.Message; readonly session: string | undefined }
+  | { readonly _tag: "Answer"; readonly answers: AgentApi.AnswerRequest["answers"]; readonly session: string }
+
+const send = <Part, E>(calls: Calls<Part, E>, asked: Asked & { readonly runId: string }): Stream.Stream<Part, E> => {
+  const { runId } = asked
+  return asked._tag === "Run"
+    ? calls.run({ prompt: asked.prompt, session: asked.session, runId })
+    : calls.answer(asked.session, { answers: asked.answers, runId })
+}
+
+const isStart = (part: AgentRun.Part, runId: string): boolean => part.type === "run-start" && part.runId === runId
+
+/** A server accepts the input of a user, or answers to the approvals of a session. It has everything else itself. */
+const request = (
+  { answers, continues, prompt, runId, session }: Agent.ProgramInput
+): Effect.Effect<Asked & { readonly runId: string }, AgentApi.RunFailed> => {
+  if (continues === true) return Effect.fail(unsupported)
+  if (!isRunId(runId) || (session !== undefined && !isSessionId(session))) return Effect.fail(invalidRequest)
+  if (answers !== undefined) {
+    const [first, ...rest] = answers.map(answer)
+    return session === undefined || first === undefined || rest.length >= AgentApi.maximumAnswers
+      ? Effect.fail(unsupported)
+      : Effect.succeed({ _tag: "Answer", answers: [first, ...rest], session, runId })
+  }
+  const messages = Prompt.make(prompt).content
+  const users = messages.filter((message) => message.role === "user")
+  const message = messageOf(users.flatMap(({ content }) => content))
+  return message === undefined || users.length < messages.length || !isMessage(message)
+    ? Effect.fail(unsupported)
+    : Effect.succeed({ _tag: "Run", prompt: message, session, runId })
+}
+
+const isRunId = Schema.is(AgentApi.RunId)
+const isSessionId = Schema.is(AgentApi.SessionId)
+const isMessage = Schema.is(AgentApi.Message)
+
+const answer = (given: Approval.Answer): AgentApi.Answer => {
+  const { approvalId } = given.approval
+  if (given._tag === "Deny") return { approvalId, approved: false, reason: given.reason }
+  // parameters and results are JSON, and the server decodes them
+  if (given._tag === "Result") {
+    return { approvalId, approved: true, ...given.isFailure ? { failure: String(given.result) } : resultOf(given) }
+  }
+  return { approvalId, approved: true, ...given.params !== undefined && { params: given.params as Schema.Json } }
+}
+
+const resultOf = ({ result }: { readonly result: unknown }) => ({ result: (result ?? null) as Schema.Json })
+
+type Parts = Exclude<AgentApi.Message, string>
+
+const messageOf = (content: ReadonlyArray<Prompt.UserMessagePart>): Parts | undefined => {
+  const [first, ...rest] = content.flatMap((part): ReadonlyArray<Parts[number]> => {
+    if (part.type === "text") return [{ type: "text", text: part.text }]
+    const data = dataOf(part.data)
+    return data === undefined ? [] : [{ type: "file", mediaType: part.mediaType, fileName: part.fileName, data }]
+  })
+  return first === undefined || rest.length + 1 < content.length ? undefined : [first, ...rest]
+}
+
+const dataOf = (data: Prompt.FilePart["data"]): Uint8Array | URL | undefined => {
+  const read = FileData.read(data)
+  if (read._tag === "Url") return read.url
+  return typeof read.data === "string" ? Result.getOrUndefined(Base64.decode(read.data)) : read.data
+}
+
+const steered = <Part, E>(
+  parts: Stream.Stream<Part, E>,
+  calls: Calls<unknown, unknown>,
+  { runId }: Agent.ProgramInput,
+  { inbox }: Steering.Steering
+): Stream.Stream<Part, E> => {
+  const sendOn = Effect.suspend(() => {
+    const [message] = inbox.messages
+    const payload = message === undefined ? undefined : messageOf(message.content)
+    if (payload === undefined || !isMessage(payload)) return Effect.void
+    return Effect.andThen(
+      calls.steer(runId, payload),
+      Effect.sync(() => {
+        inbox.messages = inbox.messages.filter((_) => _ !== message)
+      })
+    )
+  })
+  // a handle does not report new messages
+  const watch = Effect.forever(Effect.andThen(
+    Effect.sleep("100 millis"),
+    // messages that the server does not accept stay in the handle, and the parts tell how the run goes on
+    Effect.suspend(() => inbox.messages.length === 0 ? Effect.void : Effect.ignore(sendOn))
+  ))
+  return Stream.scoped(Stream.unwrap(Effect.as(Effect.forkScoped(watch), parts)))
+}
