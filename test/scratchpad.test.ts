@@ -23,6 +23,7 @@ const lastLines: Record<string, string> = {
   "output.ts": "output 2 nights in Oslo, first stop at 2026-06-01T10:00:00.000Z",
   "parts.ts": "The same result.",
   "plan.ts": "Steinar Sulheim climbed it first, in 1850.",
+  "rpc.ts": "the lead: 2469 m. (30 tokens in all three calls)",
   "server.ts": "It is gone.",
   "steering.ts": "stopped after 2 steps",
   "ui-messages.ts": "assistant: step-start \"I will clean up.\" tool-remove step-start \"All clean\""
