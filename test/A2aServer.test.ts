@@ -9,7 +9,19 @@ import express from "express"
 import type { AddressInfo } from "node:net"
 import { A2aServer } from "../src/a2a/index.ts"
 import { RunHub } from "../src/server/index.ts"
-import { artifactsOf, clientAs, collect, folded, message, serve, short, slow, stateOf, taskOf } from "./fixtures/a2a.ts"
+import {
+  artifactsOf,
+  clientAs,
+  collect,
+  folded,
+  listen,
+  message,
+  serve,
+  short,
+  slow,
+  stateOf,
+  taskOf
+} from "./fixtures/a2a.ts"
 import { completing, make, secret, words } from "./fixtures/everyPart.ts"
 
 const send = (client: Client, ...params: Parameters<typeof message>) =>
@@ -152,7 +164,8 @@ describe("A2aServer", () => {
       assert.deepStrictEqual(task.metadata, {
         "effect-agents": {
           stopReason: "stop",
-          usage: { inputTokens: { total: 20 }, outputTokens: { total: 10 } }
+          usage: { inputTokens: { total: 20 }, outputTokens: { total: 10 } },
+          step: 1
         }
       })
       const begun = yield* send(ann, "weather", { returnImmediately: true })
@@ -247,7 +260,7 @@ describe("A2aServer", () => {
         ], refusalOf),
         [
           "RequestMalformedError: Nobody asked for this approval.",
-          "RequestMalformedError: The tool does not accept the edited parameters.",
+          "RequestMalformedError: The tool does not accept this answer.",
           "RequestMalformedError: The answers could not be read.",
           "RequestMalformedError: The answers could not be read.",
           "RequestMalformedError: A message has either answers or a prompt.",
@@ -473,12 +486,7 @@ describe("A2aServer", () => {
           }
         })
       )
-      const http = yield* Effect.acquireRelease(
-        Effect.callback<ReturnType<typeof app.listen>>((resume) => {
-          const http = app.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
-        }),
-        (http) => Effect.sync(() => http.close(() => undefined).closeAllConnections())
-      )
+      const http = yield* listen(app)
       const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
       app.get("/.well-known/agent-card.json", (_, response) => {
         response.json(A2aServer.card(agent, { baseUrl: url }))

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, type Layer, Schema, Stream } from "effect"
 import { AiError, type LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { Agent, AgentError, AgentRun, Budget, Compaction, ContextProvider, Guardrail, Session } from "../src/index.ts"
+import * as A2aError from "../src/a2a/A2aError.ts"
 import * as CopilotError from "../src/copilot/CopilotError.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 
@@ -163,7 +164,25 @@ const errors: ReadonlyArray<readonly [unknown, string, number, boolean]> = [
     false
   ],
   [CopilotError.make(new CopilotError.ModelFailed({ kind: canary, description: canary })), "model-failed", 502, false],
-  [CopilotError.make(new CopilotError.WorkStopped({ description: canary })), "work-stopped", 503, true]
+  [CopilotError.make(new CopilotError.WorkStopped({ description: canary })), "work-stopped", 503, true],
+  [A2aError.make(new A2aError.ConnectionLost({ taskId: canary, cause: leak })), "unavailable", 503, true],
+  [A2aError.make(new A2aError.RequestRefused({ code: canary, description: canary })), "agent-refused", 502, false],
+  [
+    A2aError.make(new A2aError.TaskFailed({ taskId: canary, state: "failed", description: canary, code: canary })),
+    "agent-failed",
+    502,
+    false
+  ],
+  [
+    A2aError.make(
+      new A2aError.TaskFailed({ taskId: canary, state: "rejected", description: canary, retryable: true })
+    ),
+    "agent-failed",
+    502,
+    true
+  ],
+  [A2aError.make(new A2aError.InvalidResponse({ description: canary, cause: leak })), "agent-failed", 502, false],
+  [A2aError.make(new A2aError.InvalidInput({ description: canary })), "invalid-prompt", 400, false]
 ]
 
 /** Failures of a user, some of which look like ours. */
@@ -219,7 +238,8 @@ describe("AgentError", () => {
           AgentError.AgentErrorReason,
           AiError.AiErrorReason,
           Session.SessionErrorReason,
-          CopilotError.CopilotErrorReason
+          CopilotError.CopilotErrorReason,
+          A2aError.A2aErrorReason
         ]
       ) {
         for (const tag of tags(union.members as never)) assert.isTrue(known.has(tag), tag)

@@ -173,7 +173,7 @@ class Updates {
       return
     }
     if (told.value !== undefined && told.value !== null) this.output(told.value, true)
-    const metadata = { stopReason, usage: told.usage }
+    const metadata = { stopReason, usage: told.usage, step: this.step }
     if (approvals.length === 0) return this.status(Sdk.TaskState.TASK_STATE_COMPLETED, undefined, metadata)
     const tools = approvals.map(({ tool }) => tool).join(", ")
     const asked = [Parts.text(`Approval needed: ${tools}`), Parts.data({ approvals: told.approvals })]

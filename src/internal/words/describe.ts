@@ -41,6 +41,7 @@ const modelUnavailable = known("model-unavailable", 503, false, "The model is no
 const journalUnreadable = known("journal-unreadable", 500, false, "The records of the run cannot be read.")
 const sessionUnreadable = known("session-unreadable", 500, false, "The stored conversation cannot be read.")
 const toolFailed = known("tool-failed", 500, false, "A tool of the agent failed.")
+const agentFailed = known("agent-failed", 502, false, "Another agent has failed.")
 const unavailable = known("unavailable", 503, true, "The agent is not available now.")
 
 const agentReasons: Record<Exclude<AgentError.AgentErrorReason["_tag"], "ApprovalRejected">, AgentError.Description> = {
@@ -116,6 +117,15 @@ const copilotReasons: Readonly<Record<string, AgentError.Description>> = {
   WorkStopped: known("work-stopped", 503, true, "The work was stopped from outside.")
 }
 
+/** The same for agents that are reached by the A2A protocol. */
+const a2aReasons: Readonly<Record<string, AgentError.Description>> = {
+  ConnectionLost: unavailable,
+  RequestRefused: known("agent-refused", 502, false, "Another agent did not accept the request."),
+  TaskFailed: agentFailed,
+  InvalidResponse: agentFailed,
+  InvalidInput: invalidPrompt
+}
+
 const others = {
   JournalError: journalUnreadable,
   BudgetExceeded: known("budget-exceeded", 429, false, "The budget of the run is used up."),
@@ -172,6 +182,12 @@ const ofError = (error: unknown): AgentError.Description => {
     }
     case "CopilotError":
       return lookUp(copilotReasons, tagOf(reason)) ?? failed
+    case "A2aError": {
+      const found = lookUp(a2aReasons, tagOf(reason)) ?? failed
+      return Predicate.hasProperty(reason, "retryable") && reason.retryable === true
+        ? { ...found, retryable: true }
+        : found
+    }
     default:
       return lookUp(others, tag) ?? failed
   }
