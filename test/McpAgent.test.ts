@@ -12,6 +12,7 @@ import { WaitingRuns } from "../src/mcp/internal/asking.ts"
 import { make as makeProgress } from "../src/mcp/internal/progress.ts"
 import { prefixOf } from "../src/server/internal/sessions.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import * as EveryPart from "./fixtures/everyPart.ts"
 import { told } from "./fixtures/mcp.ts"
 import { connect, post, serve, sessionful, User } from "./fixtures/mcpAgents.ts"
 import { showExit } from "./utils.ts"
@@ -551,6 +552,70 @@ describe("McpAgent", () => {
       }
       assert.throws(() => process.kill(pid!, 0))
     }, 20_000)
+  })
+
+  describe("a run of any kind", () => {
+    const codes: Record<string, string> = { "fails": "rate-limited", "fails at once": "rate-limited", dies: "internal" }
+
+    for (const protocol of [...sessionful, McpProtocol.v2026_07_28]) {
+      it.live(`ends with what happened, and tells no secret (${protocol.protocolVersion})`, () =>
+        Effect.gen(function*() {
+          const { agent, done, layer, reporter } = EveryPart.make()
+          const owner = Effect.map(User, ({ id }) => id)
+          const output = Schema.Struct({ title: Schema.String, points: Schema.Array(Schema.Int) })
+          const url = yield* serve(
+            Layer.merge(McpAgent.layer(agent, { owner }), McpAgent.layer(reporter, { output, owner })),
+            layer,
+            [protocol]
+          )
+          const isModern = protocol === McpProtocol.v2026_07_28
+          const person = () => ({ action: "accept", content: { approve: true } })
+          const client = isModern ? undefined : yield* connect(url, { person, user: "ann" })
+          const progress: Array<unknown> = []
+          for (const word of EveryPart.words) {
+            if (word === "hangs") continue
+            const params = {
+              name: word === "reports" ? "reporter" : "assistant",
+              arguments: { prompt: word, session: word }
+            }
+            let answer: any
+            if (client === undefined) {
+              answer = (yield* post(url, params, { user: "ann" })).result
+              while (answer.resultType === "input_required") {
+                const { inputRequests, requestState } = answer
+                const inputResponses = Object.fromEntries(Object.keys(inputRequests).map((key) => [key, person()]))
+                answer = (yield* post(url, { ...params, requestState, inputResponses }, { user: "ann" })).result
+              }
+            } else {
+              answer = yield* Effect.promise(() =>
+                client.callTool(params, undefined, { onprogress: (told) => progress.push(told) })
+              )
+            }
+            assert.deepStrictEqual(
+              [word, answer.isError, answer._meta["effect-agents/code"]],
+              [word, codes[word] !== undefined, codes[word]]
+            )
+            assert.notInclude(JSON.stringify(answer), EveryPart.secret)
+            if (word === "reports") {
+              assert.deepStrictEqual(answer.structuredContent, { title: "A", points: [1, 2] })
+            }
+            if (word === "sources") {
+              assert.deepStrictEqual(answer.content, [
+                { type: "text", text: "see the sources" },
+                { type: "image", data: "iVBORw0KGgo=", mimeType: "image/png" },
+                { type: "resource_link", uri: "https://example.com/a", name: "A" }
+              ])
+            }
+          }
+          assert.notInclude(JSON.stringify(progress), EveryPart.secret)
+          assert.deepStrictEqual(done.toSorted(), [
+            "remove a.txt",
+            "remove b.txt",
+            "remove old.txt",
+            "remove old.txt"
+          ])
+        }).pipe(Effect.provide(Logger.layer([])), Effect.scoped))
+    }
   })
 
   describe("with McpToolkit", () => {

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Schema, Stream } from "effect"
-import { McpClient, McpProtocol, McpSchema, McpServer, Tool, Toolkit } from "effect/ai"
+import { McpClient, McpProtocol, McpSchema, McpServer, Prompt, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, Approval, SessionHistory, SessionStore, ToolLoop } from "../src/index.ts"
 import { toAccepted } from "../src/mcp/internal/names.ts"
 import { McpToolkit } from "../src/mcp/index.ts"
+import { toFailure, toResult } from "../src/mcp/internal/results.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import {
   add,
@@ -133,6 +134,32 @@ describe("McpToolkit", () => {
       }).pipe(Effect.scoped))
 
     const deep = JSON.parse("{\"a\":".repeat(600) + "1" + "}".repeat(600))
+
+    it.effect.prop("of any kind are within their bounds, and come back from JSON the same", {
+      content: Arbitrary.array(Arbitrary.schema(McpSchema.ContentBlock), { maxLength: 6 }),
+      structuredContent: Arbitrary.schema(Schema.Union([Schema.Undefined, Schema.Json])),
+      maximumText: Arbitrary.schema(Schema.Literals([0, 1, 20, 1000])),
+      maximumBytes: Arbitrary.schema(Schema.Literals([0, 2, 100]))
+    }, ({ content, maximumBytes, maximumText, structuredContent }) =>
+      Effect.gen(function*() {
+        const result = new CallToolResult({ content, structuredContent })
+        const made = toResult(result, { maximumText, maximumBytes })
+        const failure = toFailure(result, { maximumText, maximumBytes })
+        assert.isAtMost(failure.length, Math.max(maximumText, "The tool failed".length))
+        const codec = Schema.toCodecJson(McpToolkit.Result)
+        const json = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(codec)(made)))
+        assert.deepStrictEqual(yield* Schema.decodeEffect(codec)(json), made)
+        const parts = typeof made === "string" ? [Prompt.textPart({ text: made })] : made.parts
+        const note = "[6 more parts were left out]".length
+        const text = parts.reduce((sum, part) => sum + (part.type === "text" ? part.text.length : 0), 0)
+        assert.isAtMost(text, maximumText + note + 1)
+        assert.isTrue(parts.every((part) => part.type === "file" || part.text.isWellFormed()))
+        const bytes = parts.reduce(
+          (sum, part) => sum + (part.type === "file" ? (part.data as Uint8Array).length : 0),
+          0
+        )
+        assert.isAtMost(bytes, maximumBytes)
+      }), { arbitrary: { runs: 300 } })
 
     it.live("are bounded, and say what was left out", () =>
       Effect.gen(function*() {

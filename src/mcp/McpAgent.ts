@@ -4,9 +4,10 @@
  * `McpAgent.layer(agent)` registers the agent with effect's `McpServer`. Give it to the layer of a transport
  * (`McpServer.layerStdio`, `McpServer.layerHttp`) as `registrations`; several agents are merged layers.
  *
- * - **The call** has a `prompt`, and with the option `owner` a `session` too. Its answer is the text of the run and the
- *   files of its last message; with the option `output` it is also the `structuredContent`, whose schema clients read.
- *   `_meta["effect-agents/stop-reason"]` says why the run stopped.
+ * - **The call** has a `prompt`, and with the option `owner` a `session` too. Its answer is the text of the run, the files
+ *   of its last message, and links to the pages that are its sources. With the option `output` it is also the
+ *   `structuredContent`, whose schema clients read. `_meta["effect-agents/stop-reason"]` says why the run stopped.
+ *   Reasoning, usage, parameters and results of tools, and the runs of other agents stay on the server.
  * - **Failures** are results with `isError`. The client reads the public description of `AgentError.describe` and its code
  *   (`_meta["effect-agents/code"]`), and nothing of the failure itself.
  * - **Cancelling** the request interrupts the run, and so does a client that ends its session or its connection.
@@ -87,6 +88,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -131,7 +133,7 @@ export type Options<Params extends Schema.Constraint, A, I, RD, RE, RO> =
     readonly title?: string | undefined
     /** The description that models of clients read. Default: that of the agent. */
     readonly description?: string | undefined
-    /** The schema of the tool's parameters, which is an object without a `session`. Default: `Parameters`. */
+    /** The schema of the tool's parameters: an object, without a `session` if there is an `owner`. Default: `Parameters`. */
     readonly parameters?: Params | undefined
     /** The output of the agent, which becomes structured content. Default: none, so the answer is text. */
     readonly output?: AgentOutput.AgentOutput<A, I, RD> | Schema.Codec<A, I, RD, RE> | undefined
@@ -202,6 +204,9 @@ const register = (agent: Agent.Any, options: AnyOptions) =>
     const codec = ToolCodec.of(Tool.make(name, { parameters }))
     if (codec.refusal !== undefined) {
       return yield* Effect.die(new Error(`The tool \`${name}\` cannot be offered: ${codec.refusal}`))
+    }
+    if (owner !== undefined && Predicate.hasProperty(codec.jsonSchema.properties, "session")) {
+      return yield* Effect.die(new Error(`The tool \`${name}\` cannot have a parameter \`session\` and an \`owner\``))
     }
     const tool = new McpSchema.Tool({
       name,
@@ -302,9 +307,11 @@ const makeHandle = ({ agent, decode, options, server, structured, waiting }: Reg
       ? begin(payload ?? {}, owned)
       : goOn(requestState, request, owned))
     const progress = yield* Progress.make(server, request)
+    const sources = new Answers.Sources()
     const fold = (parts: Started["parts"]) =>
       AgentRun.fold(Stream.mapArray(parts, (parts) => {
         progress.see(parts)
+        sources.see(parts)
         return parts
       }))
 
@@ -326,7 +333,7 @@ const makeHandle = ({ agent, decode, options, server, structured, waiting }: Reg
         result = yield* fold(Agent.resumeStream(agent, { result }, answers))
       }
       if (result.approvals.length > 0) return Answers.toUnanswered(result)
-      return yield* Answers.toAnswer(agent.name, result, structured)
+      return yield* Answers.toAnswer(agent.name, result, structured, sources)
     })
 
     return yield* work.pipe(

@@ -52,6 +52,25 @@ export const structuredOf = (schema: Schema.Codec<unknown, unknown, unknown, unk
   }
 }
 
+/**
+ * Collects the pages that the last step of a run has used as its sources. Other sources have no address.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Sources {
+  readonly links: Array<McpSchema.ContentBlock> = []
+
+  see(parts: ReadonlyArray<AgentRun.Part>): void {
+    for (const part of parts) {
+      if (part.type === "step-start") this.links.length = 0
+      if (part.type !== "source" || part.sourceType !== "url" || !/^https?:$/.test(part.url.protocol)) continue
+      const name = Text.wellFormed(part.title)
+      this.links.push(McpSchema.ResourceLink.make({ type: "resource_link", uri: part.url.href, name }))
+    }
+  }
+}
+
 const stopReasonKey = "effect-agents/stop-reason"
 const codeKey = "effect-agents/code"
 
@@ -64,7 +83,8 @@ const codeKey = "effect-agents/code"
 export const toAnswer = (
   agent: string,
   result: AgentRun.Result,
-  structured: Structured | undefined
+  structured: Structured | undefined,
+  sources: Sources
 ): Effect.Effect<McpSchema.CallToolResult, AgentError.AgentError | Schema.SchemaError> =>
   Effect.gen(function*() {
     const { stopReason, text, value } = result
@@ -81,7 +101,8 @@ export const toAnswer = (
       isError: false,
       content: [
         McpSchema.TextContent.make({ type: "text", text: Text.wellFormed(said) }),
-        ...filesOf(result)
+        ...filesOf(result),
+        ...sources.links
       ],
       ...structuredContent !== undefined && { structuredContent }
     })
