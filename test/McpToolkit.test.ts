@@ -431,32 +431,41 @@ describe("McpToolkit", () => {
         ))
       }).pipe(Effect.scoped))
 
-    it.live("that one call has lost do not end another call", () =>
-      Effect.gen(function*() {
-        const begun = yield* Deferred.make<void>()
-        const released = yield* Deferred.make<void>()
-        const slow = Deferred.succeed(begun, undefined).pipe(
-          Effect.andThen(Deferred.await(released)),
-          Effect.as(answer(text("slow")))
-        )
-        const { layer } = yield* serve(
-          register({
-            slow: { handle: () => slow },
-            long: { handle: () => Effect.as(Deferred.await(begun), answer(text("x".repeat(5000)))) },
-            quick: { handle: () => Effect.as(Deferred.succeed(released, undefined), answer(text("quick"))) }
-          }),
-          revisions[0],
-          4000
-        )
-        const [one, other] = yield* Effect.all([
-          Effect.provide(go, calls("s__slow")),
-          Effect.provide(go, calls("s__long", "s__quick"))
-        ], { concurrency: 2 }).pipe(Effect.provide(McpToolkit.layer({ s: layer }, free)))
-        assert.deepStrictEqual(told(one.transcript), [[false, "slow"]])
-        const [[isFailure, failed], quick] = told(other.transcript) as any
-        assert.deepStrictEqual([isFailure, quick], [true, [false, "quick"]])
-        assert.match(failed, /MCP response exceeds maxMessageBytes$/)
-      }).pipe(Effect.scoped))
+    for (const length of [4, 5000]) {
+      const ends = length === 4 ? "succeeds" : "is lost later"
+      it.live(`that one call has lost do not end another call, which ${ends}, and are opened once more`, () =>
+        Effect.gen(function*() {
+          const begun = yield* Deferred.make<void>()
+          const released = yield* Deferred.make<void>()
+          const slow = Deferred.succeed(begun, undefined).pipe(
+            Effect.andThen(Deferred.await(released)),
+            Effect.as(answer(text("x".repeat(length))))
+          )
+          const { layer, requests } = yield* serve(
+            register({
+              slow: { handle: () => slow },
+              long: { handle: () => Effect.as(Deferred.await(begun), answer(text("x".repeat(5000)))) },
+              quick: { handle: () => Effect.as(Deferred.succeed(released, undefined), answer(text("quick"))) }
+            }),
+            revisions[0],
+            4000
+          )
+          const tooLong = /MCP response exceeds maxMessageBytes$/
+          const [[[slowly, last]], [[isFailure, failed], quick]] = yield* Effect.gen(function*() {
+            const results = yield* Effect.all([
+              Effect.provide(go, calls("s__slow")),
+              Effect.provide(go, calls("s__long", "s__quick"))
+            ], { concurrency: 2 })
+            yield* Effect.provide(go, calls("s__quick"))
+            return results.map(({ transcript }) => told(transcript)) as any
+          }).pipe(Effect.provide(McpToolkit.layer({ s: layer }, free)))
+          assert.deepStrictEqual([isFailure, quick], [true, [false, "quick"]])
+          assert.match(failed, tooLong)
+          assert.strictEqual(slowly, length !== 4)
+          assert.match(last, length === 4 ? /^xxxx$/ : tooLong)
+          assert.strictEqual(requests.filter((method) => method === "initialize").length, 2)
+        }).pipe(Effect.scoped))
+    }
 
     it.live("that cannot be opened fail the run with a typed error, or leave out an optional server", () =>
       Effect.gen(function*() {

@@ -90,7 +90,7 @@ import type * as JsonSchema from "effect/JsonSchema"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Agent from "../Agent.ts"
 import type * as AgentOutput from "../AgentOutput.ts"
@@ -219,8 +219,7 @@ const register = (agent: Agent.Any, options: AnyOptions) =>
     yield* server.addTool({
       tool,
       annotations: Context.empty(),
-      // the scope of the layer would hold every run until the server ends
-      services: Context.omit(Scope.Scope)(services),
+      services,
       // the services of the agent are those above, and the transport brings those of the request
       handle: makeHandle({
         agent,
