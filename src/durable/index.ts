@@ -13,3 +13,8 @@ export * as Durable from "./Durable.ts"
  * @since 0.1.0
  */
 export * as ExecutionStore from "./ExecutionStore.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as SqliteRunner from "./SqliteRunner.ts"
