@@ -61,6 +61,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -75,6 +76,7 @@ import type * as Session from "../Session.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
+import * as EngineRows from "./internal/engineRows.ts"
 import * as PartLog from "./internal/partLog.ts"
 
 /**
@@ -438,7 +440,7 @@ const waiting = (self: Durable<any, any, any, any, any>, execution: string) =>
     const asked = yield* store.asked(id)
     const known = new Map(asked.map(({ answer, approvalId }) => [approvalId, answer]))
     let run = -1
-    let all: ReadonlyArray<Approval.Approval> = []
+    const all: Array<Approval.Approval> = []
     let after = -1
     while (true) {
       const rows = yield* store.rows(id, after, 500)
@@ -449,12 +451,12 @@ const waiting = (self: Durable<any, any, any, any, any>, execution: string) =>
           if (part.type !== "run-end") continue
           run++
           const end = yield* self[TypeId].codec.decode(part as never) as Effect.Effect<AgentRun.Part>
-          all = (end as AgentRun.RunEnd).result.approvals
+          all.push(...(end as AgentRun.RunEnd).result.approvals)
         }
       }
     }
     const open = status === "waiting" ? all.filter(({ approvalId }) => known.get(approvalId) === undefined) : []
-    return { id, run, all, known, open }
+    return { id, run, all, known, open, last: after }
   })
 
 /**
@@ -475,18 +477,21 @@ export const answer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 > =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { all, id, run } = yield* waiting(self, execution)
+    const { all, id, known, open, run } = yield* waiting(self, execution)
     for (const answer of answers) {
       const { approvalId } = answer.approval
       const refuse = (problem: AnswerRefused["problem"], description: string) =>
         new AnswerRefused({ approvalId, problem, description })
       const approval = all.find((_) => _.approvalId === approvalId)
       if (approval === undefined) return yield* refuse("unknown", "nobody asks for it")
+      if (known.get(approvalId) === undefined && !open.includes(approval)) {
+        return yield* refuse("unknown", "the execution does not wait for it")
+      }
       yield* checkParams(self.agent, approval, answer, (description) => refuse("invalid-params", description))
       // the call is the one that was asked for, whatever the answer says of it
       const text = yield* Effect.orDie(Schema.encodeEffect(Body.Answer)({ ...answer, approval }))
       const stored = yield* store.answer(id, approvalId, text)
-      if (stored === undefined) return yield* refuse("unknown", "the execution does not wait for it yet")
+      if (stored === undefined) return yield* refuse("unknown", "nobody asks for it")
       if (stored !== text) return yield* refuse("answered", "it has another answer")
     }
     const asked = yield* store.asked(id)
@@ -530,10 +535,17 @@ export const interrupt = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   void,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> => onEngine(self, execution, (engine, workflow, id) => engine.interruptUnsafe(workflow, id))
+> =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { id } = yield* find(self, execution)
+    // a process that ends before it hears of it ends the execution when it begins again
+    yield* store.interrupt(id)
+    yield* onEngine(self, execution, (engine, workflow, id) => engine.interruptUnsafe(workflow, id))
+  })
 
 /**
- * Lets a parked execution go on.
+ * Lets a parked execution go on. Any other one stays as it is.
  *
  * @category running
  * @since 0.1.0
@@ -548,7 +560,8 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 > =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { epoch, id } = yield* find(self, execution)
+    const { epoch, id, status } = yield* find(self, execution)
+    if (status !== "parked") return
     yield* store.change(id, epoch, { status: "running", attempts: 0 })
     yield* onEngine(self, execution, (engine, workflow, id) => engine.resume(workflow, id))
   })
@@ -567,4 +580,152 @@ const onEngine = (
     const { workflow } = self[TypeId]
     const engine = yield* WorkflowEngine.WorkflowEngine
     yield* untraced(use(engine, workflow, yield* workflow.executionId({ id })))
+  })
+
+/**
+ * Deletes an execution: its parts, its records, and what the engine keeps of it. One that has not ended is interrupted
+ * first.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const remove = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Durable<Tools, E, R, A, P>,
+  execution: string
+): Effect.Effect<
+  void,
+  ExecutionUnknown | ExecutionStore.ExecutionStoreError,
+  WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
+> =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { endedAt, id } = yield* find(self, execution)
+    if (endedAt === undefined) {
+      yield* interrupt(self, execution)
+      // a process that works on it writes its end
+      yield* Effect.repeat(store.get(id), {
+        until: (now) => now === undefined || now.endedAt !== undefined || now.status === "parked",
+        schedule: Schedule.spaced("50 millis")
+      })
+    }
+    const { workflow } = self[TypeId]
+    yield* EngineRows.remove(workflow, yield* workflow.executionId({ id }))
+    yield* store.remove(id)
+  })
+
+/**
+ * Deletes the executions of an agent that have ended before a moment, and returns how many there were. An id that was
+ * purged can be used again.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const purge = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Durable<Tools, E, R, A, P>,
+  options: {
+    /** The moment, in milliseconds since 1970. */
+    readonly endedBefore: number
+  }
+): Effect.Effect<
+  number,
+  ExecutionStore.ExecutionStoreError,
+  WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
+> =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { agent, workflow } = self[TypeId]
+    let count = 0
+    let after = ""
+    while (true) {
+      const some = yield* store.list(agent.name, after, 100)
+      if (some.length === 0) return count
+      for (const { endedAt, id } of some) {
+        after = id
+        if (endedAt === undefined || endedAt >= options.endedBefore) continue
+        yield* EngineRows.remove(workflow, yield* workflow.executionId({ id }))
+        yield* store.remove(id)
+        count++
+      }
+    }
+  })
+
+/**
+ * Returns the executions of an agent in the order of their ids, a page at a time.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const list = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Durable<Tools, E, R, A, P>,
+  options?: {
+    /** The id after which the page begins. Default: the page begins with the first execution. */
+    readonly after?: string | undefined
+    /** The largest number of executions in the page. Default: 100. */
+    readonly limit?: number | undefined
+  }
+): Effect.Effect<
+  ReadonlyArray<Pick<ExecutionStore.Execution, "id" | "status" | "cause" | "version" | "createdAt" | "endedAt">>,
+  ExecutionStore.ExecutionStoreError,
+  ExecutionStore.ExecutionStore
+> =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const prefix = keyOf(self.agent, "")
+    const after = options?.after === undefined ? "" : keyOf(self.agent, options.after)
+    const page = yield* store.list(self.agent.name, after, options?.limit ?? 100)
+    return page.map((execution) => ({ ...execution, id: execution.id.slice(prefix.length) }))
+  })
+
+// -----------------------------------------------------------------------------
+// As an agent
+// -----------------------------------------------------------------------------
+
+/**
+ * Returns a durable agent as an agent: a run of it starts an execution under the run's id, and reads it to its next
+ * `run-end`. A run with answers goes on with the execution that has asked for them.
+ *
+ * Leaving the stream, or interrupting its fiber, detaches from the execution, which goes on. Use `interrupt` to end it.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const asAgent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+  self: Durable<Tools, E, R, A, P>
+): Agent.Agent<
+  Tools,
+  | E
+  | AnswerRefused
+  | ExecutionConflict
+  | ExecutionUnknown
+  | ExecutionParked
+  | ExecutionStore.ExecutionStoreError,
+  WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore,
+  A,
+  P
+> =>
+  Agent.fromStream(self.agent.name, {
+    description: self.agent.description,
+    stream: (input) =>
+      Stream.unwrap(Effect.map(opened(self, input), ({ after, execution }) =>
+        attach(self, execution, { after }).pipe(
+          Stream.map(({ part }) => part),
+          Stream.takeUntil((part) => part.type === "run-end")
+        )))
+  })
+
+const opened = (self: Durable<any, any, any, any, any>, input: Agent.Input & { readonly runId: string }) =>
+  Effect.gen(function*() {
+    const { answers = [], prompt, runId, session } = input
+    const [first] = answers
+    if (first === undefined) {
+      return { execution: yield* start(self, { id: runId, prompt, session, runId }), after: undefined }
+    }
+    const store = yield* ExecutionStore.ExecutionStore
+    const { approvalId } = first.approval
+    const id = yield* store.ofApproval(self.agent.name, approvalId)
+    if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
+    const execution = id.slice(keyOf(self.agent, "").length)
+    const { last } = yield* waiting(self, execution)
+    yield* answer(self, execution, answers)
+    return { execution, after: last }
   })

@@ -39,6 +39,7 @@ export type Status = "running" | "waiting" | "parked" | "completed" | "failed" |
  * - `payload`: the input of the run, as JSON text.
  * - `epoch`: how often a process has begun to work on it. Whoever has an older number may write nothing more.
  * - `attempts`: how often a process has begun since something was recorded last.
+ * - `isInterrupted`: whether somebody has asked for its end.
  * - `cause`: why it is parked, as text for an operator.
  * - `failure`: its failure, as JSON text.
  * - `createdAt`, `endedAt`: in milliseconds since 1970.
@@ -54,6 +55,7 @@ export interface Execution {
   readonly status: Status
   readonly epoch: number
   readonly attempts: number
+  readonly isInterrupted: boolean
   readonly cause: string | undefined
   readonly failure: string | undefined
   readonly createdAt: number
@@ -100,6 +102,7 @@ export {
  * - `begin`: gives an execution that has not ended to a new attempt: its `epoch` and its `attempts` grow by one, and it
  *   is running. Returns how it is then.
  * - `change`: changes an execution, if `epoch` is still its own. Returns whether it was.
+ * - `interrupt`: marks an execution that has not ended as interrupted.
  * - `append`: adds rows under the same condition. All rows are added or none.
  * - `ask`: adds approvals without an answer under the same condition, and makes the execution waiting.
  * - `answer`: answers an approval that has no answer. Returns the answer that is stored, or `undefined` if there is no
@@ -123,6 +126,7 @@ export interface Options {
     epoch: number,
     change: Partial<Pick<Execution, "status" | "cause" | "failure" | "attempts" | "endedAt">>
   ) => Effect.Effect<boolean, ExecutionStoreError>
+  readonly interrupt: (id: string) => Effect.Effect<void, ExecutionStoreError>
   readonly append: (
     id: string,
     epoch: number,
@@ -231,6 +235,13 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
         if (execution !== undefined) executions.set(id, { ...execution, ...change })
         return execution !== undefined
       }),
+    interrupt: (id) =>
+      Effect.sync(() => {
+        const execution = executions.get(id)
+        if (execution?.endedAt === undefined && execution !== undefined) {
+          executions.set(id, { ...execution, isInterrupted: true })
+        }
+      }),
     append: (id, epoch, added) =>
       Effect.sync(() => {
         const execution = owned(id, epoch)
@@ -313,6 +324,7 @@ export const created = (
     status: "running",
     epoch: 0,
     attempts: 0,
+    isInterrupted: false,
     cause: undefined,
     failure: undefined,
     createdAt,

@@ -87,6 +87,8 @@ class Attempt {
   private readonly execution: ExecutionStore.Execution
   private readonly context: ExecutionJournal.EngineContext
   private hasProgressed = false
+  /** The defect of a call, for which the engine has interrupted the attempt. */
+  private defect: Cause.Cause<unknown> | undefined = undefined
 
   constructor(
     definition: Definition,
@@ -113,7 +115,7 @@ class Attempt {
     return Effect.gen({ self: this }, function*() {
       const { agent, maximumAttempts, version } = this.definition
       // the engine begins an execution once more that was asked to end
-      if (yield* ExecutionJournal.isInterrupted(this.context)) return yield* this.end({ status: "interrupted" })
+      if (yield* this.isInterrupted) return yield* this.end({ status: "interrupted" })
       if (this.execution.version !== version) {
         return yield* new Parked({
           description:
@@ -151,17 +153,26 @@ class Attempt {
         return yield* this.resultOf(logged)
       }
       let result: AgentRun.Result | undefined
+      const told = Effect.fnUntraced(function*(this: Attempt, parts: Arr.NonEmptyReadonlyArray<AgentRun.Part>) {
+        const last = Arr.lastNonEmpty(parts)
+        if (last.type === "run-end") {
+          result = last.result
+          // whoever reads the end of the run may answer
+          yield* this.ask(result.approvals)
+        }
+        yield* log.append(parts)
+      })
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
         prefix: n === 0 ? "" : `r${n}/`,
-        onLive: this.onLive
+        onLive: this.onLive,
+        onDefect: (cause) => {
+          this.defect ??= cause
+        },
+        isInterrupted: this.isInterrupted
       })
       const exit = yield* parts.pipe(
-        Stream.runForEachArray((parts) => {
-          const last = parts[parts.length - 1]!
-          if (last.type === "run-end") result = last.result
-          return log.append(parts)
-        }),
+        Stream.runForEachArray((parts) => told.call(this, parts)),
         Effect.provideService(Journal.Journal, journal),
         Effect.onExit(() => log.flush),
         Effect.exit
@@ -185,7 +196,7 @@ class Attempt {
   /** Waits until the approvals of the n-th run have answers. Meanwhile no process holds the execution. */
   private answers(n: number, approvals: Arr.NonEmptyReadonlyArray<Approval.Approval>) {
     return Effect.gen({ self: this }, function*() {
-      yield* this.store.ask(this.execution.id, this.execution.epoch, Arr.map(approvals, (_) => _.approvalId))
+      yield* this.ask(approvals)
       yield* DurableDeferred.await(answered(n)).pipe(
         Effect.withTracerEnabled(false),
         Effect.provideContext(this.context)
@@ -199,6 +210,13 @@ class Attempt {
     })
   }
 
+  private ask(approvals: ReadonlyArray<Approval.Approval>) {
+    const ids = approvals.map(({ approvalId }) => approvalId)
+    return Arr.isReadonlyArrayNonEmpty(ids)
+      ? Effect.asVoid(this.store.ask(this.execution.id, this.execution.epoch, ids))
+      : Effect.void
+  }
+
   /** Something was recorded, so whatever ends this process now is not what ended the one before. */
   private readonly onLive: Effect.Effect<void> = Effect.suspend(() => {
     if (this.hasProgressed) return Effect.void
@@ -206,16 +224,20 @@ class Attempt {
     return Effect.ignore(this.store.change(this.execution.id, this.execution.epoch, { attempts: 0 }))
   })
 
-  private left(cause: Cause.Cause<unknown>) {
-    if (!Cause.hasInterruptsOnly(cause)) {
-      return this.store.change(this.execution.id, this.execution.epoch, {
-        status: "parked",
-        cause: Cause.pretty(cause)
-      })
-    }
-    return Effect.flatMap(
-      ExecutionJournal.isInterrupted(this.context),
-      (isInterrupted) => isInterrupted ? this.end({ status: "interrupted" }) : Effect.void
+  private left(interrupted: Cause.Cause<unknown>) {
+    return Effect.gen({ self: this }, function*() {
+      if (yield* this.isInterrupted) return yield* this.end({ status: "interrupted" })
+      const cause = Cause.hasInterruptsOnly(interrupted) ? this.defect : interrupted
+      if (cause === undefined) return
+      const change = { status: "parked", cause: Cause.pretty(cause) } as const
+      yield* this.store.change(this.execution.id, this.execution.epoch, change)
+    })
+  }
+
+  private get isInterrupted(): Effect.Effect<boolean> {
+    return Effect.map(
+      Effect.orDie(this.store.get(this.execution.id)),
+      (execution) => execution === undefined || execution.isInterrupted
     )
   }
 

@@ -7,12 +7,10 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
-import * as DurableDeferred from "effect/workflow/DurableDeferred"
-import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { JournalError } from "../../internal/words/journalError.ts"
 import type * as Journal from "../../Journal.ts"
 
@@ -23,23 +21,6 @@ import type * as Journal from "../../Journal.ts"
  * @since 0.1.0
  */
 export type EngineContext = Context.Context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>
-
-/** The engine's own name for the request to end an execution. */
-const interruptSignal = DurableDeferred.make("Workflow/InterruptSignal")
-
-/**
- * Returns whether the execution was asked to end.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const isInterrupted = (context: EngineContext): Effect.Effect<boolean> =>
-  Context.get(context, WorkflowEngine.WorkflowEngine).deferredResult(interruptSignal).pipe(
-    Effect.map(Option.isSome),
-    // the engine's own spans are not those of the run
-    Effect.withTracerEnabled(false),
-    Effect.provideContext(context)
-  )
 
 /**
  * Creates the journal of one attempt of one run. `onLive` is called when something is recorded, not read.
@@ -54,6 +35,10 @@ export const make = (
     /** The beginning of the names of all records. */
     readonly prefix: string
     readonly onLive: Effect.Effect<void>
+    /** Called with the defect of a call. The engine suspends its execution, and tells nobody else. */
+    readonly onDefect: (cause: Cause.Cause<unknown>) => void
+    /** Whether somebody has asked for the end of the execution. */
+    readonly isInterrupted: Effect.Effect<boolean>
   }
 ): Journal.Journal["Service"] => ({
   id: options.id,
@@ -64,8 +49,12 @@ export const make = (
       return Activity.make({
         name: `${options.prefix}${name}`,
         success: Schema.String,
-        error: JournalError,
-        execute: Effect.tap(Effect.withTracerEnabled(execute, isTraced), options.onLive)
+        execute: Effect.withTracerEnabled(execute, isTraced).pipe(
+          // what cannot be recorded now may be recorded after a mend, so it is no result
+          Effect.orDie,
+          Effect.tap(options.onLive),
+          Effect.tapCause((cause) => Cause.hasDies(cause) ? Effect.sync(() => options.onDefect(cause)) : Effect.void)
+        )
       }).pipe(
         Effect.withTracerEnabled(false),
         Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
@@ -74,7 +63,7 @@ export const make = (
   // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
   isSuspended: (cause) =>
     Cause.hasInterruptsOnly(cause)
-      ? Effect.map(isInterrupted(context), (isInterrupted) => !isInterrupted)
+      ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
       : Effect.succeed(isParked(cause))
 })
 

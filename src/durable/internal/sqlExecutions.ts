@@ -22,6 +22,7 @@ interface ExecutionRow {
   readonly status: ExecutionStore.Status
   readonly epoch: number
   readonly attempts: number
+  readonly interrupted: number
   readonly cause: string | null
   readonly failure: string | null
   readonly created_at: number | string
@@ -36,6 +37,7 @@ const toExecution = (row: ExecutionRow): Execution => ({
   status: row.status,
   epoch: Number(row.epoch),
   attempts: Number(row.attempts),
+  isInterrupted: Number(row.interrupted) === 1,
   cause: row.cause ?? undefined,
   failure: row.failure ?? undefined,
   createdAt: Number(row.created_at),
@@ -63,7 +65,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     const tables = [
       sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
         id TEXT PRIMARY KEY, agent TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL, status TEXT NOT NULL,
-        epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, cause TEXT, failure TEXT,
+        epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL, cause TEXT, failure TEXT,
         created_at ${moment} NOT NULL, ended_at ${moment}
       )`,
       sql`CREATE TABLE IF NOT EXISTS effect_agents_parts (
@@ -119,6 +121,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
                 status: execution.status,
                 epoch: execution.epoch,
                 attempts: execution.attempts,
+                interrupted: 0,
                 cause: null,
                 failure: null,
                 created_at: execution.createdAt,
@@ -157,6 +160,12 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             } WHERE id = ${id} AND epoch = ${epoch} RETURNING id`,
             (rows) => rows.length > 0
           )
+        ),
+
+      interrupt: (id) =>
+        stored(
+          "interrupt",
+          sql`UPDATE effect_agents_executions SET interrupted = 1 WHERE id = ${id} AND ended_at IS NULL`
         ),
 
       append: (id, epoch, rows) =>
