@@ -55,18 +55,15 @@
  */
 
 import type * as AiError from "effect/ai/AiError"
-import * as Prompt from "effect/ai/Prompt"
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
-import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
+import type * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as DurableDeferred from "effect/workflow/DurableDeferred"
-import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import * as AgentRun from "../AgentRun.ts"
@@ -76,8 +73,11 @@ import type * as Session from "../Session.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
-import * as EngineRows from "./internal/engineRows.ts"
-import * as PartLog from "./internal/partLog.ts"
+import type { ExecutionConflict} from "./internal/errors.ts";
+import { AnswerRefused, type ExecutionParked, type ExecutionUnknown } from "./internal/errors.ts"
+import * as Executions from "./internal/executions.ts"
+import * as Reading from "./internal/reading.ts"
+import * as Retention from "./internal/retention.ts"
 
 /**
  * @category type IDs
@@ -110,6 +110,14 @@ export interface Durable<
 }
 
 /**
+ * Any durable agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any extends Durable<any, any, any, any, any> {}
+
+/**
  * A part with its number in the execution. The first part has number 0, and there are no gaps.
  *
  * @category models
@@ -120,73 +128,37 @@ export interface Numbered<out Part = AgentRun.Part> {
   readonly part: Part
 }
 
-// -----------------------------------------------------------------------------
-// Errors
-// -----------------------------------------------------------------------------
-
-/**
- * There is an execution with this id, and it was started with something else: another prompt, session or version.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ExecutionConflict extends Schema.Error<ExecutionConflict>("effect-agents/durable/ExecutionConflict")({
-  _tag: Schema.tag("ExecutionConflict"),
-  execution: Schema.String
-}) {
-  override get message(): string {
-    return `There is an execution \`${this.execution}\` that was started with another input`
-  }
-}
-
-/**
- * There is no execution with this id, or it is not one of this agent.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ExecutionUnknown extends Schema.Error<ExecutionUnknown>("effect-agents/durable/ExecutionUnknown")({
-  _tag: Schema.tag("ExecutionUnknown"),
-  execution: Schema.String
-}) {
-  override get message(): string {
-    return `There is no execution \`${this.execution}\` of this agent`
-  }
-}
-
-/**
- * An execution cannot go on until somebody has done something about its cause. `resume` tries again.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ExecutionParked extends Schema.Error<ExecutionParked>("effect-agents/durable/ExecutionParked")({
-  _tag: Schema.tag("ExecutionParked"),
-  execution: Schema.String,
-  description: Schema.String
-}) {
-  override get message(): string {
-    return `The execution \`${this.execution}\` is parked: ${this.description}`
-  }
-}
-
-/**
- * An answer was refused, and the execution waits on. Nobody asked for the approval (`unknown`), it has another answer
- * already (`answered`), or the edited parameters are not those of its tool (`invalid-params`).
- *
- * @category errors
- * @since 0.1.0
- */
-export class AnswerRefused extends Schema.Error<AnswerRefused>("effect-agents/durable/AnswerRefused")({
-  _tag: Schema.tag("AnswerRefused"),
-  approvalId: Schema.String,
-  problem: Schema.Literals(["unknown", "answered", "invalid-params"]),
-  description: Schema.optional(Schema.String)
-}) {
-  override get message(): string {
-    return `The answer to approval \`${this.approvalId}\` was refused: ${this.description ?? this.problem}`
-  }
-}
+export {
+  /**
+   * An answer was refused, and the execution waits on. Nobody asked for the approval (`unknown`), it has another answer
+   * already (`answered`), or the edited parameters are not those of its tool (`invalid-params`).
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  AnswerRefused,
+  /**
+   * There is an execution with this id, and it was started with something else: another prompt, session or version.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ExecutionConflict,
+  /**
+   * An execution cannot go on until somebody has done something about its cause. `resume` tries again.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ExecutionParked,
+  /**
+   * There is no execution with this id, or it is not one of this agent.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ExecutionUnknown
+} from "./internal/errors.ts"
 
 // -----------------------------------------------------------------------------
 // Constructors
@@ -270,8 +242,8 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category running
  * @since 0.1.0
  */
-export const start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const start = (
+  self: Any,
   input: {
     /** The id of the execution among those of the agent. */
     readonly id: string
@@ -285,40 +257,7 @@ export const start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   string,
   ExecutionConflict | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const { agent, version, workflow } = self[TypeId]
-    const store = yield* ExecutionStore.ExecutionStore
-    const { id, runId, session } = input
-    const payload = yield* Effect.orDie(
-      Schema.encodeEffect(Body.Payload)({
-        prompt: Prompt.make(input.prompt),
-        ...(session === undefined ? {} : { session }),
-        ...(runId === undefined ? {} : { runId })
-      })
-    )
-    const stored = yield* Effect.flatMap(
-      ExecutionStore.created({ id: keyOf(agent, id), agent: agent.name, version, payload }),
-      store.create
-    )
-    if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
-    yield* untraced(workflow.execute({ id: stored.id }, { discard: true }))
-    return id
-  })
-
-/** Two agents may have executions of the same id. */
-const keyOf = (agent: Agent.Any, id: string): string => `${agent.name.length}:${agent.name}:${id}`
-
-/** The engine's own spans are not those of the run. */
-const untraced = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withTracerEnabled(self, false)
-
-const find = (self: Durable<any, any, any, any, any>, id: string) =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const execution = yield* store.get(keyOf(self.agent, id))
-    return execution ?? (yield* new ExecutionUnknown({ execution: id }))
-  })
+> => Executions.start(self[TypeId], input)
 
 /**
  * Returns what an execution does, and how it has ended.
@@ -326,14 +265,14 @@ const find = (self: Durable<any, any, any, any, any>, id: string) =>
  * @category accessors
  * @since 0.1.0
  */
-export const status = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const status = (
+  self: Any,
   execution: string
 ): Effect.Effect<
   Pick<ExecutionStore.Execution, "status" | "cause" | "version" | "createdAt" | "endedAt">,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> => find(self, execution)
+> => Executions.find(self[TypeId], execution)
 
 /**
  * Reads an execution: the parts that are stored, and then those that come. The stream ends when the execution has
@@ -356,51 +295,7 @@ export const attach = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   Numbered<AgentRun.Part<Tools, A, P>>,
   E | ExecutionUnknown | ExecutionParked | ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> => {
-  const { codec, failure } = self[TypeId]
-  return Stream.scoped(Stream.unwrap(Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const changes = yield* store.changes
-    const id = keyOf(self.agent, execution)
-    let after = options?.after ?? -1
-    const decode = Effect.fnUntraced(function*(row: ExecutionStore.Row) {
-      const read = yield* Effect.orDie(PartLog.readRow(row))
-      const parts = yield* Effect.forEach(read, ({ part, seq }) =>
-        // written by this codec; the agent's types are those that were encoded
-        Effect.map(codec.decode(part as never) as Effect.Effect<AgentRun.Part>, (part) => ({ seq, part })))
-      return parts.filter(({ seq }) => seq > after)
-    })
-    const next: Effect.Effect<
-      readonly [ReadonlyArray<Numbered>, undefined] | undefined,
-      unknown
-    > = Effect.gen(function*() {
-      while (true) {
-        // how it has ended is read first: what it has told before that is there then
-        const { cause, endedAt, failure: failed, status } = yield* Effect.provideService(
-          find(self, execution),
-          ExecutionStore.ExecutionStore,
-          store
-        )
-        const rows = yield* store.rows(id, after, 100)
-        const parts = (yield* Effect.forEach(rows, decode)).flat()
-        const last = parts[parts.length - 1]
-        if (last !== undefined) {
-          after = last.seq
-          return [parts, undefined] as const
-        }
-        if (failed !== undefined) return yield* Effect.fail(yield* Effect.orDie(Schema.decodeEffect(failure)(failed)))
-        if (status === "interrupted") return yield* Effect.interrupt
-        if (status === "parked") return yield* new ExecutionParked({ execution, description: cause ?? "" })
-        if (endedAt !== undefined) return undefined
-        yield* Effect.timeoutOption(untilChanged(changes, id), options?.poll ?? "50 millis")
-      }
-    })
-    return Stream.flattenIterable(Stream.unfold(undefined, () => next))
-  }))) as Stream.Stream<any, any, ExecutionStore.ExecutionStore>
-}
-
-const untilChanged = (changes: PubSub.Subscription<string>, id: string): Effect.Effect<void> =>
-  Effect.asVoid(Effect.repeat(PubSub.take(changes), { until: (changed) => changed === id }))
+> => Reading.read(self[TypeId], execution, options) as Stream.Stream<any, any, ExecutionStore.ExecutionStore>
 
 /**
  * Waits until an execution has ended, and returns the result of its last run.
@@ -423,41 +318,14 @@ export const result = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category accessors
  * @since 0.1.0
  */
-export const approvals = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const approvals = (
+  self: Any,
   execution: string
 ): Effect.Effect<
   ReadonlyArray<Approval.Approval>,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> => Effect.map(waiting(self, execution), ({ open }) => open)
-
-/** The last run of an execution that waits: its number, and its approvals without an answer. */
-const waiting = (self: Durable<any, any, any, any, any>, execution: string) =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { id, status } = yield* find(self, execution)
-    const asked = yield* store.asked(id)
-    const known = new Map(asked.map(({ answer, approvalId }) => [approvalId, answer]))
-    let run = -1
-    const all: Array<Approval.Approval> = []
-    let after = -1
-    while (true) {
-      const rows = yield* store.rows(id, after, 500)
-      if (rows.length === 0) break
-      for (const row of rows) {
-        for (const { part, seq } of yield* Effect.orDie(PartLog.readRow(row))) {
-          after = seq
-          if (part.type !== "run-end") continue
-          run++
-          const end = yield* self[TypeId].codec.decode(part as never) as Effect.Effect<AgentRun.Part>
-          all.push(...(end as AgentRun.RunEnd).result.approvals)
-        }
-      }
-    }
-    const open = status === "waiting" ? all.filter(({ approvalId }) => known.get(approvalId) === undefined) : []
-    return { id, run, all, known, open, last: after }
-  })
+> => Effect.map(Executions.waiting(self[TypeId], execution), ({ open }) => open)
 
 /**
  * Answers approvals that an execution waits for, from any process. When all of them have an answer, the execution goes
@@ -466,60 +334,15 @@ const waiting = (self: Durable<any, any, any, any, any>, execution: string) =>
  * @category running
  * @since 0.1.0
  */
-export const answer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const answer = (
+  self: Any,
   execution: string,
   answers: ReadonlyArray<Approval.Answer>
 ): Effect.Effect<
   void,
   AnswerRefused | ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { all, id, known, open, run } = yield* waiting(self, execution)
-    for (const answer of answers) {
-      const { approvalId } = answer.approval
-      const refuse = (problem: AnswerRefused["problem"], description: string) =>
-        new AnswerRefused({ approvalId, problem, description })
-      const approval = all.find((_) => _.approvalId === approvalId)
-      if (approval === undefined) return yield* refuse("unknown", "nobody asks for it")
-      if (known.get(approvalId) === undefined && !open.includes(approval)) {
-        return yield* refuse("unknown", "the execution does not wait for it")
-      }
-      yield* checkParams(self.agent, approval, answer, (description) => refuse("invalid-params", description))
-      // the call is the one that was asked for, whatever the answer says of it
-      const text = yield* Effect.orDie(Schema.encodeEffect(Body.Answer)({ ...answer, approval }))
-      const stored = yield* store.answer(id, approvalId, text)
-      if (stored === undefined) return yield* refuse("unknown", "nobody asks for it")
-      if (stored !== text) return yield* refuse("answered", "it has another answer")
-    }
-    const asked = yield* store.asked(id)
-    if (asked.some(({ answer }) => answer === undefined) || run < 0) return
-    const { workflow } = self[TypeId]
-    const deferred = Body.answered(run)
-    const executionId = yield* workflow.executionId({ id })
-    yield* untraced(DurableDeferred.succeed(deferred, {
-      token: DurableDeferred.tokenFromExecutionId(deferred, { workflow, executionId }),
-      value: undefined
-    }))
-  })
-
-/** The parameters of a nested agent's call are checked by its run. */
-const checkParams = (
-  agent: Agent.Any,
-  approval: Approval.Approval,
-  answer: Approval.Answer,
-  refuse: (description: string) => AnswerRefused
-): Effect.Effect<void, AnswerRefused> => {
-  const params = (answer as { readonly params?: unknown }).params
-  const tool = approval.path.length === 0 ? Agent.tools(agent)?.[approval.tool] : undefined
-  if (params === undefined || tool === undefined) return Effect.void
-  return Effect.asVoid(Effect.mapError(
-    AgentRun.decodeParams(tool, { name: approval.tool, params }) as Effect.Effect<unknown, Schema.SchemaError>,
-    ({ message }) => refuse(message)
-  ))
-}
+> => Executions.answer(self[TypeId], execution, answers)
 
 /**
  * Ends an execution: its calls are aborted, and nothing starts afterwards, whatever happens to the process. Returns when
@@ -528,21 +351,14 @@ const checkParams = (
  * @category running
  * @since 0.1.0
  */
-export const interrupt = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const interrupt = (
+  self: Any,
   execution: string
 ): Effect.Effect<
   void,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { id } = yield* find(self, execution)
-    // a process that ends before it hears of it ends the execution when it begins again
-    yield* store.interrupt(id)
-    yield* onEngine(self, execution, (engine, workflow, id) => engine.interruptUnsafe(workflow, id))
-  })
+> => Executions.interrupt(self[TypeId], execution)
 
 /**
  * Lets a parked execution go on. Any other one stays as it is.
@@ -550,8 +366,8 @@ export const interrupt = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category running
  * @since 0.1.0
  */
-export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const resume = (
+  self: Any,
   execution: string
 ): Effect.Effect<
   void,
@@ -560,26 +376,10 @@ export const resume = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 > =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { epoch, id, status } = yield* find(self, execution)
+    const { epoch, id, status } = yield* Executions.find(self[TypeId], execution)
     if (status !== "parked") return
     yield* store.change(id, epoch, { status: "running", attempts: 0 })
-    yield* onEngine(self, execution, (engine, workflow, id) => engine.resume(workflow, id))
-  })
-
-const onEngine = (
-  self: Durable<any, any, any, any, any>,
-  execution: string,
-  use: (
-    engine: WorkflowEngine.WorkflowEngine["Service"],
-    workflow: Definition["workflow"],
-    id: string
-  ) => Effect.Effect<void>
-) =>
-  Effect.gen(function*() {
-    const { id } = yield* find(self, execution)
-    const { workflow } = self[TypeId]
-    const engine = yield* WorkflowEngine.WorkflowEngine
-    yield* untraced(use(engine, workflow, yield* workflow.executionId({ id })))
+    yield* Executions.onEngine(self[TypeId], execution, (engine, workflow, id) => engine.resume(workflow, id))
   })
 
 /**
@@ -589,29 +389,14 @@ const onEngine = (
  * @category running
  * @since 0.1.0
  */
-export const remove = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const remove = (
+  self: Any,
   execution: string
 ): Effect.Effect<
   void,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { endedAt, id } = yield* find(self, execution)
-    if (endedAt === undefined) {
-      yield* interrupt(self, execution)
-      // a process that works on it writes its end
-      yield* Effect.repeat(store.get(id), {
-        until: (now) => now === undefined || now.endedAt !== undefined || now.status === "parked",
-        schedule: Schedule.spaced("50 millis")
-      })
-    }
-    const { workflow } = self[TypeId]
-    yield* EngineRows.remove(workflow, yield* workflow.executionId({ id }))
-    yield* store.remove(id)
-  })
+> => Retention.remove(self[TypeId], execution)
 
 /**
  * Deletes the executions of an agent that have ended before a moment, and returns how many there were. An id that was
@@ -620,8 +405,8 @@ export const remove = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category running
  * @since 0.1.0
  */
-export const purge = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const purge = (
+  self: Any,
   options: {
     /** The moment, in milliseconds since 1970. */
     readonly endedBefore: number
@@ -630,24 +415,7 @@ export const purge = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   number,
   ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { agent, workflow } = self[TypeId]
-    let count = 0
-    let after = ""
-    while (true) {
-      const some = yield* store.list(agent.name, after, 100)
-      if (some.length === 0) return count
-      for (const { endedAt, id } of some) {
-        after = id
-        if (endedAt === undefined || endedAt >= options.endedBefore) continue
-        yield* EngineRows.remove(workflow, yield* workflow.executionId({ id }))
-        yield* store.remove(id)
-        count++
-      }
-    }
-  })
+> => Retention.purge(self[TypeId], options.endedBefore)
 
 /**
  * Returns the executions of an agent in the order of their ids, a page at a time.
@@ -655,8 +423,8 @@ export const purge = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
  * @category accessors
  * @since 0.1.0
  */
-export const list = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
-  self: Durable<Tools, E, R, A, P>,
+export const list = (
+  self: Any,
   options?: {
     /** The id after which the page begins. Default: the page begins with the first execution. */
     readonly after?: string | undefined
@@ -670,8 +438,8 @@ export const list = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 > =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const prefix = keyOf(self.agent, "")
-    const after = options?.after === undefined ? "" : keyOf(self.agent, options.after)
+    const prefix = Executions.keyOf(self.agent, "")
+    const after = options?.after === undefined ? "" : Executions.keyOf(self.agent, options.after)
     const page = yield* store.list(self.agent.name, after, options?.limit ?? 100)
     return page.map((execution) => ({ ...execution, id: execution.id.slice(prefix.length) }))
   })
@@ -713,7 +481,7 @@ export const asAgent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
         )))
   })
 
-const opened = (self: Durable<any, any, any, any, any>, input: Agent.Input & { readonly runId: string }) =>
+const opened = (self: Any, input: Agent.Input & { readonly runId: string }) =>
   Effect.gen(function*() {
     const { answers = [], prompt, runId, session } = input
     const [first] = answers
@@ -724,8 +492,8 @@ const opened = (self: Durable<any, any, any, any, any>, input: Agent.Input & { r
     const { approvalId } = first.approval
     const id = yield* store.ofApproval(self.agent.name, approvalId)
     if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
-    const execution = id.slice(keyOf(self.agent, "").length)
-    const { last } = yield* waiting(self, execution)
+    const execution = id.slice(Executions.keyOf(self.agent, "").length)
+    const { last } = yield* Executions.waiting(self[TypeId], execution)
     yield* answer(self, execution, answers)
     return { execution, after: last }
   })

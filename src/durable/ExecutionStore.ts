@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -130,19 +130,22 @@ export interface Options {
   readonly append: (
     id: string,
     epoch: number,
-    rows: NonEmptyReadonlyArray<Row>
+    rows: Arr.NonEmptyReadonlyArray<Row>
   ) => Effect.Effect<boolean, ExecutionStoreError>
   readonly ask: (
     id: string,
     epoch: number,
-    approvalIds: NonEmptyReadonlyArray<string>
+    approvalIds: Arr.NonEmptyReadonlyArray<string>
   ) => Effect.Effect<boolean, ExecutionStoreError>
   readonly answer: (
     id: string,
     approvalId: string,
     answer: string
   ) => Effect.Effect<string | undefined, ExecutionStoreError>
-  readonly reopen: (id: string, approvalIds: NonEmptyReadonlyArray<string>) => Effect.Effect<void, ExecutionStoreError>
+  readonly reopen: (
+    id: string,
+    approvalIds: Arr.NonEmptyReadonlyArray<string>
+  ) => Effect.Effect<void, ExecutionStoreError>
   readonly rows: (id: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Row>, ExecutionStoreError>
   readonly asked: (id: string) => Effect.Effect<ReadonlyArray<AskedApproval>, ExecutionStoreError>
   readonly ofApproval: (agent: string, approvalId: string) => Effect.Effect<string | undefined, ExecutionStoreError>
