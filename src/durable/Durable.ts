@@ -73,8 +73,12 @@ import type * as Session from "../Session.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
-import type { ExecutionConflict} from "./internal/errors.ts";
-import { AnswerRefused, type ExecutionParked, type ExecutionUnknown } from "./internal/errors.ts"
+import {
+  AnswerRefused,
+  type ExecutionConflict,
+  type ExecutionParked,
+  type ExecutionUnknown
+} from "./internal/errors.ts"
 import * as Executions from "./internal/executions.ts"
 import * as Reading from "./internal/reading.ts"
 import * as Retention from "./internal/retention.ts"
