@@ -478,26 +478,11 @@ export const asAgent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   Agent.fromStream(self.agent.name, {
     description: self.agent.description,
     stream: (input) =>
-      Stream.unwrap(Effect.map(opened(self, input), ({ after, execution }) =>
+      Stream.unwrap(Effect.map(Executions.opened(self[TypeId], input), ({ after, execution }) =>
         attach(self, execution, { after }).pipe(
-          Stream.map(({ part }) => part),
+          Stream.map(({ part }) =>
+            part
+          ),
           Stream.takeUntil((part) => part.type === "run-end")
         )))
-  })
-
-const opened = (self: Any, input: Agent.Input & { readonly runId: string }) =>
-  Effect.gen(function*() {
-    const { answers = [], prompt, runId, session } = input
-    const [first] = answers
-    if (first === undefined) {
-      return { execution: yield* start(self, { id: runId, prompt, session, runId }), after: undefined }
-    }
-    const store = yield* ExecutionStore.ExecutionStore
-    const { approvalId } = first.approval
-    const id = yield* store.ofApproval(self.agent.name, approvalId)
-    if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
-    const execution = id.slice(Executions.keyOf(self.agent, "").length)
-    const { last } = yield* Executions.waiting(self[TypeId], execution)
-    yield* answer(self, execution, answers)
-    return { execution, after: last }
   })

@@ -210,3 +210,26 @@ export const start = (
     yield* untraced(workflow.execute({ id: stored.id }, { discard: true }))
     return id
   })
+
+/**
+ * Starts the execution of a run, or answers the one that its answers are for. Returns where to read it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const opened = (self: Definition, input: Agent.Input & { readonly runId: string }) =>
+  Effect.gen(function*() {
+    const { answers = [], prompt, runId, session } = input
+    const [first] = answers
+    if (first === undefined) {
+      return { execution: yield* start(self, { id: runId, prompt, session, runId }), after: undefined }
+    }
+    const store = yield* ExecutionStore.ExecutionStore
+    const { approvalId } = first.approval
+    const id = yield* store.ofApproval(self.agent.name, approvalId)
+    if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
+    const execution = id.slice(keyOf(self.agent, "").length)
+    const { last } = yield* waiting(self, execution)
+    yield* answer(self, execution, answers)
+    return { execution, after: last }
+  })
