@@ -73,12 +73,8 @@ import type * as Session from "../Session.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
-import {
-  AnswerRefused,
-  type ExecutionConflict,
-  type ExecutionParked,
-  type ExecutionUnknown
-} from "./internal/errors.ts"
+import type { AnswerRefused } from "./internal/errors.ts"
+import { type ExecutionConflict, type ExecutionParked, type ExecutionUnknown } from "./internal/errors.ts"
 import * as Executions from "./internal/executions.ts"
 import * as Reading from "./internal/reading.ts"
 import * as Retention from "./internal/retention.ts"
