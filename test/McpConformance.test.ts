@@ -22,7 +22,7 @@ describe("the conformance tests of MCP", () => {
         execFile(
           process.execPath,
           args,
-          { cwd: folder, timeout: 50_000 },
+          { cwd: folder, timeout: 100_000 },
           (error, stdout) => resolve({ code: error === null ? 0 : error.code, stdout })
         )
       )
@@ -32,5 +32,5 @@ describe("the conformance tests of MCP", () => {
       server.kill()
       rmSync(folder, { recursive: true, force: true })
     }
-  }, 60_000)
+  }, 120_000)
 })
