@@ -423,7 +423,7 @@ describe("OpenAiApi, chat completions", () => {
   it.live("a quiet stream shows that it lives, and clients read on", () =>
     Effect.gen(function*() {
       const slow = ScriptedModel.model([
-        [ScriptedModel.text("a"), ScriptedModel.delay("60 millis"), ScriptedModel.text("b")]
+        [ScriptedModel.text("a"), ScriptedModel.delay("400 millis"), ScriptedModel.text("b")]
       ].flatMap((step) => [step, step]))
       const { client, post } = yield* serve({ keepAlive: "10 millis", agent: (agent) => Agent.provide(agent, slow) })
       const response = yield* post("/chat/completions", { ...say("x"), stream: true })

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai"
 import { Effect } from "effect"
 import OpenAI from "openai"
-import { Agent, SessionStore } from "../src/index.ts"
+import { Agent, Approval, SessionHistory, SessionStore } from "../src/index.ts"
 import { AiSdk } from "../src/ai-sdk/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as EveryPart from "./fixtures/everyPart.ts"
@@ -18,6 +18,9 @@ const failing = (request: PromiseLike<unknown>): Effect.Effect<any> =>
 
 const ask = (client: OpenAI, body: Partial<OpenAI.Responses.ResponseCreateParamsNonStreaming>) =>
   Effect.promise(() => client.responses.create({ model: "assistant", ...body }))
+
+const refused = (client: OpenAI, body: Partial<OpenAI.Responses.ResponseCreateParamsNonStreaming>) =>
+  failing(client.responses.create({ model: "assistant", ...body }))
 
 /** All events of a stream, and the response that the client has put together from them. */
 const stream = (client: OpenAI, body: Partial<OpenAI.Responses.ResponseCreateParamsNonStreaming>) =>
@@ -150,7 +153,7 @@ describe("OpenAiApi, responses", () => {
     Effect.gen(function*() {
       const { client, ended, hub, outcomes, post } = yield* serve()
       const ann = client()
-      const dead = yield* failing(ask(ann, { input: "dies" }).pipe(Effect.runPromise))
+      const dead = yield* refused(ann, { input: "dies" })
       assert.instanceOf(dead, OpenAI.InternalServerError)
       assert.deepStrictEqual([dead.code, dead.headers.get("x-should-retry")], ["server_error", "false"])
       const failed = yield* stream(ann, { input: "fails" })
@@ -233,7 +236,7 @@ describe("OpenAiApi, responses", () => {
       const seen = yield* ask(ann, { input: "z", previous_response_id: abcd.id, store: false })
       assert.deepStrictEqual(seen.output_text, "abcdz")
       assert.strictEqual((yield* next("e", abcd)).output_text, "abcde")
-      const unstored = yield* failing(Effect.runPromise(next("z", seen)))
+      const unstored = yield* refused(ann, { input: "z", previous_response_id: seen.id })
       assert.strictEqual(unstored.code, "previous_response_not_found")
     }).pipe(Effect.scoped))
 
@@ -257,9 +260,7 @@ describe("OpenAiApi, responses", () => {
           ["ann", "__proto__"]
         ] as const
       ) {
-        const error = yield* failing(
-          ask(client(owner), { input: "x", previous_response_id: id }).pipe(Effect.runPromise)
-        )
+        const error = yield* refused(client(owner), { input: "x", previous_response_id: id })
         assert.deepStrictEqual(
           [error.status, error.code, error.param],
           [400, "previous_response_not_found", "previous_response_id"],
@@ -325,22 +326,27 @@ describe("OpenAiApi, responses", () => {
           [rest.id, [answer("x", true)], 404, "approval_unknown"]
         ] as const
       ) {
-        const error = yield* failing(
-          ask(ann, { previous_response_id: previous, input: [...items] }).pipe(Effect.runPromise)
-        )
+        const error = yield* refused(ann, { previous_response_id: previous, input: [...items] })
         assert.deepStrictEqual([error.status, error.code], [status, code])
       }
+      // another agent may have another tool of this name
+      const other = yield* refused(ann, {
+        model: "other/agent",
+        previous_response_id: rest.id,
+        input: [answer("x", true)]
+      })
+      assert.deepStrictEqual([other.status, other.param], [400, "model"])
       const twice = yield* ask(ann, { input: "removes" })
       const [only] = approvals(twice)
-      const doubled = yield* failing(
-        ask(ann, { previous_response_id: twice.id, input: [answer(only!.id, true), answer(only!.id, false)] }).pipe(
-          Effect.runPromise
-        )
-      )
+      const doubled = yield* refused(ann, {
+        previous_response_id: twice.id,
+        input: [answer(only!.id, true), answer(only!.id, false)]
+      })
       assert.deepStrictEqual([doubled.status, doubled.code], [409, "approval_answered"])
-      const stranger = yield* failing(
-        ask(client("bob"), { previous_response_id: twice.id, input: [answer(only!.id, true)] }).pipe(Effect.runPromise)
-      )
+      const stranger = yield* refused(client("bob"), {
+        previous_response_id: twice.id,
+        input: [answer(only!.id, true)]
+      })
       assert.strictEqual(stranger.code, "previous_response_not_found")
       assert.deepStrictEqual(done, ["remove a.txt"])
       // an approval of an agent that was called
@@ -361,9 +367,7 @@ describe("OpenAiApi, responses", () => {
       const denied = yield* ask(client(), { input: "removes", store: false })
       assert.deepStrictEqual([denied.output_text, done], ["I remove it. Done.", []])
       const strict = yield* serve({ approvals: "fail" })
-      const error = yield* failing(
-        ask(strict.client(), { input: "removes", store: false }).pipe(Effect.runPromise)
-      )
+      const error = yield* refused(strict.client(), { input: "removes", store: false })
       assert.deepStrictEqual([error.status, error.code], [422, "approval_required"])
       const { response } = yield* stream(strict.client(), { input: "removes", store: false })
       assert.deepStrictEqual([response.status, response.error?.code], ["failed", "invalid_prompt"])
@@ -413,9 +417,7 @@ describe("OpenAiApi, responses", () => {
       const output = (call_id: string, output: string) => ({ type: "function_call_output" as const, call_id, output })
       // neither the call of the agent's own tool, nor the one that waits for an approval, is the client's
       for (const id of ["w1", "r1", "nothing"]) {
-        const forged = yield* failing(
-          ask(ann, { previous_response_id: called.id, tools, input: [output(id, "{}")] }).pipe(Effect.runPromise)
-        )
+        const forged = yield* refused(ann, { previous_response_id: called.id, tools, input: [output(id, "{}")] })
         assert.deepStrictEqual([forged.status, forged.code], [404, "call_unknown"])
       }
       const [asked] = approvals(called)
@@ -437,7 +439,7 @@ describe("OpenAiApi, responses", () => {
           [{ text: { format: { type: "json_object" } } }, "text"]
         ] as const
       ) {
-        const error = yield* failing(ask(ann, { input: "paint", ...given as {} }).pipe(Effect.runPromise))
+        const error = yield* refused(ann, { input: "paint", ...given as {} })
         assert.deepStrictEqual([error.status, error.param], [400, param])
       }
       const paint = {
@@ -480,7 +482,7 @@ describe("OpenAiApi, responses", () => {
       const begun = yield* ask(ann, { input: "hangs", background: true })
       assert.deepStrictEqual([begun.status, begun.output, begun.background], ["in_progress", [], true])
       assert.strictEqual((yield* Effect.promise(() => ann.responses.retrieve(begun.id))).status, "in_progress")
-      const busy = yield* failing(ask(ann, { input: "x", previous_response_id: begun.id }).pipe(Effect.runPromise))
+      const busy = yield* refused(ann, { input: "x", previous_response_id: begun.id })
       assert.deepStrictEqual([busy.status, busy.code], [409, "response_in_progress"])
       const following = yield* Effect.promise(() =>
         ann.responses.retrieve(begun.id, { stream: true, starting_after: 2 })
@@ -575,4 +577,23 @@ describe("OpenAiApi, responses as a model of others", () => {
       assert.strictEqual(failed._tag, "AiError")
       assert.deepStrictEqual(outcomes, ["Completed", "Failed"])
     }).pipe(Effect.scoped))
+
+  it.live("an approval goes through an agent to the agent that is its model", () =>
+    Effect.gen(function*() {
+      const { done, url } = yield* serve()
+      const { responses } = createOpenAI({ baseURL: `${url}/v1`, apiKey: "ann" })
+      const outer = Agent.make("outer", {
+        model: AiSdk.model(responses("assistant")),
+        providers: [SessionHistory.provider]
+      })
+      const asked = yield* Agent.run(outer, { prompt: "removes", session: "chat" })
+      assert.deepStrictEqual(asked.approvals.map(({ params, tool }) => [tool, params]), [
+        ["mcp.remove_file", { file: "old.txt" }]
+      ])
+      assert.deepStrictEqual(done, [])
+      const answers = asked.approvals.map((approval) => Approval.approve(approval))
+      const { text } = yield* Agent.resume(outer, { session: "chat" }, answers)
+      assert.deepStrictEqual([text, done], ["Done.", ["remove old.txt"]])
+      assert.strictEqual((yield* Agent.run(outer, { prompt: "more", session: "chat" })).text, "You said: more")
+    }).pipe(Effect.provide(SessionStore.layerMemory), Effect.scoped))
 })

@@ -183,11 +183,7 @@ const schemas: Readonly<Record<string, AnySchema>> = {
     parentRunId: Schema.optionalKey(Schema.String),
     session: Fields.undefinable(Schema.String)
   }),
-  "step-start": Schema.Struct({
-    type: Schema.tag("step-start"),
-    index: Schema.Int,
-    restarted: Schema.optional(Schema.Literal(true))
-  }),
+  "step-start": Schema.Struct({ type: Schema.tag("step-start"), index: Schema.Int }),
   steering: Schema.Struct({
     type: Schema.tag("steering"),
     message: Fields.Message.pipe(Schema.refine(isUserMessage))

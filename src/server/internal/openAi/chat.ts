@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -87,5 +88,5 @@ const agentFor = <R>(
   instructions: ReadonlyArray<string>
 ): Agent.Agent<any, any, R, any, any> => {
   const told = Instructing.withInstructions(served, agent, instructions)
-  return served.approvals === "deny" ? Unapproved.denying(told, Words.isOfClient) : told
+  return served.approvals === "deny" ? Unapproved.denying(told, Words.isAnswerable) : told
 }

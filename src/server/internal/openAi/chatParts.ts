@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
@@ -102,7 +103,6 @@ class Telling {
   }
 
   readonly next = (part: AgentRun.Part): ReadonlyArray<Told> => {
-    if (this.hasEnded) return []
     switch (part.type) {
       case "run-start":
         return [this.chunk({ role: "assistant", content: "" })]
@@ -131,7 +131,7 @@ class Telling {
 
   private finish(result: AgentRun.Result): ReadonlyArray<Told> {
     const { includeUsage } = this.options
-    if (!result.approvals.every(Words.isOfClient)) return [this.end(Words.approvalRequired)]
+    if (!result.approvals.every(Words.isAnswerable)) return [this.end(Words.approvalRequired)]
     this.hasEnded = true
     const calls = result.approvals.map(({ params, tool, toolCallId }, index) => ({
       index,

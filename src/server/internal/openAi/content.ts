@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Prompt from "effect/ai/Prompt"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -61,6 +62,7 @@ export const start = <R, Request>(
     const own = yield* Kept.token
     const instruct = (instructions: ReadonlyArray<string>) =>
       Instructing.withInstructions(served, equipped.agent, [request.instructions ?? "", ...instructions])
+    const { model } = request
     const told = { previous, earlier: new Map<string, ResponseParts.EarlierCall>() }
 
     if (!isKept) {
@@ -69,7 +71,7 @@ export const start = <R, Request>(
       const agent = instruct(instructions)
       const runId = Kept.toText({ conversation: yield* Kept.token, own })
       const run = yield* served.runs.start(
-        served.approvals === "deny" ? Unapproved.denying(agent, Words.isOfClient) : agent,
+        served.approvals === "deny" ? Unapproved.denying(agent, Words.isAnswerable) : agent,
         owner,
         { prompt: Prompt.fromMessages([...history, ...messages]), runId },
         options
@@ -82,20 +84,28 @@ export const start = <R, Request>(
       const { instructions, messages } = yield* conversationOf(items, equipped, before !== undefined)
       const place = yield* placeAfter(served, owner, before)
       const runId = Kept.toText({ conversation: place.conversation, own })
-      const agent = Agent.withProvider(instruct(instructions), Kept.provider(own, place.base, before?.id.own))
+      const agent = Agent.withProvider(
+        instruct(instructions),
+        Kept.provider({ id: own, model, base: place.base }, before?.id.own)
+      )
       const input = { prompt: Prompt.fromMessages(messages), session: Kept.sessionOf(place.conversation), runId }
       const run = yield* Effect.mapError(served.runs.start(agent, owner, input, options), Failures.ofRun)
       return { ...told, run }
     }
 
     if (before.place !== "last") return yield* Effect.fail(goneOn)
+    // another agent may have a tool of this name
+    if (before.model !== model) return yield* Effect.fail(otherAgent(before.model))
     const { approvals, history, version } = before.session
     const given = yield* Effect.fromResult(toAnswers(before.id, approvals, answers))
     const { instructions, messages } = yield* conversationOf(items.filter(([item]) => !isAnswer(item)), equipped, true)
     const steering = yield* Steering.make
     // what else the client says comes after the results
     for (const message of messages) if (message.role === "user") yield* steering.send(message)
-    const agent = Agent.withProvider(instruct(instructions), Kept.provider(own, version, before.id.own))
+    const agent = Agent.withProvider(
+      instruct(instructions),
+      Kept.provider({ id: own, model, base: version }, before.id.own)
+    )
     const runId = Kept.toText({ conversation: before.id.conversation, own })
     const run = yield* served.runs.answer(
       agent,
@@ -109,9 +119,8 @@ export const start = <R, Request>(
   })
 
 /** A response that the owner has, and its conversation. */
-interface Before {
+interface Before extends Kept.Found {
   readonly id: Kept.Id
-  readonly place: "last" | number
   readonly session: OwnedRuns.OwnedSession
 }
 
@@ -124,8 +133,8 @@ const find = <R, Request>(
     const id = Kept.fromText(previous)
     if (id === undefined) return yield* Effect.fail(unknownPrevious(previous))
     const session = yield* Effect.mapError(runs.session(owner, Kept.sessionOf(id.conversation)), Failures.ofRun)
-    const place = Kept.placeOf(session.state, id.own)
-    if (place !== undefined) return { id, place, session }
+    const found = Kept.find(session.state, id.own)
+    if (found !== undefined) return { ...found, id, session }
     return yield* Effect.fail(session.running?.live.runId === previous ? stillRunning : unknownPrevious(previous))
   })
 
@@ -244,6 +253,12 @@ const stillRunning: Failures.Failure = {
   }),
   retryable: true
 }
+
+const otherAgent = (model: string): Failures.Failure =>
+  Failures.refused(`The calls that wait are calls of the model \`${Failures.shorten(model)}\`.`, {
+    param: "model",
+    code: "invalid_value"
+  })
 
 const goneOn = Failures.refused(
   "The conversation has gone on since this response: nothing waits for an answer there.",

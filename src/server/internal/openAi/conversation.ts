@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"

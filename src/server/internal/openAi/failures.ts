@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Cause from "effect/Cause"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Schema from "effect/Schema"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Effect from "effect/Effect"
 import * as Agent from "../../../Agent.ts"
 import * as ContextProvider from "../../../ContextProvider.ts"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type { ItemStatus, McpCallItem, OutputItem, ResponseAnnotation, ResponseEvent } from "./responseModels.ts"
 
 type Unnumbered = ResponseEvent extends infer Event ?

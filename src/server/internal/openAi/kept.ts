@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -68,8 +69,13 @@ export const token: Effect.Effect<string> = Effect.map(
   (id) => id.replace(/^run_/, "").replace(/[^A-Za-z0-9]/g, "").slice(-40).padStart(8, "0")
 )
 
-/** A response, and the version of the session that it began with: the response before it had ended there. */
-const Kept = Schema.Struct({ id: Schema.String, base: Schema.Int })
+/**
+ * A response, the agent that gave it, and the version of the session that it began with: the response before it had ended
+ * there.
+ */
+const Kept = Schema.Struct({ id: Schema.String, model: Schema.String, base: Schema.Int })
+
+type Kept = typeof Kept.Type
 
 /** Earlier ones cannot be continued any more. */
 const maximumKept = 100
@@ -79,20 +85,28 @@ const Responses = SessionState.make("openai-responses", { schema: Schema.Array(K
 const decode = Schema.decodeUnknownResult(Responses.schema)
 
 /**
- * Where a response stands in its conversation.
+ * A response in its conversation: the agent that gave it, and where the conversation ended with it. If it does not end
+ * there any more, that is a version.
  *
- * - `"last"`: the conversation ends with it.
- * - a version: the conversation has gone on; at this version it ended with the response.
- * - `undefined`: it is not in the conversation.
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found {
+  readonly model: string
+  readonly place: "last" | number
+}
+
+/**
+ * Finds a response in its conversation.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const placeOf = (state: Session.State, own: string): "last" | number | undefined => {
+export const find = (state: Session.State, own: string): Found | undefined => {
   const entry = Object.hasOwn(state, Responses.name) ? state[Responses.name] : undefined
   const kept = Result.getOrElse(decode(entry), () => Responses.initial)
   const index = kept.findIndex(({ id }) => id === own)
-  return index === -1 ? undefined : kept[index + 1]?.base ?? "last"
+  return index === -1 ? undefined : { model: kept[index]!.model, place: kept[index + 1]?.base ?? "last" }
 }
 
 /**
@@ -103,8 +117,7 @@ export const placeOf = (state: Session.State, own: string): "last" | number | un
  * @since 0.1.0
  */
 export const provider = (
-  own: string,
-  base: number,
+  response: Kept,
   before: string | undefined
 ): ContextProvider.ContextProvider<Session.SessionError | Described> =>
   ContextProvider.make("openai-responses", {
@@ -113,9 +126,12 @@ export const provider = (
         const run = Context.getOrUndefined(yield* Effect.context<never>(), CurrentRun)
         if (run?.state === undefined) return
         const kept = yield* SessionState.get(Responses)
+        const last = kept.at(-1)?.id
+        // an agent of agents gives its providers to each of them
+        if (last === response.id) return
         // another process may have gone on with it in the meantime
-        if (kept.at(-1)?.id !== before) return yield* Effect.fail(new Described(goneOn))
-        yield* SessionState.set(Responses, [...kept, { id: own, base }].slice(-maximumKept))
+        if (last !== before) return yield* Effect.fail(new Described(goneOn))
+        yield* SessionState.set(Responses, [...kept, response].slice(-maximumKept))
       })
   })
 

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Schema from "effect/Schema"
 import { maybe } from "./content.ts"
 import * as Failures from "./failures.ts"

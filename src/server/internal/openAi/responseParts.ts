@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -138,7 +139,7 @@ class Telling {
   private readonly output = new Items.Output()
   /** The texts and reasonings that are not closed, by their kind and id. */
   private readonly open = new Map<string, Items.OpenReasoning | Items.OpenText>()
-  /** The calls of the step, by id: those that may wait, and those that are told. */
+  /** The calls without a result, by id: those that may wait, and those that are told. */
   private readonly held = new Map<string, EarlierCall>()
   private readonly calls = new Map<string, Items.OpenCall>()
   /** The sources that came when there was no text. */
@@ -179,7 +180,7 @@ class Telling {
   }
 
   next(part: AgentRun.Part, now: number): ReadonlyArray<ResponseEvent> {
-    if (!this.hasEnded) this.tell(part, now)
+    this.tell(part, now)
     return this.output.take()
   }
 
@@ -188,9 +189,6 @@ class Telling {
       case "run-start":
         this.output.tell({ type: "response.created", response: this.response })
         return this.output.tell({ type: "response.in_progress", response: this.response })
-      case "step-start":
-        this.held.clear()
-        return this.calls.clear()
       case "text-start":
         this.text(part.id)
         return
@@ -239,7 +237,7 @@ class Telling {
     this.close(() => true)
     for (const call of this.calls.values()) call.close()
     // nobody could answer
-    if (!this.response.store && !result.approvals.every(Words.isOfClient)) {
+    if (!this.response.store && !result.approvals.every(Words.isAnswerable)) {
       return this.refuse(Words.approvalRequired, now)
     }
     const answer = Words.answerOf(result)
@@ -248,10 +246,11 @@ class Telling {
       this.close(() => true)
     }
     for (const [index, approval] of result.approvals.entries()) {
-      const { params, path, tool, toolCallId } = approval
+      const { params, path, tool } = approval
       const called = { name: tool, arguments: Words.toArguments(params) }
       if (Words.isOfClient(approval)) {
-        Items.addFunctionCall(this.output, { id: this.id("fc"), call_id: toolCallId, ...called })
+        const call_id = Words.toCallId(approval, result.approvals)
+        Items.addFunctionCall(this.output, { id: this.id("fc"), call_id, ...called })
       } else {
         const server_label = [this.options.model, ...path].join("/")
         const item = {

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -87,7 +88,8 @@ export class Responses<R, Request> {
       const { url } = yield* HttpServerRequest.HttpServerRequest
       const query = new URLSearchParams(url.split("?")[1] ?? "")
       if (query.get("stream") === "true") {
-        return this.stream(run, options, Number.parseInt(query.get("starting_after") ?? "-1", 10) || 0)
+        const after = Number.parseInt(query.get("starting_after") ?? "", 10)
+        return this.stream(run, options, Number.isNaN(after) ? -1 : after)
       }
       const isRunning = yield* this.served.runs.isRunning(run.live)
       return toJson(isRunning ? ResponseParts.begun(options) : yield* ResponseParts.ended(partsOf(run), options))

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as ByteSize from "effect/ByteSize"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"

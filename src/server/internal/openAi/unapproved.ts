@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Stream from "effect/Stream"
 import * as Agent from "../../../Agent.ts"
 import * as AgentRun from "../../../AgentRun.ts"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../../AgentRun.ts"
@@ -159,3 +160,23 @@ export const fromJson = (text: string): Schema.Json | undefined => {
  * @since 0.1.0
  */
 export const toResult = (text: string): Schema.Json => (/^\s*[{[]/.test(text) ? fromJson(text) : undefined) ?? text
+
+/**
+ * Returns whether a client can answer a call that no session keeps: a call of its own tool by the agent itself, which the
+ * client says again with its next request.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAnswerable = (approval: Approval.Approval): boolean => isOfClient(approval) && approval.path.length === 0
+
+/**
+ * Returns the id by which the client gives the result of its call. Agents that are called may use an id again.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toCallId = (approval: Approval.Approval, approvals: ReadonlyArray<Approval.Approval>): string =>
+  approvals.some((other) => other !== approval && isOfClient(other) && other.toolCallId === approval.toolCallId)
+    ? approval.approvalId
+    : approval.toolCallId
