@@ -43,9 +43,9 @@ const collect = (parts: Stream.Stream<AgentRun.Part, unknown, any>, options?: Ui
 const ends = (chunks: ReadonlyArray<UiMessages.Chunk>) =>
   chunks.flatMap(({ type }) => type === "finish" || type === "error" ? [type] : [])
 
-/** A message as a stored conversation has it. */
+/** A message as a stored conversation has it. The last step is empty if a run has ended after calls. */
 const storable = (message: Message) =>
-  message.parts.flatMap(({ ...part }: any) => {
+  message.parts.slice(0, message.parts.at(-1)?.type === "step-start" ? -1 : undefined).flatMap(({ ...part }: any) => {
     if (part.type.startsWith("data-") || part.type.startsWith("source-")) return []
     if (part.type === "reasoning") delete part.id
     return [JSON.parse(JSON.stringify(part))]

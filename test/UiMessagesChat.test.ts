@@ -1,6 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { lastAssistantMessageIsCompleteWithApprovalResponses, lastAssistantMessageIsCompleteWithToolCalls } from "ai"
-import { Effect, Fiber, Layer, Schedule, Schema, Stream } from "effect"
+import {
+  type ChatInit,
+  lastAssistantMessageIsCompleteWithApprovalResponses,
+  lastAssistantMessageIsCompleteWithToolCalls
+} from "ai"
+import { Deferred, Effect, Fiber, Layer, Schedule, Schema, Stream } from "effect"
 import { type Prompt, Tool, Toolkit } from "effect/ai"
 import { Agent, AgentRun, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
 import { ClientTools, type UiMessages } from "../src/server/index.ts"
@@ -474,6 +478,55 @@ describe("UiMessages.layer", () => {
           "[\"read\",{\"before\":\"white\"}]"
         ])
         assert.deepStrictEqual(stored(yield* server.messages("c")), stored(open.chat.messages))
+      }).pipe(Effect.scoped))
+
+    it.live("is not run again by a page that joins the run that has its output", () =>
+      Effect.gen(function*() {
+        const both = Agent.make("both", { toolkit, providers: [SessionHistory.provider] })
+        const model = ScriptedModel.layer([
+          ScriptedModel.toolCalls({ name: "set_color", params: { color: "blue" } }),
+          ScriptedModel.step(ScriptedModel.text("one "), ScriptedModel.toolCalls({ name: "read", params: {} })),
+          ScriptedModel.text("two")
+        ])
+        const begun = Deferred.makeUnsafe<void>()
+        const slow = toolkit.toLayer({
+          set_color: ClientTools.handler,
+          read: () => Deferred.succeed(begun, undefined).pipe(Effect.andThen(Effect.never))
+        })
+        const server = yield* ChatServer.serve(both, Layer.mergeAll(slow, model, SessionStore.layerMemory))
+        const ran: Array<string> = []
+        const init = (open: () => ChatServer.OpenChat): ChatInit<ChatServer.Message> => ({
+          sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
+          onToolCall: ({ toolCall: { toolCallId, toolName } }) => {
+            ran.push(toolName)
+            if (toolName !== "set_color") return
+            void open().chat.addToolOutput({ tool: toolName, toolCallId, output: { before: "white" } })
+          }
+        })
+        const open: ChatServer.OpenChat = server.open("c", init(() => open))
+        yield* Effect.forkChild(open.say("blue, please"))
+        yield* Deferred.await(begun)
+        const messages = yield* server.messages("c")
+        const page: ChatServer.OpenChat = server.open("c", { messages, ...init(() => page) })
+        const joined = yield* Effect.forkChild(Effect.promise(() => page.chat.resumeStream()))
+        yield* page.until(() => page.shown.length === 3)
+        assert.deepStrictEqual(page.shown, ["tool-set_color output-available", "one ", "tool-read input-available"])
+        yield* server.call("POST", "/c/stop")
+        yield* Fiber.await(joined)
+        assert.lengthOf(page.chat.messages, 2)
+        assert.deepStrictEqual(ran, ["set_color", "read", "read"])
+      }).pipe(Effect.scoped))
+
+    it.live("ends with a run: a page does not send the message again", () =>
+      Effect.gen(function*() {
+        const everyPart = EveryPart.make()
+        const server = yield* ChatServer.serve(everyPart.reporter, everyPart.layer)
+        const open = server.open("c", { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls })
+        yield* open.say("reports")
+        yield* Effect.sleep(20)
+        assert.strictEqual(open.chat.status, "ready")
+        assert.deepStrictEqual(open.finished.length, 1)
+        assert.deepStrictEqual(open.shown, ["tool-final_answer output-available", "data-output"])
       }).pipe(Effect.scoped))
 
     it.live("waits over a reload, and takes no other result", () =>

@@ -56,6 +56,9 @@ export class Mapper {
   isBroken = false
   private step = 0
   private isStepOpen = false
+  /** Whether the last step of the message has tool calls. */
+  private hasCalls: boolean
+  private runId = ""
   private steered = 0
   /** The texts and reasonings that have begun and not ended. */
   private readonly open = new Map<string, "text" | "reasoning">()
@@ -68,6 +71,7 @@ export class Mapper {
 
   constructor(options: Options) {
     this.options = options
+    this.hasCalls = options.continues !== undefined || options.answers !== undefined
     for (const part of options.continues?.parts ?? []) {
       if (!("toolCallId" in part)) continue
       this.calls.set(part.toolCallId, stateOf(part))
@@ -173,7 +177,7 @@ export class Mapper {
       case "steering":
         return this.inStep({
           type: "steering-message",
-          id: `steering-${this.steered++}`,
+          id: `${this.runId}:${this.steered++}`,
           parts: History.userParts(part.message)
         })
       case "response-metadata":
@@ -192,6 +196,7 @@ export class Mapper {
   private start({ agent, runId, session }: AgentRun.RunStart): void {
     if (this.hasStarted) return
     this.hasStarted = true
+    this.runId = runId
     const { answers, continues, messageId } = this.options
     const id = messageId ?? continues?.id ?? (answers === undefined ? runId : undefined)
     const messageMetadata = { agent, runId, ...(session !== undefined && { session }) }
@@ -236,8 +241,12 @@ export class Mapper {
 
   private inStep(chunk: Wire.Chunk): void {
     // a step that only has the results of earlier calls is none in the message
-    if (!this.isStepOpen) this.out.push({ type: "start-step" })
-    this.isStepOpen = true
+    if (!this.isStepOpen) {
+      this.isStepOpen = true
+      this.hasCalls = false
+      this.out.push({ type: "start-step" })
+    }
+    this.hasCalls ||= "toolCallId" in chunk
     this.out.push(chunk)
   }
 
@@ -423,6 +432,10 @@ export class Mapper {
     }
     this.closeTexts()
     this.hasEnded = true
+    // a page that sends a message again when all of its calls have outputs has nothing to send
+    if (this.hasCalls && stopReason !== "approval-required") {
+      this.out.push({ type: "start-step" }, { type: "finish-step" })
+    }
     this.out.push({
       type: "finish",
       finishReason: finishReasons.get(stopReason) ?? "other",
@@ -445,12 +458,18 @@ export class Mapper {
   }
 }
 
-const stateOf = ({ state }: Wire.ToolPart): CallState =>
-  state === "approval-requested" || state === "input-available"
-    ? "asked" :
-    state === "approval-responded"
-    ? "running"
-    : "ended"
+const stateOf = (part: Wire.ToolPart): CallState => {
+  switch (part.state) {
+    case "approval-requested":
+    case "input-available":
+      return "asked"
+    case "approval-responded":
+      // the result of a nested call is not in this conversation
+      return part.approval.id === part.toolCallId ? "ended" : "running"
+    default:
+      return "ended"
+  }
+}
 
 const inputOf = (toolCallId: string, toolName: string, input: unknown, providerExecuted: boolean): Wire.Chunk => ({
   type: "tool-input-available",

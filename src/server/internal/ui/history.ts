@@ -308,13 +308,15 @@ export const toChunks = ({ id, parts }: Wire.Message): ReadonlyArray<Wire.Chunk>
 
 const callChunks = (part: Wire.ToolPart): ReadonlyArray<Wire.Chunk> => {
   const { input, providerExecuted, toolCallId } = part
-  const chunks: Array<Wire.Chunk> = [{
-    type: "tool-input-available",
-    toolCallId,
-    toolName: part.type.slice("tool-".length),
-    input,
-    ...(providerExecuted === true && { providerExecuted })
-  }]
+  const toolName = part.type.slice("tool-".length)
+  const executed = providerExecuted === true ? { providerExecuted } : undefined
+  const chunks: Array<Wire.Chunk> = part.state === "input-available"
+    // the page has run this call before, and would run it again
+    ? [
+      { type: "tool-input-start", toolCallId, toolName, ...executed },
+      { type: "tool-input-delta", toolCallId, inputTextDelta: JSON.stringify(input) }
+    ]
+    : [{ type: "tool-input-available", toolCallId, toolName, input, ...executed }]
   if ("approval" in part && part.approval !== undefined) {
     const { descriptor, id: approvalId, isAutomatic } = part.approval
     chunks.push({
