@@ -1,5 +1,13 @@
 /** The service of `scratchpad/backend`, over real HTTP on loopback. */
+import { Chat } from "@ai-sdk/react"
 import { assert, describe, it, layer } from "@effect/vitest"
+import {
+  type APICallError,
+  DefaultChatTransport,
+  isToolUIPart,
+  lastAssistantMessageIsCompleteWithApprovalResponses,
+  type UIMessage
+} from "ai"
 import { Cause, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
 import { FetchHttpClient, HttpClientRequest, HttpServer } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
@@ -26,13 +34,14 @@ const environment = (path: string) => ({
   DATABASE_FILE: join(path, "backend.db")
 })
 
-/** Starts the service in this process, and returns a client for each token. */
+/** Starts the service in this process, and returns its address and a client for each token. */
 const serve = (variables: Record<string, string> = {}) =>
   Effect.gen(function*() {
     const path = yield* folder
     const config = ConfigProvider.fromUnknown({ ...environment(path), ...variables })
     const services = yield* Layer.build(Layer.provide(Main, ConfigProvider.layer(config)))
-    return clients(HttpServer.formatAddress(Context.get(services, HttpServer.HttpServer).address))
+    const url = HttpServer.formatAddress(Context.get(services, HttpServer.HttpServer).address)
+    return { url, as: clients(url) }
   })
 
 const clients = (url: string) => (token: string) =>
@@ -117,7 +126,7 @@ const ask = (client: Client, prompt: string, session?: string) =>
 /** What every user of the service relies on, whatever its database. */
 const story = (variables?: Record<string, string>) =>
   Effect.gen(function*() {
-    const as = yield* serve(variables)
+    const { as } = yield* serve(variables)
     const ada = yield* as("ada")
     const bob = yield* as("bob")
 
@@ -160,9 +169,52 @@ describe("backend", () => {
       }))
   })
 
+  it.live("useChat talks to it, with the same users, chats and accounts", () =>
+    Effect.gen(function*() {
+      const { as, url } = yield* serve()
+      const chatOf = (token: string) =>
+        new Chat({
+          id: "chat",
+          transport: new DefaultChatTransport({
+            api: `${url}/api/chat`,
+            headers: { authorization: `Bearer ${token}` }
+          }),
+          sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses
+        })
+      const textOf = (chat: Chat<UIMessage>) =>
+        chat.messages.at(-1)?.parts.map((part) => part.type === "text" ? part.text : "").join("")
+      const ada = chatOf("ada")
+      const client = yield* as("ada")
+      yield* Effect.promise(() => ada.sendMessage({ text: "refund o-1" }))
+      const [call] = ada.messages.at(-1)!.parts.filter(isToolUIPart)
+      assert.deepStrictEqual([call?.type, call?.state], ["tool-refund_order", "approval-requested"])
+      assert.strictEqual((yield* client.orders.get({ params: { id: "o-1" } })).status, "shipped")
+      yield* Effect.promise(async () => {
+        await ada.addToolApprovalResponse({ id: call!.approval!.id, approved: true })
+      })
+      yield* Effect.suspend(() => Effect.succeed(textOf(ada))).pipe(
+        Effect.repeat({
+          until: (text) => ada.status === "ready" && text !== "",
+          schedule: Schedule.spaced("10 millis")
+        })
+      )
+      assert.include(textOf(ada), "refunded")
+      assert.strictEqual((yield* client.orders.get({ params: { id: "o-1" } })).status, "refunded")
+      // the same chat by the API
+      assert.lengthOf((yield* client.support.session({ params: { session: "chat" } })).messages, 5)
+      assert.deepStrictEqual((yield* client.account.balance()).spent.modelCalls, 2)
+
+      const nobody = chatOf("mallory")
+      yield* Effect.promise(() => nobody.sendMessage({ text: "my orders" }))
+      assert.strictEqual((nobody.error as APICallError).statusCode, 401)
+      const bob = chatOf("bob")
+      yield* Effect.promise(() => bob.sendMessage({ text: "order o-1" }))
+      assert.include(textOf(bob), "null")
+    }).pipe(Effect.scoped))
+
   it.live("a token that nobody has is refused, and a tenant that has spent all is told", () =>
     Effect.gen(function*() {
-      const as = yield* serve({ TENANT_TOKENS: "200" })
+      const { as } = yield* serve({ TENANT_TOKENS: "200" })
       const nobody = yield* as("mallory")
       assert.strictEqual((yield* Effect.flip(nobody.orders.list()))._tag, "Unauthorized")
       const ada = yield* as("ada")

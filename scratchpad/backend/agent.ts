@@ -57,7 +57,8 @@ export const support = Agent.make("support", {
   description: "Answers questions about orders, and refunds them",
   instructions: "You work at the support desk of a shop. Be brief.",
   toolkit,
-  providers: [personal, SessionHistory.provider],
+  // a page that is loaded again also shows what was stopped
+  providers: [personal, SessionHistory.make({ keep: "always" })],
   // the account is that of the tenant: see `Tenants`
   middleware: [BudgetAccount.middleware]
 })

@@ -12,6 +12,7 @@ import { RunHub } from "../../src/server/index.ts"
 import { SqlBudgetStore, SqlSessionStore } from "../../src/sql/index.ts"
 import { SqliteClient } from "../../src/sqlite/index.ts"
 import { ToolkitLive } from "./agent.ts"
+import { ChatLive } from "./chat.ts"
 import { Orders } from "./domain.ts"
 import { ApiLive, Sessions } from "./http.ts"
 import { ModelLive } from "./model.ts"
@@ -38,7 +39,7 @@ export const Main = Layer.unwrap(Effect.gen(function*() {
     port: Config.Int("PORT").pipe(Config.withDefault(3000)),
     grace: Config.Duration("GRACE").pipe(Config.withDefault(Duration.seconds(10)))
   })
-  return RunHub.closeBefore(HttpRouter.serve(ApiLive, { disableLogger: true })).pipe(
+  return RunHub.closeBefore(HttpRouter.serve(Layer.merge(ApiLive, ChatLive), { disableLogger: true })).pipe(
     Layer.provide([Sessions.layer, RunHub.layer({ grace })]),
     Layer.provide([Tenants.layer, ToolkitLive, ModelLive, SqlSessionStore.layer]),
     Layer.provide([Orders.layer, SqlBudgetStore.layer]),

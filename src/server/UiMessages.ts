@@ -269,7 +269,7 @@ export const toChunks = (message: Wire.Message): ReadonlyArray<Wire.Chunk> => Hi
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never, in E = any> {
+export interface Options<out Service extends Context.Key<any, any> = never, in E = any> {
   /** The path of the chat, as the `api` of the transport. Default: `/api/chat`. */
   readonly path?: `/${string}` | undefined
   /**
@@ -292,7 +292,7 @@ export interface Options<out Request = never, in E = any> {
    * The services that the agent takes from each request, such as the account of a tenant. Your middleware provides them.
    * Default: none, so the services are those of the layer.
    */
-  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  readonly fromRequest?: ReadonlyArray<Service> | undefined
   /**
    * Describes an expected failure of the agent to the page. Where it returns `undefined`, `AgentError.describe` does.
    * Default: `AgentError.describe` for all failures.
@@ -307,21 +307,33 @@ export interface Options<out Request = never, in E = any> {
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
+export const layer = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  Service extends Context.Key<any, any> = never
+>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options<Request, NoInfer<E>> = {}
+  options: Options<Service, NoInfer<E>> = {}
 ): Layer.Layer<
   never,
   never,
   | HttpRouter.HttpRouter
-  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Exclude<Request, HttpRouter.Provided>>
-  | Exclude<R, Request>
+  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Exclude<Service["Identifier"], HttpRouter.Provided>>
+  | Exclude<R, Service["Identifier"]>
   | RunHub.RunHub
   | SessionStore.SessionStore
 > =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
     const { describe, reconnect = "10 seconds", whenBusy, whenLeft } = options
-    const runs = yield* OwnedRuns.make<R, Request>({ describe, reconnect, whenBusy, whenLeft: whenLeft ?? "stop" })
+    const runs = yield* OwnedRuns.make<R, Service["Identifier"]>({
+      describe,
+      reconnect,
+      whenBusy,
+      whenLeft: whenLeft ?? "stop"
+    })
     const routes = new Routes.Routes(agent, options, runs)
     yield* router.prefixed(options.path ?? "/api/chat").addAll(routes.all)
   }))

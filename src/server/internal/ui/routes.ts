@@ -8,6 +8,7 @@ import type * as Tool from "effect/ai/Tool"
 import * as Prompt from "effect/ai/Prompt"
 import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -52,7 +53,7 @@ type Answered<R> = Effect.Effect<HttpServerResponse.HttpServerResponse, AgentApi
  */
 export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
-  private readonly options: UiMessages.Options<Needs, E>
+  private readonly options: UiMessages.Options<Context.Key<any, any>, E>
   private readonly runs: OwnedRuns.OwnedRuns<R, Needs>
   private readonly maximum: ByteSize.ByteSize
   /** As long as the hub knows the run. */
@@ -60,7 +61,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
 
   constructor(
     agent: Agent.Agent<Tools, E, R, A, P>,
-    options: UiMessages.Options<Needs, E>,
+    options: UiMessages.Options<Context.Key<any, any>, E>,
     runs: OwnedRuns.OwnedRuns<R, Needs>
   ) {
     this.agent = agent
