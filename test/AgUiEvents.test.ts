@@ -259,7 +259,7 @@ describe("AgUi.fromParts", () => {
       const words = ["weather", "cleans", "researches", "counts", "removes two", "sources"]
       for (const word of words) {
         const parts = yield* partsOf(word)
-        for (let length = 0; length <= parts.length; length += 4) {
+        for (let length = 0; length <= parts.length; length += 5) {
           const begun = Stream.fromIterable(parts.slice(0, length))
           const ends: ReadonlyArray<readonly [Stream.Stream<AgentRun.Part, unknown>, string, string | undefined]> = [
             [begun, "RUN_ERROR", "failed"],
@@ -355,7 +355,7 @@ describe("AgUi.fromParts", () => {
         const { threw } = yield* read(events)
         assert.isUndefined(threw)
       }),
-    { arbitrary: { runs: 120, seed: "ag-ui" } }
+    { arbitrary: { runs: 80, seed: "ag-ui" } }
   )
 
   it.effect("what comes after the end is not told", () =>

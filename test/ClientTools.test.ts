@@ -387,6 +387,7 @@ describe("ClientTools", () => {
         {},
         { name: "" },
         { name: "a b" },
+        { name: "__proto__" },
         { name: "a".repeat(65) },
         { name: "a", description: "x".repeat(ClientTools.maximumDescription + 1) },
         { name: "a", parameters: { type: "string" } },

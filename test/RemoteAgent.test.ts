@@ -1,9 +1,10 @@
 /** An agent behind real HTTP, used as a local one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
+import { Toolkit } from "effect/ai"
 import { createServer } from "node:http"
 import { Agent, AgentRun, AgentTool, Approval, Budget, ContextProvider, Steering } from "../src/index.ts"
-import { RemoteAgent } from "../src/server/index.ts"
+import { ClientTools, RemoteAgent } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { serve } from "./fixtures/agentServer.ts"
 import { type Log, logged, showCause, types } from "./utils.ts"
@@ -68,6 +69,40 @@ const foreignServer = Effect.gen(function*() {
 })
 
 describe("RemoteAgent", () => {
+  it.live("a call that runs in the client comes to the caller, who gives its result, once", () =>
+    Effect.gen(function*() {
+      const Ask = ClientTools.make("ask", { success: Schema.Struct({ said: Schema.String }) })
+      const tools = Toolkit.make(Ask)
+      const server = yield* serve({
+        script: [toolCalls({ name: "ask", params: {}, id: "a" }, { name: "ask", params: {}, id: "b" }), text("thanks")],
+        providers: [
+          ContextProvider.make("asks", {
+            beforeRun: () =>
+              Effect.provide(
+                Effect.map(tools, (toolkit) => ({ toolkit })),
+                tools.toLayer({ ask: ClientTools.handler })
+              )
+          })
+        ]
+      })
+      const agent = yield* remote(server)
+      const asked = yield* Agent.run(agent, { prompt: "go", session: "s" })
+      assert.deepStrictEqual(asked.approvals.map(({ runsIn, tool }) => [tool, runsIn]), [
+        ["ask", "client"],
+        ["ask", "client"]
+      ])
+      const [first, second] = asked.approvals
+      const wrong = yield* Effect.flip(Agent.resume(agent, { session: "s" }, [Approval.giveResult(first!, { no: 1 })]))
+      assert.strictEqual((wrong as { readonly code?: string }).code, "approval-invalid")
+      const answers = [Approval.giveResult(first!, { said: "yes" }), Approval.giveFailure(second!, "nobody is here")]
+      const end = yield* Agent.resume(agent, { session: "s" }, answers)
+      assert.strictEqual(end.text, "thanks")
+      const results = end.steps[0]!.toolCalls.map(({ isFailure }) => isFailure)
+      assert.deepStrictEqual(results, [false, true])
+      const twice = yield* Effect.flip(Agent.resume(agent, { session: "s" }, answers))
+      assert.strictEqual((twice as { readonly code?: string }).code, "approval-unknown")
+    }).pipe(Effect.scoped))
+
   it.live("gives the parts and the result that the run on the server has, under the id of the run here", () =>
     Effect.gen(function*() {
       const server = yield* serve({ script: [text(["Hel", "lo"])] })

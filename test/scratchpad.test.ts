@@ -8,6 +8,7 @@ const folder = join(import.meta.dirname, "..", "scratchpad")
 /** What each program says last. */
 const lastLines: Record<string, string> = {
   "a2a.ts": "the editor: old.txt is gone. (approval-required, then stop)",
+  "ag-ui.ts": "success",
   "agent-tool.ts": "own: 250 in, 46 out; with the agents it called: 290 in, 54 out",
   "approval.ts": "One of two is paid.",
   "background.ts": "Galdhøpiggen is 2469 m high. Nobody knows its age in time.",

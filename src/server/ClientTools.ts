@@ -200,7 +200,7 @@ const Shallow = Schema.Unknown.check(
  * @since 0.1.0
  */
 export const Declaration = Schema.Struct({
-  name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,64}$/)),
+  name: Schema.String.check(Schema.isPattern(/^(?!__proto__$)[A-Za-z0-9_-]{1,64}$/)),
   description: Schema.optional(Schema.String.check(Schema.isMaxLength(maximumDescription))),
   parameters: Schema.optional(Shallow.pipe(Schema.decodeTo(Parameters)))
 })
@@ -227,6 +227,8 @@ export const Declarations = Schema.Array(Declaration).check(
 /**
  * Returns the agent with the tools that a request declares, for the run of that request. A declaration of a tool that the
  * agent itself has declared for its clients is left out. A tool with the name of another one of the agent is refused with `"tool-name-taken"`; one whose schema no model can be offered, with `"invalid-tool"`.
+ *
+ * The tools are those of the agent itself: the members of an orchestration and other programs do not get them.
  *
  * A name that only a run knows, such as that of a tool of a context provider, is refused when the run begins (see
  * `refusalOf`).

@@ -100,16 +100,20 @@ const invalid = (message: string): AgentApi.RunFailed => failed("invalid-request
 /** The key in the options of a message for the id that its client has given it. */
 const optionsKey = "effect-agents/AgUi"
 
+/** The id that a client has given to a stored message of the user. */
+const idOf = ({ options }: Prompt.Message): string | undefined => {
+  const own = options[optionsKey]
+  return Predicate.isObject(own) && "id" in own && Predicate.isString(own.id) ? own.id : undefined
+}
+
 /**
- * Returns the id that a client has given to a stored message of the user.
+ * Returns the id of a stored message for a client that is shown the conversation: the one of its client, or its place.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const idOf = ({ options }: Prompt.Message): string | undefined => {
-  const own = options[optionsKey]
-  return Predicate.isObject(own) && "id" in own && Predicate.isString(own.id) ? own.id : undefined
-}
+export const shownIdOf = (threadId: string, message: Prompt.Message, index: number): string =>
+  idOf(message) ?? `${threadId}-${index}`
 
 /**
  * Returns the messages that the user has added: those at the end of the conversation that the session does not have.
@@ -118,10 +122,12 @@ export const idOf = ({ options }: Prompt.Message): string | undefined => {
  * @since 0.1.0
  */
 export const added = (
-  messages: ReadonlyArray<Message>,
+  { messages, threadId }: Pick<RunInput, "messages" | "threadId">,
   history: ReadonlyArray<Prompt.Message>
 ): Result.Result<ReadonlyArray<Prompt.UserMessage>, AgentApi.RunFailed> => {
-  const stored = new Set(history.flatMap((message) => message.role === "user" ? idOf(message) ?? [] : []))
+  const stored = new Set(
+    history.flatMap((message, index) => message.role === "user" ? shownIdOf(threadId, message, index) : [])
+  )
   const last = messages.findLastIndex(({ role }) => role === "assistant" || role === "tool")
   return collect(
     messages.slice(last + 1).flatMap((message) =>
@@ -312,8 +318,10 @@ const answered = (
   results: ReadonlyMap<string, Extract<Message, { readonly role: "tool" }>>,
   isInClient: (tool: string) => boolean
 ): ReadonlyArray<Prompt.Message> => {
+  const seen = new Set<string>()
   const calls = toolCalls.flatMap(({ function: called, id }) => {
-    const result = results.get(id)
+    const result = seen.has(id) ? undefined : results.get(id)
+    seen.add(id)
     const params = Result.getOrElse(fromJson(called.arguments || "{}"), () => undefined)
     if (result === undefined || !isInClient(called.name) || !Predicate.isObject(params)) return []
     const { failure, result: value } = outcomeOf(result)

@@ -126,10 +126,10 @@ export class Serving<R, Request> {
       const { approvals, history } = yield* runs.session(owner, input.threadId)
       const decisions = yield* Effect.fromResult(Request.decisions(input.resume))
       const results = yield* Effect.fromResult(Request.results(input, approvals, tools))
-      const prompt = yield* Effect.fromResult(Request.added(input.messages, history.content))
+      const prompt = yield* Effect.fromResult(Request.added(input, history.content))
       const answers = [...decisions, ...results]
       const runId = runIdOf(input)
-      const options = { ...optionsOf(input, tools), runId }
+      const options = { ...optionsOf(input, tools, Snapshot.callsOf(history.content)), runId }
       const session = input.threadId
       if (answers.length === 0) {
         const given = prompt.length > 0
@@ -161,7 +161,7 @@ export class Serving<R, Request> {
       const runId = runIdOf(input)
       const denying = Unapproved.denying(agent, ({ runsIn }) => runsIn === "client")
       const run = yield* this.within(input, this.served.runs.start(denying, owner, { prompt, runId }))
-      return this.keep(run, { options: { ...optionsOf(input, own), runId }, before: 0, prompt: [] })
+      return this.keep(run, { options: { ...optionsOf(input, own, []), runId }, before: 0, prompt: [] })
     })
   }
 
@@ -194,7 +194,7 @@ export class Serving<R, Request> {
         const options: Events.Options = {
           threadId,
           tools: Agent.tools(this.served.agent),
-          knownCalls: Snapshot.callsOf(messages),
+          knownCalls: Snapshot.callsOf(history.content),
           ...told?.options,
           runId: running.live.runId
         }
@@ -208,16 +208,19 @@ export class Serving<R, Request> {
         return this.respond(running, shown)
       }
       const messages = Snapshot.fromHistory(threadId, history.content)
-      return Sse.response(Sse.data(Stream.fromIterable(this.waiting(input, messages, approvals))))
+      return Sse.response(
+        Sse.data(Stream.fromIterable(this.waiting(input, messages, Snapshot.callsOf(history.content), approvals)))
+      )
     })
   )
 
   private waiting(
     { runId, threadId }: Request.RunInput,
     messages: Array<Models.Message>,
+    calls: ReadonlyArray<string>,
     approvals: ReadonlyArray<Approval.Approval>
   ): Array<Models.Event> {
-    const ids = new CallIds(Snapshot.callsOf(messages))
+    const ids = new CallIds(calls)
     const tools = Agent.tools(this.served.agent)
     return [
       { type: "RUN_STARTED", threadId, runId, protocolVersion: "1.0" },
@@ -261,8 +264,9 @@ const runIdOf = ({ runId }: Request.RunInput): string | undefined => isRunId(run
 
 const optionsOf = (
   { messages, state, threadId }: Request.RunInput,
-  tools: Events.Options["tools"]
-): Events.Options => ({ threadId, tools, state, knownCalls: Request.knownCalls(messages) })
+  tools: Events.Options["tools"],
+  stored: ReadonlyArray<string>
+): Events.Options => ({ threadId, tools, state, knownCalls: [...stored, ...Request.knownCalls(messages)] })
 
 const isComplete = (
   approvals: ReadonlyArray<Approval.Approval>,
@@ -284,14 +288,18 @@ const decodeStop = (body: unknown): Effect.Effect<{ readonly runId: string }, Ag
 const decodeStopInput = Schema.decodeUnknownEffect(Schema.Struct({ runId: Schema.String }))
 
 const unreadable = failed("invalid-request", 400, false, "The request is not valid.")
+const notJson = failed("invalid-request", 415, false, "The request is not JSON (`content-type`).")
 const tooLarge = failed("request-too-large", 413, false, "The request is too large.")
 
 const readBody = (
   maximum: ByteSize.ByteSize
 ): Effect.Effect<unknown, AgentApi.RunFailed, HttpServerRequest.HttpServerRequest> =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    request.json.pipe(
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    // a page of another site may send any text, but no JSON
+    if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) return Effect.fail(notJson)
+    return request.json.pipe(
       Effect.provideService(HttpIncomingMessage.MaxBodySize, maximum),
       Effect.mapError(({ reason }) => "reason" in reason && reason.reason === "BodyTooLarge" ? tooLarge : unreadable),
       Effect.filterOrFail((body) => !Json.isTooDeep(body), () => unreadable)
-    ))
+    )
+  })

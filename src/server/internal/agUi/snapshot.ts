@@ -27,7 +27,11 @@ export const fromHistory = (threadId: string, history: ReadonlyArray<Prompt.Mess
     const id = `${threadId}-${index}`
     switch (message.role) {
       case "user":
-        messages.push({ id: Request.idOf(message) ?? id, role: "user", content: contentOf(message.content) })
+        messages.push({
+          id: Request.shownIdOf(threadId, message, index),
+          role: "user",
+          content: contentOf(message.content)
+        })
         break
       case "assistant": {
         const texts: Array<string> = []
@@ -80,13 +84,19 @@ export const fromHistory = (threadId: string, history: ReadonlyArray<Prompt.Mess
 }
 
 /**
- * Returns the ids of the tool calls in these messages, in their order.
+ * Returns the ids of the tool calls of a conversation, as `fromHistory` tells them.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const callsOf = (messages: ReadonlyArray<Models.Message>): Array<string> =>
-  messages.flatMap((message) => message.role === "assistant" ? message.toolCalls?.map(({ id }) => id) ?? [] : [])
+export const callsOf = (history: ReadonlyArray<Prompt.Message>): Array<string> => {
+  const ids = new CallIds([])
+  return history.flatMap((message) =>
+    message.role === "assistant"
+      ? message.content.flatMap((part) => part.type === "tool-call" ? ids.take(part.id) : [])
+      : []
+  )
+}
 
 const contentOf = (content: Prompt.UserMessage["content"]): string | Array<Models.ContentPart> => {
   if (content.every((part) => part.type === "text")) return content.map(({ text }) => text).join("")
