@@ -408,6 +408,29 @@ describe("AgUi", () => {
         assert.isBelow(fastest, 200)
       }).pipe(Effect.scoped))
 
+    it.live("is answered about what it has said before and after, also if the run saved nothing", () =>
+      Effect.gen(function*() {
+        const { client, store } = yield* serve()
+        const ann = client("stops", "fails")
+        yield* run(ann)
+        ann.addMessage({ id: "u2", role: "user", content: "reasons" })
+        assert.deepStrictEqual(texts((yield* run(ann)).newMessages), ["I am"])
+        ann.addMessage({ id: "u3", role: "user", content: "reasons" })
+        yield* run(ann)
+        const { history } = yield* store.load("ann/stops")
+        const said = stored(history).filter((line) => line.startsWith("user"))
+        assert.deepStrictEqual(said, ["user: fails", "user: reasons", "user: reasons"])
+        // a client whose messages have other ids each time says only what is at the end
+        const other = client("stops")
+        other.messages = ann.messages.map((message, index) => ({ ...message, id: `other-${index}` }))
+        other.addMessage({ id: "other-new", role: "user", content: "counts" })
+        yield* run(other)
+        assert.deepStrictEqual(
+          stored((yield* store.load("ann/stops")).history).filter((line) => line.startsWith("user")),
+          [...said, "user: counts"]
+        )
+      }).pipe(Effect.scoped))
+
     it.live("leaves the run to others where the server says so, who see every word once, until somebody stops it", () =>
       Effect.gen(function*() {
         const { client, hub, outcomes, post } = yield* serve({ whenLeft: "continue" })

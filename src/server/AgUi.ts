@@ -23,13 +23,14 @@
  * Everything that is open is closed before the end, and a call that has no result gets one that says so. Metadata of model
  * providers, `response-metadata`, `finish` and `error` parts are not told.
  *
- * **The conversation.** `threadId` is a session of the owner. The server takes the messages of the user at the end of the
- * request which the session does not have yet, and nothing else of `messages`: the client cannot change what was said or
- * done. A request without anything new answers the last message of the session, if no model has answered it yet.
+ * **The conversation.** `threadId` is a session of the owner. The server takes the messages of the user since the last one
+ * that the session has, by their ids, and nothing else of `messages`: the client cannot change what was said or done. A
+ * request without anything new answers the last message of the session, if no model has answered it yet.
  *
  * **Approvals.** A run that waits for approvals has the outcome `interrupt`. The client resumes with `resume`: the payload
  * of a resolved interrupt is `{ approved, reason?, editedArgs? }`, and `editedArgs` is checked with the schema of the
- * tool before anything runs. A cancelled one is denied. The stored session says which call an answer is for.
+ * tool before anything runs. A cancelled one is denied. The stored session says which call an answer is for. After a new
+ * message without answers the conversation goes on, and nobody can answer them any more.
  *
  * **Tools of the client.** The `tools` of a request are `ClientTools` for its run. Their calls are told and wait; the
  * client sends tool messages with its next request. A tool message for a call that does not wait for the client runs,

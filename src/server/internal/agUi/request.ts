@@ -116,7 +116,11 @@ export const shownIdOf = (threadId: string, message: Prompt.Message, index: numb
   idOf(message) ?? `${threadId}-${index}`
 
 /**
- * Returns the messages that the user has added: those at the end of the conversation that the session does not have.
+ * Returns the messages that the user has added since the last one that the session has. A run that failed, or that was
+ * stopped, may have saved nothing of its own.
+ *
+ * If the session has messages, but none of those in the request, they are known by other ids. Then the messages at the
+ * end are new.
  *
  * @category accessors
  * @since 0.1.0
@@ -128,12 +132,11 @@ export const added = (
   const stored = new Set(
     history.flatMap((message, index) => message.role === "user" ? shownIdOf(threadId, message, index) : [])
   )
-  const last = messages.findLastIndex(({ role }) => role === "assistant" || role === "tool")
-  return collect(
-    messages.slice(last + 1).flatMap((message) =>
-      message.role === "user" && !stored.has(message.id) ? toUserMessage(message) : []
-    )
-  )
+  const isStored = (message: Message) => message.role === "user" && stored.has(message.id)
+  const last = messages.some(isStored) || stored.size === 0
+    ? messages.findLastIndex(isStored)
+    : messages.findLastIndex(({ role }) => role === "assistant" || role === "tool")
+  return collect(messages.slice(last + 1).flatMap((message) => message.role === "user" ? toUserMessage(message) : []))
 }
 
 const collect = <A, E>(results: ReadonlyArray<Result.Result<A | undefined, E>>): Result.Result<Array<A>, E> => {
