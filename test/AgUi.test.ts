@@ -261,6 +261,17 @@ describe("AgUi", () => {
         ])
       }).pipe(Effect.scoped))
 
+    it.live("are answered beside the results that the conversation has already", () =>
+      Effect.gen(function*() {
+        const { client, done } = yield* serve()
+        const ann = client("both", "removes two")
+        yield* run(ann)
+        assert.strictEqual(ann.messages.at(-1)!.role, "tool")
+        const end = yield* run(ann, resolve(ann))
+        assert.deepStrictEqual([end.threw, endOf(end).outcome], [undefined, { type: "success" }])
+        assert.deepStrictEqual(done, ["remove a.txt", "remove b.txt"])
+      }).pipe(Effect.scoped))
+
     it.live("are still there after the page was loaded again", () =>
       Effect.gen(function*() {
         const { client, done } = yield* serve()

@@ -221,8 +221,7 @@ export const knownCalls = (messages: ReadonlyArray<Message>): ReadonlyArray<stri
 
 /**
  * Returns the answers to the calls that wait for the client, from its tool messages. Messages for other calls are those of
- * the conversation until now, which the session has itself. A request that has nothing but results for calls that wait for
- * none is refused.
+ * the conversation until now, which the session has itself.
  *
  * @category conversions
  * @since 0.1.0
@@ -247,10 +246,6 @@ export const results = (
     }
     taken.add(id)
     returned.push({ id: approval.approvalId, ...outcomeOf(message, reading(approval, own, declared)) })
-  }
-  const end = messages.at(-1)
-  if (end?.role === "tool" && !taken.has(end.toolCallId)) {
-    return Result.fail(failed("call-unknown", 404, false, "No call waits for this result."))
   }
   return ClientTools.answersTo(approvals, returned)
 }

@@ -132,6 +132,9 @@ export class Serving<R, Request> {
       const options = { ...optionsOf(input, tools, Snapshot.callsOf(history.content)), runId }
       const session = input.threadId
       if (answers.length === 0) {
+        // what waits for something else cannot go on with a result
+        const isResult = prompt.length === 0 && input.messages.at(-1)?.role === "tool"
+        if (isResult && approvals.length > 0) return yield* callUnknown
         const given = prompt.length > 0
           ? { prompt: Prompt.fromMessages(prompt), session, runId }
           // the last message is one that no model has answered, or there is nothing to do
@@ -275,6 +278,7 @@ const isComplete = (
 
 const noTools = failed("tools-refused", 400, false, "The agent takes no tools from its clients.")
 const noApprovals = failed("approval-unsupported", 400, false, "The agent asks for no approvals.")
+const callUnknown = failed("call-unknown", 404, false, "No call waits for this result.")
 const stillWaiting = failed(
   "approval-required",
   409,
