@@ -252,6 +252,12 @@ describe("OpenAiApi, chat completions", () => {
           [{ ...say("x"), messages: Array.from({ length: 2049 }, () => user) }, 400, "invalid_value", "messages"],
           [{ ...say("x"), n: 2 }, 400, "unsupported_parameter", "n"],
           [{ ...say("x"), stop: ["."] }, 400, "unsupported_parameter", "stop"],
+          [
+            { ...say("x"), tools: [{ type: "function", function: { name: "__proto__" } }] },
+            400,
+            "invalid_value",
+            "tools[0].name"
+          ],
           [{ ...say("x"), logprobs: true }, 400, "unsupported_parameter", "logprobs"],
           [{ ...say("x"), modalities: ["text", "audio"] }, 400, "unsupported_parameter", "modalities"],
           [{ ...say("x"), response_format: { type: "json_object" } }, 400, "unsupported_parameter", "response_format"],

@@ -227,6 +227,8 @@ describe("OpenAiApi, responses", () => {
       const ay = yield* next("y", a)
       const abcd = yield* next("d", abc)
       assert.deepStrictEqual([abx, abxy, ay, abcd].map(({ output_text }) => output_text), ["abx", "abxy", "ay", "abcd"])
+      // a branch that does not begin leaves no copy
+      assert.strictEqual((yield* refused(ann, { input: "", previous_response_id: a.id })).code, "invalid_prompt")
       const { sessions } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.list()).pipe(
         Effect.provide(services)
       )
@@ -336,6 +338,12 @@ describe("OpenAiApi, responses", () => {
         input: [answer("x", true)]
       })
       assert.deepStrictEqual([other.status, other.param], [400, "model"])
+      const unstored = yield* refused(ann, {
+        previous_response_id: rest.id,
+        store: false,
+        input: [answer("x", true)]
+      })
+      assert.deepStrictEqual([unstored.status, unstored.param], [400, "store"])
       const twice = yield* ask(ann, { input: "removes" })
       const [only] = approvals(twice)
       const doubled = yield* refused(ann, {

@@ -58,65 +58,103 @@ export const start = <R, Request>(
       (reference === undefined ? undefined : ResponseRequest.responseOf(reference.id))
     if (previous === undefined && reference !== undefined) return yield* Effect.fail(unknownItem(reference))
     const before = previous === undefined ? undefined : yield* find(served, owner, previous)
-    const isKept = request.store !== false
-    const own = yield* Kept.token
-    const instruct = (instructions: ReadonlyArray<string>) =>
-      Instructing.withInstructions(served, equipped.agent, [request.instructions ?? "", ...instructions])
-    const { model } = request
-    const told = { previous, earlier: new Map<string, ResponseParts.EarlierCall>() }
-
-    if (!isKept) {
-      const { instructions, messages } = yield* conversationOf(items, equipped, before !== undefined)
-      const history = before === undefined ? [] : Session.close(before.session.history.content)
-      const agent = instruct(instructions)
-      const runId = Kept.toText({ conversation: yield* Kept.token, own })
-      const run = yield* served.runs.start(
-        served.approvals === "deny" ? Unapproved.denying(agent, Words.isAnswerable) : agent,
-        owner,
-        { prompt: Prompt.fromMessages([...history, ...messages]), runId },
-        options
-      ).pipe(Effect.mapError(Failures.ofRun))
-      return { ...told, run }
+    const asked = { served, owner, request, equipped, options, items, own: yield* Kept.token }
+    const isAnswering = before !== undefined && items.some(([item]) => isAnswer(item))
+    if (request.store === false) {
+      if (isAnswering) return yield* Effect.fail(unkeptAnswer)
+      return { previous, earlier: new Map(), run: yield* unkept(asked, before) }
     }
-
-    const answers = items.filter(([item]) => isAnswer(item))
-    if (before === undefined || answers.length === 0) {
-      const { instructions, messages } = yield* conversationOf(items, equipped, before !== undefined)
-      const place = yield* placeAfter(served, owner, before)
-      const runId = Kept.toText({ conversation: place.conversation, own })
-      const agent = Agent.withProvider(
-        instruct(instructions),
-        Kept.provider({ id: own, model, base: place.base }, before?.id.own)
-      )
-      const input = { prompt: Prompt.fromMessages(messages), session: Kept.sessionOf(place.conversation), runId }
-      const run = yield* Effect.mapError(served.runs.start(agent, owner, input, options), Failures.ofRun)
-      return { ...told, run }
+    if (isAnswering) {
+      return { previous, earlier: earlierCalls(before), run: yield* answering(asked, before) }
     }
+    return { previous, earlier: new Map(), run: yield* next(asked, before) }
+  })
 
-    if (before.place !== "last") return yield* Effect.fail(goneOn)
+/** A request, and the part of the id that its response has. */
+interface Asked<R, Request> {
+  readonly served: Served.Served<R, Request>
+  readonly owner: string
+  readonly request: ResponseRequest.ResponseRequest
+  readonly equipped: Tools.Equipped<R>
+  readonly options: RunHub.StartOptions
+  readonly items: ResponseRequest.New["items"]
+  readonly own: string
+}
+
+type Run<Request> = Effect.Effect<OwnedRuns.OwnedRun, Failures.Failure, Request | Scope.Scope>
+
+/** A run that nothing is kept of. It sees the conversation before, if there is one. */
+const unkept = <R, Request>(asked: Asked<R, Request>, before: Before | undefined): Run<Request> =>
+  Effect.gen(function*() {
+    const { items, options, own, owner, served } = asked
+    const { instructions, messages } = yield* conversationOf(asked, items, before !== undefined)
+    const history = before === undefined ? [] : Session.close(before.session.history.content)
+    const agent = instructed(asked, instructions)
+    const run = served.runs.start(
+      served.approvals === "deny" ? Unapproved.denying(agent, Words.isAnswerable) : agent,
+      owner,
+      {
+        prompt: Prompt.fromMessages([...history, ...messages]),
+        runId: Kept.toText({ conversation: yield* Kept.token, own })
+      },
+      options
+    )
+    return yield* Effect.mapError(run, Failures.ofRun)
+  })
+
+/** A run that begins a conversation, or goes on with one: where it is, or with a copy of what it was. */
+const next = <R, Request>(asked: Asked<R, Request>, before: Before | undefined): Run<Request> =>
+  Effect.gen(function*() {
+    const { items, options, own, owner, request: { model }, served: { runs } } = asked
+    const { instructions, messages } = yield* conversationOf(asked, items, before !== undefined)
+    const place = before?.place ?? "last"
+    const conversation = before === undefined || place !== "last" ? yield* Kept.token : before.id.conversation
+    const session = Kept.sessionOf(conversation)
+    if (before !== undefined && place !== "last") {
+      const copied = runs.fork(owner, Kept.sessionOf(before.id.conversation), { to: session, version: place })
+      yield* Effect.mapError(copied, Failures.ofRun)
+    }
+    const base = place === "last" ? before?.session.version ?? 0 : place
+    const run = runs.start(
+      Agent.withProvider(instructed(asked, instructions), Kept.provider({ id: own, model, base }, before?.id.own)),
+      owner,
+      { prompt: Prompt.fromMessages(messages), session, runId: Kept.toText({ conversation, own }) },
+      options
+    )
+    // nobody knows the copy
+    const begun = place === "last" ? run : Effect.onError(run, () => Effect.ignore(runs.forget(owner, session)))
+    return yield* Effect.mapError(begun, Failures.ofRun)
+  })
+
+/** A run that goes on with answers to what the conversation waits for. */
+const answering = <R, Request>(asked: Asked<R, Request>, before: Before): Run<Request> =>
+  Effect.gen(function*() {
+    const { items, options, own, owner, request: { model }, served } = asked
+    const { id, place, session: { approvals, version } } = before
+    if (place !== "last") return yield* Effect.fail(goneOn)
     // another agent may have a tool of this name
     if (before.model !== model) return yield* Effect.fail(otherAgent(before.model))
-    const { approvals, history, version } = before.session
-    const given = yield* Effect.fromResult(toAnswers(before.id, approvals, answers))
-    const { instructions, messages } = yield* conversationOf(items.filter(([item]) => !isAnswer(item)), equipped, true)
+    const answers = yield* Effect.fromResult(toAnswers(id, approvals, items.filter(([item]) => isAnswer(item))))
+    const { instructions, messages } = yield* conversationOf(asked, items.filter(([item]) => !isAnswer(item)), true)
     const steering = yield* Steering.make
     // what else the client says comes after the results
     for (const message of messages) if (message.role === "user") yield* steering.send(message)
-    const agent = Agent.withProvider(
-      instruct(instructions),
-      Kept.provider({ id: own, model, base: version }, before.id.own)
-    )
-    const runId = Kept.toText({ conversation: before.id.conversation, own })
-    const run = yield* served.runs.answer(
-      agent,
+    const run = served.runs.answer(
+      Agent.withProvider(instructed(asked, instructions), Kept.provider({ id: own, model, base: version }, id.own)),
       owner,
-      Kept.sessionOf(before.id.conversation),
-      given,
-      { runId, steering },
+      Kept.sessionOf(id.conversation),
+      answers,
+      { runId: Kept.toText({ conversation: id.conversation, own }), steering },
       options
-    ).pipe(Effect.mapError((failure) => Failures.ofRun(failure)))
-    return { run, previous, earlier: earlierCalls(before.id, history, approvals) }
+    )
+    return yield* Effect.mapError(run, Failures.ofRun)
   })
+
+const instructed = <R, Request>(
+  { equipped, request, served }: Asked<R, Request>,
+  instructions: ReadonlyArray<string>
+): Agent.Agent<any, any, R, any, any> =>
+  Instructing.withInstructions(served, equipped.agent, [request.instructions ?? "", ...instructions])
 
 /** A response that the owner has, and its conversation. */
 interface Before extends Kept.Found {
@@ -138,28 +176,10 @@ const find = <R, Request>(
     return yield* Effect.fail(session.running?.live.runId === previous ? stillRunning : unknownPrevious(previous))
   })
 
-/** Where a response without answers goes on: in its conversation, or in a copy of what that was. */
-const placeAfter = <R, Request>(
-  { runs }: Served.Served<R, Request>,
-  owner: string,
-  before: Before | undefined
-): Effect.Effect<{ readonly conversation: string; readonly base: number }, Failures.Failure> =>
-  Effect.gen(function*() {
-    if (before === undefined) return { conversation: yield* Kept.token, base: 0 }
-    const { id: { conversation }, place, session } = before
-    if (place === "last") return { conversation, base: session.version }
-    const to = yield* Kept.token
-    yield* Effect.mapError(
-      runs.fork(owner, Kept.sessionOf(conversation), { to: Kept.sessionOf(to), version: place }),
-      Failures.ofRun
-    )
-    return { conversation: to, base: place }
-  })
-
 /** A conversation that is kept has what was said in it. A client adds what its user says. */
-const conversationOf = <R>(
+const conversationOf = <R, Request>(
+  { equipped: { isClientTool } }: Asked<R, Request>,
   items: ResponseRequest.New["items"],
-  { isClientTool }: Tools.Equipped<R>,
   goesOn: boolean
 ): Effect.Effect<Conversation.Conversation, Failures.Failure> =>
   Effect.gen(function*() {
@@ -216,9 +236,7 @@ const toAnswers = (
 
 /** The calls that were made, with the approvals that they waited for. */
 const earlierCalls = (
-  id: Kept.Id,
-  history: Prompt.Prompt,
-  approvals: ReadonlyArray<Approval.Approval>
+  { id, session: { approvals, history } }: Before
 ): ReadonlyMap<string, ResponseParts.EarlierCall> => {
   const calls = new Map<string, ResponseParts.EarlierCall>()
   for (const message of history.content) {
@@ -259,6 +277,11 @@ const otherAgent = (model: string): Failures.Failure =>
     param: "model",
     code: "invalid_value"
   })
+
+const unkeptAnswer = Failures.refused("An answer to what a stored response waits for has to be stored, too.", {
+  param: "store",
+  code: "invalid_value"
+})
 
 const goneOn = Failures.refused(
   "The conversation has gone on since this response: nothing waits for an answer there.",

@@ -139,7 +139,7 @@ export const refusalOf = (
   // the schema has accepted it as an object
   const given = body as Readonly<Record<string, unknown>>
   // the model would go on after the text
-  if (!hasSettings && given.stop != null) return unsupported("stop")
+  if (!hasSettings && given.stop != null && String(given.stop) !== "") return unsupported("stop")
   const param = Object.keys(parameters).find((key) =>
     Object.hasOwn(given, key) && given[key] != null && !parameters[key](given[key])
   )
