@@ -59,6 +59,7 @@ import { programOf } from "./internal/program/agentOf.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 import { modelOf } from "./internal/run/modelOf.ts"
 import * as CurrentRun from "./internal/words/currentRun.ts"
+import * as Fold from "./internal/words/fold.ts"
 import * as Opened from "./internal/run/opened.ts"
 import type * as Middleware from "./Middleware.ts"
 import type * as Program from "./Program.ts"
@@ -303,7 +304,7 @@ export const run = <
   AgentRun.Result<A>,
   E | Given.AddedError<Providers, Own, E1>,
   R | Given.AddedServices<Providers, Own, R1>
-> => CurrentRun.madeHere(input, Effect.suspend(() => AgentRun.fold(forRun(self, input))))
+> => CurrentRun.madeHere(input, Fold.foldOf(() => forRun(self, input)))
 
 /**
  * Begins a run in the scope of the caller, and returns when the run emits `run-start`; no model has been called by

@@ -358,11 +358,14 @@ const addIdGenerator = (idGenerator: IdGenerator.Service) => {
 // =============================================================================
 
 const openDecoded = (call: DirectCall) =>
-  Effect.map(openDirect(call), (pull) =>
-    Effect.flatMap(pull, (parts) => {
-      const decoded = call.decode(parts)
-      return Effect.isEffect(decoded) ? decoded : Exit.succeed(decoded)
-    }))
+  openDirect(call, {
+    onFailure: Exit.failCause,
+    onSuccess: (pull) =>
+      Exit.succeed(Effect.flatMap(pull, (parts) => {
+        const decoded = call.decode(parts)
+        return Effect.isEffect(decoded) ? decoded : Exit.succeed(decoded)
+      }))
+  })
 
 const makeDecoder = (
   options: Options,

@@ -81,6 +81,8 @@ export const callModel = (
  * @since 0.1.0
  */
 export interface Handlers {
+  /** Receives the pull of the parts, with the other handlers applied. */
+  readonly onOpen: (pull: PartPull) => PartPull
   readonly onSuccess: (parts: StreamParts) => PartPull
   readonly onDone: () => PartPull
   readonly onFailure: (cause: Cause.Cause<unknown>) => PartPull
@@ -97,7 +99,7 @@ const onEndAtEdge = (called: EdgeCall, { onDone, onFailure }: Handlers) => (caus
 }
 
 /**
- * Opens a call in a context. Returns the pull of its parts, with the handlers applied.
+ * Opens a call in a context, and pulls it for the first time.
  *
  * @category running
  * @since 0.1.0
@@ -114,18 +116,19 @@ export const open = (
     readonly edge: Edge
     readonly handlers: Handlers
   }
-): Effect.Effect<PartPull, any> => {
+): PartPull => {
   const { call, context, edge, handlers, middleware, model, scope } = options
   const withModel = Context.add(context, LanguageModel.LanguageModel, model)
   if (middleware.length > 0) {
     const around = () => callModel(request, middleware, edge, call)
-    return openStream(around, scope, withModel, { onSuccess: handlers.onSuccess, onFailure: onEnd(handlers) })
+    return openStream(around, scope, withModel, handlers, { onSuccess: handlers.onSuccess, onFailure: onEnd(handlers) })
   }
   const called = edge.begin(edge.prepare(withModel))
   return openStream(
     () => call(model, edge.outgoing(request)),
     scope,
     called.provide(withModel),
+    handlers,
     { onSuccess: (parts) => handlers.onSuccess(called.onParts(parts)), onFailure: onEndAtEdge(called, handlers) }
   )
 }
@@ -134,15 +137,16 @@ const openStream = (
   call: () => Stream.Stream<StreamPart, any, LanguageModel.LanguageModel>,
   scope: Scope.Scope,
   context: Context.Context<LanguageModel.LanguageModel>,
-  handlers: Omit<Handlers, "onDone">
-): Effect.Effect<PartPull, any> =>
-  Effect.map(
-    Effect.updateContext(
-      Effect.suspend(() => Channel.toPullScoped(call().channel, scope)),
-      () => context
-    ),
-    (pull) => Effect.matchCauseEffect(Effect.updateContext(pull, () => context), handlers)
-  )
+  { onFailure, onOpen }: Handlers,
+  pulled: Pick<Handlers, "onFailure" | "onSuccess">
+): PartPull => {
+  const services = () => context
+  const open = Effect.suspend(() => Channel.toPullScoped(call().channel, scope))
+  return Effect.matchCauseEffect(Effect.updateContext(open, services), {
+    onFailure,
+    onSuccess: (pull) => onOpen(Effect.matchCauseEffect(Effect.updateContext(pull, services), pulled))
+  })
+}
 
 /**
  * Makes the call of a request, after all middleware.
@@ -230,15 +234,16 @@ export const directly = (
       const parts = decoded.success
       return isParts(parts) ? atEdge(parts) : Effect.matchCauseEffect(parts, { onSuccess: atEdge, onFailure })
     }
-    return Effect.map(
-      openDirect(call, own),
-      (pull) => Effect.matchCauseEffect(pull, { onSuccess, onFailure })
-    )
+    const pulled = { onSuccess, onFailure }
+    return openDirect(call, {
+      onSuccess: (pull) => handlers.onOpen(Effect.matchCauseEffect(pull, pulled)),
+      onFailure: handlers.onFailure
+    }, own)
   }
 }
 
 /**
- * Opens a call. Returns the pull of its parts, with the handlers applied.
+ * Opens a call, and pulls it for the first time. Returns `undefined` if the service has to be called.
  *
  * @category models
  * @since 0.1.0
@@ -250,7 +255,7 @@ export type Direct = (
   span: ModelSpan | undefined,
   edge: Edge,
   handlers: Handlers
-) => Effect.Effect<PartPull, AiError.AiError> | undefined
+) => PartPull | undefined
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 

@@ -9,6 +9,7 @@ import type * as IdGenerator from "effect/ai/IdGenerator"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { constant } from "effect/Function"
@@ -98,17 +99,32 @@ export interface DirectCall {
 }
 
 /**
- * Opens a call, in the context of the fiber or in this one. Returns the pull of its parts, which are not decoded yet.
+ * How a call is opened and pulled: its services, and what to do with the pull of its parts, which are not decoded yet.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Opening<A, E> {
+  readonly onSuccess: (pull: Pull.Pull<EncodedParts, AiError.AiError>) => Effect.Effect<A, E>
+  readonly onFailure: (cause: Cause.Cause<AiError.AiError>) => Effect.Effect<A, E>
+}
+
+/**
+ * Opens a call, in the context of the fiber or in this one, and goes on with the pull of its parts.
  *
  * @category running
  * @since 0.1.0
  */
-export const openDirect = (
+export const openDirect = <A, E>(
   { open, provide }: DirectCall,
+  { onFailure, onSuccess }: Opening<A, E>,
   context?: Context.Context<never>
-): Effect.Effect<Pull.Pull<EncodedParts, AiError.AiError>, AiError.AiError> => {
+): Effect.Effect<A, E> => {
   const services = context === undefined ? provide : constant(provide(context))
-  return Effect.map(Effect.updateContext(open, services), (pull) => Effect.updateContext(pull, services))
+  return Effect.matchCauseEffect(Effect.updateContext(open, services), {
+    onFailure,
+    onSuccess: (pull) => onSuccess(Effect.updateContext(pull, services))
+  })
 }
 
 /**

@@ -6,9 +6,11 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 
 type Finalizer = Effect.Effect<unknown>
 
@@ -47,3 +49,16 @@ const runFrom = (
   }
   return undefined
 }
+
+/**
+ * The pull after the last part: it closes the scope, which cannot be interrupted and most often has nothing to wait for,
+ * and is done.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const done = (scope: Scope.Closeable): Pull.Pull<never> =>
+  Effect.onExitPrimitive(Cause.done(), () => {
+    const rest = Scope.closeUnsafe(scope, Exit.void)
+    return rest !== undefined && Exit.isExit(rest) && Exit.isSuccess(rest) ? undefined : rest
+  })

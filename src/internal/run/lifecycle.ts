@@ -335,7 +335,7 @@ export class Run {
     this.turns.end()
     const outcome = this.outcome
     return outcome?._tag === "Completed"
-      ? Effect.andThen(Scope.close(this.scope, Exit.void), Cause.done())
+      ? Finalizers.done(this.scope)
       : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
   }
 

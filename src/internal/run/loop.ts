@@ -139,7 +139,7 @@ export class Loop extends Checked implements Lifecycle.Body {
     const { call, direct, model, modelHandlers: handlers, modelPlaces: middleware, plainPrompt } = this
     // the settings are for the agent's own model calls, and for the middleware around them
     const context = span?.context ?? this.run.context
-    const open = direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
+    return direct?.(request, plainPrompt, scope, span, edge, handlers) ?? ModelCall.open(
       request,
       {
         model,
@@ -151,10 +151,6 @@ export class Loop extends Checked implements Lifecycle.Body {
         handlers
       }
     )
-    return Effect.matchCauseEffect(open, {
-      onFailure: (cause) => this.modelFailed(cause),
-      onSuccess: (pull) => this.modelPull = pull
-    })
   }
 
   /** Called after all middleware, which may have made this the final call. */
@@ -192,6 +188,7 @@ export class Loop extends Checked implements Lifecycle.Body {
   }
 
   private readonly modelHandlers: ModelCall.Handlers = {
+    onOpen: (pull) => this.modelPull = pull,
     onSuccess: (parts) => this.onParts(parts),
     onDone: () => this.onModelEnd(),
     onFailure: (cause) => this.modelFailed(cause)

@@ -21,11 +21,21 @@ import type * as AgentRun from "../../AgentRun.ts"
  */
 export const fold = <E, R, A = unknown>(
   stream: Stream.Stream<AgentRun.Part<any, A>, E, R>
+): Effect.Effect<AgentRun.Result<A>, E, R> => foldOf(() => stream)
+
+/**
+ * Makes a stream of parts, runs it to its end and returns the result of its `run-end`.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const foldOf = <E, R, A = unknown>(
+  stream: () => Stream.Stream<AgentRun.Part<any, A>, E, R>
 ): Effect.Effect<AgentRun.Result<A>, E, R> =>
   Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
     let result: AgentRun.Result<A> | undefined
-    const drain = Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
+    const drain = Effect.flatMap(Channel.toPullScoped(stream().channel, scope), (pull) => {
       const next: Effect.Effect<AgentRun.Result<A>, E, R> = Effect.matchCauseEffect(pull, {
         onSuccess: (parts) => {
           const last = parts[parts.length - 1]
@@ -41,5 +51,5 @@ export const fold = <E, R, A = unknown>(
       })
       return next
     })
-    return Effect.onExit(drain, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
+    return Effect.onExitPrimitive(drain, (exit) => Scope.closeUnsafe(scope, exit))
   })
