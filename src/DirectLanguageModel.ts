@@ -358,14 +358,11 @@ const addIdGenerator = (idGenerator: IdGenerator.Service) => {
 // =============================================================================
 
 const openDecoded = (call: DirectCall) =>
-  openDirect(call, {
-    onFailure: Exit.failCause,
-    onSuccess: (pull) =>
-      Exit.succeed(Effect.flatMap(pull, (parts) => {
-        const decoded = call.decode(parts)
-        return Effect.isEffect(decoded) ? decoded : Exit.succeed(decoded)
-      }))
-  })
+  Effect.map(openDirect(call), (pull) =>
+    Effect.flatMap(pull, (parts) => {
+      const decoded = call.decode(parts)
+      return Effect.isEffect(decoded) ? decoded : Exit.succeed(decoded)
+    }))
 
 const makeDecoder = (
   options: Options,

@@ -128,7 +128,7 @@ describe("hot path", () => {
       Effect.gen(function*() {
         const { fibers, operations, spans, value } = yield* counted(Agent.run(plain, input))
         assert.strictEqual(value.text, "tok ")
-        assert.isAtMost(operations, 80)
+        assert.isAtMost(operations, 60)
         // afterRun, the finalizers of the provider
         assert.strictEqual(fibers, 2)
         assert.deepStrictEqual(spans, [])
@@ -192,7 +192,7 @@ describe("hot path", () => {
         assert.deepStrictEqual(decoded, Array.from({ length: toolSteps }, () => 21))
         assert.deepStrictEqual(encoded, Array.from({ length: toolSteps }, () => 42))
         assert.strictEqual(fibers, toolSteps + 2)
-        assert.isAtMost(operations, 340)
+        assert.isAtMost(operations, 310)
       }).pipe(Effect.provide(layer)))
 
     it.effect("makes a span for the run, each model call and each tool call, and takes few operations inside of them", () =>

@@ -21,8 +21,8 @@ import {
   CleanUsage,
   directModels,
   type EncodedParts,
-  openDirect,
   type PromptCall,
+  pullDirect,
   WithoutApprovals
 } from "./direct.ts"
 import type { Edge, EdgeCall } from "./edge.ts"
@@ -81,8 +81,8 @@ export const callModel = (
  * @since 0.1.0
  */
 export interface Handlers {
-  /** Receives the pull of the parts, with the other handlers applied. */
-  readonly onOpen: (pull: PartPull) => PartPull
+  /** Receives the pull of the later parts, with the other handlers applied. */
+  readonly onOpen: (pull: PartPull) => void
   readonly onSuccess: (parts: StreamParts) => PartPull
   readonly onDone: () => PartPull
   readonly onFailure: (cause: Cause.Cause<unknown>) => PartPull
@@ -121,14 +121,17 @@ export const open = (
   const withModel = Context.add(context, LanguageModel.LanguageModel, model)
   if (middleware.length > 0) {
     const around = () => callModel(request, middleware, edge, call)
-    return openStream(around, scope, withModel, handlers, { onSuccess: handlers.onSuccess, onFailure: onEnd(handlers) })
+    return openStream(around, scope, withModel, handlers.onOpen, {
+      onSuccess: handlers.onSuccess,
+      onFailure: onEnd(handlers)
+    })
   }
   const called = edge.begin(edge.prepare(withModel))
   return openStream(
     () => call(model, edge.outgoing(request)),
     scope,
     called.provide(withModel),
-    handlers,
+    handlers.onOpen,
     { onSuccess: (parts) => handlers.onSuccess(called.onParts(parts)), onFailure: onEndAtEdge(called, handlers) }
   )
 }
@@ -137,15 +140,16 @@ const openStream = (
   call: () => Stream.Stream<StreamPart, any, LanguageModel.LanguageModel>,
   scope: Scope.Scope,
   context: Context.Context<LanguageModel.LanguageModel>,
-  { onFailure, onOpen }: Handlers,
+  onOpen: Handlers["onOpen"],
   pulled: Pick<Handlers, "onFailure" | "onSuccess">
 ): PartPull => {
   const services = () => context
   const open = Effect.suspend(() => Channel.toPullScoped(call().channel, scope))
-  return Effect.matchCauseEffect(Effect.updateContext(open, services), {
-    onFailure,
-    onSuccess: (pull) => onOpen(Effect.matchCauseEffect(Effect.updateContext(pull, services), pulled))
+  const first = Effect.flatMap(open, (pull) => {
+    onOpen(Effect.matchCauseEffect(Effect.updateContext(pull, services), pulled))
+    return pull
   })
+  return Effect.matchCauseEffect(Effect.updateContext(first, services), pulled)
 }
 
 /**
@@ -235,10 +239,9 @@ export const directly = (
       return isParts(parts) ? atEdge(parts) : Effect.matchCauseEffect(parts, { onSuccess: atEdge, onFailure })
     }
     const pulled = { onSuccess, onFailure }
-    return openDirect(call, {
-      onSuccess: (pull) => handlers.onOpen(Effect.matchCauseEffect(pull, pulled)),
-      onFailure: handlers.onFailure
-    }, own)
+    const onOpen = (pull: Pull.Pull<EncodedParts, AiError.AiError>) =>
+      handlers.onOpen(Effect.matchCauseEffect(pull, pulled))
+    return Effect.matchCauseEffect(pullDirect(call, onOpen, own), pulled)
   }
 }
 

@@ -9,7 +9,6 @@ import type * as IdGenerator from "effect/ai/IdGenerator"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { constant } from "effect/Function"
@@ -99,31 +98,41 @@ export interface DirectCall {
 }
 
 /**
- * How a call is opened and pulled: its services, and what to do with the pull of its parts, which are not decoded yet.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Opening<A, E> {
-  readonly onSuccess: (pull: Pull.Pull<EncodedParts, AiError.AiError>) => Effect.Effect<A, E>
-  readonly onFailure: (cause: Cause.Cause<AiError.AiError>) => Effect.Effect<A, E>
-}
-
-/**
- * Opens a call, in the context of the fiber or in this one, and goes on with the pull of its parts.
+ * Opens a call, in the context of the fiber or in this one. Returns the pull of its parts, which are not decoded yet.
  *
  * @category running
  * @since 0.1.0
  */
-export const openDirect = <A, E>(
+export const openDirect = (
+  { open, provide }: DirectCall
+): Effect.Effect<Pull.Pull<EncodedParts, AiError.AiError>, AiError.AiError> =>
+  Effect.map(Effect.updateContext(open, provide), (pull) => Effect.updateContext(pull, provide))
+
+/**
+ * Opens a call and pulls it for the first time, in the context of the fiber or in this one. `onOpen` receives the pull
+ * for the later parts.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const pullDirect = (
   { open, provide }: DirectCall,
-  { onFailure, onSuccess }: Opening<A, E>,
+  onOpen: (pull: Pull.Pull<EncodedParts, AiError.AiError>) => void,
   context?: Context.Context<never>
-): Effect.Effect<A, E> => {
-  const services = context === undefined ? provide : constant(provide(context))
-  return Effect.matchCauseEffect(Effect.updateContext(open, services), {
-    onFailure,
-    onSuccess: (pull) => onSuccess(Effect.updateContext(pull, services))
+): Pull.Pull<EncodedParts, AiError.AiError> => {
+  if (context === undefined) {
+    const first = Effect.flatMap(open, (pull) => {
+      onOpen(Effect.updateContext(pull, provide))
+      return pull
+    })
+    return Effect.updateContext(first, provide)
+  }
+  const services: typeof provide = constant(provide(context))
+  // the context may have a span, and a tracer may do much around each operation in it
+  return Effect.flatMap(Effect.updateContext(open, services), (opened) => {
+    const pull = Effect.updateContext(opened, services)
+    onOpen(pull)
+    return pull
   })
 }
 

@@ -20,7 +20,8 @@ import * as Middleware from "../../Middleware.ts"
 import * as Origin from "../approval/origin.ts"
 import * as Layered from "./layered.ts"
 import { Seen } from "./seen.ts"
-import * as Lifecycle from "./lifecycle.ts"
+import type * as Lifecycle from "./lifecycle.ts"
+import * as RunStream from "./stream.ts"
 import * as OwnModel from "../model/ownModel.ts"
 import * as NestedTools from "../tool/nested.ts"
 import * as ToolCodec from "../model/toolCodec.ts"
@@ -209,7 +210,7 @@ const fromDefinition = (name: string, parts: Parts, define: Define): Making => {
   const providers = providersOf(name, parts.providers)
   const definition = define(middleware as ReadonlyArray<Middleware.Middleware<unknown, never>>, providers)
   const within = (around?: Layered.Within) =>
-    aroundRun(name, middleware, (request) => Lifecycle.stream(definition, request, around))
+    aroundRun(name, middleware, (request) => RunStream.stream(definition, request, around))
   const plain = within()
   const { model, value } = parts
   return {

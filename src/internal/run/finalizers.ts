@@ -6,11 +6,9 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Pull from "effect/Pull"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 
 type Finalizer = Effect.Effect<unknown>
 
@@ -51,14 +49,18 @@ const runFrom = (
 }
 
 /**
- * The pull after the last part: it closes the scope, which cannot be interrupted and most often has nothing to wait for,
- * and is done.
+ * Ends with an exit after something was closed, which cannot be interrupted and most often is done at once.
  *
  * @category running
  * @since 0.1.0
  */
-export const done = (scope: Scope.Closeable): Pull.Pull<never> =>
-  Effect.onExitPrimitive(Cause.done(), () => {
-    const rest = Scope.closeUnsafe(scope, Exit.void)
-    return rest !== undefined && Exit.isExit(rest) && Exit.isSuccess(rest) ? undefined : rest
+export const closedBy = <A, E>(
+  close: () => Effect.Effect<unknown> | undefined,
+  exit: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.onExitPrimitive(exit, () => {
+    const rest = close()
+    return rest === undefined || isSuccess(rest) ? undefined : Effect.asVoid(rest)
   })
+
+const isSuccess = (effect: Effect.Effect<unknown>): boolean => Exit.isExit(effect) && Exit.isSuccess(effect)

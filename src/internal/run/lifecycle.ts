@@ -12,7 +12,6 @@
  */
 import * as Prompt from "effect/ai/Prompt"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,7 +19,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
@@ -101,7 +99,9 @@ export class Run {
   readonly turns = new Turns()
   private nestedUsage: AgentRun.Usage = AgentRun.emptyUsage
   private readonly input: Prompt.RawInput
-  private readonly scope: Scope.Closeable
+  /** The scope of its consumer, if others may close it. */
+  private readonly scope: Scope.Closeable | undefined
+  private isClosed = false
   private readonly parent: ParentRun["Service"] | undefined
   private readonly started: Array<Started.Started> = []
   private readonly contributions = Contributions.empty()
@@ -109,7 +109,7 @@ export class Run {
   constructor(
     definition: Definition,
     request: Middleware.AgentRequest,
-    scope: Scope.Closeable,
+    scope: Scope.Closeable | undefined,
     fiber: Fiber.Fiber<unknown, unknown>,
     within: Layered.Within | undefined
   ) {
@@ -335,7 +335,7 @@ export class Run {
     this.turns.end()
     const outcome = this.outcome
     return outcome?._tag === "Completed"
-      ? Finalizers.done(this.scope)
+      ? Finalizers.closedBy(() => this.close(Exit.void), Cause.done())
       : AgentRun.toExit(outcome ?? { _tag: "Abandoned", partial: this.partial() }) as Exit.Exit<never, any>
   }
 
@@ -356,7 +356,18 @@ export class Run {
   }
 
   private closeFailed(): PartPull {
-    return Effect.flatMap(Scope.close(this.scope, AgentRun.toExit(this.outcome!)), () => this.end())
+    return Effect.flatMap(
+      Finalizers.closedBy(() => this.close(AgentRun.toExit(this.outcome!)), Exit.void),
+      () => this.end()
+    )
+  }
+
+  /** Finalizes the run, once. */
+  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    if (this.scope !== undefined) return Scope.closeUnsafe(this.scope, exit)
+    if (this.isClosed) return undefined
+    this.isClosed = true
+    return this.finalize(exit)
   }
 
   /**
@@ -479,22 +490,3 @@ export class Run {
     return Recorded.log(`The ${what} of \`${name}\``, cause, this.span?.capturesContent === false, this.context)
   }
 }
-
-/**
- * Creates the stream of a run. Nothing happens until it is pulled. Running it again is a new run.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const stream = (
-  definition: Definition,
-  request: Middleware.AgentRequest,
-  within?: Layered.Within
-): Stream.Stream<AgentRun.Part, any> =>
-  Stream.fromChannel(Channel.fromTransform((_upstream, consumer) =>
-    Effect.withFiber((fiber) => {
-      const scope = Scope.forkUnsafe(consumer)
-      const run = new Run(definition, request, scope, fiber, within)
-      return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
-    })
-  ))

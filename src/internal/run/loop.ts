@@ -39,6 +39,8 @@ import * as Text from "../words/text.ts"
 import * as ToolCalls from "../tool/calls.ts"
 import * as ToolHandler from "../tool/handler.ts"
 
+const none: ReadonlyArray<never> = []
+
 const opening: ReadonlyArray<AgentRun.Part> = [{ type: "step-start", index: 0 }]
 
 /**
@@ -63,6 +65,7 @@ export class Loop extends Checked implements Lifecycle.Body {
   private readonly prompts = new Text.WellFormedPrompts()
   private pulling = false
   private modelScope: Scope.Closeable | undefined = undefined
+  private freeScope: Scope.Closeable | undefined = undefined
   /** The prompt of the call, if it contains no approvals. */
   private plainPrompt: Prompt.Prompt | undefined = undefined
   private runner: ToolCalls.Runner | undefined = undefined
@@ -128,7 +131,9 @@ export class Loop extends Checked implements Lifecycle.Body {
   }
 
   private askModel(): Lifecycle.PartPull {
-    const scope = this.modelScope = Scope.makeUnsafe()
+    // an empty scope serves the next call, too
+    const scope = this.modelScope = this.freeScope ?? Scope.makeUnsafe()
+    this.freeScope = undefined
     const request = this.request()
     this.checkAdded()
     // in a journal the span begins when the model is called
@@ -177,8 +182,8 @@ export class Loop extends Checked implements Lifecycle.Body {
     return {
       agent: this.run.definition.name,
       session: this.run.session,
-      steps: observed ? this.steps.slice() : [],
-      transcript: observed ? content.slice(this.transcriptFrom) : [],
+      steps: observed ? this.steps.slice() : none,
+      transcript: observed ? content.slice(this.transcriptFrom) : none,
       prompt,
       toolkit: wanted === undefined ? this.toolkit : wanted.toolkit,
       toolChoice: wanted?.toolChoice ?? (this.finalAnswer === undefined ? chosen : "none"),
@@ -188,7 +193,9 @@ export class Loop extends Checked implements Lifecycle.Body {
   }
 
   private readonly modelHandlers: ModelCall.Handlers = {
-    onOpen: (pull) => this.modelPull = pull,
+    onOpen: (pull) => {
+      this.modelPull = pull
+    },
     onSuccess: (parts) => this.onParts(parts),
     onDone: () => this.onModelEnd(),
     onFailure: (cause) => this.modelFailed(cause)
@@ -220,7 +227,10 @@ export class Loop extends Checked implements Lifecycle.Body {
       })
     }
     const scope = this.modelScope!
-    if (scope.state._tag === "Empty") return this.afterModel()
+    if (scope.state._tag === "Empty") {
+      this.freeScope = scope
+      return this.afterModel()
+    }
     // an interruption in here ends the run before its tools run, and waits for the end of the model
     const closing = Effect.suspend(() => {
       const close = Scope.closeUnsafe(scope, Exit.void) ?? Exit.void

@@ -8,10 +8,36 @@ import type * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as AgentRun from "../../AgentRun.ts"
+import type { PartPull } from "./partPull.ts"
+
+/**
+ * A run that has begun. `close` finalizes it, once, and is called when its pulls are over.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Begun {
+  readonly pull: PartPull
+  readonly close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
+}
+
+const Begins: unique symbol = Symbol("effect-agents/internal/Begins")
+
+type Begin = (fiber: Fiber.Fiber<unknown, unknown>) => Begun
+
+/**
+ * Returns the stream of a run, which a fold may begin without a channel in between.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const foldedBy = <S extends Stream.Stream<AgentRun.Part, any>>(stream: S, begin: Begin): S =>
+  Object.assign(stream, { [Begins]: begin })
 
 /**
  * Runs a stream of parts to its end and returns the result of its `run-end`.
@@ -30,26 +56,51 @@ export const fold = <E, R, A = unknown>(
  * @since 0.1.0
  */
 export const foldOf = <E, R, A = unknown>(
-  stream: () => Stream.Stream<AgentRun.Part<any, A>, E, R>
+  make: () => Stream.Stream<AgentRun.Part<any, A>, E, R> & { readonly [Begins]?: Begin }
 ): Effect.Effect<AgentRun.Result<A>, E, R> =>
-  Effect.suspend(() => {
-    const scope = Scope.makeUnsafe()
-    let result: AgentRun.Result<A> | undefined
-    const drain = Effect.flatMap(Channel.toPullScoped(stream().channel, scope), (pull) => {
-      const next: Effect.Effect<AgentRun.Result<A>, E, R> = Effect.matchCauseEffect(pull, {
-        onSuccess: (parts) => {
-          const last = parts[parts.length - 1]
-          if (last.type === "run-end") result = last.result
-          return next
-        },
-        onFailure: (cause): Exit.Exit<AgentRun.Result<A>, E> => {
-          if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
-          return result === undefined
-            ? Exit.die(new Error("The stream of the run ended without a `run-end` part"))
-            : Exit.succeed(result)
-        }
-      })
-      return next
-    })
-    return Effect.onExitPrimitive(drain, (exit) => Scope.closeUnsafe(scope, exit))
+  Effect.withFiber((fiber) => {
+    const stream = make()
+    const begin = stream[Begins]
+    return begin === undefined ? foldStream(stream) : foldRun(begin(fiber))
   })
+
+/** The run is finalized after its last part, as by the pull after that. */
+const foldRun = <E, A>(run: Begun): Effect.Effect<AgentRun.Result<A>, E> => {
+  // the type of its parts was erased
+  const pull = run.pull as Pull.Pull<readonly [AgentRun.Part<any, A>, ...Array<AgentRun.Part<any, A>>], E>
+  const next: Effect.Effect<AgentRun.Result<A>, E> = Effect.matchCauseEffect(pull, {
+    onSuccess: (parts) => {
+      const last = parts[parts.length - 1]
+      return last.type === "run-end" ? Exit.succeed(last.result) : next
+    },
+    onFailure: (cause) => Exit.failCause(cause as Cause.Cause<E>)
+  })
+  return Effect.onExitPrimitive(next, (exit) => {
+    const rest = run.close(exit)
+    return rest === undefined || Exit.isExit(rest) && Exit.isSuccess(rest) ? undefined : Effect.asVoid(rest)
+  })
+}
+
+const foldStream = <E, R, A>(
+  stream: Stream.Stream<AgentRun.Part<any, A>, E, R>
+): Effect.Effect<AgentRun.Result<A>, E, R> => {
+  const scope = Scope.makeUnsafe()
+  let result: AgentRun.Result<A> | undefined
+  const drain = Effect.flatMap(Channel.toPullScoped(stream.channel, scope), (pull) => {
+    const next: Effect.Effect<AgentRun.Result<A>, E, R> = Effect.matchCauseEffect(pull, {
+      onSuccess: (parts) => {
+        const last = parts[parts.length - 1]
+        if (last.type === "run-end") result = last.result
+        return next
+      },
+      onFailure: (cause): Exit.Exit<AgentRun.Result<A>, E> => {
+        if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
+        return result === undefined
+          ? Exit.die(new Error("The stream of the run ended without a `run-end` part"))
+          : Exit.succeed(result)
+      }
+    })
+    return next
+  })
+  return Effect.onExitPrimitive(drain, (exit) => Scope.closeUnsafe(scope, exit))
+}
