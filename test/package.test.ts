@@ -109,6 +109,7 @@ describe("the tarball", () => {
         "scratchpad/bench/RESULTS.md",
         "scratchpad/bench/results.svg",
         ...examples.map((file) => `scratchpad/${file}`),
+        ...readdirSync(join(root, "scratchpad/backend")).map((file) => `scratchpad/backend/${file}`),
         ...sources.map((path) => `src/${path}.ts`),
         ...compiled
       ].sort()
