@@ -183,12 +183,16 @@ export interface RunStart {
 /**
  * A step begins. Its model call is made when the next part is pulled.
  *
+ * With `restarted` the model call of this step begins again, because the process that made it has ended: what was told
+ * of the step before does not count. Only the log of a durable execution has such a part.
+ *
  * @category parts
  * @since 0.1.0
  */
 export interface StepStart {
   readonly type: "step-start"
   readonly index: number
+  readonly restarted?: true | undefined
 }
 
 /**

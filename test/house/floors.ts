@@ -46,6 +46,7 @@ export const floors: ReadonlyArray<{ readonly name: string; readonly rooms: Read
 export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   testing: [],
   orchestration: [],
+  durable: [],
   server: [],
   mcp: [],
   sql: [],
@@ -60,7 +61,9 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 /** The subpaths that a subpath stands on. */
 export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   // the runs of an owner are found, answered and masked in one place for all wires
-  a2a: ["server"]
+  a2a: ["server"],
+  // the engine's runner on one machine keeps its records in a SQLite file
+  durable: ["sqlite"]
 }
 
 /** The floor that `internal` stands on: it imports this floor and lower, and is imported from above. */
@@ -116,6 +119,7 @@ export const exportedInternals: ReadonlyArray<string> = [
 /** Optional properties that are no options: what a run says, not what it is given. */
 export const withoutDefault: ReadonlyArray<string> = [
   "RunStart.parentRunId",
+  "StepStart.restarted",
   "ApprovalRequest.approval",
   "AgentTool.toolCallId"
 ]

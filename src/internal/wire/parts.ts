@@ -86,6 +86,12 @@ export class PartCodec {
     }
   }
 
+  /** Returns a tool of the agent, or of one that is nested in it, as far as it is known. */
+  toolOf(path: ReadonlyArray<string>, name: string): Tool.Any | undefined {
+    const { tools } = this.along(path)
+    return tools !== undefined && Object.hasOwn(tools, name) ? tools[name] : undefined
+  }
+
   private codec(type: string): Schemas.Codec {
     const known = this.own.get(type) ?? Schemas.find(type)
     if (known !== undefined) return known

@@ -183,7 +183,11 @@ const schemas: Readonly<Record<string, AnySchema>> = {
     parentRunId: Schema.optionalKey(Schema.String),
     session: Fields.undefinable(Schema.String)
   }),
-  "step-start": Schema.Struct({ type: Schema.tag("step-start"), index: Schema.Int }),
+  "step-start": Schema.Struct({
+    type: Schema.tag("step-start"),
+    index: Schema.Int,
+    restarted: Schema.optional(Schema.Literal(true))
+  }),
   steering: Schema.Struct({
     type: Schema.tag("steering"),
     message: Fields.Message.pipe(Schema.refine(isUserMessage))

@@ -1,0 +1,335 @@
+/**
+ * Where durable executions are kept beside the journal of the engine: what was asked for, the parts that were told, the
+ * approvals with their answers, and how an execution has ended.
+ *
+ * `layerMemory` keeps them as long as the process lives, for tests. `layer` keeps them in a SQL database, in which the
+ * tables of `effect/cluster` may be, too.
+ *
+ * @since 0.1.0
+ */
+
+import type * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlError from "effect/sql/SqlError"
+import * as Sql from "./internal/sqlExecutions.ts"
+import type { ExecutionStoreError } from "./internal/storeError.ts"
+
+/**
+ * What an execution does.
+ *
+ * - `running`: it works, or it will as soon as a process has time for it.
+ * - `waiting`: it waits for answers to approvals. No process holds it.
+ * - `parked`: it cannot go on, for the reason in its `cause`. `Durable.resume` tries again.
+ * - `completed`, `failed`, `interrupted`: it has ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Status = "running" | "waiting" | "parked" | "completed" | "failed" | "interrupted"
+
+/**
+ * An execution as it is stored.
+ *
+ * - `payload`: the input of the run, as JSON text.
+ * - `epoch`: how often a process has begun to work on it. Whoever has an older number may write nothing more.
+ * - `attempts`: how often a process has begun since something was recorded last.
+ * - `isInterrupted`: whether somebody has asked for its end.
+ * - `cause`: why it is parked, as text for an operator.
+ * - `failure`: its failure, as JSON text.
+ * - `createdAt`, `endedAt`: in milliseconds since 1970.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Execution {
+  readonly id: string
+  readonly agent: string
+  readonly version: number
+  readonly payload: string
+  readonly status: Status
+  readonly epoch: number
+  readonly attempts: number
+  readonly isInterrupted: boolean
+  readonly cause: string | undefined
+  readonly failure: string | undefined
+  readonly createdAt: number
+  readonly endedAt: number | undefined
+}
+
+/**
+ * Some parts of an execution, as a JSON array. The first one has the number `seq`, and there are `count` of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Row {
+  readonly seq: number
+  readonly count: number
+  readonly parts: string
+}
+
+/**
+ * An approval that an execution has asked for, and its answer as JSON text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AskedApproval {
+  readonly approvalId: string
+  readonly answer: string | undefined
+}
+
+export {
+  /**
+   * The store cannot be read or written.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ExecutionStoreError
+} from "./internal/storeError.ts"
+
+/**
+ * The operations that a store has to implement.
+ *
+ * - `create`: stores a new execution, and returns the one that is stored under its id, which may be an older one.
+ * - `begin`: gives an execution that has not ended to a new attempt: its `epoch` and its `attempts` grow by one, and it
+ *   is running. Returns how it is then.
+ * - `change`: changes an execution, if `epoch` is still its own. Returns whether it was.
+ * - `interrupt`: marks an execution that has not ended as interrupted.
+ * - `append`: adds rows under the same condition. All rows are added or none.
+ * - `ask`: adds approvals without an answer under the same condition, and makes the execution waiting.
+ * - `answer`: answers an approval that has no answer. Returns the answer that is stored, or `undefined` if there is no
+ *   such approval.
+ * - `reopen`: takes the answers of these approvals back.
+ * - `rows`: the rows with parts after number `after`, in order, and at most `limit` of them.
+ * - `asked`: the approvals of an execution in the order in which they were asked for.
+ * - `ofApproval`: the id of the execution of an agent that asked for an approval.
+ * - `list`: the executions of an agent by id, after the id `after`, and at most `limit` of them.
+ * - `remove`: deletes all of an execution.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly create: (execution: Execution) => Effect.Effect<Execution, ExecutionStoreError>
+  readonly get: (id: string) => Effect.Effect<Execution | undefined, ExecutionStoreError>
+  readonly begin: (id: string) => Effect.Effect<Execution | undefined, ExecutionStoreError>
+  readonly change: (
+    id: string,
+    epoch: number,
+    change: Partial<Pick<Execution, "status" | "cause" | "failure" | "attempts" | "endedAt">>
+  ) => Effect.Effect<boolean, ExecutionStoreError>
+  readonly interrupt: (id: string) => Effect.Effect<void, ExecutionStoreError>
+  readonly append: (
+    id: string,
+    epoch: number,
+    rows: Arr.NonEmptyReadonlyArray<Row>
+  ) => Effect.Effect<boolean, ExecutionStoreError>
+  readonly ask: (
+    id: string,
+    epoch: number,
+    approvalIds: Arr.NonEmptyReadonlyArray<string>
+  ) => Effect.Effect<boolean, ExecutionStoreError>
+  readonly answer: (
+    id: string,
+    approvalId: string,
+    answer: string
+  ) => Effect.Effect<string | undefined, ExecutionStoreError>
+  readonly reopen: (
+    id: string,
+    approvalIds: Arr.NonEmptyReadonlyArray<string>
+  ) => Effect.Effect<void, ExecutionStoreError>
+  readonly rows: (id: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Row>, ExecutionStoreError>
+  readonly asked: (id: string) => Effect.Effect<ReadonlyArray<AskedApproval>, ExecutionStoreError>
+  readonly ofApproval: (agent: string, approvalId: string) => Effect.Effect<string | undefined, ExecutionStoreError>
+  readonly list: (
+    agent: string,
+    after: string,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  readonly remove: (id: string) => Effect.Effect<void, ExecutionStoreError>
+}
+
+/**
+ * Service for the stored executions. `changes` subscribes to the ids of the executions that this process changes, so that
+ * readers in the same process do not have to poll.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ExecutionStore extends Context.Service<
+  ExecutionStore,
+  Options & {
+    readonly changes: Effect.Effect<PubSub.Subscription<string>, never, Scope.Scope>
+  }
+>()("effect-agents/durable/ExecutionStore") {}
+
+/**
+ * Creates a store from its operations.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<ExecutionStore["Service"]> =>
+  // a reader that missed a change reads again when it polls
+  Effect.map(PubSub.sliding<string>(1024), (changed) => {
+    const tell = <Args extends readonly [string, ...Array<any>], A, E>(
+      operation: (...args: Args) => Effect.Effect<A, E>
+    ) =>
+    (...args: Args): Effect.Effect<A, E> => Effect.tap(operation(...args), PubSub.publish(changed, args[0]))
+    return {
+      ...options,
+      change: tell(options.change),
+      append: tell(options.append),
+      ask: tell(options.ask),
+      answer: tell(options.answer),
+      remove: tell(options.remove),
+      changes: PubSub.subscribe(changed)
+    }
+  })
+
+/**
+ * Keeps executions in memory, for tests. They are lost with the process.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionStore)(Effect.suspend(() => {
+  const executions = new Map<string, Execution>()
+  const rows = new Map<string, ReadonlyArray<Row>>()
+  const asked = new Map<string, ReadonlyArray<AskedApproval>>()
+  const owned = (id: string, epoch: number) => {
+    const execution = executions.get(id)
+    return execution?.epoch === epoch ? execution : undefined
+  }
+  return make({
+    create: (execution) =>
+      Effect.sync(() => {
+        const stored = executions.get(execution.id) ?? execution
+        executions.set(execution.id, stored)
+        return stored
+      }),
+    get: (id) => Effect.sync(() => executions.get(id)),
+    begin: (id) =>
+      Effect.sync(() => {
+        const before = executions.get(id)
+        if (before === undefined || before.endedAt !== undefined) return before
+        const { attempts, epoch } = before
+        const begun = {
+          ...before,
+          status: "running",
+          epoch: epoch + 1,
+          attempts: attempts + 1,
+          cause: undefined
+        } as const
+        executions.set(id, begun)
+        return begun
+      }),
+    change: (id, epoch, change) =>
+      Effect.sync(() => {
+        const execution = owned(id, epoch)
+        if (execution !== undefined) executions.set(id, { ...execution, ...change })
+        return execution !== undefined
+      }),
+    interrupt: (id) =>
+      Effect.sync(() => {
+        const execution = executions.get(id)
+        if (execution?.endedAt === undefined && execution !== undefined) {
+          executions.set(id, { ...execution, isInterrupted: true })
+        }
+      }),
+    append: (id, epoch, added) =>
+      Effect.sync(() => {
+        const execution = owned(id, epoch)
+        if (execution !== undefined) rows.set(id, [...rows.get(id) ?? [], ...added])
+        return execution !== undefined
+      }),
+    ask: (id, epoch, approvalIds) =>
+      Effect.sync(() => {
+        const execution = owned(id, epoch)
+        if (execution === undefined) return false
+        const known = asked.get(id) ?? []
+        const added = approvalIds.filter((approvalId) => known.every((one) => one.approvalId !== approvalId))
+        asked.set(id, [...known, ...added.map((approvalId) => ({ approvalId, answer: undefined }))])
+        executions.set(id, { ...execution, status: "waiting" })
+        return true
+      }),
+    answer: (id, approvalId, answer) =>
+      Effect.sync(() => {
+        const known = asked.get(id)?.find((one) => one.approvalId === approvalId)
+        if (known === undefined || known.answer !== undefined) return known?.answer
+        asked.set(id, asked.get(id)!.map((one) => one === known ? { approvalId, answer } : one))
+        return answer
+      }),
+    reopen: (id, approvalIds) =>
+      Effect.sync(() => {
+        asked.set(
+          id,
+          (asked.get(id) ?? []).map((one) =>
+            approvalIds.includes(one.approvalId) ? { approvalId: one.approvalId, answer: undefined } : one
+          )
+        )
+      }),
+    rows: (id, after, limit) =>
+      Effect.sync(() => (rows.get(id) ?? []).filter(({ count, seq }) => seq + count - 1 > after).slice(0, limit)),
+    asked: (id) => Effect.sync(() => asked.get(id) ?? []),
+    ofApproval: (agent, approvalId) =>
+      Effect.sync(() => {
+        for (const [id, approvals] of asked) {
+          if (executions.get(id)?.agent !== agent) continue
+          if (approvals.some((one) => one.approvalId === approvalId)) return id
+        }
+        return undefined
+      }),
+    list: (agent, after, limit) =>
+      Effect.sync(() =>
+        [...executions.values()]
+          .filter((execution) => execution.agent === agent && execution.id > after)
+          .sort((a, b) => a.id < b.id ? -1 : 1)
+          .slice(0, limit)
+      ),
+    remove: (id) =>
+      Effect.sync(() => {
+        for (const map of [executions, rows, asked]) map.delete(id)
+      })
+  })
+}))
+
+/**
+ * Keeps executions in a SQL database: SQLite or PostgreSQL. The tables are made if they do not exist:
+ * `effect_agents_executions`, `effect_agents_parts` and `effect_agents_approvals`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<ExecutionStore, SqlError.SqlError, SqlClient.SqlClient> = Layer.effect(ExecutionStore)(
+  Effect.flatMap(Sql.make, make)
+)
+
+/**
+ * Returns a new execution.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const created = (
+  execution: Pick<Execution, "id" | "agent" | "version" | "payload">
+): Effect.Effect<Execution> =>
+  Effect.map(Clock.currentTimeMillis, (createdAt) => ({
+    ...execution,
+    status: "running",
+    epoch: 0,
+    attempts: 0,
+    isInterrupted: false,
+    cause: undefined,
+    failure: undefined,
+    createdAt,
+    endedAt: undefined
+  }))

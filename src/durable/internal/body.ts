@@ -1,0 +1,250 @@
+/**
+ * What a workflow does for an execution: the runs of its agent, one after the other, until none waits for an approval.
+ *
+ * @since 0.1.0
+ */
+
+import * as Prompt from "effect/ai/Prompt"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as DurableDeferred from "effect/workflow/DurableDeferred"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as Agent from "../../Agent.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import * as Approval from "../../Approval.ts"
+import * as Origin from "../../internal/approval/origin.ts"
+import * as JsonCodec from "../../internal/words/jsonCodec.ts"
+import * as Journal from "../../Journal.ts"
+import * as ExecutionStore from "../ExecutionStore.ts"
+import type { Definition } from "./definition.ts"
+import * as ExecutionJournal from "./executionJournal.ts"
+import { PartLog } from "./partLog.ts"
+import type { Encoded } from "./places.ts"
+
+/**
+ * The input of an execution, as it is stored.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Payload = Schema.fromJsonString(Schema.toCodecJson(Schema.Struct({
+  prompt: Prompt.Prompt,
+  session: Schema.optionalKey(Schema.String),
+  runId: Schema.optionalKey(Schema.String)
+})))
+
+/**
+ * An answer, as it is stored.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Answer = Schema.fromJsonString(JsonCodec.make<Approval.Answer, unknown, never, never>(Approval.Answer))
+
+/**
+ * All approvals of the n-th run of an execution have an answer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const answered = (run: number) => DurableDeferred.make(`answered/${run}`)
+
+/** Why an execution is parked, for an operator. */
+class Parked extends Schema.Error<Parked>("effect-agents/durable/Parked")({
+  _tag: Schema.tag("Parked"),
+  description: Schema.String
+}) {
+  override get message(): string {
+    return this.description
+  }
+}
+
+/**
+ * Works on an execution.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (definition: Definition, id: string) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const context = yield* Effect.context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>()
+    const begun = yield* Effect.orDie(store.begin(id))
+    // it was removed, or it has ended
+    if (begun === undefined || begun.endedAt !== undefined) return
+    return yield* new Attempt(definition, store, begun, context).run
+  })
+
+class Attempt {
+  private readonly definition: Definition
+  private readonly store: ExecutionStore.ExecutionStore["Service"]
+  private readonly execution: ExecutionStore.Execution
+  private readonly context: ExecutionJournal.EngineContext
+  private hasProgressed = false
+  /** The defect of a call, for which the engine has interrupted the attempt. */
+  private defect: Cause.Cause<unknown> | undefined = undefined
+
+  constructor(
+    definition: Definition,
+    store: ExecutionStore.ExecutionStore["Service"],
+    execution: ExecutionStore.Execution,
+    context: ExecutionJournal.EngineContext
+  ) {
+    this.definition = definition
+    this.store = store
+    this.execution = execution
+    this.context = context
+  }
+
+  /** Ends as the execution ends; a defect parks it, and an interrupt gives it to another process. */
+  get run(): Effect.Effect<void, never, never> {
+    return Effect.scoped(Effect.flatMap(Effect.scope, (scope) => this.work(scope))).pipe(
+      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : this.left(exit.cause)),
+      // what an agent needs is in the context of the layer
+      Effect.orDie
+    ) as Effect.Effect<void>
+  }
+
+  private work(scope: Scope.Scope) {
+    return Effect.gen({ self: this }, function*() {
+      const { agent, maximumAttempts, version } = this.definition
+      // the engine begins an execution once more that was asked to end
+      if (yield* this.isInterrupted) return yield* this.end({ status: "interrupted" })
+      if (this.execution.version !== version) {
+        return yield* new Parked({
+          description:
+            `It was started by version ${this.execution.version} of \`${agent.name}\`, and this is version ` +
+            `${version}: resume it in a process that has its version`
+        })
+      }
+      if (this.execution.attempts > maximumAttempts) {
+        return yield* new Parked({
+          description: `Its process has ended ${maximumAttempts} times before anything was recorded`
+        })
+      }
+      const log = new PartLog(this.store, this.execution.id, this.execution.epoch, this.definition.codec, scope)
+      yield* log.open
+      const { prompt, runId, session } = yield* Schema.decodeEffect(Payload)(this.execution.payload)
+      let parts = Agent.stream(agent, { prompt, session, runId })
+      for (let n = 0;; n++) {
+        const result = yield* this.ended(log, n, parts)
+        if (result === undefined) return
+        if (!Arr.isReadonlyArrayNonEmpty(result.approvals)) return yield* this.end({ status: "completed" })
+        const answers = yield* this.answers(n, result.approvals)
+        // it was given out by this execution, whichever process has read it
+        Origin.remember(result, false, undefined)
+        parts = Agent.resumeStream(agent, { result }, answers)
+      }
+    })
+  }
+
+  /** Runs the n-th run, or reads its end. Returns nothing if the execution has ended with it. */
+  private ended(log: PartLog, n: number, parts: Stream.Stream<AgentRun.Part, unknown, unknown>) {
+    return Effect.gen({ self: this }, function*() {
+      const logged = log.ends[n]
+      if (logged !== undefined) {
+        log.pass(logged)
+        return yield* this.resultOf(logged)
+      }
+      let result: AgentRun.Result | undefined
+      const told = Effect.fnUntraced(function*(this: Attempt, parts: Arr.NonEmptyReadonlyArray<AgentRun.Part>) {
+        const last = Arr.lastNonEmpty(parts)
+        if (last.type === "run-end") {
+          result = last.result
+          // whoever reads the end of the run may answer
+          yield* this.ask(result.approvals)
+        }
+        yield* log.append(parts)
+      })
+      const journal = ExecutionJournal.make(this.context, {
+        id: `${this.execution.id}/${n}`,
+        prefix: n === 0 ? "" : `r${n}/`,
+        onLive: this.onLive,
+        onDefect: (cause) => {
+          this.defect ??= cause
+        },
+        isInterrupted: this.isInterrupted
+      })
+      const exit = yield* parts.pipe(
+        Stream.runForEachArray((parts) => told.call(this, parts)),
+        Effect.provideService(Journal.Journal, journal),
+        Effect.onExit(() => log.flush),
+        Effect.exit
+      ) as Effect.Effect<Exit.Exit<void, unknown>>
+      if (Exit.isSuccess(exit)) return result!
+      const { cause } = exit
+      const failure = cause.reasons.find(Cause.isFailReason)
+      if (ExecutionJournal.isParked(cause) || failure === undefined) return yield* Effect.failCause(cause)
+      yield* this.end({ status: "failed", failure: yield* Schema.encodeEffect(this.definition.failure)(failure.error) })
+      return undefined
+    })
+  }
+
+  private resultOf(end: Encoded): Effect.Effect<AgentRun.Result, unknown> {
+    return Effect.map(
+      this.definition.codec.decode(end as never) as Effect.Effect<AgentRun.Part, unknown>,
+      (part) => (part as AgentRun.RunEnd).result
+    )
+  }
+
+  /** Waits until the approvals of the n-th run have answers. Meanwhile no process holds the execution. */
+  private answers(n: number, approvals: Arr.NonEmptyReadonlyArray<Approval.Approval>) {
+    return Effect.gen({ self: this }, function*() {
+      yield* this.ask(approvals)
+      yield* DurableDeferred.await(answered(n)).pipe(
+        Effect.withTracerEnabled(false),
+        Effect.provideContext(this.context)
+      )
+      yield* this.store.change(this.execution.id, this.execution.epoch, { status: "running" })
+      const asked = yield* this.store.asked(this.execution.id)
+      const texts = asked.flatMap(({ answer, approvalId }) =>
+        answer !== undefined && approvals.some((approval) => approval.approvalId === approvalId) ? [answer] : []
+      )
+      return yield* Effect.forEach(texts, (text) => Schema.decodeEffect(Answer)(text))
+    })
+  }
+
+  private ask(approvals: ReadonlyArray<Approval.Approval>) {
+    const ids = approvals.map(({ approvalId }) => approvalId)
+    return Arr.isReadonlyArrayNonEmpty(ids)
+      ? Effect.asVoid(this.store.ask(this.execution.id, this.execution.epoch, ids))
+      : Effect.void
+  }
+
+  /** Something was recorded, so whatever ends this process now is not what ended the one before. */
+  private readonly onLive: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.hasProgressed) return Effect.void
+    this.hasProgressed = true
+    return Effect.ignore(this.store.change(this.execution.id, this.execution.epoch, { attempts: 0 }))
+  })
+
+  private left(interrupted: Cause.Cause<unknown>) {
+    return Effect.gen({ self: this }, function*() {
+      if (yield* this.isInterrupted) return yield* this.end({ status: "interrupted" })
+      const cause = Cause.hasInterruptsOnly(interrupted) ? this.defect : interrupted
+      if (cause === undefined) return
+      const change = { status: "parked", cause: Cause.pretty(cause) } as const
+      yield* this.store.change(this.execution.id, this.execution.epoch, change)
+    })
+  }
+
+  private get isInterrupted(): Effect.Effect<boolean> {
+    return Effect.map(
+      Effect.orDie(this.store.get(this.execution.id)),
+      (execution) => execution === undefined || execution.isInterrupted
+    )
+  }
+
+  private end(change: { readonly status: ExecutionStore.Status; readonly failure?: string }) {
+    return Effect.flatMap(
+      Clock.currentTimeMillis,
+      (endedAt) => Effect.asVoid(this.store.change(this.execution.id, this.execution.epoch, { ...change, endedAt }))
+    )
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What is known of a durable agent when it is made.
+ *
+ * @since 0.1.0
+ */
+
+import * as AiError from "effect/ai/AiError"
+import * as Schema from "effect/Schema"
+import * as Workflow from "effect/workflow/Workflow"
+import * as Agent from "../../Agent.ts"
+import * as AgentError from "../../AgentError.ts"
+import { makingOf } from "../../internal/run/agentOf.ts"
+import type * as Schemas from "../../internal/wire/schemas.ts"
+import { PartCodec } from "../../internal/wire/parts.ts"
+import * as JsonCodec from "../../internal/words/jsonCodec.ts"
+import * as Session from "../../Session.ts"
+
+/** The failures that every agent has. */
+const Known = Schema.Union([AgentError.AgentError, AiError.AiError, Session.SessionError])
+
+/**
+ * A durable agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Definition {
+  readonly agent: Agent.Any
+  readonly version: number
+  readonly maximumAttempts: number
+  /** Runs know their tools only when they begin; for those that are not known here results are JSON. */
+  readonly codec: PartCodec
+  readonly failure: Schema.Codec<unknown, string>
+  readonly workflow: ReturnType<typeof workflowOf>
+
+  constructor(
+    agent: Agent.Any,
+    options: {
+      readonly version: number
+      readonly maximumAttempts: number
+      readonly failure: Schema.Codec<unknown, unknown> | undefined
+    }
+  ) {
+    this.agent = agent
+    this.version = options.version
+    this.maximumAttempts = options.maximumAttempts
+    this.codec = new PartCodec(Agent.tools(agent) ?? {}, makingOf(agent).value as Schemas.AnySchema | undefined)
+    const failures = options.failure === undefined ? Known : Schema.Union([options.failure, Known])
+    this.failure = Schema.fromJsonString(JsonCodec.make<unknown, unknown, never, never>(failures)) as Schema.Codec<
+      unknown,
+      string
+    >
+    this.workflow = workflowOf(agent.name)
+  }
+}
+
+/** The engine carries only the id of the execution: the store has everything else, in any size. */
+const workflowOf = (agent: string) =>
+  Workflow.make(`agent/${agent}`, {
+    payload: { id: Schema.String },
+    idempotencyKey: ({ id }) => id
+  }).annotate(Workflow.SuspendOnFailure, true)

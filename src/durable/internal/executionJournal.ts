@@ -1,0 +1,81 @@
+/**
+ * The journal of an execution: each record is an activity of effect's workflow engine.
+ *
+ * @since 0.1.0
+ */
+
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as References from "effect/References"
+import * as Schema from "effect/Schema"
+import * as Activity from "effect/workflow/Activity"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import { JournalError } from "../../internal/words/journalError.ts"
+import type * as Journal from "../../Journal.ts"
+
+/**
+ * The engine and its instance of one attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type EngineContext = Context.Context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>
+
+/**
+ * Creates the journal of one attempt of one run. `onLive` is called when something is recorded, not read.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  context: EngineContext,
+  options: {
+    readonly id: string
+    /** The beginning of the names of all records. */
+    readonly prefix: string
+    readonly onLive: Effect.Effect<void>
+    /** Called with the defect of a call. The engine suspends its execution, and tells nobody else. */
+    readonly onDefect: (cause: Cause.Cause<unknown>) => void
+    /** Whether somebody has asked for the end of the execution. */
+    readonly isInterrupted: Effect.Effect<boolean>
+  }
+): Journal.Journal["Service"] => ({
+  id: options.id,
+  record: (name, execute) =>
+    Effect.contextWith((own: Context.Context<never>) => {
+      // the engine makes spans for each activity; what runs inside is traced as the run is
+      const isTraced = Context.get(own, References.TracerEnabled)
+      return Activity.make({
+        name: `${options.prefix}${name}`,
+        success: Schema.String,
+        execute: Effect.withTracerEnabled(execute, isTraced).pipe(
+          // what cannot be recorded now may be recorded after a mend, so it is no result
+          Effect.orDie,
+          Effect.tap(options.onLive),
+          Effect.tapCause((cause) => Cause.hasDies(cause) ? Effect.sync(() => options.onDefect(cause)) : Effect.void)
+        )
+      }).pipe(
+        Effect.withTracerEnabled(false),
+        Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
+      )
+    }),
+  // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
+  isSuspended: (cause) =>
+    Cause.hasInterruptsOnly(cause)
+      ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
+      : Effect.succeed(isParked(cause))
+})
+
+/**
+ * Returns whether a cause parks the execution: a defect, or a record that could not be used.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isParked = (cause: Cause.Cause<unknown>): boolean =>
+  Cause.hasDies(cause) || cause.reasons.some((reason) => Cause.isFailReason(reason) && isInvalidRecord(reason.error))
+
+const isInvalidRecord = (error: unknown): boolean =>
+  error instanceof JournalError ||
+  (error as { readonly reason?: { readonly _tag?: unknown } } | undefined)?.reason?._tag === "InvalidRecord"

@@ -1,0 +1,235 @@
+/**
+ * What the operations on executions share.
+ *
+ * @since 0.1.0
+ */
+
+import * as Prompt from "effect/ai/Prompt"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as DurableDeferred from "effect/workflow/DurableDeferred"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import type * as Agent from "../../Agent.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import type * as Approval from "../../Approval.ts"
+import * as ExecutionStore from "../ExecutionStore.ts"
+import * as Body from "./body.ts"
+import type { Definition } from "./definition.ts"
+import { AnswerRefused, ExecutionConflict, ExecutionUnknown } from "./errors.ts"
+import * as PartLog from "./partLog.ts"
+
+/**
+ * Returns the id in the store. Two agents may have executions of the same id.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const keyOf = (agent: Agent.Any, id: string): string => `${agent.name.length}:${agent.name}:${id}`
+
+/**
+ * Runs an effect of the engine without the engine's own spans, which are not those of the run.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const untraced = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withTracerEnabled(self, false)
+
+/**
+ * Returns a stored execution.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const find = ({ agent }: Definition, id: string) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const execution = yield* store.get(keyOf(agent, id))
+    return execution ?? (yield* new ExecutionUnknown({ execution: id }))
+  })
+
+/**
+ * Returns what an execution waits for.
+ *
+ * - `run`: the number of its last run.
+ * - `all`: all approvals that it has ever asked for.
+ * - `known`: their answers, by id.
+ * - `open`: those that it waits for.
+ * - `last`: the number of its last part.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const waiting = (self: Definition, execution: string) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { id, status } = yield* find(self, execution)
+    const asked = yield* store.asked(id)
+    const known = new Map(asked.map(({ answer, approvalId }) => [approvalId, answer]))
+    let run = -1
+    const all: Array<Approval.Approval> = []
+    let after = -1
+    while (true) {
+      const rows = yield* store.rows(id, after, 500)
+      if (rows.length === 0) break
+      for (const row of rows) {
+        for (const { part, seq } of yield* Effect.orDie(PartLog.readRow(row))) {
+          after = seq
+          if (part.type !== "run-end") continue
+          run++
+          const end = yield* self.codec.decode(part as never) as Effect.Effect<AgentRun.Part>
+          all.push(...(end as AgentRun.RunEnd).result.approvals)
+        }
+      }
+    }
+    const open = status === "waiting" ? all.filter(({ approvalId }) => known.get(approvalId) === undefined) : []
+    return { id, run, all, known, open, last: after }
+  })
+
+/**
+ * Stores answers, and lets the execution go on if it waits for no other.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const answer = (self: Definition, execution: string, answers: ReadonlyArray<Approval.Answer>) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { all, id, known, open, run } = yield* waiting(self, execution)
+    for (const answer of answers) {
+      const { approvalId } = answer.approval
+      const refuse = (problem: AnswerRefused["problem"], description: string) =>
+        new AnswerRefused({ approvalId, problem, description })
+      const approval = all.find((_) => _.approvalId === approvalId)
+      if (approval === undefined) return yield* refuse("unknown", "nobody asks for it")
+      if (known.get(approvalId) === undefined && !open.includes(approval)) {
+        return yield* refuse("unknown", "the execution does not wait for it")
+      }
+      yield* checkParams(self, approval, answer, (description) => refuse("invalid-params", description))
+      // the call is the one that was asked for, whatever the answer says of it
+      const text = yield* Effect.orDie(Schema.encodeEffect(Body.Answer)({ ...answer, approval }))
+      const stored = yield* store.answer(id, approvalId, text)
+      if (stored === undefined) return yield* refuse("unknown", "nobody asks for it")
+      if (stored !== text) return yield* refuse("answered", "it has another answer")
+    }
+    const asked = yield* store.asked(id)
+    if (asked.some(({ answer }) => answer === undefined) || run < 0) return
+    const { workflow } = self
+    const deferred = Body.answered(run)
+    const executionId = yield* workflow.executionId({ id })
+    yield* untraced(DurableDeferred.succeed(deferred, {
+      token: DurableDeferred.tokenFromExecutionId(deferred, { workflow, executionId }),
+      value: undefined
+    }))
+  })
+
+const checkParams = (
+  { codec }: Definition,
+  approval: Approval.Approval,
+  answer: Approval.Answer,
+  refuse: (description: string) => AnswerRefused
+): Effect.Effect<void, AnswerRefused> => {
+  const params = (answer as { readonly params?: unknown }).params
+  const tool = codec.toolOf(approval.path, approval.tool)
+  // the run knows the tools that its providers contribute, and checks their parameters
+  if (params === undefined || tool === undefined) return Effect.void
+  return Effect.asVoid(Effect.mapError(
+    AgentRun.decodeParams(tool, { name: approval.tool, params }) as Effect.Effect<unknown, Schema.SchemaError>,
+    ({ message }) => refuse(message)
+  ))
+}
+
+/**
+ * Asks the engine for something about an execution.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const onEngine = (
+  self: Definition,
+  execution: string,
+  use: (
+    engine: WorkflowEngine.WorkflowEngine["Service"],
+    workflow: Definition["workflow"],
+    id: string
+  ) => Effect.Effect<void>
+) =>
+  Effect.gen(function*() {
+    const { id } = yield* find(self, execution)
+    const { workflow } = self
+    const engine = yield* WorkflowEngine.WorkflowEngine
+    yield* untraced(use(engine, workflow, yield* workflow.executionId({ id })))
+  })
+
+/**
+ * Asks for the end of an execution.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const interrupt = (self: Definition, execution: string) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { id } = yield* find(self, execution)
+    // a process that ends before it hears of it ends the execution when it begins again
+    yield* store.interrupt(id)
+    yield* onEngine(self, execution, (engine, workflow, id) => engine.interruptUnsafe(workflow, id))
+  })
+
+/**
+ * Stores an execution and starts it, unless it is there already.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const start = (
+  self: Definition,
+  input: {
+    readonly id: string
+    readonly prompt: Prompt.RawInput
+    readonly session?: string | undefined
+    readonly runId?: string | undefined
+  }
+) =>
+  Effect.gen(function*() {
+    const { agent, version, workflow } = self
+    const store = yield* ExecutionStore.ExecutionStore
+    const { id, runId, session } = input
+    const payload = yield* Effect.orDie(
+      Schema.encodeEffect(Body.Payload)({
+        prompt: Prompt.make(input.prompt),
+        ...(session === undefined ? {} : { session }),
+        ...(runId === undefined ? {} : { runId })
+      })
+    )
+    const stored = yield* Effect.flatMap(
+      ExecutionStore.created({ id: keyOf(agent, id), agent: agent.name, version, payload }),
+      store.create
+    )
+    if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
+    yield* untraced(workflow.execute({ id: stored.id }, { discard: true }))
+    return id
+  })
+
+/**
+ * Starts the execution of a run, or answers the one that its answers are for. Returns where to read it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const opened = (self: Definition, input: Agent.Input & { readonly runId: string }) =>
+  Effect.gen(function*() {
+    const { answers = [], prompt, runId, session } = input
+    const [first] = answers
+    if (first === undefined) {
+      return { execution: yield* start(self, { id: runId, prompt, session, runId }), after: undefined }
+    }
+    const store = yield* ExecutionStore.ExecutionStore
+    const { approvalId } = first.approval
+    const id = yield* store.ofApproval(self.agent.name, approvalId)
+    if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
+    const execution = id.slice(keyOf(self.agent, "").length)
+    const { last } = yield* waiting(self, execution)
+    yield* answer(self, execution, answers)
+    return { execution, after: last }
+  })

@@ -1,0 +1,132 @@
+/**
+ * The log of the parts of an execution: one attempt writes it, any number of readers read it.
+ *
+ * @since 0.1.0
+ */
+
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type * as AgentRun from "../../AgentRun.ts"
+import type { PartCodec } from "../../internal/wire/parts.ts"
+import type * as ExecutionStore from "../ExecutionStore.ts"
+import { type Encoded, Places } from "./places.ts"
+import type { ExecutionStoreError } from "./storeError.ts"
+
+/** How many parts wait at most before they are written. */
+const most = 32
+
+/** How long a part waits at most before it is written. */
+const longest = "25 millis"
+
+const Parts = Schema.fromJsonString(Schema.Array(Schema.Unknown))
+const decodeParts = Schema.decodeUnknownEffect(Parts)
+
+/**
+ * Reads rows as numbered parts.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const readRow = (
+  row: ExecutionStore.Row
+): Effect.Effect<ReadonlyArray<{ readonly seq: number; readonly part: Encoded }>, Schema.SchemaError> =>
+  Effect.map(decodeParts(row.parts), (parts) =>
+    // we have written them ourselves
+    parts.map((part, index) => ({ seq: row.seq + index, part: part as Encoded })))
+
+/**
+ * The writer of an attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class PartLog {
+  private readonly store: ExecutionStore.Options
+  private readonly id: string
+  private readonly epoch: number
+  private readonly codec: PartCodec
+  private readonly scope: Scope.Scope
+  private readonly places = new Places()
+  /** The last parts of the runs of the execution that have ended, in order. */
+  readonly ends: Array<Encoded> = []
+  private next = 0
+  private pending: Array<Encoded> = []
+  private isScheduled = false
+  /** One write at a time: whoever has seen a number has seen all before it. */
+  private readonly turn = Semaphore.makeUnsafe(1)
+
+  constructor(
+    store: ExecutionStore.Options,
+    id: string,
+    epoch: number,
+    codec: PartCodec,
+    scope: Scope.Scope
+  ) {
+    this.store = store
+    this.id = id
+    this.epoch = epoch
+    this.codec = codec
+    this.scope = scope
+  }
+
+  /** Reads what earlier attempts have written. */
+  readonly open: Effect.Effect<void, ExecutionStoreError | Schema.SchemaError> = Effect.gen(
+    { self: this },
+    function*() {
+      while (true) {
+        const rows = yield* this.store.rows(this.id, this.next - 1, 500)
+        for (const row of rows) {
+          for (const { part, seq } of yield* readRow(row)) {
+            this.places.read(part)
+            if (part.type === "run-end") this.ends.push(part)
+            this.next = seq + 1
+          }
+        }
+        if (rows.length === 0) return this.places.rewind()
+      }
+    }
+  )
+
+  /** A run whose end is in the log is not run again. Its places are passed over. */
+  pass(end: Encoded): void {
+    this.places.tell(end)
+  }
+
+  append(parts: ReadonlyArray<AgentRun.Part>): Effect.Effect<void, ExecutionStoreError> {
+    return Effect.gen({ self: this }, function*() {
+      let isUrgent = false
+      for (const part of parts) {
+        // the schemas of the agent need no services here
+        const encoded = yield* Effect.orDie(this.codec.encode(part)) as Effect.Effect<unknown>
+        this.pending.push(...this.places.tell(encoded as Encoded))
+        // somebody may act on it
+        if (part.type === "run-end" || part.type === "tool-approval-request") isUrgent = true
+      }
+      if (isUrgent || this.pending.length >= most) return yield* this.flush
+      if (this.pending.length > 0 && !this.isScheduled) {
+        this.isScheduled = true
+        // a write that fails here is made again with the next parts, which then fail
+        yield* Effect.forkIn(Effect.delay(Effect.ignore(this.flush), longest), this.scope)
+      }
+    })
+  }
+
+  /** Interrupts itself if a newer attempt has the execution. */
+  readonly flush: Effect.Effect<void, ExecutionStoreError> = Effect.suspend(() =>
+    this.turn.withPermit(Effect.suspend(() => {
+      this.isScheduled = false
+      const { pending } = this
+      if (!Arr.isArrayNonEmpty(pending)) return Effect.void
+      const row = { seq: this.next, count: pending.length, parts: JSON.stringify(pending) }
+      return Effect.flatMap(this.store.append(this.id, this.epoch, [row]), (isOwned) => {
+        if (!isOwned) return Effect.interrupt
+        this.next += row.count
+        this.pending = this.pending.slice(row.count)
+        return Effect.void
+      })
+    }))
+  )
+}

@@ -1,0 +1,276 @@
+/**
+ * Executions in a SQL database.
+ *
+ * @since 0.1.0
+ */
+
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlError from "effect/sql/SqlError"
+// the store is made of this
+import type * as ExecutionStore from "../ExecutionStore.ts"
+import { ExecutionStoreError } from "./storeError.ts"
+
+type Execution = ExecutionStore.Execution
+
+interface ExecutionRow {
+  readonly id: string
+  readonly agent: string
+  readonly version: number
+  readonly payload: string
+  readonly status: ExecutionStore.Status
+  readonly epoch: number
+  readonly attempts: number
+  readonly interrupted: number
+  readonly cause: string | null
+  readonly failure: string | null
+  readonly created_at: number | string
+  readonly ended_at: number | string | null
+}
+
+const toExecution = (row: ExecutionRow): Execution => ({
+  id: row.id,
+  agent: row.agent,
+  version: Number(row.version),
+  payload: row.payload,
+  status: row.status,
+  epoch: Number(row.epoch),
+  attempts: Number(row.attempts),
+  isInterrupted: Number(row.interrupted) === 1,
+  cause: row.cause ?? undefined,
+  failure: row.failure ?? undefined,
+  createdAt: Number(row.created_at),
+  endedAt: row.ended_at === null ? undefined : Number(row.ended_at)
+})
+
+/**
+ * Creates the tables if they do not exist, and the operations on them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(
+  function*() {
+    const client = yield* SqlClient.SqlClient
+    // the columns have exactly the names that are written here
+    const sql = client.withoutTransforms()
+    const isPostgres = sql.onDialectOrElse({ pg: () => true, orElse: () => false })
+    const begin = isPostgres ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN IMMEDIATE"
+    const moment = sql.literal(isPostgres ? "BIGINT" : "INTEGER")
+
+    const inTransaction = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
+      Effect.provideService(sql.withTransaction(effect), SqlClient.BeginTransaction, begin)
+
+    const tables = [
+      sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
+        id TEXT PRIMARY KEY, agent TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL, status TEXT NOT NULL,
+        epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL, cause TEXT, failure TEXT,
+        created_at ${moment} NOT NULL, ended_at ${moment}
+      )`,
+      sql`CREATE TABLE IF NOT EXISTS effect_agents_parts (
+        execution_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, parts TEXT NOT NULL,
+        PRIMARY KEY (execution_id, seq)
+      )`,
+      sql`CREATE TABLE IF NOT EXISTS effect_agents_approvals (
+        execution_id TEXT NOT NULL, approval_id TEXT NOT NULL, place INTEGER NOT NULL, answer TEXT,
+        PRIMARY KEY (execution_id, approval_id)
+      )`
+    ]
+    yield* Effect.retry(
+      inTransaction(Effect.gen(function*() {
+        // two processes that make the tables at the same time wait for each other
+        if (isPostgres) yield* sql`SELECT pg_advisory_xact_lock(7262341)`
+        yield* Effect.all(tables)
+      })),
+      { times: 3 }
+    )
+
+    const stored = <A>(operation: string, effect: Effect.Effect<A, SqlError.SqlError>) =>
+      Effect.mapError(effect, (cause) => new ExecutionStoreError({ operation, cause }))
+
+    const find = (id: string) =>
+      Effect.map(
+        sql<ExecutionRow>`SELECT * FROM effect_agents_executions WHERE id = ${id}`,
+        ([row]) => row === undefined ? undefined : toExecution(row)
+      )
+
+    /** The row stays locked until the transaction ends, so that no newer attempt begins before what this one writes. */
+    const owned = (id: string, epoch: number) =>
+      Effect.map(
+        sql`UPDATE effect_agents_executions SET epoch = epoch WHERE id = ${id} AND epoch = ${epoch} RETURNING id`,
+        (rows) => rows.length > 0
+      )
+
+    const ifOwned = (id: string, epoch: number, effect: Effect.Effect<unknown, SqlError.SqlError>) =>
+      inTransaction(
+        Effect.flatMap(owned(id, epoch), (isOwned) => isOwned ? Effect.as(effect, true) : Effect.succeed(false))
+      )
+
+    return {
+      create: (execution) =>
+        stored(
+          "create",
+          Effect.andThen(
+            sql`INSERT INTO effect_agents_executions ${
+              sql.insert({
+                id: execution.id,
+                agent: execution.agent,
+                version: execution.version,
+                payload: execution.payload,
+                status: execution.status,
+                epoch: execution.epoch,
+                attempts: execution.attempts,
+                interrupted: 0,
+                cause: null,
+                failure: null,
+                created_at: execution.createdAt,
+                ended_at: null
+              })
+            } ON CONFLICT (id) DO NOTHING`,
+            Effect.map(find(execution.id), (found) => found ?? execution)
+          )
+        ),
+
+      get: (id) => stored("get", find(id)),
+
+      begin: (id) =>
+        stored(
+          "begin",
+          Effect.andThen(
+            sql`UPDATE effect_agents_executions
+              SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, cause = NULL
+              WHERE id = ${id} AND ended_at IS NULL`,
+            find(id)
+          )
+        ),
+
+      change: (id, epoch, { attempts, cause, endedAt, failure, status }) =>
+        stored(
+          "change",
+          Effect.map(
+            sql`UPDATE effect_agents_executions SET ${
+              sql.update({
+                ...(attempts === undefined ? {} : { attempts }),
+                ...(cause === undefined ? {} : { cause }),
+                ...(endedAt === undefined ? {} : { ended_at: endedAt }),
+                ...(failure === undefined ? {} : { failure }),
+                ...(status === undefined ? {} : { status })
+              })
+            } WHERE id = ${id} AND epoch = ${epoch} RETURNING id`,
+            (rows) => rows.length > 0
+          )
+        ),
+
+      interrupt: (id) =>
+        stored(
+          "interrupt",
+          sql`UPDATE effect_agents_executions SET interrupted = 1 WHERE id = ${id} AND ended_at IS NULL`
+        ),
+
+      append: (id, epoch, rows) =>
+        stored(
+          "append",
+          ifOwned(
+            id,
+            epoch,
+            sql`INSERT INTO effect_agents_parts ${
+              sql.insert(Arr.map(rows, ({ count, parts, seq }) => ({ execution_id: id, seq, count, parts })))
+            }`
+          )
+        ),
+
+      ask: (id, epoch, approvalIds) =>
+        stored(
+          "ask",
+          ifOwned(
+            id,
+            epoch,
+            Effect.gen(function*() {
+              const [last] = yield* sql<{ readonly n: number | string }>`
+                SELECT count(*) AS n FROM effect_agents_approvals WHERE execution_id = ${id}`
+              const first = Number(last?.n ?? 0)
+              const rows = Arr.map(approvalIds, (approval_id, index) => ({
+                execution_id: id,
+                approval_id,
+                place: first + index,
+                answer: null
+              }))
+              yield* sql`INSERT INTO effect_agents_approvals ${sql.insert(rows)}
+                ON CONFLICT (execution_id, approval_id) DO NOTHING`
+              yield* sql`UPDATE effect_agents_executions SET status = 'waiting' WHERE id = ${id}`
+            })
+          )
+        ),
+
+      answer: (id, approvalId, answer) =>
+        stored(
+          "answer",
+          Effect.andThen(
+            sql`UPDATE effect_agents_approvals SET answer = ${answer}
+              WHERE execution_id = ${id} AND approval_id = ${approvalId} AND answer IS NULL`,
+            Effect.map(
+              sql<{ readonly answer: string | null }>`SELECT answer FROM effect_agents_approvals
+                WHERE execution_id = ${id} AND approval_id = ${approvalId}`,
+              ([row]) => row?.answer ?? undefined
+            )
+          )
+        ),
+
+      reopen: (id, approvalIds) =>
+        stored(
+          "reopen",
+          sql`UPDATE effect_agents_approvals SET answer = NULL
+            WHERE execution_id = ${id} AND ${sql.in("approval_id", approvalIds)}`
+        ),
+
+      rows: (id, after, limit) =>
+        stored(
+          "rows",
+          sql<ExecutionStore.Row>`SELECT seq, count, parts FROM effect_agents_parts
+            WHERE execution_id = ${id} AND seq + count - 1 > ${after} ORDER BY seq LIMIT ${limit}`
+        ),
+
+      asked: (id) =>
+        stored(
+          "asked",
+          Effect.map(
+            sql<{ readonly approval_id: string; readonly answer: string | null }>`
+              SELECT approval_id, answer FROM effect_agents_approvals WHERE execution_id = ${id} ORDER BY place`,
+            (rows) => rows.map(({ answer, approval_id }) => ({ approvalId: approval_id, answer: answer ?? undefined }))
+          )
+        ),
+
+      ofApproval: (agent, approvalId) =>
+        stored(
+          "ofApproval",
+          Effect.map(
+            sql<{ readonly id: string }>`SELECT e.id FROM effect_agents_executions e
+              JOIN effect_agents_approvals a ON a.execution_id = e.id
+              WHERE e.agent = ${agent} AND a.approval_id = ${approvalId}`,
+            ([row]) => row?.id
+          )
+        ),
+
+      list: (agent, after, limit) =>
+        stored(
+          "list",
+          Effect.map(
+            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+              WHERE agent = ${agent} AND id > ${after} ORDER BY id LIMIT ${limit}`,
+            (rows) => rows.map(toExecution)
+          )
+        ),
+
+      remove: (id) =>
+        stored(
+          "remove",
+          inTransaction(Effect.all([
+            sql`DELETE FROM effect_agents_parts WHERE execution_id = ${id}`,
+            sql`DELETE FROM effect_agents_approvals WHERE execution_id = ${id}`,
+            sql`DELETE FROM effect_agents_executions WHERE id = ${id}`
+          ], { discard: true }))
+        )
+    } satisfies ExecutionStore.Options
+  }
+)
