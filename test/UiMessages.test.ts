@@ -8,10 +8,11 @@ import {
 } from "ai"
 import { Arbitrary, Cause, Effect, Random, Schema, Stream } from "effect"
 import { Prompt } from "effect/ai"
-import { Agent, type AgentRun, Approval, SessionStore } from "../src/index.ts"
+import { Agent, type AgentRun, Approval, SessionHistory, SessionStore } from "../src/index.ts"
 import { UiMessages } from "../src/server/index.ts"
 import { approvals, type Message, show } from "./fixtures/chatServer.ts"
 import * as EveryPart from "./fixtures/everyPart.ts"
+import * as HostedApprovals from "./fixtures/hostedApprovals.ts"
 
 /** What the AI SDK makes of a stream: the message and its errors. It checks the schema of each chunk as its client does. */
 const read = (chunks: ReadonlyArray<UiMessages.Chunk>, message?: Message) =>
@@ -125,10 +126,15 @@ describe("UiMessages", () => {
           assert.deepInclude(message.parts[1], { state: "output-error", errorText: text })
         }
 
-        const report = yield* shown("reports")
-        assert.deepInclude(report.message.parts.find(({ type }) => type === "data-output"), {
-          data: { title: "A", points: [1, 2] }
-        })
+        const report = yield* collect(runOf(everyPart, "reports"))
+        assert.deepStrictEqual(report.flatMap((chunk) => chunk.type === "data-output" ? [chunk.data] : []), [
+          { title: "A" },
+          { title: "A", points: [1] },
+          { title: "A", points: [1, 2] },
+          { title: "A", points: [1, 2] }
+        ])
+        const { message: reported } = yield* read(report)
+        assert.lengthOf(reported.parts.filter(({ type }) => type === "data-output"), 1)
         assert.deepStrictEqual((yield* shown("is cut")).message.metadata?.stopReason, "length")
 
         const { message } = yield* shown("researches")
@@ -209,6 +215,32 @@ describe("UiMessages", () => {
         const start: AgentRun.Part = { type: "run-start", agent: "a", runId: "r", session: undefined }
         const chunks = yield* collect(Stream.make(start, { type: "step-start", index: 0 } as const, call))
         assert.deepStrictEqual(chunks.map(({ type }) => type), ["start", "message-metadata", "error"])
+      }))
+
+    it.effect("a message to the run is a part of its message", () =>
+      Effect.gen(function*() {
+        const message = Prompt.userMessage({
+          content: [
+            Prompt.textPart({ text: "blue ones" }),
+            Prompt.filePart({ mediaType: "text/plain", data: new Uint8Array([104, 105]) })
+          ]
+        })
+        const parts = Stream.make<[AgentRun.Part, ...Array<AgentRun.Part>]>(
+          { type: "run-start", agent: "a", runId: "r", session: undefined },
+          { type: "step-start", index: 0 },
+          { type: "steering", message },
+          { type: "steering", message }
+        )
+        const { message: shown } = yield* read(yield* collect(parts))
+        const content = [
+          { type: "text", text: "blue ones" },
+          { type: "file", mediaType: "text/plain", url: "data:text/plain;base64,aGk=" }
+        ]
+        assert.deepStrictEqual(shown.parts as unknown, [
+          { type: "step-start" },
+          { type: "steering-message", id: "r:0", parts: content },
+          { type: "steering-message", id: "r:1", parts: content }
+        ])
       }))
 
     it.effect("an address that is no web page is not a link", () =>
@@ -347,6 +379,34 @@ describe("UiMessages", () => {
         ])
       }).pipe(Effect.provide(everyPart.layer))
     })
+
+    it.effect("a call that a provider asks for is approved or denied like any other", () =>
+      Effect.gen(function*() {
+        const clerk = Agent.withProvider(HostedApprovals.agent, SessionHistory.provider)
+        for (const approved of [true, false]) {
+          const { layer } = HostedApprovals.modelOf([
+            [...HostedApprovals.asks(1), HostedApprovals.finish("tool-calls")],
+            HostedApprovals.says("Done")
+          ])
+          yield* Effect.gen(function*() {
+            const asked = yield* read(yield* collect(Agent.stream(clerk, { prompt: "Refund", session: "s" })))
+            const before = yield* sessions("s")
+            const continues = UiMessages.fromHistory(before).at(-1)!
+            assert.deepStrictEqual(storable(continues as Message), storable(asked.message))
+            assert.deepStrictEqual(show(asked.message).slice(1), ["tool-mcp.refund approval-requested"])
+            const [approval] = Approval.pending(before)
+            const answers = [approved ? Approval.approve(approval) : Approval.deny(approval, "no")]
+            const chunks = yield* collect(Agent.resumeStream(clerk, { session: "s" }, answers), { continues, answers })
+            const { errors, message } = yield* read([...UiMessages.toChunks(continues), ...chunks])
+            assert.deepStrictEqual(errors, [])
+            const state = approved ? "approval-responded" : "output-denied"
+            assert.deepStrictEqual(show(message).slice(1), [`tool-mcp.refund ${state}`, "Done"])
+            const after = UiMessages.fromHistory(yield* sessions("s"))
+            assert.deepStrictEqual(storable(after.at(-1) as Message), storable(message))
+            assert.deepStrictEqual(yield* validate(after), [])
+          }).pipe(Effect.provide([layer, SessionStore.layerMemory]))
+        }
+      }))
 
     it.effect("files, steering messages and messages of others have a place", () =>
       Effect.gen(function*() {

@@ -51,14 +51,17 @@
  * `addToolApprovalResponse({ id, approved: true, options: { body: { params: { [id]: { file: "other.txt" } } } } })`.
  *
  * `regenerate`, and a message that is sent again with its `messageId`, set the session back to the version before that
- * message: the messages after it, and what they have changed in the state of the session, are forgotten. This needs a
- * message that came through these routes, and a store with versions (all but a `SessionStore.make` of your own).
+ * message: the messages after it, and what they have changed in the state of the session, are forgotten. What tools have
+ * done stays. This needs a message that came through these routes, and a store with versions (all but a `SessionStore.make` of your own).
  *
  * **Gotchas**
  *
  * `stop()` of `useChat` only closes the connection, as closing the page does. A run without readers is stopped after
  * `reconnect` (10 seconds), so that a page can be loaded again. A stop button sends `POST /api/chat/:id/stop` too. A new
  * message of the user does not wait for a run that all pages have left: it stops it.
+ *
+ * A run that goes on with answers from another wire (`AgentHttp`) is joined without the message that it goes on with; the
+ * stored conversation has all of it.
  *
  * A run may end between loading the messages and joining it. If the answer is 204 and the last message is one of the
  * user, load the messages again.

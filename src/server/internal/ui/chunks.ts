@@ -432,6 +432,10 @@ export class Mapper {
     }
     this.closeTexts()
     this.hasEnded = true
+    for (const id of this.denied) {
+      // a call of a provider has no result then
+      if (this.calls.get(id) === "running") this.out.push({ type: "tool-output-denied", toolCallId: id })
+    }
     // a page that sends a message again when all of its calls have outputs has nothing to send
     if (this.hasCalls && stopReason !== "approval-required") {
       this.out.push({ type: "start-step" }, { type: "finish-step" })

@@ -232,8 +232,8 @@ class CallPart {
       this.become({ input: params })
     }
     this.become(
-      this.shown.toolCallId === id && !answer.approved
-        // its result is in the conversation of the agent that has asked
+      !answer.approved && (this.shown.toolCallId === id || this.shown.providerExecuted === true)
+        // its result is in the conversation of the agent that has asked, and a provider gives none
         ? { state: "output-denied", approval: this.told(false) }
         : { state: "approval-responded", approval: this.told(answer.approved) }
     )
