@@ -6,7 +6,7 @@ import {
 } from "ai"
 import { Deferred, Effect, Fiber, Layer, Schedule, Schema, Stream } from "effect"
 import { type Prompt, Tool, Toolkit } from "effect/ai"
-import { Agent, AgentRun, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
+import { Agent, AgentRun, Approval, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
 import { ClientTools, type UiMessages } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as ChatServer from "./fixtures/chatServer.ts"
@@ -220,6 +220,19 @@ describe("UiMessages.layer", () => {
         assert.deepStrictEqual(stored(yield* server.messages("c")), [["hi"], ["You said: hi"]])
       }).pipe(Effect.scoped))
 
+    it.live("names a chat as it likes", () =>
+      Effect.gen(function*() {
+        const server = yield* everyPart()
+        for (const id of ["a/b c", "ünï🎈", "%2F", "x".repeat(100)]) {
+          const open = server.open(id)
+          yield* open.say("hi")
+          const path = encodeURIComponent(id)
+          assert.deepStrictEqual(stored(yield* server.messages(path)), [["hi"], ["You said: hi"]], id)
+          yield* Effect.promise(() => open.chat.resumeStream())
+          assert.strictEqual(open.chat.status, "ready")
+        }
+      }).pipe(Effect.scoped))
+
     it.live("may be one message, with files", () =>
       Effect.gen(function*() {
         const server = yield* everyPart()
@@ -274,6 +287,14 @@ describe("UiMessages.layer", () => {
             JSON.stringify(body).slice(0, 80)
           )
         }
+        const asText = yield* Effect.promise(() =>
+          fetch(`${server.url}/api/chat`, {
+            method: "POST",
+            headers: { authorization: "Bearer ann", "content-type": "text/plain" },
+            body: JSON.stringify({ id: "c", messages: [user("hi")] })
+          })
+        )
+        assert.strictEqual(asText.status, 400)
         assert.strictEqual((yield* server.call("GET", `/${"x".repeat(101)}/messages`)).status, 404)
         assert.strictEqual((yield* server.call("POST", "", { id: "c", messages: [user("hi")] }, "")).status, 401)
         assert.deepStrictEqual(yield* server.messages("c"), [])
@@ -547,6 +568,15 @@ describe("UiMessages.layer", () => {
         ) {
           assert.oneOf((yield* server.call("POST", "", { id: "c", messages: [output(part)] })).status, [400, 404])
         }
+        // nor is it run by an approval
+        const [{ approvalId }] = Approval.pending((yield* server.store.load("ann/c")).history)
+        const approved = {
+          state: "approval-responded",
+          toolCallId: "call_0",
+          approval: { id: approvalId, approved: true }
+        }
+        const approval = yield* server.call("POST", "", { id: "c", messages: [output(approved)] })
+        assert.isAtLeast(approval.status, 400, approval.text)
         const wrong = { toolCallId: "call_0", state: "output-available", output: 1 }
         const refused = yield* server.call("POST", "", { id: "c", messages: [output(wrong)] })
         assert.deepStrictEqual([refused.status, refused.json().code], [422, "approval-invalid"])

@@ -63,8 +63,8 @@
  * A run that goes on with answers from another wire (`AgentHttp`) is joined without the message that it goes on with; the
  * stored conversation has all of it.
  *
- * A run may end between loading the messages and joining it. If the answer is 204 and the last message is one of the
- * user, load the messages again.
+ * A run may end while a page is not connected to it: after the messages were loaded, or when the network was lost. The
+ * answer is 204 then, and the page loads the messages again.
  *
  * With `SessionHistory.provider` nothing is saved of a run that is stopped or fails, and a page that is loaded again does
  * not have its message. Use `SessionHistory.make({ keep: "always" })` for chats.

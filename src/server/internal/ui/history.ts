@@ -40,11 +40,16 @@ const filePart = ({ data, fileName, mediaType }: Prompt.FilePart): Wire.FilePart
  * @category conversions
  * @since 0.1.0
  */
-export const toMessages = (history: Prompt.Prompt): Array<Wire.Message> => {
-  const reader = new Reader(history.content)
-  history.content.forEach((message, index) => reader.read(message, index))
-  return reader.messages
-}
+export const toMessages = (history: Prompt.Prompt): Array<Wire.Message> => read(history.content, 0)
+
+/**
+ * Returns the last message of a conversation, if it has one.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const lastMessage = ({ content }: Prompt.Prompt): Wire.Message | undefined =>
+  read(content, Math.max(0, content.findLastIndex(({ role }) => role === "user"))).at(-1)
 
 /**
  * Returns the index of the message of a user that a page knows by this id, if there is one.
@@ -52,14 +57,48 @@ export const toMessages = (history: Prompt.Prompt): Array<Wire.Message> => {
  * @category getters
  * @since 0.1.0
  */
-export const indexOf = (history: Prompt.Prompt, id: string): number | undefined => {
-  const reader = new Reader(history.content)
-  for (const [index, message] of history.content.entries()) {
-    const count = reader.messages.length
-    reader.read(message, index)
-    if (message.role === "user" && reader.messages[count].id === id) return index
+export const indexOf = ({ content }: Prompt.Prompt, id: string): number | undefined => {
+  const ids = new Ids()
+  const index = content.findIndex((message, index) => ids.next(message, index) === id && message.role === "user")
+  return index < 0 ? undefined : index
+}
+
+/** The messages from an index on, with the ids that they have in the whole conversation. */
+const read = (content: ReadonlyArray<Prompt.Message>, from: number): Array<Wire.Message> => {
+  const ids = new Ids()
+  const reader = new Reader(content)
+  content.forEach((message, index) => {
+    const id = ids.next(message, index)
+    if (index >= from) reader.read(message, id)
+  })
+  return reader.messages
+}
+
+/** The ids of the messages of a page. */
+class Ids {
+  private readonly taken = new Set<string>()
+  private answer: string | undefined = undefined
+  private isAnswering = false
+
+  /** The id of the message that begins here. All messages up to the next one of a user are one message. */
+  next(message: Prompt.Message, index: number): string | undefined {
+    if (message.role === "user") {
+      const mark = Marks.of(message)
+      this.isAnswering = false
+      this.answer = mark?.answer
+      return this.unique(mark?.id, index)
+    }
+    if (message.role !== "assistant" || this.isAnswering) return undefined
+    this.isAnswering = true
+    return this.unique(this.answer, index)
   }
-  return undefined
+
+  /** Two messages with one id would be one message of the page. */
+  private unique(id: string | undefined, index: number): string {
+    const unique = id !== undefined && !this.taken.has(id) ? id : `message-${index}`
+    this.taken.add(unique)
+    return unique
+  }
 }
 
 /** The answer to an approval, as it is stored. */
@@ -71,30 +110,25 @@ interface Answer {
 
 class Reader {
   readonly messages: Array<Wire.Message> = []
-  private readonly ids = new Set<string>()
   private readonly waiting: ReadonlySet<string>
   /** The parts that an answer or a result will change, by the id of the call, in the message of the assistant. */
   private calls = new Map<string, CallPart>()
-  private answerId: string | undefined = undefined
-  private parts: Array<Wire.MessagePart> | undefined = undefined
+  private parts: Array<Wire.MessagePart> = []
 
   constructor(messages: ReadonlyArray<Prompt.Message>) {
     this.waiting = new Set(Waiting.approvalsOf(messages).map(({ approvalId }) => approvalId))
   }
 
-  read(message: Prompt.Message, index: number): void {
+  /** With an `id`, a message of the page begins here. */
+  read(message: Prompt.Message, id: string | undefined): void {
     switch (message.role) {
       case "system":
         return
-      case "user": {
-        const mark = Marks.of(message)
-        this.parts = undefined
-        this.answerId = mark?.answer
-        this.messages.push({ id: this.idOf(mark?.id, index), role: "user", parts: userParts(message) })
+      case "user":
+        this.messages.push({ id: id!, role: "user", parts: userParts(message) })
         return
-      }
       case "assistant":
-        return this.assistant(message, index)
+        return this.assistant(message, id)
       case "tool": {
         for (const part of message.content) {
           if (part.type === "tool-result") this.result(part)
@@ -104,18 +138,11 @@ class Reader {
     }
   }
 
-  /** Two messages with one id would be one message of the page. */
-  private idOf(id: string | undefined, index: number): string {
-    const unique = id !== undefined && !this.ids.has(id) ? id : `message-${index}`
-    this.ids.add(unique)
-    return unique
-  }
-
-  private assistant(message: Prompt.AssistantMessage, index: number): void {
-    if (this.parts === undefined) {
+  private assistant(message: Prompt.AssistantMessage, id: string | undefined): void {
+    if (id !== undefined) {
       this.parts = []
       this.calls = new Map()
-      this.messages.push({ id: this.idOf(this.answerId, index), role: "assistant", parts: this.parts })
+      this.messages.push({ id, role: "assistant", parts: this.parts })
     }
     if (AgentRun.isCut(message)) {
       this.messages.push({ ...this.messages.pop()!, metadata: { cut: true } })
@@ -145,7 +172,7 @@ class Reader {
   private add(id: string, name: string, input: unknown, providerExecuted: boolean): CallPart {
     const part = new CallPart(id, name, input ?? null, providerExecuted)
     this.calls.set(id, part)
-    this.parts?.push(part.shown)
+    this.parts.push(part.shown)
     return part
   }
 

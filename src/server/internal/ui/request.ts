@@ -92,6 +92,8 @@ export const read = (
 ): Effect.Effect<Request, AgentApi.RunFailed, HttpServerRequest.HttpServerRequest> =>
   Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
+    // every page can make a browser send a text, with the cookies of its user
+    if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) return yield* invalid
     const json = yield* request.json.pipe(
       Effect.provideService(HttpIncomingMessage.MaxBodySize, maximum),
       Effect.mapError(({ reason }) =>

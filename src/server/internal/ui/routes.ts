@@ -163,7 +163,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
       const given = [...approved, ...yield* Effect.fromResult(ClientTools.answersTo(approvals, returned))]
       if (given.length === 0) return yield* this.notWaiting(history, request.answers[0]?.approvalId)
       const answers = yield* OwnedRuns.answersTo(approvals, given)
-      const continues = History.toMessages(history).at(-1)
+      const continues = History.lastMessage(history)
       const input = { prompt: Prompt.empty, session: chat, answers }
       // an answer that is sent twice must not stop the call that it has approved
       const whenBusy = this.options.whenBusy === "start" ? "start" : "refuse"
