@@ -358,6 +358,17 @@ describe("AgUi", () => {
         assert.deepStrictEqual(results, ["5", 5])
       }).pipe(Effect.scoped))
 
+    it.live("may send what nobody can read, and the model reads it as a text", () =>
+      Effect.gen(function*() {
+        const { client } = yield* scripted([colors("blue"), text("Read")])
+        const ann = client("deep", "go")
+        yield* run(ann, { tools: [SetColor] })
+        const content = "[".repeat(200_000) + "]".repeat(200_000)
+        ann.addMessage({ id: "t", role: "tool", toolCallId: "blue", content })
+        const end = yield* run(ann, { tools: [SetColor] })
+        assert.deepStrictEqual([end.threw, texts(end.newMessages)], [undefined, ["Read"]])
+      }).pipe(Effect.scoped))
+
     it.live("beside calls that need an approval: both are told, and answered together", () =>
       Effect.gen(function*() {
         const { client } = yield* scripted([
@@ -612,6 +623,22 @@ describe("AgUi", () => {
     }).pipe(Effect.scoped))
 
   describe("a server that keeps no conversation", () => {
+    it.live("has tools of its client, whose results come with the history", () =>
+      Effect.gen(function*() {
+        const { client } = yield* scripted(
+          [toolCalls({ name: "set_color", params: { color: "blue" }, id: "c" }), text("It is blue")],
+          { history: "client" }
+        )
+        const ann = client("s", "blue please")
+        const asked = yield* run(ann, { tools: [SetColor] })
+        assert.deepStrictEqual(endOf(asked).outcome.pendingToolCallIds, ["c"])
+        // a text that no walk over its JSON can bear stays a text
+        const content = "[".repeat(200_000) + "]".repeat(200_000)
+        ann.addMessage({ id: "t", role: "tool", toolCallId: "c", content })
+        const end = yield* run(ann, { tools: [SetColor] })
+        assert.deepStrictEqual([end.threw, texts(end.newMessages)], [undefined, ["It is blue"]])
+      }).pipe(Effect.scoped))
+
     it.live("believes of the client's history what its user and its tools say", () =>
       Effect.gen(function*() {
         const prompts: Array<ReadonlyArray<string>> = []

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Approval from "../../../Approval.ts"
 import * as ClientTool from "../../../internal/tool/clientTool.ts"
 import * as NestedTools from "../../../internal/tool/nested.ts"
+import * as Json from "../../../internal/words/json.ts"
 import * as AgentApi from "../../AgentApi.ts"
 import * as ClientTools from "../../ClientTools.ts"
 import { failed } from "../failures.ts"
@@ -253,7 +254,14 @@ export const results = (
 const textOf = (content: typeof Content.Type): string =>
   Predicate.isString(content) ? content : content.map((part) => part.type === "text" ? part.text : "").join("")
 
-const fromJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Json))
+const parse = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
+
+/** The JSON of a text; that of one which is none, or is nested too deeply, is the text itself. */
+const fromJson = (text: string): Schema.Json => {
+  const parsed = parse(text)
+  // what was parsed is JSON
+  return Result.isSuccess(parsed) && !Json.isTooDeep(parsed.success) ? parsed.success as Schema.Json : text
+}
 
 /** A result is a text that may be JSON. */
 const outcomeOf = (
@@ -262,7 +270,7 @@ const outcomeOf = (
 ): Omit<ClientTools.Returned, "id"> => {
   if (error !== undefined) return { failure: error }
   const text = textOf(content)
-  return { result: read(text, Result.getOrElse(fromJson(text), () => text)) }
+  return { result: read(text, fromJson(text)) }
 }
 
 /** The schema of a tool decides if both fit. A tool that only the run knows reads the text itself. */
@@ -320,7 +328,7 @@ const answered = (
   const calls = toolCalls.flatMap(({ function: called, id }) => {
     const result = seen.has(id) ? undefined : results.get(id)
     seen.add(id)
-    const params = Result.getOrElse(fromJson(called.arguments || "{}"), () => undefined)
+    const params = fromJson(called.arguments || "{}")
     if (result === undefined || !isInClient(called.name) || !Predicate.isObject(params)) return []
     const { failure, result: value } = outcomeOf(result)
     return [{ id, name: called.name, params, isFailure: failure !== undefined, result: failure ?? value ?? null }]
