@@ -3,7 +3,7 @@ import { createOpenAI } from "@ai-sdk/openai"
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { assert, describe, it } from "@effect/vitest"
 import { generateText, streamText } from "ai"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Fiber, Schema, Stream } from "effect"
 import OpenAI from "openai"
 import { Agent, AgentOutput, Middleware } from "../src/index.ts"
 import { AiSdk } from "../src/ai-sdk/index.ts"
@@ -493,7 +493,7 @@ describe("OpenAiApi, as a model of others", () => {
 
   it.live("an agent is the model of an agent", () =>
     Effect.gen(function*() {
-      const { outcomes, url } = yield* serve()
+      const { ended, outcomes, url } = yield* serve()
       const { chat } = createOpenAI({ baseURL: `${url}/v1`, apiKey: "ann" })
       const outer = Agent.make("outer", { model: AiSdk.model(chat("assistant")), instructions: "Ask the other one." })
       const { stopReason, text, usage } = yield* Agent.run(outer, { prompt: "weather" })
@@ -506,11 +506,12 @@ describe("OpenAiApi, as a model of others", () => {
       const failed = yield* Effect.flip(Agent.run(outer, { prompt: "fails" }))
       assert.deepStrictEqual([failed._tag, failed.reason._tag], ["AiError", "RateLimitError"])
       // the interrupt goes through to the other agent
+      const interrupted = yield* Effect.forkChild(ended, { startImmediately: true })
       yield* Agent.stream(outer, { prompt: "hangs" }).pipe(
         Stream.takeUntil((part) => part.type === "text-delta" && part.delta === "middle"),
         Stream.runDrain
       )
-      yield* Effect.repeat(Effect.yieldNow, { until: () => outcomes.length === 3 })
+      yield* Fiber.join(interrupted)
       assert.deepStrictEqual(outcomes, ["Completed", "Failed", "Interrupted"])
     }).pipe(Effect.scoped))
 })

@@ -25,11 +25,16 @@
  * have returned is not in the messages, so a model may call them again in the next request.
  *
  * **Responses keep their conversation** in a session of the owner, unless the request has `store: false`. The agent needs
- * `SessionHistory` for that. `previous_response_id` goes on with a response, also with one of the last 100 that others
- * have followed: the conversation is then copied (`SessionStore.fork`). So do the references to items that the AI SDK
- * sends. A request can only add messages of its user, outputs of its own tools, and answers to approvals. The hub keeps a
- * response for a while (`RunHub.layer`): until then it can be retrieved, or cancelled. With `background: true` the run
- * goes on when the client leaves.
+ * `SessionHistory` for that; without it no response can be continued. `previous_response_id` names the response to go on
+ * with. Instead, a client may refer to items of that response, as the AI SDK does. If the conversation has gone on since,
+ * the new response goes on in a copy of it (`SessionStore.fork`); the last 100 responses of a conversation can be
+ * continued.
+ *
+ * The request that goes on adds messages of the user, results of the client's tools, and answers to approvals, which
+ * belong to the same model. The server takes nothing else that the client says about the conversation.
+ *
+ * A response can be retrieved, followed and cancelled as long as the hub keeps its run (`RunHub.layer`). With
+ * `background: true` the run goes on when the client leaves.
  *
  * **What a request may ask for.** System and developer messages are ignored, unless `systemMessages` says otherwise: the
  * agent has its own instructions. So are `temperature` and what else is about the way a model writes, unless `settings`

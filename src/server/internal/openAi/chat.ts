@@ -57,14 +57,11 @@ export const answer = <R, Request>(served: Served.Served<R, Request>): Effect.Ef
     const prompt = Prompt.fromMessages(messages)
     const runId = yield* RunId.next
     const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const { live, parts } = yield* served.runs.start(agentFor(served, equipped.agent, instructions), owner, {
-      prompt,
-      runId
-    })
-      .pipe(
-        Served.withSettings(served, ChatRequest.toSampling(request)),
-        Effect.mapError(Failures.ofRun)
-      )
+    const run = served.runs.start(agentFor(served, equipped.agent, instructions), owner, { prompt, runId })
+    const { live, parts } = yield* run.pipe(
+      Served.withSettings(served, ChatRequest.toSampling(request)),
+      Effect.mapError(Failures.ofRun)
+    )
     const options: ChatParts.ChatOptions = {
       id: `chatcmpl-${live.runId}`,
       model: request.model,
