@@ -6,10 +6,12 @@
  */
 
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
-import * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as SchemaParser from "effect/SchemaParser"
@@ -40,17 +42,27 @@ const event = (name: string, id: string | undefined, data: string): string =>
  */
 export const events = <E, R>(parts: Stream.Stream<RunHub.Numbered, E, R>): Stream.Stream<string, never, R> =>
   parts.pipe(
-    Stream.mapArrayEffect((numbered) =>
-      Effect.map(
-        Effect.forEach(numbered, ({ part, seq }) =>
-          Effect.map(encodePart(part), (encoded) =>
-            event("message", String(seq), JSON.stringify(encoded)))),
-        (texts) =>
-          [texts.join("")] as const
-      )
-    ),
+    Stream.mapArrayEffect((numbered) => {
+      let text = ""
+      for (let index = 0; index < numbered.length; index++) {
+        const { part, seq } = numbered[index]
+        const encoded = encodePart(part)
+        // a part that needs no more than its schema is encoded at once
+        if (!Exit.isExit(encoded) || Exit.isFailure(encoded)) return encodeEach(numbered)
+        text += ofPart(seq, encoded.value)
+      }
+      return Effect.succeed([text] as const)
+    }),
     Stream.catchCause((cause) => Stream.fromEffect(failure(cause)))
   )
+
+const encodeEach = (numbered: ReadonlyArray<RunHub.Numbered>) =>
+  Effect.map(
+    Effect.forEach(numbered, ({ part, seq }) => Effect.map(encodePart(part), (encoded) => ofPart(seq, encoded))),
+    (texts) => [texts.join("")] as const
+  )
+
+const ofPart = (seq: number, encoded: unknown): string => event("message", String(seq), JSON.stringify(encoded))
 
 const failure = (cause: Cause.Cause<unknown>): Effect.Effect<string> =>
   encodeCause(Cause.hasInterruptsOnly(cause) ? Cause.interrupt() : Cause.fail(AgentApi.describe(cause))).pipe(
@@ -99,8 +111,8 @@ export const response = <E>(text: Stream.Stream<string, E>, options?: {
   })
 
 /**
- * Says `comment` whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. What
- * comes at once costs nothing more.
+ * Says `comment` whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. One
+ * fiber reads, and is at most one array ahead of a slow consumer; another one looks at the clock.
  *
  * @category combinators
  * @since 0.1.0
@@ -110,27 +122,77 @@ export const keepAlive = <E, R>(
   every: Duration.Input
 ): Stream.Stream<string, E, R> =>
   Stream.transformPull(self, (upstream, scope) =>
-    Effect.sync(() => {
-      // the pull that has not answered yet: it goes on while we say that we are there
-      let waiting: Fiber.Fiber<readonly [string, ...Array<string>], E | Cause.Done> | undefined = undefined
-      const next = Effect.suspend(() =>
-        waiting === undefined
-          ? Effect.forkIn(upstream, scope, { startImmediately: true })
-          : Effect.succeed(waiting)
-      )
-      return Effect.flatMap(next, (fiber): Pull.Pull<readonly [string, ...Array<string>], E, void, R> => {
-        const done = fiber.pollUnsafe()
-        if (done !== undefined) {
-          waiting = undefined
-          return done
-        }
-        waiting = fiber
-        return Effect.flatMap(Effect.timeoutOption(Fiber.await(fiber), every), (exit) => {
-          if (exit._tag === "None") return Effect.succeed([comment] as const)
-          waiting = undefined
-          return exit.value
-        })
-      })
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      const handover = new Handover<E>(clock)
+      yield* Effect.forkIn(handover.read(upstream), scope, { startImmediately: true })
+      yield* Effect.forkIn(handover.watch(Math.max(1, Duration.toMillis(every))), scope)
+      return handover.take
     }))
+
+type Given<E> = Exit.Exit<readonly [string, ...Array<string>], E | Cause.Done>
+
+/** From the fiber that reads to the one that consumes. A fiber for each pull would cost four times as much. */
+class Handover<E> {
+  private readonly clock: Clock.Clock
+  private readonly isEmpty = Latch.makeUnsafe(true)
+  private ready: Given<E> | undefined = undefined
+  private resume: ((given: Given<E>) => void) | undefined = undefined
+  private last: number
+
+  constructor(clock: Clock.Clock) {
+    this.clock = clock
+    this.last = clock.currentTimeMillisUnsafe()
+  }
+
+  read<R>(upstream: Pull.Pull<readonly [string, ...Array<string>], E, void, R>): Effect.Effect<void, never, R> {
+    const one = Effect.flatMap(upstream, (texts) => {
+      this.give(Exit.succeed(texts))
+      return this.ready === undefined ? Effect.void : this.isEmpty.await
+    })
+    return Effect.catchCause(
+      Effect.forever(one, { disableYield: true }),
+      (cause) => Effect.sync(() => this.give(Exit.failCause(cause)))
+    )
+  }
+
+  /** Says the comment when the consumer has waited so many milliseconds. */
+  watch(every: number): Effect.Effect<never> {
+    return Effect.forever(Effect.suspend(() => {
+      const now = this.clock.currentTimeMillisUnsafe()
+      if (now - this.last < every) return Effect.sleep(every - (now - this.last))
+      if (this.resume === undefined) this.last = now
+      else this.give(Exit.succeed([comment]))
+      return Effect.sleep(every)
+    }))
+  }
+
+  readonly take: Effect.Effect<readonly [string, ...Array<string>], E | Cause.Done> = Effect.suspend(() => {
+    const { ready } = this
+    if (ready !== undefined) {
+      this.ready = undefined
+      this.isEmpty.openUnsafe()
+      return ready
+    }
+    return Effect.callback((resume) => {
+      this.resume = resume
+      return Effect.sync(() => {
+        this.resume = undefined
+      })
+    })
+  })
+
+  private give(given: Given<E>): void {
+    const { resume } = this
+    this.last = this.clock.currentTimeMillisUnsafe()
+    if (resume === undefined) {
+      this.ready = given
+      this.isEmpty.closeUnsafe()
+    } else {
+      this.resume = undefined
+      resume(given)
+    }
+  }
+}
 
 const comment = ": keep-alive\n\n"
