@@ -1,4 +1,4 @@
-// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves] [--cpu] [--built]
+// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves|serving] [--cpu] [--built]
 //
 // --quick: fewer and shorter rounds. --built: with what was built last. --cpu: the time that the
 // main thread works, not that of the clock, for a machine that others use too.
@@ -7,7 +7,8 @@
 // variant lives in a process of its own; they take turns, one at a time, round by round, so that
 // a noisy moment of the machine falls on all of them. Ratios are medians of the rounds' ratios.
 //
-// A whole run writes RESULTS.md and results.svg beside this file, a part of one writes them to results/.
+// A whole run writes RESULTS.md and results.svg beside this file, a part of one writes them to results/. With
+// `--only serving` the sections about servers in RESULTS.md are written again, too.
 import { execFileSync, fork } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
@@ -16,7 +17,8 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { buildOurs } from "./lib/build.mjs"
 import { curves } from "./lib/curves.mjs"
-import { COLUMNS, markdown, median, svg } from "./lib/report.mjs"
+import { COLUMNS, markdown, median, svg, withSections } from "./lib/report.mjs"
+import { serving } from "./lib/serving.mjs"
 
 const here = dirname(fileURLToPath(import.meta.url))
 const { values: flags } = parseArgs({
@@ -68,7 +70,8 @@ const install = (folder) => {
   execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder, stdio: ["ignore", 2, 2] })
 }
 install(here)
-for (const peer of flags.only === "curves" ? [] : new Set(variants.map(({ peer }) => peer))) {
+const isOnly = (...parts) => flags.only === undefined || parts.includes(flags.only)
+for (const peer of isOnly("table") ? new Set(variants.map(({ peer }) => peer)) : []) {
   if (peer !== "ours") install(join(here, "peers", peer))
 }
 if (!flags.built) buildOurs(here)
@@ -191,10 +194,11 @@ const results = {
   version: JSON.parse(readFileSync(join(here, "../../package.json"), "utf8")).version,
   rounds,
   clock: flags.cpu ? "CPU time of the main thread" : "time",
-  table: flags.only === "curves" ? [] : await table(),
-  telemetry: flags.only === "curves" ? [] : await telemetry(),
-  spans: flags.only === "curves" ? [] : await spans(),
-  curves: flags.only === "table" ? [] : await curves(here, { quick: flags.quick, log })
+  table: isOnly("table") ? await table() : [],
+  telemetry: isOnly("table") ? await telemetry() : [],
+  spans: isOnly("table") ? await spans() : [],
+  serving: isOnly("serving") ? await serving(here, { quick: flags.quick, log }) : [],
+  curves: isOnly("curves") ? await curves(here, { quick: flags.quick, log }) : []
 }
 
 const text = markdown(results)
@@ -203,4 +207,8 @@ const folder = whole ? here : join(here, "results")
 mkdirSync(folder, { recursive: true })
 writeFileSync(join(folder, "RESULTS.md"), text)
 if (results.table.length > 0) writeFileSync(join(folder, "results.svg"), svg(results))
+if (flags.only === "serving" && !flags.quick) {
+  const file = join(here, "RESULTS.md")
+  writeFileSync(file, withSections(readFileSync(file, "utf8"), results))
+}
 console.log(text)

@@ -127,10 +127,22 @@ export const markdown = (results) => {
       grid(["", "µs", "times"], results.spans.map(({ name, us }) => [name, withRange(us), number(ratio(us, off))]))
     )
   }
-  for (const { head, note, rows, title } of curves) {
-    sections.push(`## ${title}`, ...(note === undefined ? [] : [note]), grid(head, rows))
-  }
+  for (const section of [...results.serving, ...curves]) sections.push(...sectionOf(section))
   return sections.join("\n\n") + "\n"
+}
+
+const sectionOf = ({ head, note, rows, title }) => [`## ${title}`, ...(note === undefined ? [] : [note]), grid(head, rows)]
+
+/** The results of a whole run, with the sections about servers of a later one. */
+export const withSections = (text, { command, date, machine, serving }) => {
+  const others = text.split(/\n(?=## )/).filter((section) =>
+    !serving.some(({ title }) => section.startsWith(`## ${title}\n`))
+  ).map((section) => section.trimEnd())
+  const at = others.findIndex((section) => section.startsWith("## Steps\n"))
+  const ours = serving.map((section) =>
+    sectionOf({ ...section, note: `${section.note} Run of ${date}, ${machine}: \`${command}\`.` }).join("\n\n")
+  )
+  return [...others.slice(0, at), ...ours, ...others.slice(at)].join("\n\n") + "\n"
 }
 
 // -----------------------------------------------------------------------------
