@@ -122,12 +122,12 @@ export const keepAlive = <E, R>(
   every: Duration.Input
 ): Stream.Stream<string, E, R> =>
   Stream.transformPull(self, (upstream, scope) =>
-    Effect.gen(function*() {
-      const clock = yield* Clock.Clock
+    Effect.flatMap(Clock.Clock, (clock) => {
       const handover = new Handover<E>(clock)
-      yield* Effect.forkIn(handover.read(upstream), scope, { startImmediately: true })
-      yield* Effect.forkIn(handover.watch(Math.max(1, Duration.toMillis(every))), scope)
-      return handover.take
+      return Effect.forkIn(handover.read(upstream), scope, { startImmediately: true }).pipe(
+        Effect.andThen(Effect.forkIn(handover.watch(Math.max(1, Duration.toMillis(every))), scope)),
+        Effect.as(handover.take)
+      )
     }))
 
 type Given<E> = Exit.Exit<readonly [string, ...Array<string>], E | Cause.Done>
