@@ -98,7 +98,7 @@ export interface DirectCall {
 }
 
 /**
- * Opens a call, in the context of the fiber or in this one. Returns the pull of its parts, which are not decoded yet.
+ * Opens a call, in the context of the fiber. Returns the pull of its parts, which are not decoded yet.
  *
  * @category running
  * @since 0.1.0
