@@ -358,6 +358,25 @@ describe("AgUi.fromParts", () => {
     { arbitrary: { runs: 80, seed: "ag-ui" } }
   )
 
+  it.effect("a step that begins again takes back what it has told", () =>
+    Effect.gen(function*() {
+      const parts = yield* partsOf("weather")
+      const call = parts.findIndex(({ type }) => type === "tool-call")
+      const again = parts.findIndex(({ type }) => type === "step-start")
+      const events = yield* eventsOf(Stream.fromIterable<AgentRun.Part>([
+        ...parts.slice(0, call + 1),
+        { type: "step-start", index: 0, restarted: true },
+        ...parts.slice(again + 1)
+      ]))
+      const id = idOf(events)
+      const restarted = events.flatMap((event) => event.type === "CUSTOM" ? [event.value] : [])
+      assert.deepStrictEqual(restarted, [{ messageIds: ["run-of-client-0", "run-of-client-1"], toolCallIds: [id] }])
+      const { newMessages, threw } = yield* read(events)
+      assert.deepStrictEqual([threw, unanswered(newMessages)], [undefined, []])
+      const results = newMessages.flatMap(({ toolCallId }) => toolCallId ?? [])
+      assert.deepStrictEqual(results, [id, `${id}~2`])
+    }))
+
   it.effect("what comes after the end is not told", () =>
     Effect.gen(function*() {
       const parts = yield* partsOf("reasons")

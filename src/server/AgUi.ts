@@ -5,7 +5,7 @@
  * | part of a run                     | events                                                                      |
  * | --------------------------------- | --------------------------------------------------------------------------- |
  * | run-start, the end of the run     | `RUN_STARTED`; exactly one of `RUN_FINISHED` and `RUN_ERROR`                |
- * | step-start, step-end              | `STEP_STARTED`, `STEP_FINISHED`                                             |
+ * | step-start, step-end              | `STEP_STARTED`, `STEP_FINISHED`; `CUSTOM` `step-restarted`                  |
  * | text, reasoning                   | `TEXT_MESSAGE_*`, `REASONING_*`; no two messages have the same id           |
  * | tool parameters, tool calls       | `TOOL_CALL_START`, `_ARGS`, `_END`; the calls of a step are in one message  |
  * | tool results                      | `TOOL_CALL_RESULT`, with `metadata.isFailure`; `CUSTOM` `tool-progress`     |
@@ -19,6 +19,8 @@
  * | Completed                         | outcome `success` or `interrupt`, `metadata.stopReason`                     |
  * | Failed                            | `RUN_ERROR` with the description by `AgentError.describe`                   |
  * | Interrupted                       | outcome `cancelled`                                                         |
+ *
+ * The `messageIds` and `toolCallIds` of `step-restarted` do not count: a durable run has begun their step again.
  *
  * Everything that is open is closed before the end, and a call that has no result gets one that says so. Metadata of model
  * providers, `response-metadata`, `finish` and `error` parts are not told.

@@ -226,7 +226,8 @@ export const Declarations = Schema.Array(Declaration).check(
 
 /**
  * Returns the agent with the tools that a request declares, for the run of that request. A declaration of a tool that the
- * agent itself has declared for its clients is left out. A tool with the name of another one of the agent is refused with `"tool-name-taken"`; one whose schema no model can be offered, with `"invalid-tool"`.
+ * agent itself has declared for its clients is left out. A tool with the name of another one of the agent is refused with
+ * `"tool-name-taken"`; one whose schema no model can be offered, with `"invalid-tool"`.
  *
  * The tools are those of the agent itself: the members of an orchestration and other programs do not get them.
  *

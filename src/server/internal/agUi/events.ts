@@ -53,6 +53,8 @@ type Open = { readonly type: "text" | "reasoning"; readonly messageId: string }
 class Scope {
   readonly tag: { readonly subagentRunId?: string }
   stepName: string | undefined = undefined
+  /** The messages of the step. */
+  readonly messageIds: Array<string> = []
   /** The message that the tool calls of the step belong to. */
   parentMessageId: string | undefined = undefined
   readonly open = new Map<string, Open>()
@@ -170,8 +172,9 @@ export class Events {
     switch (part.type) {
       case "step-start": {
         const stepName = `step-${part.index}`
-        const closed = this.closeStep(scope)
+        const closed = part.restarted === true ? this.takeBack(scope) : this.closeStep(scope)
         scope.stepName = stepName
+        scope.messageIds.length = 0
         return [...closed, { type: "STEP_STARTED", stepName, ...tag }]
       }
       case "step-end":
@@ -222,6 +225,7 @@ export class Events {
     const key = `${type} ${id}`
     const closed = closeOne(scope, key)
     const messageId = this.nextMessageId()
+    scope.messageIds.push(messageId)
     scope.open.set(key, { type, messageId })
     if (type === "reasoning") {
       return [
@@ -423,6 +427,16 @@ export class Events {
     const content = JSON.stringify({ type: "execution-interrupted", reason: message })
     for (const [toolCallId, scope] of this.unanswered) events.push(this.answer(scope, toolCallId, content, true))
     return events
+  }
+
+  /** Ends a step that does not count, because its process has ended. An event cannot be taken back. */
+  private takeBack(scope: Scope): Array<Models.Event> {
+    const toolCallIds = [...scope.calls.values()].filter((id) => this.unanswered.has(id))
+    const closed = this.closeStep(scope)
+    const content = JSON.stringify({ type: "execution-interrupted", reason: "The step began again." })
+    const results = toolCallIds.map((id) => this.answer(scope, id, content, true))
+    const value = { messageIds: [...scope.messageIds], toolCallIds }
+    return [...closed, ...results, { type: "CUSTOM", name: "step-restarted", value, ...scope.tag }]
   }
 
   /** Ends a step, and what it has left open. */
