@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Cause from "effect/Cause"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
