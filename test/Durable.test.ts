@@ -3,9 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Schedule, Schema, Stream } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { WorkflowEngine } from "effect/workflow"
-import { Durable, ExecutionStore } from "../src/durable/index.ts"
-import { Agent, Approval } from "../src/index.ts"
+import { Durable, ExecutionStore, SqliteRunner } from "../src/durable/index.ts"
+import { Agent, AgentRun, Approval, ContextProvider } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { inFile } from "./fixtures/programKills.ts"
 import { types } from "./utils.ts"
 
 const { text, toolCalls } = ScriptedModel
@@ -22,14 +23,17 @@ const engine = Layer.mergeAll(WorkflowEngine.layerMemory, ExecutionStore.layerMe
 
 const cashier = Durable.make(Agent.make("cashier", { toolkit }), { version: 1 })
 
+const tools = (done: Array<string>) =>
+  toolkit.toLayer({
+    pay: ({ amount }) => Effect.sync(() => `paid ${done.push(`pay ${amount}`)}`),
+    refund: ({ amount }) => Effect.sync(() => `refunded ${done.push(`refund ${amount}`)}`)
+  })
+
 const runner = (script: ReadonlyArray<ScriptedModel.Step>, done: Array<string> = []) =>
   Durable.layer(cashier).pipe(
     Layer.provideMerge(engine),
     Layer.provideMerge(ScriptedModel.layer(script)),
-    Layer.provide(toolkit.toLayer({
-      pay: ({ amount }) => Effect.sync(() => `paid ${done.push(`pay ${amount}`)}`),
-      refund: ({ amount }) => Effect.sync(() => `refunded ${done.push(`refund ${amount}`)}`)
-    }))
+    Layer.provide(tools(done))
   )
 
 const pays = toolCalls({ id: "c1", name: "pay", params: { amount: 3 } })
@@ -206,6 +210,42 @@ describe("Durable", () => {
       yield* Durable.remove(cashier, "two")
       assert.deepStrictEqual(yield* Durable.list(cashier), [])
     }).pipe(Effect.provide(runner([text("a"), refunds]))))
+
+  it.live("a process that stops hands its executions over: finalizers are told, and the next one goes on", () =>
+    inFile((filename) =>
+      Effect.gen(function*() {
+        const log: Array<string> = []
+        const done: Array<string> = []
+        const witness = ContextProvider.make("witness", {
+          beforeRun: () =>
+            AgentRun.addFinalizer((exit) =>
+              Effect.sync(() => void log.push(`${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`))
+            ),
+          afterRun: () => Effect.sync(() => void log.push("after"))
+        })
+        const watched = Durable.make(Agent.make("cashier", { toolkit, providers: [witness] }), { version: 1 })
+        const processOf = (script: ReadonlyArray<ScriptedModel.Step>) =>
+          Durable.layer(watched).pipe(
+            Layer.provideMerge(SqliteRunner.layer({ filename })),
+            Layer.provide(ScriptedModel.layer(script)),
+            Layer.provide(tools(done))
+          )
+        const read = Durable.attach(watched, "bill")
+        yield* Effect.gen(function*() {
+          yield* Durable.start(watched, { id: "bill", prompt: "Pay" })
+          yield* Stream.runDrain(Stream.takeUntil(read, ({ part }) => part.type === "text-delta"))
+        }).pipe(Effect.provide(processOf([pays, [text("half"), ScriptedModel.hang]])))
+        assert.deepStrictEqual(log, ["Interrupted true"])
+        const parts = yield* Stream.runCollect(read).pipe(Effect.provide(processOf([text("The bill is paid")])))
+        assert.deepStrictEqual(log, ["Interrupted true", "after", "Completed false"])
+        assert.deepStrictEqual(done, ["pay 3"])
+        assert.deepStrictEqual(parts.map(({ seq }) => seq), parts.map((_, index) => index))
+        const said = parts.map(({ part }) =>
+          part.type === "step-start" ? part.restarted ?? false : part.type === "text-delta" ? part.delta : undefined
+        )
+        assert.deepStrictEqual(said.filter((_) => _ !== undefined), [false, false, "half", true, "The bill is paid"])
+      })
+    ))
 })
 
 /** The approvals of an execution, as soon as it waits. */

@@ -360,7 +360,7 @@ export const interrupt = (
 > => Executions.interrupt(self[TypeId], execution)
 
 /**
- * Lets a parked execution go on. Any other one stays as it is.
+ * Lets a parked execution go on. One that has ended stays as it is.
  *
  * @category running
  * @since 0.1.0
@@ -375,9 +375,9 @@ export const resume = (
 > =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { epoch, id, status } = yield* Executions.find(self[TypeId], execution)
-    if (status !== "parked") return
-    yield* store.change(id, epoch, { status: "running", attempts: 0 })
+    const { endedAt, epoch, id, status } = yield* Executions.find(self[TypeId], execution)
+    if (endedAt !== undefined) return
+    if (status === "parked") yield* store.change(id, epoch, { status: "running", attempts: 0 })
     yield* Executions.onEngine(self[TypeId], execution, (engine, workflow, id) => engine.resume(workflow, id))
   })
 

@@ -10,6 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -26,6 +27,7 @@ import type { Definition } from "./definition.ts"
 import * as ExecutionJournal from "./executionJournal.ts"
 import { PartLog } from "./partLog.ts"
 import type { Encoded } from "./places.ts"
+import type { ExecutionStoreError } from "./storeError.ts"
 
 /**
  * The input of an execution, as it is stored.
@@ -73,7 +75,7 @@ class Parked extends Schema.Error<Parked>("effect-agents/durable/Parked")({
  */
 export const run = (definition: Definition, id: string) =>
   Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
+    const store = patient(yield* ExecutionStore.ExecutionStore)
     const context = yield* Effect.context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>()
     const begun = yield* Effect.orDie(store.begin(id))
     // it was removed, or it has ended
@@ -81,9 +83,28 @@ export const run = (definition: Definition, id: string) =>
     return yield* new Attempt(definition, store, begun, context).run
   })
 
+/** A database that is away for a while is no reason to park an execution. */
+const patience = Schedule.max([Schedule.exponential("100 millis", 1.5), Schedule.recurs(15)])
+
+const patient = (store: ExecutionStore.Options): ExecutionStore.Options => {
+  const retried =
+    <Args extends ReadonlyArray<any>, A>(operation: (...args: Args) => Effect.Effect<A, ExecutionStoreError>) =>
+    (...args: Args) => Effect.retry(operation(...args), patience)
+  return {
+    ...store,
+    get: retried(store.get),
+    begin: retried(store.begin),
+    change: retried(store.change),
+    append: retried(store.append),
+    ask: retried(store.ask),
+    asked: retried(store.asked),
+    rows: retried(store.rows)
+  }
+}
+
 class Attempt {
   private readonly definition: Definition
-  private readonly store: ExecutionStore.ExecutionStore["Service"]
+  private readonly store: ExecutionStore.Options
   private readonly execution: ExecutionStore.Execution
   private readonly context: ExecutionJournal.EngineContext
   private hasProgressed = false
@@ -92,7 +113,7 @@ class Attempt {
 
   constructor(
     definition: Definition,
-    store: ExecutionStore.ExecutionStore["Service"],
+    store: ExecutionStore.Options,
     execution: ExecutionStore.Execution,
     context: ExecutionJournal.EngineContext
   ) {

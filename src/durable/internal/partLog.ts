@@ -114,7 +114,7 @@ export class PartLog {
     })
   }
 
-  /** Interrupts itself if a newer attempt has the execution. */
+  /** Never ends if a newer attempt has the execution: the engine ends this one when it notices. */
   readonly flush: Effect.Effect<void, ExecutionStoreError> = Effect.suspend(() =>
     this.turn.withPermit(Effect.suspend(() => {
       this.isScheduled = false
@@ -122,7 +122,7 @@ export class PartLog {
       if (!Arr.isArrayNonEmpty(pending)) return Effect.void
       const row = { seq: this.next, count: pending.length, parts: JSON.stringify(pending) }
       return Effect.flatMap(this.store.append(this.id, this.epoch, [row]), (isOwned) => {
-        if (!isOwned) return Effect.interrupt
+        if (!isOwned) return Effect.never
         this.next += row.count
         this.pending = this.pending.slice(row.count)
         return Effect.void
