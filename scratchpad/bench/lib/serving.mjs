@@ -135,24 +135,24 @@ const range = (xs) => `${number(median(xs))} [${number(Math.min(...xs))}-${numbe
 const settle = () => new Promise((wake) => setTimeout(wake, 1_500))
 
 export const serving = async (bench, { log, quick }) => {
-  const [runsAtOnce, deltas, rounds] = quick ? [200, 50, 3] : [1_000, 50, 5]
+  const [runsAtOnce, deltas, rounds] = quick ? [200, 20, 3] : [1_000, 20, 3]
   const live = []
   for (const server of servers) {
     log(`serving: ${server.name}`)
     live.push({ server, process: await start(bench, server), one: [], many: [] })
   }
   const [{ process: ours }] = live
-  const pipeline = await ours.ask("pipeline", { rounds: quick ? 5 : 15 })
+  const pipeline = await ours.ask("pipeline", { rounds: quick ? 3 : 7 })
 
   for (const { process, server } of live) await atOnce(server, process, { count: 50, deltas: 200 })
   for (let round = 0; round < rounds; round++) {
     for (const { many, one, process, server } of live) {
-      one.push(await atOnce(server, process, { count: 1, deltas: 10_000 }))
+      one.push(await atOnce(server, process, { count: 1, deltas: 5_000 }))
       many.push(await atOnce(server, process, { count: runsAtOnce, deltas }))
     }
   }
 
-  const still = { bytes: 1_000, count: 100, deltas: 2_000 }
+  const still = { bytes: 2_000, count: 100, deltas: 500 }
   for (const each of live) {
     log(`serving: readers that stop, ${each.server.name}`)
     const { process, server } = each
@@ -185,7 +185,7 @@ export const serving = async (bench, { log, quick }) => {
     {
       title: `${runsAtOnce.toLocaleString("en-US")} runs at once as server-sent events`,
       note: `Over sockets of this machine, the clients in another process. All runs are open before any goes on. Every delta, every end and every final text is checked: none was lost, doubled or of another run. ${deltas} deltas in each run, ${rounds} rounds in turn; the time that the server's main thread works, median [min-max].`,
-      head: ["", "µs a delta, one run of 10,000", `µs a delta, ${runsAtOnce} runs`, "until all have ended, ms"],
+      head: ["", "µs a delta, one run of 5,000", `µs a delta, ${runsAtOnce} runs`, "until all have ended, ms"],
       rows: live.map(({ many, one, server }) => [
         server.name,
         range(one.map(({ us }) => us)),
