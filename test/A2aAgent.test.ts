@@ -2,10 +2,12 @@
 import { TaskState } from "@a2a-js/sdk"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
+import { Toolkit } from "effect/ai"
 import { A2aAgent, A2aError } from "../src/a2a/index.ts"
-import { Agent, AgentRun, AgentTool, Approval, Budget } from "../src/index.ts"
+import { Agent, AgentRun, AgentTool, Approval, Budget, SessionHistory } from "../src/index.ts"
+import { ClientTools } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-import { events, foreign, raw, serve } from "./fixtures/a2a.ts"
+import { events, foreign, raw, serve, serveOne } from "./fixtures/a2a.ts"
 import { secret, words } from "./fixtures/everyPart.ts"
 import { types } from "./utils.ts"
 
@@ -167,6 +169,32 @@ describe("A2aAgent", () => {
             ScriptedModel.text("It is clean")
           ])
         )
+      }).pipe(Effect.scoped))
+
+    it.live("a call that runs in the client gets its result by `resume`", () =>
+      Effect.gen(function*() {
+        const toolkit = Toolkit.make(ClientTools.make("set_color", {
+          parameters: Schema.Struct({ color: Schema.String }),
+          success: Schema.Struct({ before: Schema.String })
+        }))
+        const { step, text, toolCalls } = ScriptedModel
+        const painter = Agent.make("painter", {
+          providers: [SessionHistory.provider],
+          model: ScriptedModel.layer([step(({ prompt }) =>
+            prompt.content.at(-1)?.role === "tool"
+              ? [text("It is blue")]
+              : [toolCalls({ name: "set_color", params: { color: "blue" } })]
+          )]),
+          toolkit: Effect.provide(toolkit, toolkit.toLayer({ set_color: ClientTools.handler }))
+        })
+        const remote = A2aAgent.make("remote", yield* serveOne(painter))
+        const asked = yield* Agent.run(remote, { prompt: "Blue, please" })
+        assert.deepStrictEqual(asked.approvals.map(({ runsIn, tool }) => [tool, runsIn]), [["set_color", "client"]])
+        const [call] = asked.approvals
+        const wrong = yield* Effect.exit(Agent.resume(remote, { result: asked }, [Approval.giveResult(call!, 7)]))
+        assert.strictEqual(ended(wrong), "RequestRefused after \"\"")
+        const given = yield* Agent.resume(remote, { result: asked }, [Approval.giveResult(call!, { before: "white" })])
+        assert.strictEqual(given.text, "It is blue")
       }).pipe(Effect.scoped))
 
     it.live("an interrupt and a consumer that leaves cancel the task before they give control back", () =>
@@ -466,6 +494,24 @@ describe("A2aAgent", () => {
         )
         const nobody = A2aAgent.make("remote", A2aAgent.connect("http://127.0.0.1:9"))
         assert.strictEqual(yield* run(nobody, "x"), "ConnectionLost after \"\"")
+      }).pipe(Effect.scoped))
+
+    it.live("an agent that does not answer a cancel is not awaited for longer than the budget", () =>
+      Effect.gen(function*() {
+        const silent = yield* raw((method, id) =>
+          method === "CancelTask" ? undefined : {
+            body: events(id, task("t", "TASK_STATE_WORKING"), text("t", "half")),
+            open: true
+          }
+        )
+        const remote = A2aAgent.make("remote", silent.client)
+        const left = Agent.stream(remote, { prompt: "x" }).pipe(Stream.filter(hasText), Stream.take(1), Stream.runDrain)
+        const told = yield* Effect.timeoutOption(
+          Effect.provideService(left, AgentRun.FinalizationBudget, "50 millis"),
+          "5 seconds"
+        )
+        assert.isTrue(Option.isSome(told))
+        assert.strictEqual(silent.asked[0], "SendStreamingMessage")
       }).pipe(Effect.scoped))
 
     it.live("what cannot be sent is refused before anything is asked", () =>

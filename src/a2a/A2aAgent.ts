@@ -96,7 +96,8 @@ export const make = <A = unknown, E = never, R = never>(
   })
 
 /**
- * Reads the card of an agent, and returns a client for it.
+ * Reads the card of an agent, and returns a client for it. The card says where the requests are sent, with all that your
+ * `fetch` adds to them.
  *
  * @category constructors
  * @since 0.1.0

@@ -8,10 +8,10 @@
  * How a run ends is the state of its task:
  *
  * - `COMPLETED`: the run has completed.
- * - `INPUT_REQUIRED`: it waits for approvals. The message of the state has them as JSON, in `approvals`. The next
- *   message to the task answers them with JSON: `{ answers: [{ approvalId, approved, params?, reason? }] }`. Answers
- *   that the session does not wait for are refused, and the task waits as before. A message without answers goes on
- *   without the calls that wait. The agent needs `SessionHistory`.
+ * - `INPUT_REQUIRED`: it waits for approvals, or for results of tools that run in the client. The message of the state
+ *   has them as JSON, in `approvals`. The next message to the task answers them with JSON, in `answers`: an array of
+ *   `AgentApi.Answer`. Answers that the session does not wait for are refused, and the task waits as before. A message
+ *   without answers goes on without the calls that wait. The agent needs `SessionHistory`.
  * - `FAILED`: it has failed. The message of the state is the public description of the failure (`AgentError.describe`).
  * - `CANCELED`: it was interrupted, by a client that cancels the task or by the end of the server.
  * - `REJECTED`: the session had another run, and `whenBusy` is `"refuse"`.
@@ -22,11 +22,12 @@
  * - A file is an artifact with its bytes, and the source with a URL one with that URL.
  * - The `value` of an agent with an output is an artifact with JSON, `output`. Its partial values are told before it,
  *   the longer the fewer. A value that is `null` is not told.
- * - The stop reason and the usage of a completed run are in the metadata `effect-agents` of its last state. A field of
- *   the usage that is not known is left out.
+ * - The stop reason and the usage of a completed run, and the number of its last step, are in the metadata
+ *   `effect-agents` of its last state. A field of the usage that is not known is left out.
  * - Reasoning, tool calls and their results, sub-agents, and sources that are documents have no word in the protocol.
  *
- * A message to a task that works is a message to its run (`Steering`). There are no push notifications.
+ * A message to a task that works is a message to its run (`Steering`). There are no push notifications, and no clients of
+ * version 0.3. `layer` is the JSON-RPC binding; `requestHandler` is for the other transports of the SDK.
  *
  * **Example** (An agent for clients of the protocol)
  *
@@ -137,8 +138,8 @@ export interface CardOptions {
  */
 export interface TaskOptions<in E = any> extends Pick<RunHub.StartOptions, "whenBusy"> {
   /**
-   * Stores the tasks, for each owner by itself. Default: memory, for 1000 tasks. If there are more, those that have
-   * ended and were changed longest ago are forgotten.
+   * Stores the tasks, for each owner by itself. Default: memory, for 1000 tasks of an owner. If there are more, those
+   * that have ended and were changed longest ago are forgotten.
    */
   readonly store?: SdkServer.TaskStore | undefined
   /**
@@ -148,7 +149,8 @@ export interface TaskOptions<in E = any> extends Pick<RunHub.StartOptions, "when
    */
   readonly whenBusy?: "refuse" | "replace" | "start" | undefined
   /**
-   * How long tasks may go on when the server ends. They are then canceled, and stored as such. Default: 10 seconds.
+   * How long tasks may go on when the layer is released. They are then canceled, and stored as such. An HTTP server
+   * waits for open responses before that, as its own options say. Default: 10 seconds.
    */
   readonly grace?: Duration.Input | undefined
   /**
@@ -261,7 +263,7 @@ const handlerOf = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
     return new RequestHandler(tasks, card(agent, options), owner, Context.omit(Scope.Scope)(context))
   })
 
-/** The number of tasks that are kept in memory. */
+/** The number of tasks of an owner that are kept in memory. */
 const maximumTasks = 1000
 
 /**

@@ -7,19 +7,20 @@ import * as Sdk from "@a2a-js/sdk"
 import * as SdkErrors from "@a2a-js/sdk/errors"
 import * as SdkServer from "@a2a-js/sdk/server"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Sse from "../../server/internal/sse.ts"
 import * as Requests from "./requests.ts"
-import { bringing } from "./requestHandler.ts"
+import { Bringing } from "./requestHandler.ts"
 
 interface Options<Request> {
   readonly keepAlive: Duration.Input | undefined
@@ -51,22 +52,29 @@ export const make = <Request>(
     const version = request.headers[Sdk.A2A_VERSION_HEADER.toLowerCase()] ?? ""
     const refusal = versionRefusal(version, card)
     if (refusal !== undefined) return HttpServerResponse.jsonUnsafe(toError(body, refusal))
-    // a client that has left reads nothing more, also when nothing comes
-    const left = yield* Effect.acquireRelease(Deferred.make<void>(), (left) => Deferred.succeed(left, undefined))
+    const services = Context.pick(Tracer.ParentSpan, ...options.fromRequest)(yield* Effect.context<Request>())
+    const bringing = new Bringing(services)
     const context = new SdkServer.ServerCallContext({
       user: { isAuthenticated: true, userName: owner },
       requestedVersion: version,
-      state: bringing({ left, services: Context.pick(...options.fromRequest)(yield* Effect.context<Request>()) })
+      state: bringing.state
     })
     const answer = yield* Effect.promise(() => transport.handle(body, context))
-    if (!isStream(answer)) return HttpServerResponse.jsonUnsafe(answer)
-    return yield* streamed(body, answer, options.keepAlive)
+    if (bringing.opening !== undefined) return yield* streamed(body, bringing.opening, options.keepAlive)
+    // without updates it is one answer
+    const whole = answer as object
+    return HttpServerResponse.jsonUnsafe(isUnread(whole) ? toError(body, unread) : whole)
   })
 }
 
 const isJson = (type: string | undefined): boolean => /^\s*application\/(a2a\+)?json\s*(;|$)/i.test(type ?? "")
 
-const isStream = (answer: object): answer is AsyncGenerator<unknown, void, undefined> => Symbol.asyncIterator in answer
+/** The SDK did not expect this request. What it says about that is its own matter. */
+const isUnread = ({ error }: { readonly error?: unknown }): boolean =>
+  Predicate.hasProperty(error, "code") && error.code === SdkErrors.A2A_ERROR_CODE.INTERNAL_ERROR &&
+  !Predicate.hasProperty(error, "data")
+
+const unread = Requests.malformed("The request could not be read.")
 
 const versionRefusal = (version: string, card: Sdk.AgentCard): Requests.Refusal | undefined => {
   const checked = Result.try({
@@ -79,21 +87,22 @@ const versionRefusal = (version: string, card: Sdk.AgentCard): Requests.Refusal 
 /** The version of a client that names none. */
 const unnamed = "0.3"
 
-/** A refusal comes before the first event, and is then no stream of events. */
+/** A refusal is no stream of events. */
 const streamed = (
   body: string,
-  answers: AsyncGenerator<unknown, void, undefined>,
+  opening: NonNullable<Bringing["opening"]>,
   keepAlive: Duration.Input | undefined
 ) =>
-  Effect.gen(function*() {
-    const first = yield* Effect.result(Effect.tryPromise({ try: () => answers.next(), catch: toRefusal }))
-    if (Result.isFailure(first)) return HttpServerResponse.jsonUnsafe(toError(body, first.failure))
-    const rest = Stream.fromAsyncIterable(answers, toRefusal)
-    const all = first.success.done === true ? Stream.empty : Stream.concat(Stream.succeed(first.success.value), rest)
-    const events = Sse.data(all).pipe(
-      Stream.catch((error) => Stream.succeed(`event: error\ndata: ${JSON.stringify(toError(body, error))}\n\n`))
-    )
-    return Sse.response(events, { keepAlive })
+  Effect.match(opening, {
+    onFailure: (refusal) => HttpServerResponse.jsonUnsafe(toError(body, refusal)),
+    onSuccess: (updates) => {
+      const id = idOf(body)
+      const answers = Stream.map(
+        updates,
+        (update) => ({ jsonrpc: "2.0", id, result: Sdk.StreamResponse.toJSON(update) })
+      )
+      return Sse.response(Sse.data(answers), { keepAlive })
+    }
   })
 
 /** The handler fails with refusals alone. */
@@ -102,9 +111,12 @@ const toRefusal = (error: unknown): Requests.Refusal =>
 
 const toError = (body: string, error: Requests.Refusal) => ({
   jsonrpc: "2.0",
-  id: Result.getOrElse(Result.map(decodeId(body), ({ id }) => id), () => null),
+  id: idOf(body),
   error: SdkServer.JsonRpcTransportHandler.mapToJSONRPCError(error)
 })
+
+const idOf = (body: string): string | number | null =>
+  Result.getOrElse(Result.map(decodeId(body), ({ id }) => id), () => null)
 
 const decodeId = Schema.decodeUnknownResult(
   Schema.fromJsonString(Schema.Struct({ id: Schema.Union([Schema.String, Schema.Int]) }))

@@ -268,7 +268,8 @@ export class Reading {
       ...others.filter(isData),
       ...others.filter(isFile).slice(files)
     ]
-    if (toTell.length > 0) this.atStep(artifact)
+    // JSON is replaced where it is, by that of a later step
+    if (!toTell.every(isData)) this.atStep(artifact)
     this.tell(artifactId, name, toTell)
   }
 

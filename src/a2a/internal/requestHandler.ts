@@ -9,50 +9,42 @@ import type * as SdkServer from "@a2a-js/sdk/server"
 import type * as Tool from "effect/ai/Tool"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Requests from "./requests.ts"
 import type * as Tasks from "./tasks.ts"
 
+/** A task that is followed. A refusal comes before its first update. */
+type Opening<R> = Effect.Effect<Stream.Stream<Sdk.StreamResponse>, Requests.Refusal, R | Scope.Scope>
+
 /**
- * What a request brings along, in the state of its `ServerCallContext`.
- *
- * - `services`: those that the agent takes from each request.
- * - `left`: completes when its client has left.
+ * What `layer` adds to the state of a request: the services that the agent takes from it. In return it finds the updates
+ * that the SDK's transport has asked for, so that they need not go through promises.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Brought {
-  readonly services: Context.Context<never>
-  readonly left: Deferred.Deferred<void>
-}
+export class Bringing<Request = unknown> {
+  readonly services: Context.Context<Request>
+  opening: Opening<never> | undefined = undefined
 
-/** A class of its own, because the state is the user's too. */
-class Bringing {
-  readonly brought: Brought
+  constructor(services: Context.Context<Request>) {
+    this.services = services
+  }
 
-  constructor(brought: Brought) {
-    this.brought = brought
+  get state(): Map<string, unknown> {
+    return new Map([[key, this]])
   }
 }
 
 const key = "effect-agents/a2a"
 
-/**
- * Returns the state of a request that brings something along.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const bringing = (brought: Brought): Map<string, unknown> => new Map([[key, new Bringing(brought)]])
-
-const broughtBy = ({ state }: SdkServer.ServerCallContext): Brought | undefined => {
+/** The state is the user's, too. */
+const broughtBy = ({ state }: SdkServer.ServerCallContext): Bringing | undefined => {
   const found = state.get(key)
-  return found instanceof Bringing ? found.brought : undefined
+  return found instanceof Bringing ? found : undefined
 }
 
 /**
@@ -138,13 +130,21 @@ export class RequestHandler<Tools extends Record<string, Tool.Any>, E, R, A, P, 
 
   private generator(
     context: SdkServer.ServerCallContext,
-    use: (owner: string) => Effect.Effect<Stream.Stream<Sdk.StreamResponse>, Requests.Refusal, Request | Scope.Scope>
+    use: (owner: string) => Opening<Request>
   ): Generator {
+    const services = this.services(context)
+    const opening = Effect.catchCause(this.owned(context, use), (cause) => Effect.fail(toldCause(cause)))
     const brought = broughtBy(context)
-    const all = Stream.scoped(Stream.unwrap(this.owned(context, use)))
-    const updates = brought === undefined ? all : Stream.interruptWhen(all, Deferred.await(brought.left))
-    const told = Stream.catchCause(updates, (cause) => Stream.fail(toldCause(cause)))
-    return new Generator(Stream.toAsyncIterableWith(told, this.services(context))[Symbol.asyncIterator]())
+    if (brought !== undefined) {
+      // the request itself would stay in memory as long as the run
+      brought.opening = Effect.updateContext(
+        opening,
+        (request: Context.Context<Scope.Scope>) => Context.add(services, Scope.Scope, Context.get(request, Scope.Scope))
+      )
+      return new Generator(nothing)
+    }
+    const updates = Stream.scoped(Stream.unwrap(opening))
+    return new Generator(Stream.toAsyncIterableWith(updates, services)[Symbol.asyncIterator]())
   }
 
   private services(context: SdkServer.ServerCallContext): Context.Context<Request> {
@@ -177,6 +177,9 @@ const noPush = (): Promise<never> =>
   Promise.reject(new SdkErrors.PushNotificationNotSupportedError("There are no push notifications."))
 
 const unknownSender = Requests.malformed("The sender of the request is not known.")
+
+/** Nobody reads it. */
+const nothing: AsyncIterator<Sdk.StreamResponse> = { next: () => Promise.resolve({ done: true, value: undefined }) }
 
 /** An async iterator with the methods of a generator, which the SDK asks for. */
 class Generator implements AsyncGenerator<Sdk.StreamResponse, void, undefined> {

@@ -54,6 +54,14 @@ export const ended = unsupported("The task has ended.")
 export const nothingAsked = unsupported("The task does not wait for answers.")
 
 /**
+ * The refusal of a message to a task that has begun to work on another one.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const overtaken = unsupported("The task has begun to work on another message.")
+
+/**
  * Creates the refusal of a task that the sender does not have.
  *
  * @category constructors

@@ -1,5 +1,5 @@
 /**
- * Tasks in memory, of all owners together no more than a number.
+ * Tasks in memory, for each owner no more than a number.
  *
  * @since 0.1.0
  */
@@ -8,20 +8,15 @@ import type * as SdkServer from "@a2a-js/sdk/server"
 import * as Parts from "./parts.ts"
 import * as Requests from "./requests.ts"
 
-interface Kept {
-  readonly owner: string
-  readonly task: Sdk.Task
-}
-
 /**
- * A store of tasks. If there are too many, those that were saved longest ago are forgotten, ended ones first.
+ * A store of tasks. If an owner has too many, those that were saved longest ago are forgotten, ended ones first.
  *
  * @category models
  * @since 0.1.0
  */
 export class TaskMemory implements SdkServer.TaskStore {
-  /** In the order of saving. */
-  private readonly kept = new Map<string, Kept>()
+  /** The tasks of each owner, in the order of saving. */
+  private readonly owners = new Map<string, Map<string, Sdk.Task>>()
   private readonly maximum: number
 
   constructor(maximum: number) {
@@ -29,41 +24,28 @@ export class TaskMemory implements SdkServer.TaskStore {
   }
 
   load(taskId: string, context: SdkServer.ServerCallContext): Promise<Sdk.Task | undefined> {
-    return Promise.resolve(this.kept.get(keyOf(ownerOf(context), taskId))?.task)
+    return Promise.resolve(this.owners.get(ownerOf(context))?.get(taskId))
   }
 
   save(task: Sdk.Task, context: SdkServer.ServerCallContext): Promise<void> {
     const owner = ownerOf(context)
-    const key = keyOf(owner, task.id)
-    this.kept.delete(key)
-    this.kept.set(key, { owner, task })
-    if (this.kept.size > this.maximum) this.forgetOne()
+    const tasks = this.owners.get(owner) ?? new Map<string, Sdk.Task>()
+    tasks.delete(task.id)
+    tasks.set(task.id, task)
+    if (tasks.size > this.maximum) forgetOne(tasks, task.id)
+    this.owners.set(owner, tasks)
     return Promise.resolve()
-  }
-
-  private forgetOne(): void {
-    let oldest: string | undefined = undefined
-    for (const [key, { task }] of this.kept) {
-      oldest ??= key
-      if (!Parts.isTerminal(task.status?.state)) continue
-      this.kept.delete(key)
-      return
-    }
-    if (oldest !== undefined) this.kept.delete(oldest)
   }
 
   list(request: Sdk.ListTasksRequest, context: SdkServer.ServerCallContext): Promise<Sdk.ListTasksResponse> {
     const { contextId, pageSize = 50, pageToken, status, statusTimestampAfter } = request
-    const owner = ownerOf(context)
     const after = statusTimestampAfter === undefined ? undefined : Date.parse(statusTimestampAfter)
-    const found = Array.from(this.kept.values())
-      .filter(({ owner: of, task }) =>
-        of === owner &&
+    const found = Array.from(this.owners.get(ownerOf(context))?.values() ?? [])
+      .filter((task) =>
         (contextId === "" || task.contextId === contextId) &&
         (status === 0 || task.status?.state === status) &&
         (after === undefined || Date.parse(task.status?.timestamp ?? "") > after)
       )
-      .map(({ task }) => task)
       // those that were saved last come first
       .reverse()
     const place = pageToken === "" ? 0 : found.findIndex(({ id }) => id === pageToken) + 1
@@ -81,4 +63,8 @@ export class TaskMemory implements SdkServer.TaskStore {
 
 const ownerOf = ({ user }: SdkServer.ServerCallContext): string => user?.userName ?? ""
 
-const keyOf = (owner: string, taskId: string): string => JSON.stringify([owner, taskId])
+const forgetOne = (tasks: Map<string, Sdk.Task>, newest: string): void => {
+  const others = Array.from(tasks.values()).filter(({ id }) => id !== newest)
+  const oldest = others.find(({ status }) => Parts.isTerminal(status?.state)) ?? others[0]
+  if (oldest !== undefined) tasks.delete(oldest.id)
+}

@@ -259,7 +259,7 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   private work(working: Working.Working, asked: Requests.Asked): Effect.Effect<void, Requests.Refusal, Request> {
     return Effect.suspend(() => {
       const key = keyOf(working.owner, working.name.taskId)
-      if (this.working.has(key)) return Effect.fail(Requests.nothingAsked)
+      if (this.working.has(key)) return Effect.fail(Requests.overtaken)
       this.working.set(key, working)
       const read = Effect.withFiber<void, AgentApi.RunFailed, Request>((fiber) => {
         working.fiber = fiber

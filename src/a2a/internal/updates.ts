@@ -175,8 +175,7 @@ class Updates {
     if (told.value !== undefined && told.value !== null) this.output(told.value, true)
     const metadata = { stopReason, usage: told.usage, step: this.step }
     if (approvals.length === 0) return this.status(Sdk.TaskState.TASK_STATE_COMPLETED, undefined, metadata)
-    const tools = approvals.map(({ tool }) => tool).join(", ")
-    const asked = [Parts.text(`Approval needed: ${tools}`), Parts.data({ approvals: told.approvals })]
+    const asked = [Parts.text(question(approvals)), Parts.data({ approvals: told.approvals })]
     this.status(Sdk.TaskState.TASK_STATE_INPUT_REQUIRED, asked, metadata)
   }
 
@@ -218,6 +217,10 @@ class Updates {
     return toStatus(this.name, state, this.now(), parts, told)
   }
 }
+
+/** The approvals for a person who has no program for them. A call of a tool in the client waits for its result. */
+const question = (approvals: ReadonlyArray<Approval.Approval>): string =>
+  approvals.map(({ runsIn, tool }) => `${runsIn === "client" ? "Result" : "Approval"} needed: ${tool}`).join("\n")
 
 const toStatus = (
   name: RunName,
