@@ -5,6 +5,29 @@
  * `layerMemory` keeps them as long as the process lives, for tests. `layer` keeps them in a SQL database, in which the
  * tables of `effect/cluster` may be, too.
  *
+ * **Example** (Executions in a database)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { ExecutionStore } from "effect-agents/durable"
+ * import { SqliteClient } from "effect-agents/sqlite"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* ExecutionStore.ExecutionStore
+ *   yield* Effect.flatMap(
+ *     ExecutionStore.created({ id: "order-1", agent: "assistant", version: 1, payload: "{}" }),
+ *     store.create
+ *   )
+ *   const begun = yield* store.begin("order-1")
+ *   yield* Console.log(begun?.status, begun?.epoch)
+ * })
+ *
+ * const database = SqliteClient.layer({ filename: ":memory:" })
+ *
+ * Effect.runPromise(Effect.provide(program, Layer.provide(ExecutionStore.layer, database)))
+ * // => running 1
+ * ```
+ *
  * @since 0.1.0
  */
 
