@@ -17,7 +17,7 @@
  * - A defect, a record that cannot be read and another version park the execution with its cause. Nothing is lost;
  *   `resume` tries again.
  *
- * **Example** (A process that ends in the middle)
+ * **Example** (An execution from its start to its end)
  *
  * ```ts
  * import { Console, Effect, Layer } from "effect"

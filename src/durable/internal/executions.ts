@@ -17,6 +17,7 @@ import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
 import { AnswerRefused, ExecutionConflict, ExecutionUnknown } from "./errors.ts"
 import * as PartLog from "./partLog.ts"
+import type { Encoded } from "./places.ts"
 
 /**
  * Returns the id in the store. Two agents may have executions of the same id.
@@ -66,24 +67,18 @@ export const waiting = (self: Definition, execution: string) =>
     const { id, status } = yield* find(self, execution)
     const asked = yield* store.asked(id)
     const known = new Map(asked.map(({ answer, approvalId }) => [approvalId, answer]))
-    let run = -1
-    const all: Array<Approval.Approval> = []
-    let after = -1
-    while (true) {
-      const rows = yield* store.rows(id, after, 500)
-      if (rows.length === 0) break
-      for (const row of rows) {
-        for (const { part, seq } of yield* Effect.orDie(PartLog.readRow(row))) {
-          after = seq
-          if (part.type !== "run-end") continue
-          run++
-          const end = yield* self.codec.decode(part as never) as Effect.Effect<AgentRun.Part>
-          all.push(...(end as AgentRun.RunEnd).result.approvals)
-        }
-      }
-    }
+    const ends: Array<Encoded> = []
+    let last = -1
+    const reading = PartLog.forEach(store, id, (part, seq) => {
+      last = seq
+      if (part.type === "run-end") ends.push(part)
+    })
+    yield* Effect.catchTag(reading, "SchemaError", Effect.die)
+    const all = (yield* Effect.forEach(ends, (end) =>
+      // written by this codec
+      self.codec.decode(end as never) as Effect.Effect<AgentRun.RunEnd>)).flatMap(({ result }) => result.approvals)
     const open = status === "waiting" ? all.filter(({ approvalId }) => known.get(approvalId) === undefined) : []
-    return { id, run, all, known, open, last: after }
+    return { id, run: ends.length - 1, all, known, open, last }
   })
 
 /**

@@ -21,6 +21,9 @@ const most = 32
 /** How long a part waits at most before it is written. */
 const longest = "25 millis"
 
+/** How many rows are read at once. */
+const page = 500
+
 const Parts = Schema.fromJsonString(Schema.Array(Schema.Unknown))
 const decodeParts = Schema.decodeUnknownEffect(Parts)
 
@@ -36,6 +39,30 @@ export const readRow = (
   Effect.map(decodeParts(row.parts), (parts) =>
     // we have written them ourselves
     parts.map((part, index) => ({ seq: row.seq + index, part: part as Encoded })))
+
+/**
+ * Visits all parts of an execution, in order.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const forEach = Effect.fnUntraced(function*(
+  store: ExecutionStore.Options,
+  id: string,
+  visit: (part: Encoded, seq: number) => void
+): Effect.fn.Return<void, ExecutionStoreError | Schema.SchemaError> {
+  let after = -1
+  while (true) {
+    const rows = yield* store.rows(id, after, page)
+    if (rows.length === 0) return
+    for (const row of rows) {
+      for (const { part, seq } of yield* readRow(row)) {
+        visit(part, seq)
+        after = seq
+      }
+    }
+  }
+})
 
 /**
  * The writer of an attempt.
@@ -73,22 +100,14 @@ export class PartLog {
   }
 
   /** Reads what earlier attempts have written. */
-  readonly open: Effect.Effect<void, ExecutionStoreError | Schema.SchemaError> = Effect.gen(
-    { self: this },
-    function*() {
-      while (true) {
-        const rows = yield* this.store.rows(this.id, this.next - 1, 500)
-        for (const row of rows) {
-          for (const { part, seq } of yield* readRow(row)) {
-            this.places.read(part)
-            if (part.type === "run-end") this.ends.push(part)
-            this.next = seq + 1
-          }
-        }
-        if (rows.length === 0) return this.places.rewind()
-      }
-    }
-  )
+  get open(): Effect.Effect<void, ExecutionStoreError | Schema.SchemaError> {
+    const read = forEach(this.store, this.id, (part, seq) => {
+      this.places.read(part)
+      if (part.type === "run-end") this.ends.push(part)
+      this.next = seq + 1
+    })
+    return Effect.andThen(read, Effect.sync(() => this.places.rewind()))
+  }
 
   /** A run whose end is in the log is not run again. Its places are passed over. */
   pass(end: Encoded): void {

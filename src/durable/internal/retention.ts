@@ -35,9 +35,7 @@ export const remove = (self: Definition, execution: string) =>
         schedule: Schedule.spaced("50 millis")
       })
     }
-    const { workflow } = self
-    yield* removeRecords(workflow, yield* workflow.executionId({ id }))
-    yield* store.remove(id)
+    yield* forget(self, store, id)
   })
 
 /**
@@ -49,21 +47,25 @@ export const remove = (self: Definition, execution: string) =>
 export const purge = (self: Definition, endedBefore: number) =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { agent, workflow } = self
     let count = 0
     let after = ""
     while (true) {
-      const some = yield* store.list(agent.name, after, 100)
+      const some = yield* store.list(self.agent.name, after, 100)
       if (some.length === 0) return count
       for (const { endedAt, id } of some) {
         after = id
         if (endedAt === undefined || endedAt >= endedBefore) continue
-        yield* removeRecords(workflow, yield* workflow.executionId({ id }))
-        yield* store.remove(id)
+        yield* forget(self, store, id)
         count++
       }
     }
   })
+
+const forget = ({ workflow }: Definition, store: ExecutionStore.Options, id: string) =>
+  Effect.flatMap(
+    workflow.executionId({ id }),
+    (executionId) => Effect.andThen(removeRecords(workflow, executionId), store.remove(id))
+  )
 
 /** Only the engine of `effect/cluster` keeps records. */
 const removeRecords = (workflow: Workflow.Any, executionId: string): Effect.Effect<void> =>

@@ -23,7 +23,7 @@ import * as Instructing from "./instructing.ts"
 import * as Parameters from "./parameters.ts"
 import * as Served from "./served.ts"
 import * as Tools from "./tools.ts"
-import * as Unapproved from "./unapproved.ts"
+import * as Unapproved from "../unapproved.ts"
 import * as Words from "./words.ts"
 
 const decode = Served.decoding(ChatRequest.ChatRequest)

@@ -24,7 +24,7 @@ import type * as ResponseParts from "./responseParts.ts"
 import * as ResponseRequest from "./responseRequest.ts"
 import type * as Served from "./served.ts"
 import type * as Tools from "./tools.ts"
-import * as Unapproved from "./unapproved.ts"
+import * as Unapproved from "../unapproved.ts"
 import * as Words from "./words.ts"
 
 /**

@@ -5,9 +5,9 @@
  */
 
 import * as Stream from "effect/Stream"
-import * as Agent from "../../../Agent.ts"
-import * as AgentRun from "../../../AgentRun.ts"
-import * as Approval from "../../../Approval.ts"
+import * as Agent from "../../Agent.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import * as Approval from "../../Approval.ts"
 
 /** A model that asks for another approval after so many denials gets no further answer. */
 const maximumDenials = 8

@@ -1,0 +1,98 @@
+/** The stores of durable executions: in memory, in SQLite and in PostgreSQL they do the same. */
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { ExecutionStore } from "../src/durable/index.ts"
+import { SqliteClient } from "../src/sqlite/index.ts"
+import * as Postgres from "./fixtures/postgres.ts"
+import { client } from "./fixtures/postgresClient.ts"
+
+const created = (id: string, payload = "{}") =>
+  Effect.flatMap(
+    ExecutionStore.ExecutionStore,
+    (store) => Effect.flatMap(ExecutionStore.created({ id, agent: "cashier", version: 1, payload }), store.create)
+  )
+
+const rows = (seq: number, ...parts: ReadonlyArray<string>) =>
+  [{ seq, count: parts.length, parts: JSON.stringify(parts.map((type) => ({ type }))) }] as const
+
+/** What the rest of the subpath relies on. */
+const works = Effect.gen(function*() {
+  const store = yield* ExecutionStore.ExecutionStore
+  const first = yield* created("b")
+  assert.deepStrictEqual(yield* created("b", "another"), first, "the first one stays")
+  assert.deepStrictEqual(yield* store.get("b"), first)
+  assert.isUndefined(yield* store.get("nobody"))
+
+  const begun = yield* store.begin("b")
+  assert.deepStrictEqual(begun, { ...first, epoch: 1, attempts: 1 })
+  assert.isTrue(yield* store.append("b", 1, rows(0, "x", "y")))
+  const newer = yield* store.begin("b")
+  assert.strictEqual(newer?.epoch, 2)
+  // an older attempt writes nothing more
+  assert.isFalse(yield* store.append("b", 1, rows(2, "stale")))
+  assert.isFalse(yield* store.change("b", 1, { status: "failed" }))
+  assert.isFalse(yield* store.ask("b", 1, ["stale"]))
+  assert.isTrue(yield* store.append("b", 2, rows(2, "z")))
+  assert.deepStrictEqual(yield* store.rows("b", -1, 10), [...rows(0, "x", "y"), ...rows(2, "z")])
+  assert.deepStrictEqual(yield* store.rows("b", 0, 10), [...rows(0, "x", "y"), ...rows(2, "z")])
+  assert.deepStrictEqual(yield* store.rows("b", 1, 10), [...rows(2, "z")])
+  assert.deepStrictEqual(yield* store.rows("b", -1, 1), [...rows(0, "x", "y")])
+
+  assert.isTrue(yield* store.ask("b", 2, ["p", "q"]))
+  assert.isTrue(yield* store.ask("b", 2, ["q", "r"]))
+  assert.strictEqual((yield* store.get("b"))?.status, "waiting")
+  assert.strictEqual(yield* store.answer("b", "q", "yes"), "yes")
+  assert.strictEqual(yield* store.answer("b", "q", "no"), "yes", "the first answer stays")
+  assert.isUndefined(yield* store.answer("b", "nobody", "yes"))
+  assert.deepStrictEqual(yield* store.asked("b"), [
+    { approvalId: "p", answer: undefined },
+    { approvalId: "q", answer: "yes" },
+    { approvalId: "r", answer: undefined }
+  ])
+  yield* store.reopen("b", ["q"])
+  assert.strictEqual(yield* store.answer("b", "q", "no"), "no")
+  assert.strictEqual(yield* store.ofApproval("cashier", "r"), "b")
+  assert.isUndefined(yield* store.ofApproval("another", "r"))
+
+  yield* store.interrupt("b")
+  assert.strictEqual((yield* store.get("b"))?.isInterrupted, true)
+  assert.isTrue(yield* store.change("b", 2, { status: "parked", cause: "fire", attempts: 0 }))
+  assert.strictEqual((yield* store.get("b"))?.cause, "fire")
+  const endedAt = first.createdAt + 1
+  assert.isTrue(yield* store.change("b", 2, { status: "failed", failure: "{}", endedAt }))
+  // what has ended stays so
+  const ended = yield* store.get("b")
+  assert.deepStrictEqual([ended?.status, ended?.failure, ended?.endedAt], ["failed", "{}", endedAt])
+  assert.deepStrictEqual(yield* store.begin("b"), ended)
+  yield* created("c")
+  yield* store.change("c", 0, { status: "completed", endedAt })
+  yield* store.interrupt("c")
+  assert.strictEqual((yield* store.get("c"))?.isInterrupted, false)
+
+  yield* created("a")
+  const ids = (after: string, limit: number) =>
+    Effect.map(store.list("cashier", after, limit), (all) => all.map(({ id }) => id))
+  assert.deepStrictEqual(yield* ids("", 10), ["a", "b", "c"])
+  assert.deepStrictEqual(yield* ids("a", 1), ["b"])
+  yield* store.remove("b")
+  assert.deepStrictEqual(yield* ids("", 10), ["a", "c"])
+  assert.deepStrictEqual([yield* store.rows("b", -1, 10), yield* store.asked("b")], [[], []])
+})
+
+describe("ExecutionStore", () => {
+  it.effect("in memory", () => Effect.provide(works, ExecutionStore.layerMemory))
+
+  it.effect("in SQLite", () =>
+    Effect.provide(works, Layer.provide(ExecutionStore.layer, SqliteClient.layer({ filename: ":memory:" }))))
+
+  layer(Postgres.Server.layer, { timeout: "2 minutes", excludeTestServices: true })("in PostgreSQL", (it) => {
+    it.effect("as in the others, also when its tables are there", () =>
+      Effect.gen(function*() {
+        const port = yield* Postgres.Server
+        const database = yield* Postgres.createDatabase(port)
+        const stored = Layer.provide(ExecutionStore.layer, client(port, database))
+        yield* Effect.provide(works, stored)
+        yield* Effect.provide(created("d"), stored)
+      }))
+  })
+})
