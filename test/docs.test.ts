@@ -3,6 +3,7 @@ import { execFile } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Example, examplesOf, expectedOutput, fromSources } from "./docs/examples.ts"
+import type { Ran } from "./docs/runner.ts"
 import { subpaths } from "./house/floors.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -23,10 +24,13 @@ const examples = documents.flatMap((file) => examplesOf(file, readFileSync(join(
 const nameOf = (example: Example): string => `${example.file.replace(/\W+/g, "-")}-${example.line}.ts`
 
 const execute = (args: ReadonlyArray<string>) =>
-  new Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    execFile(process.execPath, args, { cwd: root, timeout: 60_000 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : 1, stdout, stderr })
-    })
+  new Promise<string>((resolve) => {
+    execFile(
+      process.execPath,
+      args,
+      { cwd: root, timeout: 120_000, maxBuffer: 1 << 24 },
+      (_, stdout, stderr) => resolve(stdout + stderr)
+    )
   })
 
 const linesOf = (text: string): Array<string> => text.split("\n").map((_) => _.trimEnd()).filter((_) => _ !== "")
@@ -41,8 +45,14 @@ const typeCheck = async (): Promise<ReadonlyArray<string>> => {
     join(folder, "tsconfig.json"),
     JSON.stringify({ extends: "../../tsconfig.json", include: ["*.ts"], exclude: [] })
   )
-  const { stdout } = await execute(["node_modules/typescript/bin/tsc", "-p", folder, "--pretty", "false"])
-  return linesOf(stdout)
+  return linesOf(await execute(["node_modules/typescript/bin/tsc", "-p", folder, "--pretty", "false"]))
+}
+
+const runAll = async (): Promise<ReadonlyMap<string, Ran>> => {
+  const files = examples.filter((_) => _.run).map((_) => join(folder, nameOf(_)))
+  const lines = linesOf(await execute([join(import.meta.dirname, "docs/runner.ts"), ...files]))
+  const ran = lines.map((line): Ran => JSON.parse(line))
+  return new Map(ran.map((each) => [each.file, each]))
 }
 
 beforeAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -50,12 +60,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe("the examples in the documentation", () => {
   let complaints: ReadonlyArray<string> = []
+  let ran: ReadonlyMap<string, Ran> = new Map()
 
   beforeAll(async () => {
     for (const example of examples) write(nameOf(example), example.code)
     // planted, so that a compiler that checks nothing is noticed
     write("planted.ts", `export const wrong: string = 1\n`)
-    complaints = await typeCheck()
+    ;[complaints, ran] = await Promise.all([typeCheck(), runAll()])
   }, 120_000)
 
   it("begin the documentation of every public module", () => {
@@ -71,14 +82,14 @@ describe("the examples in the documentation", () => {
     assert.lengthOf(complaints.filter((_) => _.includes("planted.ts") && _.includes("TS2322")), 1)
   })
 
-  it.concurrent.each(examples)("$file:$line", async (example) => {
+  it.each(examples)("$file:$line", (example) => {
     assert.deepStrictEqual(complaints.filter((_) => _.includes(nameOf(example))), [])
     if (!example.run) return
-    const { code, stderr, stdout } = await execute([join(folder, nameOf(example))])
+    const { code, stderr, stdout } = ran.get(join(folder, nameOf(example)))!
     const expected = expectedOutput(example.code)
     assert.deepStrictEqual({ stdout: linesOf(stdout), stderr, code }, { stdout: expected, stderr: "", code: 0 })
     assert.isNotEmpty(expected, "an example says what it prints, as in `console.log(1 + 1) // => 2`")
-  }, 60_000)
+  })
 })
 
 describe("examplesOf", () => {
