@@ -9,6 +9,8 @@ export default defineConfig({
     // the machine that runs this has two cores, and some tests start processes
     maxConcurrency: 2,
     maxWorkers: 2,
+    // a worker loads effect once, not once for each file; a test that changes the process puts it back
+    isolate: false,
     // most of the time of a process that a test starts went into compiling effect: it is done once
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile-cache") },
     testTimeout: 60_000,

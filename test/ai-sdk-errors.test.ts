@@ -398,8 +398,8 @@ describe("AiSdk errors", () => {
     it.effect("for want of a key", () =>
       Effect.gen(function*() {
         const { createOpenAI } = yield* Effect.promise(() => import("@ai-sdk/openai"))
-        const { OPENAI_API_KEY: before, ...rest } = process.env
-        process.env = rest
+        const before = process.env["OPENAI_API_KEY"]
+        delete process.env["OPENAI_API_KEY"]
         const failure = yield* failureOf(createOpenAI({ baseURL: "http://127.0.0.1:1" })("gpt-5")).pipe(
           Effect.ensuring(Effect.sync(() => {
             if (before !== undefined) process.env["OPENAI_API_KEY"] = before
