@@ -210,6 +210,18 @@ describe("hot path", () => {
         assert.isAtMost(insideSpans, 132)
       }).pipe(Effect.provide(Layer.merge(layer, AgentTelemetry.layer()))))
 
+    it.effect("takes no fiber but that of the program and one for each call, if a program makes the calls", () =>
+      Effect.gen(function*() {
+        const program = Agent.program("program", {
+          toolkit: Double,
+          // it yields between two calls, while the run waits for the next one
+          run: (_, call) => Effect.repeat(call.double({ n: 21 }), { times: toolSteps - 1 })
+        })
+        const { fibers, value } = yield* counted(Agent.run(program, input))
+        assert.strictEqual(value.steps.length, toolSteps + 1)
+        assert.strictEqual(fibers, toolSteps + 1)
+      }).pipe(Effect.provide(layer)))
+
     it.effect("costs the same for each step", () =>
       Effect.gen(function*() {
         const operationsOf = (steps: number) => {

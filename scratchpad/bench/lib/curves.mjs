@@ -33,7 +33,7 @@ export const curves = async (bench, { log, quick }) => {
     },
     {
       title: "Program calls",
-      note: "The time that the main thread works for a call, in runs of ten, without what a run costs that makes none. By a model: a step of a scripted one.",
+      note: "The time that the main thread works for a call, in runs of ten, without what the same run costs that makes none: a program repeats nothing instead. By a model: a step of a scripted one.",
       head: ["called", "µs a call"],
       rows: measure("program").map(({ call, us }) => [call, number(us)])
     },

@@ -203,7 +203,8 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     const calls = this.calls!
     const out: Array<AgentRun.Part> = this.answers.tell(calls.take())
     if (out.length > 0) this.openStep(out)
-    const over = this.over.splice(0)
+    const { over } = this
+    if (over.length > 0) this.over = []
     const { failure } = calls
     if (over.length > 0) return this.endCalls(out, over)
     if (failure !== undefined) return Arr.isArrayNonEmpty(out) ? this.failNext(failure, out) : this.run.fail(failure)

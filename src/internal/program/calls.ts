@@ -9,6 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Scheduler from "effect/Scheduler"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
@@ -56,6 +57,8 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   private readonly ofTool = new Map<number, Cause.Cause<unknown>>()
   private hasNews = false
   private isSignalling = false
+  /** The dispatcher of the fiber that waits. */
+  private dispatcher: Scheduler.SchedulerDispatcher | undefined = undefined
 
   constructor(
     runner: ToolCalls.Runner,
@@ -96,10 +99,10 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   private signalLater(): void {
     if (this.wake === undefined || this.isSignalling) return
     this.isSignalling = true
-    Effect.runForkWith(this.runner.tools.context)(Effect.yieldNow).addObserver(() => {
+    this.dispatcher!.scheduleTask(() => {
       this.isSignalling = false
       this.signal()
-    })
+    }, 0)
   }
 
   /**
@@ -192,15 +195,18 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
 
   /** Succeeds when there is something to take, or after `tell`. */
   override wait(): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
+    return Effect.withFiber((fiber) => {
       if (this.hasCome) {
         this.hasNews = false
-        return resume(Effect.void)
+        return Effect.void
       }
-      this.wake = () => {
-        this.hasNews = false
-        resume(Effect.void)
-      }
+      this.dispatcher = fiber.currentDispatcher
+      return Effect.callback<void>((resume) => {
+        this.wake = () => {
+          this.hasNews = false
+          resume(Effect.void)
+        }
+      })
     })
   }
 

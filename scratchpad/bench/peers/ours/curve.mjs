@@ -102,7 +102,9 @@ const curves = {
     return rows
   },
 
-  // µs of work of a call, warm, in runs of ten calls: what the run costs without calls is taken off
+  // µs of work of a call, warm, in runs of ten calls: what the same run costs without calls is taken off. A program is
+  // compared with one that repeats nothing, because `Effect.repeat` works and yields between two calls; a model with a
+  // program that does nothing at all.
   async program() {
     const calls = 10
     const member = Agent.make("member")
@@ -127,7 +129,8 @@ const curves = {
       ["an agent, by a program", program(members, (_, call) => tenTimes(call.member({ prompt: "hello" }))), "go"],
       ["an agent, by a model", lead(members), "lead member"]
     ]
-    const without = program(Tools, () => Effect.void)
+    const nothing = program(Tools, () => Effect.void)
+    const loop = program(Tools, () => tenTimes(Effect.void))
     const cpu = async (agent, prompt) => {
       const us = []
       for (let round = 0; round < 20; round++) {
@@ -139,11 +142,13 @@ const curves = {
       }
       return median(us)
     }
-    const base = await cpu(without, "go")
+    const ofNothing = await cpu(nothing, "go")
+    const ofLoop = await cpu(loop, "go")
     const rows = []
     for (const [call, agent, prompt] of cases) {
       const result = await run(Agent.run(agent, { prompt }))
       assert.equal(result.steps.length, calls + 1)
+      const base = prompt === "go" ? ofLoop : ofNothing
       rows.push({ call, us: (await cpu(agent, prompt) - base) / calls })
     }
     return rows
