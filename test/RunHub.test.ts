@@ -65,6 +65,21 @@ describe("RunHub", () => {
       ScriptedModel.layer([text(Array.from({ length: 1000 }, () => "x"))])
     ])))
 
+  it.effect("a reader that is behind takes what is there in few arrays, and no more than it pulls", () =>
+    Effect.gen(function*() {
+      const run = yield* (yield* hub).start(Agent.make("agent"), input)
+      yield* run.exit
+      const sizes: Array<number> = []
+      yield* Stream.runForEachArray(run.parts(), ({ length }) => Effect.sync(() => sizes.push(length)))
+      assert.deepStrictEqual(sizes.slice(0, -1), sizes.slice(1).map(() => 64))
+      assert.isAtMost(sizes.length, 17)
+      const [first] = yield* Stream.runCollect(run.parts({ after: 900 }))
+      assert.strictEqual(first?.seq, 901)
+    }).pipe(Effect.provide([
+      hubLayer,
+      ScriptedModel.layer([text(Array.from({ length: 1000 }, () => "x"))])
+    ])))
+
   it.effect("every reader, also a late one, is told how the run failed, after what there was of it", () =>
     Effect.gen(function*() {
       const run = yield* (yield* hub).start(Agent.make("agent"), input)

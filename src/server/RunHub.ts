@@ -36,7 +36,6 @@
  * @since 0.1.0
  */
 import type * as Tool from "effect/ai/Tool"
-import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -45,15 +44,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Take from "effect/Take"
 import * as Agent from "../Agent.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import * as RunId from "../internal/words/runId.ts"
 import * as Steering from "../Steering.ts"
+import { RunLog } from "./internal/runLog.ts"
 
 // -----------------------------------------------------------------------------
 // Models
@@ -268,12 +266,9 @@ class Hub {
     options: StartOptions = {}
   ): Effect.Effect<Live<AgentRun.Part<Tools, A, P>, E>, E | RunRefused, R> =>
     Effect.gen({ self: this }, function*() {
-      const pubsub = yield* PubSub.unbounded<Published<AgentRun.Part<Tools, A, P>, E>>({
-        replay: Number.MAX_SAFE_INTEGER
-      })
       const runId = input.runId === undefined || input.runId === "" ? yield* RunId.next : input.runId
       const steering = input.steering ?? (yield* Steering.make)
-      const running = new Running(runId, pubsub, options, this.timers)
+      const running = new Running<AgentRun.Part<Tools, A, P>, E>(runId, options, this.timers)
       return yield* this.enter(running, { ...input, runId, steering }, (given) => Agent.open(agent, given))
     })
 
@@ -386,8 +381,6 @@ type Given = Agent.Input & { readonly runId: string; readonly steering: Steering
 
 type Opening<Part, E, R> = (input: Given) => Effect.Effect<Agent.Opened<Part, E>, E, R | Scope.Scope>
 
-type Published<Part, E> = Take.Take<Numbered<Part>, E>
-
 /** A run that one fiber of the hub reads, and the state that its readers share. */
 class Running<Part = any, E = any> {
   live: Live<Part, E> | undefined = undefined
@@ -400,16 +393,10 @@ class Running<Part = any, E = any> {
   readonly runId: string
   readonly options: StartOptions
   private readonly timers: Scope.Scope
-  private readonly pubsub: PubSub.PubSub<Published<Part, E>>
+  private readonly log = new RunLog<Part, E>()
 
-  constructor(
-    runId: string,
-    pubsub: PubSub.PubSub<Published<Part, E>>,
-    options: StartOptions,
-    timers: Scope.Scope
-  ) {
+  constructor(runId: string, options: StartOptions, timers: Scope.Scope) {
     this.runId = runId
-    this.pubsub = pubsub
     this.options = options
     this.timers = timers
   }
@@ -422,19 +409,14 @@ class Running<Part = any, E = any> {
     )
   }
 
-  /** The readers share the arrays of the agent. */
   publish(parts: Stream.Stream<Part, E>): Effect.Effect<void, E> {
-    let next = 0
-    return Stream.runForEachArray(
-      parts,
-      (parts) => PubSub.publish(this.pubsub, Arr.map(parts, (part) => ({ seq: next++, part })))
-    )
+    return Stream.runForEachArray(parts, (parts) => this.log.append(parts))
   }
 
   /** Called also for a run that was stopped before its parts were read. */
   end(exit: Exit.Exit<void, E>): Effect.Effect<void> {
     this.hasEnded = true
-    return Effect.andThen(PubSub.end(this.pubsub, exit), Deferred.succeed(this.ending, exit))
+    return Effect.andThen(this.log.end(exit), Deferred.succeed(this.ending, exit))
   }
 
   readonly exit: Effect.Effect<Exit.Exit<void, E>> = Deferred.await(this.ending)
@@ -444,10 +426,7 @@ class Running<Part = any, E = any> {
   )
 
   private readonly parts: Live<Part, E>["parts"] = (options) =>
-    Stream.scoped(Stream.unwrap(Effect.map(this.hold, () => {
-      const all = Stream.fromPubSubTake(this.pubsub)
-      return options?.after === undefined ? all : Stream.drop(all, options.after + 1)
-    })))
+    Stream.scoped(Stream.unwrap(Effect.map(this.hold, () => this.log.read(options?.after))))
 
   private readonly hold: Effect.Effect<void, never, Scope.Scope> = Effect.acquireRelease(
     Effect.sync(() => {

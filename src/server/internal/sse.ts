@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 
+import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -20,6 +21,7 @@ import * as Stream from "effect/Stream"
 import * as AgentRun from "../../AgentRun.ts"
 import * as AgentApi from "../AgentApi.ts"
 import type * as RunHub from "../RunHub.ts"
+import * as JsonText from "./jsonText.ts"
 
 const encodePart = SchemaParser.encodeUnknownEffect(AgentRun.parts())
 
@@ -30,12 +32,9 @@ const encodeCause = Schema.encodeUnknownEffect(
 /** The name that the clients of `HttpApi` know a failure by. */
 const failureEvent = "effect/http-api/stream/failure"
 
-const event = (name: string, id: string | undefined, data: string): string =>
-  Sse.encoder.write({ _tag: "Event", event: name, id, data })
-
 /**
  * Returns the events of a run as text. It never fails: a run that fails or is interrupted ends with an event that says
- * so. One array of parts is one text.
+ * so.
  *
  * @category conversions
  * @since 0.1.0
@@ -43,41 +42,69 @@ const event = (name: string, id: string | undefined, data: string): string =>
 export const events = <E, R>(parts: Stream.Stream<RunHub.Numbered, E, R>): Stream.Stream<string, never, R> =>
   parts.pipe(
     Stream.mapArrayEffect((numbered) => {
-      let text = ""
+      const encoded: Array<Numbered> = []
       for (let index = 0; index < numbered.length; index++) {
         const { part, seq } = numbered[index]
-        const encoded = encodePart(part)
+        const exit = encodePart(part)
         // a part that needs no more than its schema is encoded at once
-        if (!Exit.isExit(encoded) || Exit.isFailure(encoded)) return encodeEach(numbered)
-        text += ofPart(seq, encoded.value)
+        if (!Exit.isExit(exit) || Exit.isFailure(exit)) return encodeEach(numbered)
+        encoded.push({ seq, part: exit.value })
       }
-      return Effect.succeed([text] as const)
+      return Effect.succeed(encoded as unknown as Arr.NonEmptyReadonlyArray<Numbered>)
     }),
+    written(({ part, seq }) => JsonText.pieces(`id: ${seq}\ndata: `, part, "\n\n")),
     Stream.catchCause((cause) => Stream.fromEffect(failure(cause)))
   )
 
-const encodeEach = (numbered: ReadonlyArray<RunHub.Numbered>) =>
-  Effect.map(
-    Effect.forEach(numbered, ({ part, seq }) => Effect.map(encodePart(part), (encoded) => ofPart(seq, encoded))),
-    (texts) => [texts.join("")] as const
-  )
+/** A part as JSON with its number. */
+type Numbered = RunHub.Numbered<unknown>
 
-const ofPart = (seq: number, encoded: unknown): string => event("message", String(seq), JSON.stringify(encoded))
+const encodeEach = (numbered: Arr.NonEmptyReadonlyArray<RunHub.Numbered>) =>
+  Effect.forEach(numbered, ({ part, seq }) => Effect.map(encodePart(part), (part): Numbered => ({ seq, part })))
+
+/**
+ * Writes values as text: those of an array together, up to `size` characters, and the rest when it is pulled. So a
+ * consumer that stops holds no more than that of what it has not read.
+ */
+const written = <A>(write: (value: A) => Iterable<string>) => <E, R>(self: Stream.Stream<A, E, R>) =>
+  Stream.transformPull(self, (upstream) =>
+    Effect.sync(() => {
+      let texts: Iterator<string> = [].values()
+      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E, void, R> = Effect.suspend(() => {
+        let text = ""
+        for (let next = texts.next(); next.done !== true; next = texts.next()) {
+          text += next.value
+          if (text.length >= size) break
+        }
+        return text === "" ? more : Effect.succeed([text] as const)
+      })
+      const more = Effect.flatMap(upstream, (values) => {
+        texts = writeEach(values, write)
+        return pull
+      })
+      return pull
+    }))
+
+function* writeEach<A>(values: ReadonlyArray<A>, write: (value: A) => Iterable<string>): Generator<string> {
+  for (const value of values) yield* write(value)
+}
+
+const size = 16 * 1024
 
 const failure = (cause: Cause.Cause<unknown>): Effect.Effect<string> =>
   encodeCause(Cause.hasInterruptsOnly(cause) ? Cause.interrupt() : Cause.fail(AgentApi.describe(cause))).pipe(
     Effect.orDie,
-    Effect.map((data) => event(failureEvent, undefined, data))
+    Effect.map((data) => Sse.encoder.write({ _tag: "Event", event: failureEvent, id: undefined, data }))
   )
 
 /**
- * Returns JSON values as text, one event without a name for each. One array of values is one text.
+ * Returns JSON values as text, one event without a name for each.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const data = <E, R>(values: Stream.Stream<unknown, E, R>): Stream.Stream<string, E, R> =>
-  Stream.mapArray(values, (values) => [values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join("")] as const)
+  written((value) => JsonText.pieces("data: ", value, "\n\n"))(values)
 
 /**
  * Returns JSON values as text, one event with the name of its `type` for each.
@@ -88,10 +115,7 @@ export const data = <E, R>(values: Stream.Stream<unknown, E, R>): Stream.Stream<
 export const named = <E, R>(
   values: Stream.Stream<{ readonly type: string }, E, R>
 ): Stream.Stream<string, E, R> =>
-  Stream.mapArray(
-    values,
-    (values) => [values.map((value) => `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`).join("")] as const
-  )
+  written((value: { readonly type: string }) => JsonText.pieces(`event: ${value.type}\ndata: `, value, "\n\n"))(values)
 
 /**
  * Creates the response whose body is a stream of events.
@@ -111,7 +135,7 @@ export const response = <E>(text: Stream.Stream<string, E>, options?: {
   })
 
 /**
- * Says `comment` whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. One
+ * Says `comment` between two events whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. One
  * fiber reads, and is at most one array ahead of a slow consumer; another one looks at the clock.
  *
  * @category combinators
@@ -139,6 +163,7 @@ class Handover<E> {
   private ready: Given<E> | undefined = undefined
   private resume: ((given: Given<E>) => void) | undefined = undefined
   private last: number
+  private isBetween = true
 
   constructor(clock: Clock.Clock) {
     this.clock = clock
@@ -147,6 +172,7 @@ class Handover<E> {
 
   read<R>(upstream: Pull.Pull<readonly [string, ...Array<string>], E, void, R>): Effect.Effect<void, never, R> {
     const one = Effect.flatMap(upstream, (texts) => {
+      this.isBetween = texts[texts.length - 1].endsWith("\n\n")
       this.give(Exit.succeed(texts))
       return this.ready === undefined ? Effect.void : this.isEmpty.await
     })
@@ -161,7 +187,8 @@ class Handover<E> {
     return Effect.forever(Effect.suspend(() => {
       const now = this.clock.currentTimeMillisUnsafe()
       if (now - this.last < every) return Effect.sleep(every - (now - this.last))
-      if (this.resume === undefined) this.last = now
+      // a comment stands between two events, never within one that comes in pieces
+      if (this.resume === undefined || !this.isBetween) this.last = now
       else this.give(Exit.succeed([comment]))
       return Effect.sleep(every)
     }))
