@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
-import type { Numbered } from "../RunHub.ts"
+import type * as RunHub from "../RunHub.ts"
 
 /** How many parts a reader takes at once. What a consumer makes of them is all that it holds when it stops. */
 const most = 64
@@ -21,7 +21,7 @@ const most = 64
  * @since 0.1.0
  */
 export class RunLog<Part, E> {
-  private readonly all: Array<Numbered<Part>> = []
+  private readonly all: Array<RunHub.Numbered<Part>> = []
   private exit: Exit.Exit<void, E> | undefined = undefined
   /** Readers that have seen all parts wait here. It is open once the run has ended. */
   private readonly more = Latch.makeUnsafe(false)
@@ -43,18 +43,20 @@ export class RunLog<Part, E> {
   }
 
   /** Returns the parts after the number `after`, in arrays of those that are there when the reader pulls. */
-  read(after = -1): Stream.Stream<Numbered<Part>, E> {
+  read(after = -1): Stream.Stream<RunHub.Numbered<Part>, E> {
     return Stream.fromPull(Effect.sync(() => {
       let next = Math.max(0, after + 1)
-      const pull: Effect.Effect<Arr.NonEmptyReadonlyArray<Numbered<Part>>, E | Cause.Done> = Effect.suspend(() => {
-        if (next < this.all.length) {
-          const parts = this.all.slice(next, next + most)
-          next += parts.length
-          return Effect.succeed(parts as unknown as Arr.NonEmptyReadonlyArray<Numbered<Part>>)
+      const pull: Effect.Effect<Arr.NonEmptyReadonlyArray<RunHub.Numbered<Part>>, E | Cause.Done> = Effect.suspend(
+        () => {
+          if (next < this.all.length) {
+            const parts = this.all.slice(next, next + most)
+            next += parts.length
+            return Effect.succeed(parts as unknown as Arr.NonEmptyReadonlyArray<RunHub.Numbered<Part>>)
+          }
+          if (this.exit === undefined) return Effect.andThen(this.more.await, pull)
+          return Exit.isSuccess(this.exit) ? Cause.done() : Effect.failCause(this.exit.cause)
         }
-        if (this.exit === undefined) return Effect.andThen(this.more.await, pull)
-        return Exit.isSuccess(this.exit) ? Cause.done() : Effect.failCause(this.exit.cause)
-      })
+      )
       return pull
     }))
   }
