@@ -13,7 +13,12 @@ const created = (id: string, payload = "{}") =>
   )
 
 const rows = (seq: number, ...parts: ReadonlyArray<string>) =>
-  [{ seq, count: parts.length, parts: JSON.stringify(parts.map((type) => ({ type }))) }] as const
+  [{
+    seq,
+    count: parts.length,
+    isEnd: parts.at(-1) === "run-end",
+    parts: JSON.stringify(parts.map((type) => ({ type })))
+  }] as const
 
 /** What the rest of the subpath relies on. */
 const works = Effect.gen(function*() {
@@ -24,22 +29,29 @@ const works = Effect.gen(function*() {
   assert.isUndefined(yield* store.get("nobody"))
 
   const begun = yield* store.begin("b")
-  assert.deepStrictEqual(begun, { ...first, epoch: 1, attempts: 1 })
-  assert.isTrue(yield* store.append("b", 1, rows(0, "x", "y")))
+  const epoch = first.instance + 1
+  assert.deepStrictEqual(begun, { ...first, epoch, attempts: 1 })
+  assert.isTrue(yield* store.append("b", epoch, rows(0, "x", "y")))
   const newer = yield* store.begin("b")
-  assert.strictEqual(newer?.epoch, 2)
+  assert.strictEqual(newer?.epoch, epoch + 1)
   // an older attempt writes nothing more
-  assert.isFalse(yield* store.append("b", 1, rows(2, "stale")))
-  assert.isFalse(yield* store.change("b", 1, { status: "failed" }))
-  assert.isFalse(yield* store.ask("b", 1, ["stale"]))
-  assert.isTrue(yield* store.append("b", 2, rows(2, "z")))
+  assert.isFalse(yield* store.append("b", epoch, rows(2, "stale")))
+  assert.isFalse(yield* store.change("b", epoch, { status: "failed" }))
+  assert.isFalse(yield* store.ask("b", epoch, ["stale"]))
+  assert.isTrue(yield* store.append("b", epoch + 1, rows(2, "z")))
   assert.deepStrictEqual(yield* store.rows("b", -1, 10), [...rows(0, "x", "y"), ...rows(2, "z")])
   assert.deepStrictEqual(yield* store.rows("b", 0, 10), [...rows(0, "x", "y"), ...rows(2, "z")])
   assert.deepStrictEqual(yield* store.rows("b", 1, 10), [...rows(2, "z")])
   assert.deepStrictEqual(yield* store.rows("b", -1, 1), [...rows(0, "x", "y")])
+  assert.deepStrictEqual(yield* store.ends("b"), [])
+  for (const row of [rows(3, "w", "run-end"), rows(5, "v"), rows(6, "run-end")]) {
+    yield* store.append("b", epoch + 1, row)
+  }
+  assert.deepStrictEqual(yield* store.ends("b"), [...rows(3, "w", "run-end"), ...rows(6, "run-end")])
+  assert.deepStrictEqual(yield* store.ends("nobody"), [])
 
-  assert.isTrue(yield* store.ask("b", 2, ["p", "q"]))
-  assert.isTrue(yield* store.ask("b", 2, ["q", "r"]))
+  assert.isTrue(yield* store.ask("b", epoch + 1, ["p", "q"]))
+  assert.isTrue(yield* store.ask("b", epoch + 1, ["q", "r"]))
   assert.strictEqual((yield* store.get("b"))?.status, "waiting")
   assert.strictEqual(yield* store.answer("b", "q", "yes"), "yes")
   assert.strictEqual(yield* store.answer("b", "q", "no"), "yes", "the first answer stays")
@@ -56,16 +68,16 @@ const works = Effect.gen(function*() {
 
   yield* store.interrupt("b")
   assert.strictEqual((yield* store.get("b"))?.isInterrupted, true)
-  assert.isTrue(yield* store.change("b", 2, { status: "parked", cause: "fire", attempts: 0 }))
+  assert.isTrue(yield* store.change("b", epoch + 1, { status: "parked", cause: "fire", attempts: 0 }))
   assert.strictEqual((yield* store.get("b"))?.cause, "fire")
   const endedAt = first.createdAt + 1
-  assert.isTrue(yield* store.change("b", 2, { status: "failed", failure: "{}", endedAt }))
+  assert.isTrue(yield* store.change("b", epoch + 1, { status: "failed", failure: "{}", endedAt }))
   // what has ended stays so
   const ended = yield* store.get("b")
   assert.deepStrictEqual([ended?.status, ended?.failure, ended?.endedAt], ["failed", "{}", endedAt])
   assert.deepStrictEqual(yield* store.begin("b"), ended)
-  yield* created("c")
-  yield* store.change("c", 0, { status: "completed", endedAt })
+  const third = yield* created("c")
+  yield* store.change("c", third.epoch, { status: "completed", endedAt })
   yield* store.interrupt("c")
   assert.strictEqual((yield* store.get("c"))?.isInterrupted, false)
 

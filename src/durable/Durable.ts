@@ -222,7 +222,7 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   | Exclude<R, Journal.Journal | WorkflowEngine.WorkflowInstance | Scope.Scope>
 > => {
   const definition = self[TypeId]
-  return definition.workflow.toLayer(({ id }) => Body.run(definition, id)) as Layer.Layer<
+  return definition.workflow.toLayer((payload) => Body.run(definition, payload)) as Layer.Layer<
     never,
     never,
     // the agent is erased inside
@@ -309,7 +309,7 @@ export const result = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   AgentRun.Result<A>,
   E | ExecutionUnknown | ExecutionParked | ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> => AgentRun.fold(Stream.map(attach(self, execution), ({ part }) => part))
+> => Reading.result(self[TypeId], execution) as Effect.Effect<any, any, ExecutionStore.ExecutionStore>
 
 /**
  * Returns the approvals that an execution waits for.
@@ -383,7 +383,8 @@ export const resume = (
 
 /**
  * Deletes an execution: its parts, its records, and what the engine keeps of it. One that has not ended is interrupted
- * first.
+ * first. A process that works on it has 5 seconds to end it; no process is needed, and what a process writes later is
+ * refused.
  *
  * @category running
  * @since 0.1.0

@@ -19,7 +19,7 @@
  *     store.create
  *   )
  *   const begun = yield* store.begin("order-1")
- *   yield* Console.log(begun?.status, begun?.epoch)
+ *   yield* Console.log(begun?.status, begun?.attempts)
  * })
  *
  * const database = SqliteClient.layer({ filename: ":memory:" })
@@ -37,6 +37,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
@@ -60,7 +61,9 @@ export type Status = "running" | "waiting" | "parked" | "completed" | "failed" |
  * An execution as it is stored.
  *
  * - `payload`: the input of the run, as JSON text.
- * - `epoch`: how often a process has begun to work on it. Whoever has an older number may write nothing more.
+ * - `instance`: a random number. It tells an execution from a later one that got its id when it was deleted.
+ * - `epoch`: begins with `instance`, and grows by one when a process begins to work on it. Whoever has another number may
+ *   write nothing more.
  * - `attempts`: how often a process has begun since something was recorded last.
  * - `isInterrupted`: whether somebody has asked for its end.
  * - `cause`: why it is parked, as text for an operator.
@@ -75,6 +78,7 @@ export interface Execution {
   readonly agent: string
   readonly version: number
   readonly payload: string
+  readonly instance: number
   readonly status: Status
   readonly epoch: number
   readonly attempts: number
@@ -86,7 +90,8 @@ export interface Execution {
 }
 
 /**
- * Some parts of an execution, as a JSON array. The first one has the number `seq`, and there are `count` of them.
+ * Some parts of an execution, as a JSON array. The first one has the number `seq`, and there are `count` of them. `isEnd`
+ * says whether the last one is the end of a run of the execution.
  *
  * @category models
  * @since 0.1.0
@@ -94,6 +99,7 @@ export interface Execution {
 export interface Row {
   readonly seq: number
   readonly count: number
+  readonly isEnd: boolean
   readonly parts: string
 }
 
@@ -132,6 +138,7 @@ export {
  *   such approval.
  * - `reopen`: takes the answers of these approvals back.
  * - `rows`: the rows with parts after number `after`, in order, and at most `limit` of them.
+ * - `ends`: the rows with the ends of runs, in order.
  * - `asked`: the approvals of an execution in the order in which they were asked for.
  * - `ofApproval`: the id of the execution of an agent that asked for an approval.
  * - `list`: the executions of an agent by id, after the id `after`, and at most `limit` of them.
@@ -170,6 +177,7 @@ export interface Options {
     approvalIds: Arr.NonEmptyReadonlyArray<string>
   ) => Effect.Effect<void, ExecutionStoreError>
   readonly rows: (id: string, after: number, limit: number) => Effect.Effect<ReadonlyArray<Row>, ExecutionStoreError>
+  readonly ends: (id: string) => Effect.Effect<ReadonlyArray<Row>, ExecutionStoreError>
   readonly asked: (id: string) => Effect.Effect<ReadonlyArray<AskedApproval>, ExecutionStoreError>
   readonly ofApproval: (agent: string, approvalId: string) => Effect.Effect<string | undefined, ExecutionStoreError>
   readonly list: (
@@ -302,6 +310,7 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
       }),
     rows: (id, after, limit) =>
       Effect.sync(() => (rows.get(id) ?? []).filter(({ count, seq }) => seq + count - 1 > after).slice(0, limit)),
+    ends: (id) => Effect.sync(() => (rows.get(id) ?? []).filter(({ isEnd }) => isEnd)),
     asked: (id) => Effect.sync(() => asked.get(id) ?? []),
     ofApproval: (agent, approvalId) =>
       Effect.sync(() => {
@@ -345,10 +354,11 @@ export const layer: Layer.Layer<ExecutionStore, SqlError.SqlError, SqlClient.Sql
 export const created = (
   execution: Pick<Execution, "id" | "agent" | "version" | "payload">
 ): Effect.Effect<Execution> =>
-  Effect.map(Clock.currentTimeMillis, (createdAt) => ({
+  Effect.zipWith(Clock.currentTimeMillis, Random.nextIntBetween(0, 1_000_000_000), (createdAt, instance) => ({
     ...execution,
+    instance,
     status: "running",
-    epoch: 0,
+    epoch: instance,
     attempts: 0,
     isInterrupted: false,
     cause: undefined,

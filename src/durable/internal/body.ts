@@ -73,12 +73,13 @@ class Parked extends Schema.Error<Parked>("effect-agents/durable/Parked")({
  * @category running
  * @since 0.1.0
  */
-export const run = (definition: Definition, id: string) =>
+export const run = (definition: Definition, { id, instance }: Pick<ExecutionStore.Execution, "id" | "instance">) =>
   Effect.gen(function*() {
     const store = patient(yield* ExecutionStore.ExecutionStore)
     const context = yield* Effect.context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>()
+    // it was removed
+    if ((yield* Effect.orDie(store.get(id)))?.instance !== instance) return
     const begun = yield* Effect.orDie(store.begin(id))
-    // it was removed, or it has ended
     if (begun === undefined || begun.endedAt !== undefined) return
     return yield* new Attempt(definition, store, begun, context).run
   })
@@ -258,7 +259,7 @@ class Attempt {
   private get isInterrupted(): Effect.Effect<boolean> {
     return Effect.map(
       Effect.orDie(this.store.get(this.execution.id)),
-      (execution) => execution === undefined || execution.isInterrupted
+      (execution) => execution?.instance !== this.execution.instance || execution.isInterrupted
     )
   }
 

@@ -57,6 +57,7 @@ export class Definition {
 /** The engine carries only the id of the execution: the store has everything else, in any size. */
 const workflowOf = (agent: string) =>
   Workflow.make(`agent/${agent}`, {
-    payload: { id: Schema.String },
-    idempotencyKey: ({ id }) => id
+    payload: { id: Schema.String, instance: Schema.Int },
+    // the engine may remember a deleted execution for a while
+    idempotencyKey: ({ id, instance }) => `${id}/${instance}`
   }).annotate(Workflow.SuspendOnFailure, true)

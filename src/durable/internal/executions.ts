@@ -17,7 +17,6 @@ import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
 import { AnswerRefused, ExecutionConflict, ExecutionUnknown } from "./errors.ts"
 import * as PartLog from "./partLog.ts"
-import type { Encoded } from "./places.ts"
 
 /**
  * Returns the id in the store. Two agents may have executions of the same id.
@@ -52,11 +51,11 @@ export const find = ({ agent }: Definition, id: string) =>
 /**
  * Returns what an execution waits for.
  *
- * - `run`: the number of its last run.
- * - `all`: all approvals that it has ever asked for.
+ * - `found`: the execution.
+ * - `run`: the number of the last run that has ended.
+ * - `all`: all approvals that it has ever asked for, each with the number of the part that ended its run.
  * - `known`: their answers, by id.
  * - `open`: those that it waits for.
- * - `last`: the number of its last part.
  *
  * @category accessors
  * @since 0.1.0
@@ -64,21 +63,21 @@ export const find = ({ agent }: Definition, id: string) =>
 export const waiting = (self: Definition, execution: string) =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { id, status } = yield* find(self, execution)
+    const found = yield* find(self, execution)
+    const { id, status } = found
     const asked = yield* store.asked(id)
     const known = new Map(asked.map(({ answer, approvalId }) => [approvalId, answer]))
-    const ends: Array<Encoded> = []
-    let last = -1
-    const reading = PartLog.forEach(store, id, (part, seq) => {
-      last = seq
-      if (part.type === "run-end") ends.push(part)
-    })
-    yield* Effect.catchTag(reading, "SchemaError", Effect.die)
-    const all = (yield* Effect.forEach(ends, (end) =>
-      // written by this codec
-      self.codec.decode(end as never) as Effect.Effect<AgentRun.RunEnd>)).flatMap(({ result }) => result.approvals)
-    const open = status === "waiting" ? all.filter(({ approvalId }) => known.get(approvalId) === undefined) : []
-    return { id, run: ends.length - 1, all, known, open, last }
+    const ends = yield* PartLog.ends(store, id)
+    const all = (yield* Effect.forEach(ends, ({ part, seq }) =>
+      Effect.map(
+        // written by this codec
+        self.codec.decode(part as never) as Effect.Effect<AgentRun.RunEnd>,
+        ({ result }) => result.approvals.map((approval) => ({ approval, seq }))
+      ))).flat()
+    const open = status === "waiting"
+      ? all.flatMap(({ approval }) => known.get(approval.approvalId) === undefined ? [approval] : [])
+      : []
+    return { found, run: ends.length - 1, all, known, open }
   })
 
 /**
@@ -90,12 +89,13 @@ export const waiting = (self: Definition, execution: string) =>
 export const answer = (self: Definition, execution: string, answers: ReadonlyArray<Approval.Answer>) =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { all, id, known, open, run } = yield* waiting(self, execution)
+    const { all, found, known, open, run } = yield* waiting(self, execution)
+    const { id } = found
     for (const answer of answers) {
       const { approvalId } = answer.approval
       const refuse = (problem: AnswerRefused["problem"], description: string) =>
         new AnswerRefused({ approvalId, problem, description })
-      const approval = all.find((_) => _.approvalId === approvalId)
+      const approval = all.find((_) => _.approval.approvalId === approvalId)?.approval
       if (approval === undefined) return yield* refuse("unknown", "nobody asks for it")
       if (known.get(approvalId) === undefined && !open.includes(approval)) {
         return yield* refuse("unknown", "the execution does not wait for it")
@@ -111,7 +111,7 @@ export const answer = (self: Definition, execution: string, answers: ReadonlyArr
     if (asked.some(({ answer }) => answer === undefined) || run < 0) return
     const { workflow } = self
     const deferred = Body.answered(run)
-    const executionId = yield* workflow.executionId({ id })
+    const executionId = yield* workflow.executionId(found)
     yield* untraced(DurableDeferred.succeed(deferred, {
       token: DurableDeferred.tokenFromExecutionId(deferred, { workflow, executionId }),
       value: undefined
@@ -150,10 +150,10 @@ export const onEngine = (
   ) => Effect.Effect<void>
 ) =>
   Effect.gen(function*() {
-    const { id } = yield* find(self, execution)
+    const found = yield* find(self, execution)
     const { workflow } = self
     const engine = yield* WorkflowEngine.WorkflowEngine
-    yield* untraced(use(engine, workflow, yield* workflow.executionId({ id })))
+    yield* untraced(use(engine, workflow, yield* workflow.executionId(found)))
   })
 
 /**
@@ -202,7 +202,7 @@ export const start = (
       store.create
     )
     if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
-    yield* untraced(workflow.execute({ id: stored.id }, { discard: true }))
+    yield* untraced(workflow.execute({ id: stored.id, instance: stored.instance }, { discard: true }))
     return id
   })
 
@@ -224,7 +224,7 @@ export const opened = (self: Definition, input: Agent.Input & { readonly runId: 
     const id = yield* store.ofApproval(self.agent.name, approvalId)
     if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
     const execution = id.slice(keyOf(self.agent, "").length)
-    const { last } = yield* waiting(self, execution)
     yield* answer(self, execution, answers)
-    return { execution, after: last }
+    const { all } = yield* waiting(self, execution)
+    return { execution, after: all.find(({ approval }) => approval.approvalId === approvalId)?.seq }
   })

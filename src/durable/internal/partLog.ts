@@ -41,6 +41,23 @@ export const readRow = (
     parts.map((part, index) => ({ seq: row.seq + index, part: part as Encoded })))
 
 /**
+ * Reads the ends of the runs of an execution that have ended, in order.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const ends = (store: ExecutionStore.Options, id: string) =>
+  Effect.flatMap(
+    store.ends(id),
+    (rows) =>
+      Effect.forEach(rows, (row) => Effect.map(readRow(row), (parts) => parts.slice(-1))).pipe(
+        Effect.map((all) => all.flat()),
+        // we have written them
+        Effect.orDie
+      )
+  )
+
+/**
  * Visits all parts of an execution, in order.
  *
  * @category running
@@ -139,7 +156,8 @@ export class PartLog {
       this.isScheduled = false
       const { pending } = this
       if (!Arr.isArrayNonEmpty(pending)) return Effect.void
-      const row = { seq: this.next, count: pending.length, parts: JSON.stringify(pending) }
+      const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
+      const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
       return Effect.flatMap(this.store.append(this.id, this.epoch, [row]), (isOwned) => {
         if (!isOwned) return Effect.never
         this.next += row.count

@@ -4,8 +4,10 @@
  * @since 0.1.0
  */
 
+import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -50,6 +52,42 @@ export const read = (
     )
   })))
 
+/**
+ * Waits for the end of an execution, and reads the result of its last run, not its parts.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const result = (self: Definition, execution: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const changes = yield* store.changes
+    while (true) {
+      const found = yield* Executions.find(self, execution)
+      yield* ended(self, execution, found)
+      if (found.endedAt !== undefined) {
+        const last = Arr.last(yield* PartLog.ends(store, found.id))
+        if (Option.isNone(last)) return yield* Effect.die(new Error("A completed execution has no end of a run"))
+        // written by this codec; the schemas of the agent need no services here
+        const end = yield* self.codec.decode(last.value.part as never) as Effect.Effect<AgentRun.RunEnd>
+        return end.result
+      }
+      yield* Effect.timeoutOption(untilChanged(changes, found.id), "50 millis")
+    }
+  }))
+
+/** Fails as an execution has failed, and succeeds if it has not. */
+const ended = (
+  { failure: codec }: Definition,
+  execution: string,
+  { cause, failure, status }: ExecutionStore.Execution
+): Effect.Effect<void, unknown> => {
+  if (failure !== undefined) return Effect.flatMap(Effect.orDie(Schema.decodeEffect(codec)(failure)), Effect.fail)
+  if (status === "interrupted") return Effect.interrupt
+  if (status === "parked") return Effect.fail(new ExecutionParked({ execution, description: cause ?? "" }))
+  return Effect.void
+}
+
 class Reader {
   readonly id: string
   private readonly definition: Definition
@@ -75,7 +113,7 @@ class Reader {
     return Effect.gen({ self: this }, function*() {
       const { definition, execution, store } = this
       // how it has ended is read first: what it has told before that is there then
-      const { cause, endedAt, failure, status } = yield* Effect.provideService(
+      const found = yield* Effect.provideService(
         Executions.find(definition, execution),
         ExecutionStore.ExecutionStore,
         store
@@ -85,12 +123,8 @@ class Reader {
       const last = parts[parts.length - 1]
       if (last !== undefined) this.after = last.seq
       if (last !== undefined) return parts
-      if (failure !== undefined) {
-        return yield* Effect.fail(yield* Effect.orDie(Schema.decodeEffect(definition.failure)(failure)))
-      }
-      if (status === "interrupted") return yield* Effect.interrupt
-      if (status === "parked") return yield* new ExecutionParked({ execution, description: cause ?? "" })
-      return endedAt === undefined ? parts : undefined
+      yield* ended(definition, execution, found)
+      return found.endedAt === undefined ? parts : undefined
     })
   }
 

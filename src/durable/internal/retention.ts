@@ -9,6 +9,8 @@ import * as EntityId from "effect/cluster/EntityId"
 import * as EntityType from "effect/cluster/EntityType"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Sharding from "effect/cluster/Sharding"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -26,16 +28,23 @@ import * as Executions from "./executions.ts"
 export const remove = (self: Definition, execution: string) =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const { endedAt, id } = yield* Executions.find(self, execution)
-    if (endedAt === undefined) {
-      yield* Executions.interrupt(self, execution)
-      // a process that works on it writes its end
-      yield* Effect.repeat(store.get(id), {
-        until: (now) => now === undefined || now.endedAt !== undefined || now.status === "parked",
-        schedule: Schedule.spaced("50 millis")
-      })
+    const found = yield* Executions.find(self, execution)
+    const { endedAt, epoch, id, instance, status } = found
+    // one that waits, is parked or has not begun is held by no process
+    if (endedAt === undefined && status === "running" && epoch > instance) {
+      const ending = Effect.andThen(Executions.interrupt(self, execution), hasEnded(store, id))
+      yield* Effect.timeoutOption(ending, grace)
     }
-    yield* forget(self, store, id)
+    yield* forget(self, store, (yield* store.get(id)) ?? found)
+  })
+
+/** How long a process that works on an execution has to end it. */
+const grace = Duration.seconds(5)
+
+const hasEnded = (store: ExecutionStore.Options, id: string) =>
+  Effect.repeat(store.get(id), {
+    until: (now) => now === undefined || now.endedAt !== undefined || now.status === "parked",
+    schedule: Schedule.spaced("50 millis")
   })
 
 /**
@@ -52,20 +61,34 @@ export const purge = (self: Definition, endedBefore: number) =>
     while (true) {
       const some = yield* store.list(self.agent.name, after, 100)
       if (some.length === 0) return count
-      for (const { endedAt, id } of some) {
-        after = id
-        if (endedAt === undefined || endedAt >= endedBefore) continue
-        yield* forget(self, store, id)
+      for (const found of some) {
+        after = found.id
+        if (found.endedAt === undefined || found.endedAt >= endedBefore) continue
+        yield* forget(self, store, found)
         count++
       }
     }
   })
 
-const forget = ({ workflow }: Definition, store: ExecutionStore.Options, id: string) =>
-  Effect.flatMap(
-    workflow.executionId({ id }),
-    (executionId) => Effect.andThen(removeRecords(workflow, executionId), store.remove(id))
-  )
+const forget = ({ workflow }: Definition, store: ExecutionStore.Options, found: ExecutionStore.Execution) =>
+  Effect.gen(function*() {
+    const executionId = yield* workflow.executionId(found)
+    const now = yield* Clock.currentTimeMillis
+    // the engine writes that it has ended a little later
+    if (found.endedAt !== undefined && now - found.endedAt < Duration.toMillis(grace)) {
+      yield* Effect.timeoutOption(hasSettled(workflow, executionId), grace)
+    }
+    yield* removeRecords(workflow, executionId)
+    yield* store.remove(found.id)
+  })
+
+const hasSettled = (workflow: Definition["workflow"], executionId: string) =>
+  Executions.untraced(Effect.repeat(workflow.poll(executionId), {
+    until: Option.exists(isComplete),
+    schedule: Schedule.spaced("10 millis")
+  }))
+
+const isComplete = ({ _tag }: { readonly _tag: string }): boolean => _tag === "Complete"
 
 /** Only the engine of `effect/cluster` keeps records. */
 const removeRecords = (workflow: Workflow.Any, executionId: string): Effect.Effect<void> =>

@@ -20,6 +20,7 @@ interface ExecutionRow {
   readonly version: number
   readonly payload: string
   readonly status: ExecutionStore.Status
+  readonly instance: number
   readonly epoch: number
   readonly attempts: number
   readonly interrupted: number
@@ -35,6 +36,7 @@ const toExecution = (row: ExecutionRow): Execution => ({
   version: Number(row.version),
   payload: row.payload,
   status: row.status,
+  instance: Number(row.instance),
   epoch: Number(row.epoch),
   attempts: Number(row.attempts),
   isInterrupted: Number(row.interrupted) === 1,
@@ -42,6 +44,20 @@ const toExecution = (row: ExecutionRow): Execution => ({
   failure: row.failure ?? undefined,
   createdAt: Number(row.created_at),
   endedAt: row.ended_at === null ? undefined : Number(row.ended_at)
+})
+
+interface PartRow {
+  readonly seq: number
+  readonly count: number
+  readonly is_end: number
+  readonly parts: string
+}
+
+const toRow = ({ count, is_end, parts, seq }: PartRow): ExecutionStore.Row => ({
+  seq,
+  count,
+  isEnd: is_end === 1,
+  parts
 })
 
 /**
@@ -65,11 +81,12 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     const tables = [
       sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
         id TEXT PRIMARY KEY, agent TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL, status TEXT NOT NULL,
-        epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL, cause TEXT, failure TEXT,
-        created_at ${moment} NOT NULL, ended_at ${moment}
+        instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL,
+        cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
       )`,
       sql`CREATE TABLE IF NOT EXISTS effect_agents_parts (
-        execution_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, parts TEXT NOT NULL,
+        execution_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, is_end INTEGER NOT NULL,
+        parts TEXT NOT NULL,
         PRIMARY KEY (execution_id, seq)
       )`,
       sql`CREATE TABLE IF NOT EXISTS effect_agents_approvals (
@@ -119,6 +136,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
                 version: execution.version,
                 payload: execution.payload,
                 status: execution.status,
+                instance: execution.instance,
                 epoch: execution.epoch,
                 attempts: execution.attempts,
                 interrupted: 0,
@@ -175,7 +193,15 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             id,
             epoch,
             sql`INSERT INTO effect_agents_parts ${
-              sql.insert(Arr.map(rows, ({ count, parts, seq }) => ({ execution_id: id, seq, count, parts })))
+              sql.insert(
+                Arr.map(rows, ({ count, isEnd, parts, seq }) => ({
+                  execution_id: id,
+                  seq,
+                  count,
+                  is_end: isEnd ? 1 : 0,
+                  parts
+                }))
+              )
             }`
           )
         ),
@@ -227,8 +253,21 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
       rows: (id, after, limit) =>
         stored(
           "rows",
-          sql<ExecutionStore.Row>`SELECT seq, count, parts FROM effect_agents_parts
-            WHERE execution_id = ${id} AND seq + count - 1 > ${after} ORDER BY seq LIMIT ${limit}`
+          Effect.map(
+            sql<PartRow>`SELECT seq, count, is_end, parts FROM effect_agents_parts
+              WHERE execution_id = ${id} AND seq + count - 1 > ${after} ORDER BY seq LIMIT ${limit}`,
+            (rows) => rows.map(toRow)
+          )
+        ),
+
+      ends: (id) =>
+        stored(
+          "ends",
+          Effect.map(
+            sql<PartRow>`SELECT seq, count, is_end, parts FROM effect_agents_parts
+              WHERE execution_id = ${id} AND is_end = 1 ORDER BY seq`,
+            (rows) => rows.map(toRow)
+          )
         ),
 
       asked: (id) =>
