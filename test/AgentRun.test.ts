@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Channel, Context, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Cause, Channel, Context, Effect, Exit, Fiber, Schema, Scope, Stream } from "effect"
 import { AiError, LanguageModel, Prompt } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent, AgentRun, ContextProvider, Middleware } from "../src/index.ts"
@@ -400,6 +400,22 @@ describe("an agent", () => {
           ])
         }).pipe(Effect.provide([ScriptedModel.layer(script, { via }), slow])))
     }
+
+    it.effect("in a scope that has closed before, nothing begins: the run is abandoned", () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        yield* Scope.close(scope, Exit.void)
+        const begun: Array<string> = []
+        const provider = ContextProvider.make("begins", {
+          beforeRun: () => Effect.sync(() => void begun.push("begun"))
+        })
+        const stream = Agent.stream(Agent.withProvider(agent, provider), { prompt: "hi" })
+        const pull = yield* Channel.toPullScoped(stream.channel, scope)
+        const exit = yield* Effect.exit(pull)
+        const outcome = AgentRun.outcome(exit as unknown as Exit.Exit<AgentRun.Result, unknown>)
+        assert.strictEqual(outcome._tag, "Abandoned")
+        assert.deepStrictEqual(begun, [])
+      }).pipe(Effect.provide([ScriptedModel.layer(script), slow])))
 
     it.effect("one that is interrupted does not keep the other waiting", () =>
       Effect.gen(function*() {

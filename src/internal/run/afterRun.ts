@@ -35,6 +35,14 @@ export const inOrder = <Started extends { readonly provider: ContextProvider.Any
 }
 
 /**
+ * A result to which nested runs may still add their usage.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Deciding = AgentRun.Result & { totalUsage: AgentRun.Usage }
+
+/**
  * What the `afterRun`s need of their run. `budget` is the time limit of each. `record` is called for a best-effort one
  * that did not succeed.
  *

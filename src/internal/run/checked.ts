@@ -19,6 +19,8 @@ import * as Inbox from "./inbox.ts"
 import type { Opened } from "./loopBody.ts"
 import { type Parts, Steps } from "./steps.ts"
 
+const none: ReadonlyArray<never> = []
+
 /**
  * Steps whose input is checked by guardrails. Subclasses call the model.
  *
@@ -29,7 +31,7 @@ export abstract class Checked extends Steps {
   protected readonly middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
   protected readonly modelPlaces: ReadonlyArray<Middleware.ModelPlace<any, any>>
   protected modelSpan: ModelSpan | undefined = undefined
-  protected asked: ReadonlyArray<Prompt.Message> = []
+  protected asked: ReadonlyArray<Prompt.Message> = none
   protected replacements: Replacements.Replacements | undefined = undefined
   /** The input, if it is checked before it is saved. */
   protected admission: Admission.Admission | undefined = undefined
@@ -43,7 +45,7 @@ export abstract class Checked extends Steps {
     this.middleware = contributions.middleware.length === 0 && inherited.length === 0
       ? options.middleware
       : [...options.middleware, ...contributions.middleware, ...inherited]
-    this.modelPlaces = this.middleware.length === 0 ? [] : this.middleware.flatMap((m) => m.model ?? [])
+    this.modelPlaces = this.middleware.length === 0 ? none : this.middleware.flatMap((m) => m.model ?? [])
   }
 
   /** Tells the providers that the run begins: at once, or when the checks have let its prompt through. */

@@ -18,17 +18,17 @@ import type * as StopCondition from "../../StopCondition.ts"
  * @since 0.1.0
  */
 export interface Contributions {
-  readonly instructions: Array<string>
-  readonly messages: Array<Prompt.Message>
+  instructions: ReadonlyArray<string>
+  messages: ReadonlyArray<Prompt.Message>
   /** The messages that belong to the session: a committing provider saves the messages that it loads. */
   kept: Kept | undefined
-  readonly toolkits: Array<
+  toolkits: ReadonlyArray<
     { readonly provider: string; readonly toolkit: Toolkit.WithHandler<Record<string, Tool.Any>> }
   >
-  readonly middleware: Array<Middleware.Middleware<unknown, never>>
-  readonly stopWhen: Array<StopCondition.StopCondition>
-  readonly atStart: Array<(run: ContextProvider.StartedRun) => Effect.Effect<unknown, unknown>>
-  readonly everyStep: Array<(step: ContextProvider.FinishedStep) => Effect.Effect<unknown, unknown>>
+  middleware: ReadonlyArray<Middleware.Middleware<unknown, never>>
+  stopWhen: ReadonlyArray<StopCondition.StopCondition>
+  atStart: ReadonlyArray<(run: ContextProvider.StartedRun) => Effect.Effect<unknown, unknown>>
+  everyStep: ReadonlyArray<(step: ContextProvider.FinishedStep) => Effect.Effect<unknown, unknown>>
 }
 
 /**
@@ -44,6 +44,9 @@ export interface Kept {
   readonly keepsAnswers: boolean
 }
 
+// Most providers contribute little, so all runs share it.
+const none: ReadonlyArray<never> = []
+
 /**
  * Creates the contributions of no provider.
  *
@@ -51,14 +54,14 @@ export interface Kept {
  * @since 0.1.0
  */
 export const empty = (): Contributions => ({
-  instructions: [],
-  messages: [],
+  instructions: none,
+  messages: none,
   kept: undefined,
-  toolkits: [],
-  middleware: [],
-  stopWhen: [],
-  atStart: [],
-  everyStep: []
+  toolkits: none,
+  middleware: none,
+  stopWhen: none,
+  atStart: none,
+  everyStep: none
 })
 
 /**
@@ -75,19 +78,21 @@ export const add = (
   session: string | undefined
 ): void => {
   const { atStart, everyStep, instructions, messages, middleware, stopWhen, toolkit } = contribution
-  if (instructions !== undefined) self.instructions.push(instructions)
+  if (instructions !== undefined) self.instructions = [...self.instructions, instructions]
   if (messages !== undefined) {
     const from = self.messages.length
-    for (const message of messages) self.messages.push(message)
+    self.messages = [...self.messages, ...messages]
     if (commitment === "committing" && session !== undefined) {
       self.kept ??= { from, to: self.messages.length, keepsAnswers: atStart !== undefined }
     }
   }
-  if (middleware !== undefined) self.middleware.push(middleware as Middleware.Middleware<unknown, never>)
-  if (stopWhen !== undefined) self.stopWhen.push(...stopWhen)
-  if (atStart !== undefined) self.atStart.push(atStart as Contributions["atStart"][number])
-  if (everyStep !== undefined) self.everyStep.push(everyStep as Contributions["everyStep"][number])
-  if (toolkit !== undefined) self.toolkits.push({ provider, toolkit })
+  if (middleware !== undefined) {
+    self.middleware = [...self.middleware, middleware as Middleware.Middleware<unknown, never>]
+  }
+  if (stopWhen !== undefined) self.stopWhen = [...self.stopWhen, ...stopWhen]
+  if (atStart !== undefined) self.atStart = [...self.atStart, atStart as Contributions["atStart"][number]]
+  if (everyStep !== undefined) self.everyStep = [...self.everyStep, everyStep as Contributions["everyStep"][number]]
+  if (toolkit !== undefined) self.toolkits = [...self.toolkits, { provider, toolkit }]
 }
 
 /**

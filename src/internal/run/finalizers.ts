@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 
 type Finalizer = Effect.Effect<unknown>
 
@@ -23,17 +23,37 @@ export const closeEach = (
   scope: Scope.Closeable,
   exit: Exit.Exit<unknown, unknown>,
   run: (finalizer: Finalizer) => Effect.Effect<void> | undefined
-): Effect.Effect<void> | undefined => runFrom(take(scope, exit), 0, run)
-
-const take = (scope: Scope.Closeable, exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Finalizer> => {
+): Effect.Effect<void> | undefined => {
   const { state } = scope
-  if (state._tag === "Closed") return []
+  if (state._tag === "Closed") return undefined
   scope.state = { _tag: "Closed", exit }
-  if (state._tag === "Empty") return []
+  if (state._tag === "Empty") return undefined
   const { finalizer, finalizers } = state
-  const all = finalizer === undefined ? [...finalizers?.values() ?? []].reverse() : [finalizer]
-  // a function that throws is a finalizer that dies
-  return all.map((finalizer) => Effect.suspend(() => finalizer(exit)))
+  if (finalizer !== undefined) return run(suspended(finalizer, exit))
+  return runFrom(Array.from(finalizers!.values(), (finalizer) => suspended(finalizer, exit)).reverse(), 0, run)
+}
+
+/** A function that throws is a finalizer that dies. */
+const suspended = (
+  finalizer: (exit: Exit.Exit<unknown, unknown>) => Finalizer,
+  exit: Exit.Exit<unknown, unknown>
+): Finalizer => Effect.suspend(() => finalizer(exit))
+
+/**
+ * Adds a finalizer to a scope, and then gives the value. `Scope.addFinalizerExit` is an effect of its own, which the
+ * first finalizer of a scope does not need.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const addedTo = <A>(
+  scope: Scope.Closeable,
+  finalizer: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>,
+  value: A
+): Effect.Effect<A> => {
+  if (scope.state._tag !== "Empty") return Effect.as(Scope.addFinalizerExit(scope, finalizer), value)
+  scope.state = { _tag: "Open", finalizerKey: finalizer, finalizer, finalizers: undefined }
+  return Exit.succeed(value)
 }
 
 const runFrom = (

@@ -103,7 +103,7 @@ export class Run {
   private readonly scope: Scope.Closeable | undefined
   private isClosed = false
   private readonly parent: ParentRun["Service"] | undefined
-  private readonly started: Array<Started.Started> = []
+  private started: ReadonlyArray<Started.Started> = []
   private readonly contributions = Contributions.empty()
 
   constructor(
@@ -204,7 +204,7 @@ export class Run {
     if (index === providers.length) return this.openBody()
     const provider = providers[index]
     const started = Started.make(provider, this.request())
-    this.started.push(started)
+    this.started = [...this.started, started]
     const beforeRun = Effect.suspend(() => provider.beforeRun(started.request))
     const scoped = Context.add(this.context, Scope.Scope, started.scope)
     const context = this.isKeptByCaller() ? Context.add(scoped, Origin.Origin, this.origin!) : scoped
@@ -265,7 +265,7 @@ export class Run {
     if (broken !== undefined) return this.fail(Cause.fail(this.error(broken)))
     this.phase = "after-run"
     const { approvals = [], steps, stopReason, text, transcript, usage, value } = result
-    const whole: AgentRun.Result = {
+    const whole: AfterRun.Deciding = {
       agent: this.definition.name,
       runId: this.id,
       session: this.session,
@@ -295,7 +295,7 @@ export class Run {
     )
   }
 
-  private afterRuns(pending: ReadonlyArray<Started.Started>, result: AgentRun.Result): Effect.Effect<void, unknown> {
+  private afterRuns(pending: ReadonlyArray<Started.Started>, result: AfterRun.Deciding): Effect.Effect<void, unknown> {
     const failures: Array<Cause.Reason<unknown>> = []
     const { context, definition, journal } = this
     const run: AfterRun.Completing = {
@@ -310,7 +310,10 @@ export class Run {
       if (journal?.failure !== undefined) return Effect.fail(journal.failure)
       if (failures.length > 0) this.failed(Cause.fromReasons(failures))
       // an `afterRun` may have stopped runs that had something to add; one that waits is known by its identity
-      else this.completed(Object.assign(result, { totalUsage: AgentRun.addUsage(result.usage, this.nestedUsage) }))
+      else {
+        result.totalUsage = AgentRun.addUsage(result.usage, this.nestedUsage)
+        this.completed(result)
+      }
       return Effect.void
     }
     const rest = AfterRun.runAll(run, pending, failures)
@@ -388,12 +391,13 @@ export class Run {
       ? { _tag: "Interrupted", cause: exit.cause as Cause.Cause<never>, partial: this.partial() }
       : { _tag: "Abandoned", partial: this.partial() }
     this.phase = "ended"
-    const stop = this.body?.stop(AgentRun.toExit(outcome))
+    const ended = AgentRun.toExit(outcome)
+    const stop = this.body?.stop(ended)
     if (stop === undefined && this.started.length === 0) {
       this.ended(outcome)
       return Effect.void
     }
-    if (stop === undefined) return this.closeProviders()
+    if (stop === undefined) return this.closeProviders(ended)
     const rest = this.closing(this.definition.name, stop)
     return rest === undefined ? this.closeStopped() : Effect.flatMap(rest, () => this.closeStopped())
   }
@@ -401,19 +405,20 @@ export class Run {
   /** The interruption may have stopped nested runs, whose usage still has to be added. */
   private closeStopped(): Effect.Effect<void> {
     this.outcome = Partial.withTotal(this.outcome!, this.nestedUsage, this.body?.afterwards)
-    return this.closeProviders()
+    return this.closeProviders(AgentRun.toExit(this.outcome))
   }
 
   /** Providers whose finalizers do not have to wait are closed at once. */
-  private closeProviders(from = this.started.length - 1): Effect.Effect<void> {
-    const outcome = this.outcome!
-    const exit = AgentRun.toExit(outcome)
+  private closeProviders(
+    exit: Exit.Exit<AgentRun.Result, unknown>,
+    from = this.started.length - 1
+  ): Effect.Effect<void> {
     for (let index = from; index >= 0; index--) {
       const { provider, scope } = this.started[index]
       const rest = Finalizers.closeEach(scope, exit, (finalizer) => this.closing(provider.name, finalizer))
-      if (rest !== undefined) return Effect.flatMap(rest, () => this.closeProviders(index - 1))
+      if (rest !== undefined) return Effect.flatMap(rest, () => this.closeProviders(exit, index - 1))
     }
-    this.ended(outcome)
+    this.ended(this.outcome!)
     return Effect.void
   }
 

@@ -51,11 +51,14 @@ export const toolkitsOf = (
   own: ToolHandler.WithHandler | undefined,
   contributions: Contributions.Contributions
 ): Result.Result<Array<ToolHandler.WithHandler>, AgentError.DuplicateTool> => {
+  if (contributions.toolkits.length === 0) return Result.succeed(own === undefined ? [] : [own])
   const duplicate = ToolHandler.findDuplicate(own, contributions.toolkits)
   if (duplicate !== undefined) return Result.fail(new AgentError.DuplicateTool(duplicate))
   const contributed = contributions.toolkits.map(({ toolkit }) => toolkit)
   return Result.succeed(own === undefined ? contributed : [own, ...contributed])
 }
+
+const noTools = Result.succeed(undefined)
 
 /**
  * Returns the toolkits as one. A tool that no model can be offered is refused.
@@ -66,6 +69,7 @@ export const toolkitsOf = (
 export const merged = (
   toolkits: ReadonlyArray<ToolHandler.WithHandler>
 ): Result.Result<ToolHandler.WithHandler | undefined, AgentError.InvalidTool> => {
+  if (toolkits.length === 0) return noTools
   const refusal = ToolHandler.findRefusal(toolkits)
   if (refusal !== undefined) return Result.fail(new AgentError.InvalidTool(refusal))
   return Result.succeed(toolkits.length > 1 ? ToolHandler.merge(toolkits) : toolkits[0])

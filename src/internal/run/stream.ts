@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Fold from "../words/fold.ts"
+import * as Finalizers from "./finalizers.ts"
 import type * as Layered from "./layered.ts"
 import * as Lifecycle from "./lifecycle.ts"
 
@@ -30,7 +31,7 @@ export const stream = (
       Effect.withFiber((fiber) => {
         const scope = Scope.forkUnsafe(consumer)
         const run = new Lifecycle.Run(definition, request, scope, fiber, within)
-        return Effect.as(Scope.addFinalizerExit(scope, (exit) => run.finalize(exit)), run.pull)
+        return Finalizers.addedTo(scope, (exit) => run.finalize(exit), run.pull)
       })
     )),
     (fiber) => new Lifecycle.Run(definition, request, undefined, fiber, within)

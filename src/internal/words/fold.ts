@@ -36,8 +36,13 @@ type Begin = (fiber: Fiber.Fiber<unknown, unknown>) => Begun
  * @category combinators
  * @since 0.1.0
  */
-export const foldedBy = <S extends Stream.Stream<AgentRun.Part, any>>(stream: S, begin: Begin): S =>
-  Object.assign(stream, { [Begins]: begin })
+export const foldedBy = <S extends Stream.Stream<AgentRun.Part, any> & { [Begins]?: Begin }>(
+  stream: S,
+  begin: Begin
+): S => {
+  stream[Begins] = begin
+  return stream
+}
 
 /**
  * Runs a stream of parts to its end and returns the result of its `run-end`.

@@ -38,6 +38,9 @@ interface Block {
   ended: boolean
 }
 
+/** Most steps have one block, or none. It is never written to. */
+const none: Array<Block> = []
+
 /**
  * The parts of one model call so far.
  *
@@ -53,7 +56,7 @@ export class StepBuilder {
   hostedApprovals: Array<Prompt.ToolApprovalRequestPart> | undefined = undefined
   error: Response.ErrorPart | undefined = undefined
   private readonly slots: Array<Prompt.AssistantMessagePart | undefined> = []
-  private readonly blocks: Array<Block> = []
+  private blocks: Array<Block> = none
   private open: Block | undefined = undefined
   /** The blocks that had not ended when the currently open block began. */
   private others: Map<string, Block> | undefined = undefined
@@ -145,7 +148,8 @@ export class StepBuilder {
   private start(type: Block["type"], id: string, metadata: Response.ProviderMetadata): Block {
     const block: Block = { type, id, index: this.slots.length, text: "", pieces: [], metadata, ended: false }
     this.slots.push(undefined)
-    this.blocks.push(block)
+    if (this.blocks.length === 0) this.blocks = [block]
+    else this.blocks.push(block)
     const { open } = this
     if (open !== undefined && !open.ended) (this.others ??= new Map()).set(`${open.type} ${open.id}`, open)
     return this.open = block
