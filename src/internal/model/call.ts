@@ -118,7 +118,10 @@ export const open = (
   }
 ): PartPull => {
   const { call, context, edge, handlers, middleware, model, scope } = options
-  const withModel = Context.add(context, LanguageModel.LanguageModel, model)
+  // most runs have the model of their context
+  const withModel = Context.getOrUndefined(context, LanguageModel.LanguageModel) === model
+    ? context as Context.Context<LanguageModel.LanguageModel>
+    : Context.add(context, LanguageModel.LanguageModel, model)
   if (middleware.length > 0) {
     const around = () => callModel(request, middleware, edge, call)
     return openStream(around, scope, withModel, handlers.onOpen, {
