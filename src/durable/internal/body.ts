@@ -8,6 +8,8 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
@@ -15,7 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
-import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
@@ -103,6 +105,12 @@ const patient = (store: ExecutionStore.Options): ExecutionStore.Options => {
   }
 }
 
+/** The interrupt by which the engine knows that another process goes on. */
+const abandon: Effect.Effect<never> = Effect.interruptible(Effect.withFiber((fiber) => {
+  fiber.interruptUnsafe(fiber.id, ClusterSchema.Abandon.annotation)
+  return Effect.never
+}))
+
 class Attempt {
   private readonly definition: Definition
   private readonly store: ExecutionStore.Options
@@ -128,6 +136,7 @@ class Attempt {
   get run(): Effect.Effect<void, never, never> {
     return Effect.scoped(Effect.flatMap(Effect.scope, (scope) => this.work(scope))).pipe(
       Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : this.left(exit.cause)),
+      Effect.catchCause((cause) => this.instance.abandoned ? abandon : Effect.failCause(cause)),
       // what an agent needs is in the context of the layer
       Effect.orDie
     ) as Effect.Effect<void>
@@ -250,10 +259,18 @@ class Attempt {
     return Effect.gen({ self: this }, function*() {
       if (yield* this.isInterrupted) return yield* this.end({ status: "interrupted" })
       const cause = Cause.hasInterruptsOnly(interrupted) ? this.defect : interrupted
-      if (cause === undefined) return
+      if (cause === undefined) {
+        // it waits for an answer, or this process has lost it: then the engine must not wait for somebody to wake it
+        if (!this.instance.suspended) this.instance.abandoned = true
+        return
+      }
       const change = { status: "parked", cause: Cause.pretty(cause) } as const
       yield* this.store.change(this.execution.id, this.execution.epoch, change)
     })
+  }
+
+  private get instance(): WorkflowEngine.WorkflowInstance["Service"] {
+    return Context.get(this.context, WorkflowEngine.WorkflowInstance)
   }
 
   private get isInterrupted(): Effect.Effect<boolean> {
