@@ -172,3 +172,51 @@ describe("Durable.result, Durable.approvals", () => {
       )
     )))
 })
+
+describe("an execution that kills its process", () => {
+  it.live("is parked with its cause after `maximumAttempts`, and `resume` gives it as many again", () =>
+    Effect.gen(function*() {
+      const poison = Durable.make(Agent.make("cashier", { toolkit }), { version: 1, maximumAttempts: 3 })
+      yield* inFile((filename) =>
+        Effect.gen(function*() {
+          let calls = 0
+          const process = (use: Effect.Effect<void, any, any>, script: ReadonlyArray<ScriptedModel.Step>) =>
+            use.pipe(
+              Effect.provide(
+                Durable.layer(poison).pipe(
+                  Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" })),
+                  Layer.provide([ScriptedModel.layer(script), tools])
+                )
+              )
+            ) as Effect.Effect<void>
+          // a process that ends before anything is recorded
+          const dies = (begins: Effect.Effect<unknown, any, any>) =>
+            process(
+              Effect.gen(function*() {
+                yield* begins
+                const store = yield* ExecutionStore.ExecutionStore
+                yield* Effect.repeat(store.get("7:cashier:order"), {
+                  until: (now) => now?.attempts === calls + 1,
+                  schedule: Schedule.spaced("5 millis")
+                })
+                calls++
+              }),
+              [[text("a"), hang]]
+            )
+          yield* dies(Durable.start(poison, { id: "order", prompt: "Hi" }))
+          yield* dies(Effect.void)
+          yield* dies(Effect.void)
+          yield* process(
+            Effect.gen(function*() {
+              const { cause, status } = yield* until("order", "parked")
+              assert.strictEqual(status, "parked")
+              assert.include(cause, "has ended 3 times")
+              yield* Durable.resume(poison, "order")
+              assert.strictEqual((yield* Durable.result(poison, "order")).text, "mended")
+            }),
+            [text("mended")]
+          )
+        })
+      )
+    }))
+})

@@ -4,90 +4,16 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Stream } from "effect"
-import { AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
-import {
-  Agent,
-  AgentRun,
-  AgentTool,
-  Approval,
-  Budget,
-  ContextProvider,
-  SessionHistory,
-  SessionStore,
-  StopCondition
-} from "../src/index.ts"
+import { AiError, LanguageModel } from "effect/ai"
+import { Agent, AgentRun, AgentTool, Approval, Budget, SessionStore } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Wire, Wires, wires } from "./fixtures/remoteWires.ts"
-import { Boom, type Log, logged, showExit, types } from "./utils.ts"
+import { agentOf, calls, type Case, cases, type Parts, plain, Script, toCase } from "./fixtures/runCases.ts"
+import { type Log, showExit, types } from "./utils.ts"
 
-const { fail, finish, hang, step, text, usage } = ScriptedModel
+const { fail, finish, hang, text, usage } = ScriptedModel
 
 const rateLimit = fail(new AiError.RateLimitError({}))
-
-const parameters = Schema.Struct({ n: Schema.Int })
-const tool = <const Name extends string>(name: Name, options?: { readonly failureMode: "return" }) =>
-  Tool.make(name, { parameters, success: Schema.String, failure: Boom, ...options })
-const toolkit = Toolkit.make(
-  tool("ok"),
-  tool("counts"),
-  tool("returns", { failureMode: "return" }),
-  tool("fails"),
-  tool("dies"),
-  tool("hangs"),
-  Tool.make("asks", { parameters, success: Schema.String, needsApproval: true })
-)
-
-const calls = (...names: ReadonlyArray<string>) =>
-  ScriptedModel.toolCalls(
-    ...names.map((name, n) => ({
-      id: `${name}-${n}`,
-      name: name === "bad" ? "ok" : name,
-      params: name === "bad" ? { n: "x" } : { n }
-    }))
-  )
-
-type Parts = Stream.Stream<AgentRun.Part, unknown, Agent.Services<ReturnType<typeof agentOf>["agent"]>>
-
-interface Case {
-  readonly name: string
-  readonly script: ReadonlyArray<ScriptedModel.Step>
-  readonly providers?: (log: Log) => ReadonlyArray<ContextProvider.ContextProvider<unknown>>
-  readonly stopWhen?: ReadonlyArray<StopCondition.StopCondition>
-  readonly input?: Partial<Agent.Input>
-  /** Reads the parts, and leaves. Default: reads them to the end. */
-  readonly leave?: (parts: Parts) => Parts
-  /** Interrupts the reader after this many parts. */
-  readonly interruptAfter?: number
-  /** How the run ends for its reader, here and remote, if its end is seen. */
-  readonly ends?: readonly [here: string, remote: string]
-}
-
-const two = (log: Log) => [logged("p1", log), logged("p2", log)]
-
-/** An agent with everything that is begun and ended in its runs. */
-const agentOf = ({ name: _, providers = two, script, stopWhen }: Case) => {
-  const log: Log = []
-  const noted = <E>(name: string, effect: Effect.Effect<string, E>) =>
-    Effect.suspend(() => {
-      log.push(`${name} runs`)
-      return effect
-    }).pipe(Effect.onInterrupt(() => Effect.sync(() => log.push(`${name} interrupted`))))
-  const handlers = toolkit.toLayer({
-    ok: () => noted("ok", Effect.succeed("fine")),
-    counts: (_, { preliminary }) => noted("counts", Effect.as(Effect.orDie(preliminary("half")), "whole")),
-    returns: () => noted("returns", new Boom({ of: "returned" })),
-    fails: () => noted("fails", new Boom({ of: "tool" })),
-    dies: () => noted("dies", Effect.andThen(Effect.yieldNow, Effect.die("bug"))),
-    hangs: (_, { preliminary }) => noted("hangs", Effect.andThen(Effect.orDie(preliminary("on")), Effect.never)),
-    asks: ({ n }) => noted(`asks ${n}`, Effect.succeed("asked"))
-  })
-  const agent = Agent.make("agent", {
-    toolkit,
-    providers: [SessionHistory.provider, ...providers(log) as ReadonlyArray<ContextProvider.ContextProvider<Boom>>],
-    stopWhen
-  })
-  return { agent, handlers, log, script: [...script, text("the end")] }
-}
 
 let runs = 0
 
@@ -142,146 +68,6 @@ const play = Effect.fnUntraced(function*(given: Case, wire: Wire | undefined) {
 /** A consumer that goes away is an interrupt at the other end. */
 const interrupted = (log: Log): Log => log.map((line) => line.replace("end: Abandoned", "end: Interrupted"))
 
-/** The ids of a run and of its approvals are its own. */
-const plain = (value: unknown): unknown =>
-  JSON.parse(
-    JSON.stringify(value).replace(/run_\d{8}/g, "run").replace(/"approvalId":"[^"]*"/g, "\"approvalId\":\"a\"")
-  )
-
-const failedHere = "Failed Fail AiError.RateLimitError after"
-const failedThere = "Failed Fail RunFailed after"
-
-const cases: ReadonlyArray<Case> = [
-  {
-    name: "a run that completes: afterRun in reverse, finalizers with the result",
-    script: [text(["a", "b"])],
-    ends: ["Completed \"ab\"", "Completed \"ab\""]
-  },
-  {
-    name: "a model that fails after three deltas",
-    script: [step(text(["a", "b", "c"]), rateLimit)],
-    ends: [`${failedHere} "abc"`, `${failedThere} "abc"`]
-  },
-  {
-    name: "a model that fails at once",
-    script: [rateLimit],
-    ends: [`${failedHere} ""`, `${failedThere} ""`]
-  },
-  {
-    name: "a defect of the model",
-    script: [step(text("a"), ScriptedModel.die("bug"))],
-    ends: ["Failed Die bug after \"a\"", `${failedThere} "a"`]
-  },
-  {
-    name: "a model call without a finish part",
-    script: [step(text("a"), ScriptedModel.end)],
-    ends: ["Failed Fail AiError.InternalProviderError after \"a\"", `${failedThere} "a"`]
-  },
-  {
-    name: "a model that interrupts itself",
-    script: [step(text("a"), { _tag: "Cut", effect: Effect.interrupt })],
-    ends: ["Interrupted after \"a\"", "Interrupted after \"a\""]
-  },
-  {
-    name: "tools that give results, preliminary ones and failures that the model reads",
-    script: [calls("ok", "counts", "returns", "bad", "ghost")],
-    ends: ["Completed \"the end\"", "Completed \"the end\""]
-  },
-  {
-    name: "a tool that fails the run",
-    script: [calls("ok", "fails")],
-    ends: ["Failed Fail Boom(tool) after \"\"", `${failedThere} ""`]
-  },
-  {
-    name: "a defect of a tool interrupts its sibling first",
-    script: [calls("hangs", "dies")],
-    ends: ["Failed Die bug after \"\"", `${failedThere} ""`]
-  },
-  {
-    name: "a finish reason that runs no tool",
-    script: [[calls("ok"), finish("length")]],
-    ends: ["Completed \"\"", "Completed \"\""]
-  },
-  {
-    name: "a limit of steps, with the forced answer",
-    script: [calls("ok"), calls("ok")],
-    stopWhen: [StopCondition.stepCount(2)],
-    ends: ["Completed \"the end\"", "Completed \"the end\""]
-  },
-  {
-    name: "a second beforeRun that fails",
-    script: [],
-    providers: (log) => [logged("p1", log), logged("p2", log, { beforeRun: new Boom({ of: "before" }) })],
-    ends: ["Failed Fail Boom(before) after \"\"", `${failedThere} ""`]
-  },
-  {
-    name: "a second beforeRun that dies",
-    script: [],
-    providers: (log) => [logged("p1", log), logged("p2", log, { beforeRun: Effect.die("bug") })],
-    ends: ["Failed Die bug after \"\"", `${failedThere} ""`]
-  },
-  {
-    name: "an afterRun that fails, beside one that does not",
-    script: [text("a")],
-    providers: (log) => [logged("p1", log), logged("p2", log, { afterRun: Effect.fail("after") })],
-    ends: ["Failed Fail AgentError.AfterRunFailed(p2) after \"a\"", `${failedThere} "a"`]
-  },
-  {
-    name: "a best-effort afterRun that fails",
-    script: [text("a")],
-    providers: (log) => [
-      logged("p1", log),
-      ContextProvider.bestEffort(logged("p2", log, { afterRun: Effect.fail("after") }))
-    ],
-    ends: ["Completed \"a\"", "Completed \"a\""]
-  },
-  {
-    name: "finalizers that fail and die change nothing",
-    script: [text("a")],
-    providers: (log) => [
-      logged("p1", log),
-      logged("p2", log, { finalizer: Effect.die("finalizer") }),
-      logged("p3", log, { finalizer: new Boom({ of: "finalizer" }) })
-    ],
-    ends: ["Completed \"a\"", "Completed \"a\""]
-  },
-  {
-    name: "a reader that takes all parts but run-end",
-    script: [[text("a"), hang]],
-    leave: Stream.take(4)
-  },
-  {
-    name: "a reader that leaves at run-end",
-    script: [text("a")],
-    leave: Stream.takeUntil((part) => part.type === "run-end")
-  },
-  {
-    name: "a reader that fails",
-    script: [[text("a"), hang]],
-    leave: Stream.tap((part) => part.type === "text-delta" ? Effect.fail("reader") : Effect.void)
-  },
-  {
-    name: "a reader that fails while it handles run-end",
-    script: [text("a")],
-    leave: Stream.tap((part) => part.type === "run-end" ? Effect.fail("reader") : Effect.void)
-  },
-  {
-    name: "a reader that dies",
-    script: [[text("a"), hang]],
-    leave: Stream.tap((part) => part.type === "text-delta" ? Effect.die("reader") : Effect.void)
-  },
-  {
-    name: "a reader that is interrupted while the model answers",
-    script: [[text("a"), hang]],
-    interruptAfter: 4
-  },
-  {
-    name: "a reader that leaves while two tools run: both are interrupted",
-    script: [calls("hangs", "hangs")],
-    leave: Stream.takeUntil((part) => part.type === "tool-result" && part.id === "hangs-1")
-  }
-]
-
 /** A remote agent of a case, whose model has its script. */
 const remoteOf = Effect.fnUntraced(function*(wire: Wire, given: Case) {
   const { remote, store } = yield* Wires
@@ -295,44 +81,7 @@ const remoteOf = Effect.fnUntraced(function*(wire: Wire, given: Case) {
   return { agent: there, log, requests: scripted.script.requests }
 })
 
-const Script = Schema.Struct({
-  steps: Schema.Array(Schema.Struct({
-    deltas: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
-    calls: Schema.Array(Schema.Literals(["ok", "ok", "counts", "returns", "bad", "ghost", "fails", "dies", "asks"]))
-      .check(Schema.isMaxLength(3)),
-    tokens: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 50 })),
-    end: Schema.Literals(["finish", "finish", "finish", "fail", "length", "cut", "interrupt"])
-  })).check(Schema.isMaxLength(3)),
-  providers: Schema.Array(Schema.Literals(["fine", "fine", "before", "after", "best-effort", "finalizer"]))
-    .check(Schema.isMaxLength(2)),
-  limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4 })),
-  wire: Schema.Literals(wires)
-})
-
-const toCase = ({ limit, providers, steps }: typeof Script.Type): Case => ({
-  name: "any",
-  script: steps.map(({ calls: names, deltas, end, tokens }) => [
-    text(Array.from({ length: deltas }, (_, index) => `d${index}`)),
-    ...names.length === 0 ? [] : [calls(...names)],
-    end === "fail"
-      ? rateLimit
-      : end === "cut"
-      ? ScriptedModel.end
-      : end === "interrupt"
-      ? { _tag: "Cut", effect: Effect.interrupt }
-      : finish(end === "length" ? "length" : names.length > 0 ? "tool-calls" : "stop", usage(tokens, 1))
-  ]),
-  stopWhen: [StopCondition.stepCount(limit)],
-  providers: (log) =>
-    providers.map((kind, index) => {
-      const provider = logged(`p${index}`, log, {
-        ...kind === "before" && { beforeRun: new Boom({ of: "before" }) },
-        ...(kind === "after" || kind === "best-effort") && { afterRun: Effect.fail("after") },
-        ...kind === "finalizer" && { finalizer: Effect.die("finalizer") }
-      })
-      return kind === "best-effort" ? ContextProvider.bestEffort(provider) : provider
-    })
-})
+const Remote = Schema.Struct({ ...Script.fields, wire: Schema.Literals(wires) })
 
 /** A failure loses its name on the way, and nothing else. */
 const unnamed = (end: string) => end.replace(/^Failed .* after/, "Failed after")
@@ -358,7 +107,7 @@ describe("the contract of a remote run", () => {
 
     it.effect.prop(
       "any run has the parts, the result, the end and the providers that it has here",
-      { script: Arbitrary.schema(Script) },
+      { script: Arbitrary.schema(Remote) },
       ({ script }) =>
         Effect.gen(function*() {
           const given = toCase(script)

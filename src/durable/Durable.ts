@@ -475,10 +475,11 @@ export const asAgent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
     description: self.agent.description,
     stream: (input) =>
       Stream.unwrap(Effect.map(Executions.opened(self[TypeId], input), ({ after, execution }) =>
-        attach(self, execution, { after }).pipe(
-          Stream.map(({ part }) =>
-            part
-          ),
-          Stream.takeUntil((part) => part.type === "run-end")
+        Reading.withPartial(
+          input,
+          Stream.takeUntil(
+            Stream.map(attach(self, execution, { after }), ({ part }) => part),
+            (part) => part.type === "run-end"
+          )
         )))
   })

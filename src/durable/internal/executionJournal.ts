@@ -6,6 +6,7 @@
 
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
@@ -40,9 +41,10 @@ export const make = (
     /** Whether somebody has asked for the end of the execution. */
     readonly isInterrupted: Effect.Effect<boolean>
   }
-): Journal.Journal["Service"] => ({
-  id: options.id,
-  record: (name, execute) =>
+): Journal.Journal["Service"] => {
+  // the engine lets the other calls of a suspended execution run to their end, and that may never come
+  const halted = Deferred.makeUnsafe<never>()
+  const record: Journal.Journal["Service"]["record"] = (name, execute) =>
     Effect.contextWith((own: Context.Context<never>) => {
       // the engine makes spans for each activity; what runs inside is traced as the run is
       const isTraced = Context.get(own, References.TracerEnabled)
@@ -52,20 +54,29 @@ export const make = (
         execute: Effect.withTracerEnabled(execute, isTraced).pipe(
           // what cannot be recorded now may be recorded after a mend, so it is no result
           Effect.orDie,
+          Effect.raceFirst(Deferred.await(halted)),
           Effect.tap(options.onLive),
-          Effect.tapCause((cause) => Cause.hasDies(cause) ? Effect.sync(() => options.onDefect(cause)) : Effect.void)
+          Effect.tapCause((cause) => {
+            if (!Cause.hasDies(cause)) return Effect.void
+            options.onDefect(cause)
+            return Deferred.failCause(halted, cause as Cause.Cause<never>)
+          })
         )
       }).pipe(
         Effect.withTracerEnabled(false),
         Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
       )
-    }),
-  // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
-  isSuspended: (cause) =>
-    Cause.hasInterruptsOnly(cause)
-      ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
-      : Effect.succeed(isParked(cause))
-})
+    })
+  return {
+    id: options.id,
+    record,
+    // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
+    isSuspended: (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
+        : Effect.succeed(isParked(cause))
+  }
+}
 
 /**
  * Returns whether a cause parks the execution: a defect, or a record that could not be used.

@@ -4,14 +4,18 @@
  * @since 0.1.0
  */
 
+import type * as Prompt from "effect/ai/Prompt"
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type * as AgentRun from "../../AgentRun.ts"
+import * as AgentRun from "../../AgentRun.ts"
+import { Seen } from "../../internal/run/seen.ts"
 import * as ExecutionStore from "../ExecutionStore.ts"
 import type { Definition } from "./definition.ts"
 import { ExecutionParked } from "./errors.ts"
@@ -75,6 +79,35 @@ export const result = (self: Definition, execution: string) =>
       yield* Effect.timeoutOption(untilChanged(changes, found.id), "50 millis")
     }
   }))
+
+/**
+ * Returns the parts of a run with what they have told before their failure.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPartial = <Part extends AgentRun.Part, E, R>(
+  { prompt, runId }: { readonly prompt: Prompt.RawInput; readonly runId: string },
+  parts: Stream.Stream<Part, E, R>
+): Stream.Stream<Part, E, R> =>
+  Stream.suspend(() => {
+    const seen = new Seen(prompt, runId)
+    return parts.pipe(
+      Stream.mapArray((parts) => {
+        seen.add(parts)
+        return parts
+      }),
+      Stream.catchCause((cause) => {
+        const partial = seen.partial()
+        const exit = AgentRun.toExit(
+          Cause.hasInterruptsOnly(cause)
+            ? { _tag: "Interrupted", cause: cause as Cause.Cause<never>, partial }
+            : { _tag: "Failed", cause, partial }
+        )
+        return Stream.failCause(Exit.isFailure(exit) ? exit.cause : cause)
+      })
+    )
+  })
 
 /** Fails as an execution has failed, and succeeds if it has not. */
 const ended = (
