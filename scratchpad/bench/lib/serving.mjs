@@ -24,6 +24,9 @@ const servers = [
   }
 ]
 
+/** Milliseconds after which a server that says nothing is a failure: the benchmark ends in any case. */
+const patience = 120_000
+
 const start = async (bench, { file }) => {
   const child = fork(join(bench, file), [], {
     cwd: bench,
@@ -34,8 +37,10 @@ const start = async (bench, { file }) => {
   const reply = () =>
     new Promise((resolve, reject) => {
       const onExit = (code) => reject(new Error(`${file} exited with ${code}`))
+      const late = setTimeout(() => reject(new Error(`${file} has not answered in ${patience / 1_000} seconds`)), patience)
       child.once("exit", onExit)
       child.once("message", ({ answer, error }) => {
+        clearTimeout(late)
         child.off("exit", onExit)
         if (error === undefined) resolve(answer)
         else reject(new Error(error))
@@ -97,6 +102,7 @@ const run = ({ isEnd, finalOf, path }, port, { bytes, deltas, id }) =>
       })
       response.on("error", reject)
     })
+    sent.setTimeout(patience, () => sent.destroy(new Error(`${path}: nothing came in ${patience / 1_000} seconds`)))
     sent.on("error", reject).end(body)
   })
 
