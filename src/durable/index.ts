@@ -63,6 +63,11 @@ export * as Durable from "./Durable.ts"
 /**
  * @since 0.1.0
  */
+export * as DurableHub from "./DurableHub.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as ExecutionStore from "./ExecutionStore.ts"
 
 /**

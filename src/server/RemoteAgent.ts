@@ -70,6 +70,12 @@ export const maximumEvent = 64 * 1024 * 1024
 export interface Options {
   /** The description that a calling model reads when this agent is a tool. Default: none. */
   readonly description?: string | undefined
+  /**
+   * What happens if the server has a run with the given id already. `"refuse"` fails with `"run-exists"`; `"join"` reads
+   * that run from its first part on, so that a client whose connection was lost can run with the same input again.
+   * Default: `"refuse"`.
+   */
+  readonly whenExists?: "refuse" | "join" | undefined
 }
 
 /**
@@ -89,6 +95,13 @@ export interface Client<out Part, out E, out E1> {
   readonly answer: (request: {
     readonly params: { readonly session: string }
     readonly payload: AgentApi.AnswerRequest
+    /** The limits for reading the events. Default: those of effect. */
+    readonly sseOptions?: Sse.DecodeOptions | undefined
+  }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
+  readonly join: (request: {
+    readonly params: { readonly runId: string }
+    readonly query: { readonly after?: number | undefined }
+    readonly headers: { readonly "last-event-id"?: number | undefined }
     /** The limits for reading the events. Default: those of effect. */
     readonly sseOptions?: Sse.DecodeOptions | undefined
   }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
@@ -119,8 +132,9 @@ export const make = <Tools extends Record<string, Tool.Any>, A, P, E, E1>(
   return RemoteRun.make(name, {
     run: (payload) => parts(client.run({ payload, sseOptions })),
     answer: (session, payload) => parts(client.answer({ params: { session }, payload, sseOptions })),
+    join: (runId) => parts(client.join({ params: { runId }, query: {}, headers: {}, sseOptions })),
     steer: (runId, message) => client.steer({ params: { runId }, payload: { message } })
-  }, options?.description)
+  }, options)
 }
 
 /**
@@ -134,6 +148,7 @@ export type RpcClient<Name extends string> =
   & {
     readonly [K in `${Name}.answer`]: (request: AgentApi.AnswerRequest & { readonly session: string }) => Numbered
   }
+  & { readonly [K in `${Name}.join`]: (request: { readonly runId: string }) => Numbered }
   & {
     readonly [K in `${Name}.steer`]: (
       request: { readonly runId: string; readonly message: AgentApi.Message }
@@ -182,8 +197,9 @@ export const fromRpc = <const Name extends string, Client extends RpcClient<Name
   const agent = RemoteRun.make(name, {
     run: (request) => parts(calls[`${name}.run`](request)),
     answer: (session, request) => parts(calls[`${name}.answer`]({ session, ...request })),
+    join: (runId) => parts(calls[`${name}.join`]({ runId })),
     steer: (runId, message) => calls[`${name}.steer`]({ runId, message })
-  }, options?.description)
+  }, options)
   // only types were left out
   return agent as FromRpc<Name, Client>
 }

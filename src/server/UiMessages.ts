@@ -66,6 +66,9 @@
  * A run may end while a page is not connected to it: after the messages were loaded, or when the network was lost. The
  * answer is 204 then, and the page loads the messages again.
  *
+ * A durable run begins the step again in which its process ended. The stream of the page then has the text of both, because
+ * the AI SDK cannot take a part back; the stored conversation has the step once.
+ *
  * With `SessionHistory.provider` nothing is saved of a run that is stopped or fails, and a page that is loaded again does
  * not have its message. Use `SessionHistory.make({ keep: "always" })` for chats.
  *

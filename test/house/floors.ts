@@ -62,8 +62,8 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   // the runs of an owner are found, answered and masked in one place for all wires
   a2a: ["server"],
-  // the engine's runner on one machine keeps its records in a SQLite file
-  durable: ["sqlite"]
+  // the engine's runner on one machine keeps its records in a SQLite file; the wires serve its runs
+  durable: ["sqlite", "server"]
 }
 
 /** The floor that `internal` stands on: it imports this floor and lower, and is imported from above. */

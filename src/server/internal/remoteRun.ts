@@ -20,6 +20,8 @@ import { Seen } from "../../internal/run/seen.ts"
 import * as FileData from "../../internal/words/fileData.ts"
 import type * as Steering from "../../Steering.ts"
 import * as AgentApi from "../AgentApi.ts"
+// the options are documented where the user reads them
+import type * as RemoteAgent from "../RemoteAgent.ts"
 import { invalidRequest, invalidResponse, lost, unsupported } from "./remoteFailures.ts"
 import { RemoteUsage } from "./remoteUsage.ts"
 
@@ -32,6 +34,7 @@ import { RemoteUsage } from "./remoteUsage.ts"
 export interface Calls<out Part, out E> {
   readonly run: (request: AgentApi.RunRequest) => Stream.Stream<Part, E>
   readonly answer: (session: string, request: AgentApi.AnswerRequest) => Stream.Stream<Part, E>
+  readonly join: (runId: string) => Stream.Stream<Part, E>
   readonly steer: (runId: string, message: AgentApi.Message) => Effect.Effect<void, unknown>
 }
 
@@ -44,13 +47,13 @@ export interface Calls<out Part, out E> {
 export const make = <Tools extends Record<string, Tool.Any>, A, P, E>(
   name: string,
   calls: Calls<AgentRun.Part<Tools, A, P>, E>,
-  description: string | undefined
+  options: RemoteAgent.Options = {}
 ): Agent.Agent<Tools, E | AgentApi.RunFailed, never, A, P> =>
   Agent.fromStream(name, {
-    description,
+    description: options.description,
     stream: (input): Stream.Stream<AgentRun.Part<Tools, A, P>, E | AgentApi.RunFailed> => {
       const { steering } = input
-      const received = Stream.unwrap(Effect.map(request(input), (asked) => send(calls, asked)))
+      const received = Stream.unwrap(Effect.map(request(input), (asked) => sendOrJoin(calls, asked, options)))
       const run = Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
         const usage = new RemoteUsage(context)
         const seen = new Seen(input.prompt, input.runId)
@@ -93,6 +96,20 @@ const send = <Part, E>(calls: Calls<Part, E>, asked: Asked & { readonly runId: s
   return asked._tag === "Run"
     ? calls.run({ prompt: asked.prompt, session: asked.session, runId })
     : calls.answer(asked.session, { answers: asked.answers, runId })
+}
+
+const sendOrJoin = <Part, E>(
+  calls: Calls<Part, E>,
+  asked: Asked & { readonly runId: string },
+  { whenExists }: RemoteAgent.Options
+): Stream.Stream<Part, E> => {
+  const sent = send(calls, asked)
+  if (whenExists !== "join") return sent
+  return Stream.catch(
+    sent,
+    (error) =>
+      error instanceof AgentApi.RunFailed && error.code === "run-exists" ? calls.join(asked.runId) : Stream.fail(error)
+  )
 }
 
 const isStart = (part: AgentRun.Part, runId: string): boolean => part.type === "run-start" && part.runId === runId

@@ -21,6 +21,21 @@ export const prefixOf = (owner: string): string =>
   owner === "effect-agents" ? "%65ffect-agents/" : `${owner.replace(/[%/]/g, (_) => _ === "%" ? "%25" : "%2F")}/`
 
 /**
+ * Returns the owner of a session. A session that no wire has made has none.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const ownerOf = (session: string): string | undefined => {
+  const end = session.indexOf("/")
+  if (end < 0) return undefined
+  const owner = session.slice(0, end).replace(/%(25|2F|65)/g, (_, code) => escaped[code as keyof typeof escaped])
+  return prefixOf(owner) === session.slice(0, end + 1) ? owner : undefined
+}
+
+const escaped = { 25: "%", "2F": "/", 65: "e" } as const
+
+/**
  * Returns a part as its owner sees it. Sessions have the ids that the owner has given them, an error is its public
  * description (`AgentError.describe`), and the metadata of model providers is left out.
  *
