@@ -105,12 +105,10 @@ const sendOrJoin = <Part, E>(
 ): Stream.Stream<Part, E> => {
   const sent = send(calls, asked)
   if (whenExists !== "join") return sent
-  return Stream.catch(
-    sent,
-    (error) =>
-      error instanceof AgentApi.RunFailed && error.code === "run-exists" ? calls.join(asked.runId) : Stream.fail(error)
-  )
+  return Stream.catchIf(sent, isRunExists, () => calls.join(asked.runId))
 }
+
+const isRunExists = (error: unknown): boolean => error instanceof AgentApi.RunFailed && error.code === "run-exists"
 
 const isStart = (part: AgentRun.Part, runId: string): boolean => part.type === "run-start" && part.runId === runId
 
