@@ -100,8 +100,8 @@ export interface Client<out Part, out E, out E1> {
   }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
   readonly join: (request: {
     readonly params: { readonly runId: string }
-    readonly query: { readonly after?: number | undefined }
-    readonly headers: { readonly "last-event-id"?: number | undefined }
+    readonly query: {}
+    readonly headers: {}
     /** The limits for reading the events. Default: those of effect. */
     readonly sseOptions?: Sse.DecodeOptions | undefined
   }) => Effect.Effect<Stream.Stream<{ readonly data: Part }, E1>, E>
