@@ -59,7 +59,8 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -222,7 +223,15 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   | Exclude<R, Journal.Journal | WorkflowEngine.WorkflowInstance | Scope.Scope>
 > => {
   const definition = self[TypeId]
-  return definition.workflow.toLayer((payload) => Body.run(definition, payload)) as Layer.Layer<
+  // the engine may have no spans, and the runs have them
+  const layer = Layer.unwrap(
+    Effect.map(
+      References.TracerEnabled,
+      (isTraced) =>
+        definition.workflow.toLayer((payload) => Effect.withTracerEnabled(Body.run(definition, payload), isTraced))
+    )
+  )
+  return layer as Layer.Layer<
     never,
     never,
     // the agent is erased inside

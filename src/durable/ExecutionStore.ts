@@ -65,6 +65,7 @@ export type Status = "running" | "waiting" | "parked" | "completed" | "failed" |
  * - `epoch`: begins with `instance`, and grows by one when a process begins to work on it. Whoever has another number may
  *   write nothing more.
  * - `attempts`: how often a process has begun since something was recorded last.
+ * - `trace`: the span in which it was started, as a `traceparent` of the W3C. All attempts belong to its trace.
  * - `isInterrupted`: whether somebody has asked for its end.
  * - `cause`: why it is parked, as text for an operator.
  * - `failure`: its failure, as JSON text.
@@ -82,6 +83,7 @@ export interface Execution {
   readonly status: Status
   readonly epoch: number
   readonly attempts: number
+  readonly trace: string | undefined
   readonly isInterrupted: boolean
   readonly cause: string | undefined
   readonly failure: string | undefined
@@ -352,10 +354,11 @@ export const layer: Layer.Layer<ExecutionStore, SqlError.SqlError, SqlClient.Sql
  * @since 0.1.0
  */
 export const created = (
-  execution: Pick<Execution, "id" | "agent" | "version" | "payload">
+  execution: Pick<Execution, "id" | "agent" | "version" | "payload"> & Partial<Pick<Execution, "trace">>
 ): Effect.Effect<Execution> =>
   Effect.zipWith(Clock.currentTimeMillis, Random.nextIntBetween(0, 1_000_000_000), (createdAt, instance) => ({
     ...execution,
+    trace: execution.trace,
     instance,
     status: "running",
     epoch: instance,

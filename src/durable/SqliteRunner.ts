@@ -37,6 +37,7 @@ import * as Digest from "effect/crypto/Digest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -103,7 +104,7 @@ export const layer = (options: Options): Layer.Layer<
   )
   return Layer.merge(engine, ExecutionStore.layer).pipe(
     Layer.provideMerge(SqliteClient.layer({ filename, synchronous })),
-    Layer.provide([Digest.layerWebCrypto, lock(filename)])
+    Layer.provide([Digest.layerWebCrypto, lock(filename), Layer.succeed(References.TracerEnabled)(false)])
   ) as Layer.Layer<any, RunnerExists | SqlError.SqlError>
 }
 

@@ -16,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Agent from "../../Agent.ts"
@@ -27,6 +28,7 @@ import * as Journal from "../../Journal.ts"
 import * as ExecutionStore from "../ExecutionStore.ts"
 import type { Definition } from "./definition.ts"
 import * as ExecutionJournal from "./executionJournal.ts"
+import * as Trace from "./trace.ts"
 import { PartLog } from "./partLog.ts"
 import type { Encoded } from "./places.ts"
 import type { ExecutionStoreError } from "./storeError.ts"
@@ -78,12 +80,15 @@ class Parked extends Schema.Error<Parked>("effect-agents/durable/Parked")({
 export const run = (definition: Definition, { id, instance }: Pick<ExecutionStore.Execution, "id" | "instance">) =>
   Effect.gen(function*() {
     const store = patient(yield* ExecutionStore.ExecutionStore)
-    const context = yield* Effect.context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>()
+    // the spans in the run are those of the run
+    const context = Context.omit(Tracer.ParentSpan)(
+      yield* Effect.context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>()
+    ) as ExecutionJournal.EngineContext
     // it was removed
     if ((yield* Effect.orDie(store.get(id)))?.instance !== instance) return
     const begun = yield* Effect.orDie(store.begin(id))
     if (begun === undefined || begun.endedAt !== undefined) return
-    return yield* new Attempt(definition, store, begun, context).run
+    return yield* Trace.within(begun.trace, new Attempt(definition, store, begun, context).run)
   })
 
 /** A database that is away for a while is no reason to park an execution. */

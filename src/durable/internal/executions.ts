@@ -7,6 +7,7 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Tracer from "effect/Tracer"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type * as Agent from "../../Agent.ts"
@@ -16,6 +17,7 @@ import * as ExecutionStore from "../ExecutionStore.ts"
 import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
 import { AnswerRefused, ExecutionConflict, ExecutionUnknown } from "./errors.ts"
+import * as Trace from "./trace.ts"
 import * as PartLog from "./partLog.ts"
 
 /**
@@ -198,7 +200,13 @@ export const start = (
       })
     )
     const stored = yield* Effect.flatMap(
-      ExecutionStore.created({ id: keyOf(agent, id), agent: agent.name, version, payload }),
+      ExecutionStore.created({
+        id: keyOf(agent, id),
+        agent: agent.name,
+        version,
+        payload,
+        trace: Trace.toText(yield* Effect.serviceOption(Tracer.ParentSpan))
+      }),
       store.create
     )
     if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })

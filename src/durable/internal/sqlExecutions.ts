@@ -23,6 +23,7 @@ interface ExecutionRow {
   readonly instance: number
   readonly epoch: number
   readonly attempts: number
+  readonly trace: string | null
   readonly interrupted: number
   readonly cause: string | null
   readonly failure: string | null
@@ -39,6 +40,7 @@ const toExecution = (row: ExecutionRow): Execution => ({
   instance: Number(row.instance),
   epoch: Number(row.epoch),
   attempts: Number(row.attempts),
+  trace: row.trace ?? undefined,
   isInterrupted: Number(row.interrupted) === 1,
   cause: row.cause ?? undefined,
   failure: row.failure ?? undefined,
@@ -82,7 +84,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
       sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
         id TEXT PRIMARY KEY, agent TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL, status TEXT NOT NULL,
         instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL,
-        cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
+        trace TEXT, cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
       )`,
       sql`CREATE TABLE IF NOT EXISTS effect_agents_parts (
         execution_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, is_end INTEGER NOT NULL,
@@ -104,7 +106,8 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     )
 
     const stored = <A>(operation: string, effect: Effect.Effect<A, SqlError.SqlError>) =>
-      Effect.mapError(effect, (cause) => new ExecutionStoreError({ operation, cause }))
+      // statements of the store are no part of the trace of a run
+      Effect.withTracerEnabled(Effect.mapError(effect, (cause) => new ExecutionStoreError({ operation, cause })), false)
 
     const find = (id: string) =>
       Effect.map(
@@ -139,6 +142,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
                 instance: execution.instance,
                 epoch: execution.epoch,
                 attempts: execution.attempts,
+                trace: execution.trace ?? null,
                 interrupted: 0,
                 cause: null,
                 failure: null,
