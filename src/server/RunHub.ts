@@ -43,6 +43,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -187,6 +188,8 @@ export class RunHub extends Context.Service<RunHub, {
    * `grace` to end by themselves, and are then interrupted. A hub that is closed stays so.
    */
   readonly close: Effect.Effect<void>
+  /** Waits until no run has a reader. */
+  readonly isUnread: Effect.Effect<void>
   /** Whether the hub is closed or being closed, so that this process should get no more requests. */
   readonly isClosing: Effect.Effect<boolean>
 }>()("effect-agents/server/RunHub") {}
@@ -215,6 +218,8 @@ export const layer = (options?: {
 /**
  * Returns the layer of a server that closes the hub before it is released. While the server stops, its clients read how
  * their runs end, and new runs are refused as unavailable. A server that is released first would cut them off instead.
+ * Clients that read have ended their requests then, so that the server stops at once; for a client that does not read it
+ * waits as it is configured (`gracefulShutdownTimeout` of `NodeHttpServer`).
  *
  * **Example** (A server that ends gracefully)
  *
@@ -240,9 +245,15 @@ export const layer = (options?: {
  */
 export const closeBefore = <A, E, R>(server: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | RunHub> =>
   Layer.provideMerge(
-    Layer.effectDiscard(Effect.flatMap(RunHub, (hub) => Effect.addFinalizer(() => hub.close))),
+    Layer.effectDiscard(Effect.flatMap(RunHub, (hub) =>
+      Effect.addFinalizer(() =>
+        Effect.andThen(hub.close, Effect.timeoutOption(Effect.interruptible(hub.isUnread), patience))
+      ))),
     server
   )
+
+/** A server waits long for a connection that is busy when it stops. A client that still reads is done by then. */
+const patience = "1 second"
 
 class Hub {
   private readonly runs = new Map<string, Running>()
@@ -361,6 +372,13 @@ class Hub {
     )
   }
 
+  readonly isUnread: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(Array.from(this.runs.values()), (running) => running.isUnread, {
+      concurrency: "unbounded",
+      discard: true
+    })
+  )
+
   readonly isClosing: Effect.Effect<boolean> = Effect.sync(() => this.isClosed)
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
@@ -393,6 +411,7 @@ class Running<Part = any, E = any> {
   readonly runId: string
   readonly options: StartOptions
   private readonly timers: Scope.Scope
+  private readonly unread = Latch.makeUnsafe(true)
   private readonly log = new RunLog<Part, E>()
 
   constructor(runId: string, options: StartOptions, timers: Scope.Scope) {
@@ -432,14 +451,17 @@ class Running<Part = any, E = any> {
     Effect.sync(() => {
       this.readers++
       this.wasRead = true
+      this.unread.closeUnsafe()
     }),
     () => this.leave
   )
 
+  readonly isUnread: Effect.Effect<void> = Effect.suspend(() => this.readers === 0 ? Effect.void : this.unread.await)
+
   private readonly isLeft: Effect.Effect<boolean> = Effect.sync(() => this.wasRead && this.readers === 0)
 
   private readonly leave: Effect.Effect<void> = Effect.suspend(() => {
-    this.readers--
+    if (--this.readers === 0) this.unread.openUnsafe()
     const { reconnect = 0, whenLeft } = this.options
     if (whenLeft !== "stop" || this.readers > 0 || this.hasEnded) return Effect.void
     const left = ++this.leavings
