@@ -23,14 +23,14 @@ const most = 64
 export class RunLog<Part, E> {
   private readonly all: Array<RunHub.Numbered<Part>> = []
   private exit: Exit.Exit<void, E> | undefined = undefined
-  /** Readers that have seen all parts wait here. It is open once the run has ended. */
-  private readonly more = Latch.makeUnsafe(false)
+  /** Readers that have seen all parts wait for it. It opens once, so one that comes late to wait does not miss it. */
+  private more: Latch.Latch | undefined = undefined
 
   /** Adds parts, and wakes the readers that wait. It waits for no reader. */
   append(parts: ReadonlyArray<Part>): Effect.Effect<void> {
     return Effect.suspend(() => {
       for (const part of parts) this.all.push({ seq: this.all.length, part })
-      return Effect.asVoid(this.more.release)
+      return this.wake()
     })
   }
 
@@ -38,8 +38,15 @@ export class RunLog<Part, E> {
   end(exit: Exit.Exit<void, E>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.exit = exit
-      return Effect.asVoid(this.more.open)
+      return this.wake()
     })
+  }
+
+  private wake(): Effect.Effect<void> {
+    const { more } = this
+    if (more === undefined) return Effect.void
+    this.more = undefined
+    return Effect.asVoid(more.open)
   }
 
   /** Returns the parts after the number `after`, in arrays of those that are there when the reader pulls. */
@@ -53,7 +60,7 @@ export class RunLog<Part, E> {
             next += parts.length
             return Effect.succeed(parts as unknown as Arr.NonEmptyReadonlyArray<RunHub.Numbered<Part>>)
           }
-          if (this.exit === undefined) return Effect.andThen(this.more.await, pull)
+          if (this.exit === undefined) return Effect.andThen((this.more ??= Latch.makeUnsafe(false)).await, pull)
           return Exit.isSuccess(this.exit) ? Cause.done() : Effect.failCause(this.exit.cause)
         }
       )
