@@ -106,6 +106,8 @@ class Work implements Lifecycle.Body {
   private held: ReadonlyArray<AgentRun.Part> = []
   private stopped = false
   private wake: (() => void) | undefined = undefined
+  /** Something has come since the last look: the fiber that is about to wait need not. */
+  private hasNews = false
   // whether the runtime is working
   private working = false
   private opened: CopilotRuntime.OpenSession | undefined = undefined
@@ -187,6 +189,7 @@ class Work implements Lifecycle.Body {
   }
 
   private drain(): PartPull {
+    this.hasNews = false
     // the model has finished, so the run goes on only if messages wait
     if (this.done) this.goOn()
     const { failure, reply: { steps } } = this
@@ -204,10 +207,12 @@ class Work implements Lifecycle.Body {
   }
 
   private readonly wait = Effect.callback<void>((resume) => {
-    this.wake = () => resume(Effect.void)
+    if (this.hasNews) resume(Effect.void)
+    else this.wake = () => resume(Effect.void)
   })
 
   private signal(): void {
+    this.hasNews = true
     const wake = this.wake
     this.wake = undefined
     wake?.()

@@ -193,20 +193,20 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.signal()
   }
 
+  private readonly news = Effect.callback<void>((resume) => {
+    const come = () => {
+      this.hasNews = false
+      resume(Effect.void)
+    }
+    if (this.hasCome) come()
+    else this.wake = come
+  })
+
   /** Succeeds when there is something to take, or after `tell`. */
   override wait(): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
-      if (this.hasCome) {
-        this.hasNews = false
-        return Effect.void
-      }
       this.dispatcher = fiber.currentDispatcher
-      return Effect.callback<void>((resume) => {
-        this.wake = () => {
-          this.hasNews = false
-          resume(Effect.void)
-        }
-      })
+      return this.news
     })
   }
 

@@ -57,6 +57,8 @@ export class Replay {
       return result()
     }
     return Effect.callback<A, E>((resume) => {
+      // the results before it may have been given in between
+      if (rank <= this.given) return resume(Effect.suspend(() => this.inOrder(rank, result)))
       this.early.set(rank, () => resume(Effect.suspend(result)))
       this.watch()
       return Effect.sync(() => {

@@ -26,7 +26,7 @@ export class Turns {
     if (this.pulling && puller !== undefined && puller !== fiber && puller.pollUnsafe() === undefined) {
       return Effect.andThen(
         // the other fiber gets its parts first
-        Effect.andThen(this.wait(puller), Effect.yieldNow),
+        Effect.andThen(this.wait, Effect.yieldNow),
         Effect.suspend(() => this.take(fiber, advance))
       )
     }
@@ -52,14 +52,14 @@ export class Turns {
     for (const wake of waiting) wake()
   }
 
-  private wait(puller: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      const removeObserver = puller.addObserver(() => resume(Effect.void))
-      const waiting = this.waiting ??= []
-      waiting.push(() => {
-        removeObserver()
-        resume(Effect.void)
-      })
+  private readonly wait = Effect.callback<void>((resume) => {
+    const { puller } = this
+    if (!this.pulling || puller === undefined) return resume(Effect.void)
+    const removeObserver = puller.addObserver(() => resume(Effect.void))
+    const waiting = this.waiting ??= []
+    waiting.push(() => {
+      removeObserver()
+      resume(Effect.void)
     })
-  }
+  })
 }

@@ -77,14 +77,22 @@ export const make = (): (
 
   /** A caller that is interrupted at the moment of its turn passes the turn on. */
   const wait = (id: string, turn: Turn, self: Holder, restore: typeof Effect.interruptible) => {
-    let waiter: Waiter | undefined
-    const entered = Effect.callback<void>((resume) => {
-      waiter = { ...self, enter: resume }
-      turn.line.push(waiter)
+    let hasEntered = false
+    let resume: Waiter["enter"] | undefined
+    const enter: Waiter["enter"] = (exit) => {
+      hasEntered = true
+      resume?.(exit)
+    }
+    const waiter: Waiter = { ...self, enter }
+    // in line before the fiber can yield, because who holds the session may leave then
+    turn.line.push(waiter)
+    const entered = Effect.callback<void>((_) => {
+      if (hasEntered) _(Exit.void)
+      else resume = _
     })
     return Effect.onExit(restore(entered), (exit) =>
       Effect.sync(() => {
-        if (Exit.isSuccess(exit) || waiter === undefined) return
+        if (Exit.isSuccess(exit)) return
         const index = turn.line.indexOf(waiter)
         if (index >= 0) turn.line.splice(index, 1)
         else leave(id, turn)

@@ -470,11 +470,10 @@ export class ToolCalls {
 
   private offered(): Effect.Effect<void> {
     this.signal()
-    return this.out.length < highWater
-      ? Effect.void
-      : Effect.callback<void>((resume) => {
-        this.drained.push(() => resume(Effect.void))
-      })
+    return Effect.callback<void>((resume) => {
+      if (this.out.length < highWater) resume(Effect.void)
+      else this.drained.push(() => resume(Effect.void))
+    })
   }
 
   protected signal(): void {

@@ -194,20 +194,26 @@ class Handover<E> {
     }))
   }
 
-  readonly take: Effect.Effect<readonly [string, ...Array<string>], E | Cause.Done> = Effect.suspend(() => {
-    const { ready } = this
-    if (ready !== undefined) {
-      this.ready = undefined
-      this.isEmpty.openUnsafe()
-      return ready
-    }
-    return Effect.callback((resume) => {
+  readonly take: Effect.Effect<readonly [string, ...Array<string>], E | Cause.Done> = Effect.suspend(() =>
+    this.taken ?? Effect.callback((resume) => {
+      const given = this.taken
+      if (given !== undefined) return resume(given)
       this.resume = resume
       return Effect.sync(() => {
         this.resume = undefined
       })
     })
-  })
+  )
+
+  /** Looked at twice, because the fiber that reads may come before this one waits. */
+  private get taken(): Given<E> | undefined {
+    const { ready } = this
+    if (ready !== undefined) {
+      this.ready = undefined
+      this.isEmpty.openUnsafe()
+    }
+    return ready
+  }
 
   private give(given: Given<E>): void {
     const { resume } = this
