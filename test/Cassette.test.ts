@@ -189,7 +189,8 @@ describe("Cassette", () => {
         : "think" in piece
         ? ScriptedModel.reasoning(piece.think)
         : "tool" in piece
-        ? ScriptedModel.toolCalls({ name: piece.tool, params: piece.params })
+        // a file of JSON has no negative zero
+        ? ScriptedModel.toolCalls({ name: piece.tool, params: JSON.parse(JSON.stringify(piece.params)) })
         : "source" in piece
         ? ScriptedModel.parts([
           { type: "source", sourceType: "url", id: piece.source, url: "http://a/", title: piece.source }

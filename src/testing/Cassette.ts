@@ -40,6 +40,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Response from "effect/ai/Response"

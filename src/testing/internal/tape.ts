@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 import * as AiError from "effect/ai/AiError"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
