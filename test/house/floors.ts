@@ -49,6 +49,7 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   durable: [],
   server: [],
   mcp: [],
+  playground: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],
   sqlite: ["node:sqlite"],
@@ -62,6 +63,8 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   // the runs of an owner are found, answered and masked in one place for all wires
   a2a: ["server"],
+  // the page reads the runs of the server
+  playground: ["server"],
   // the engine's runner on one machine keeps its records in a SQLite file; the wires serve its runs
   durable: ["sqlite", "server"]
 }

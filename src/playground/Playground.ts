@@ -1,0 +1,197 @@
+/**
+ * A page on which people talk to agents and see how they work: the conversation, the tool calls, approvals, nested agents,
+ * the times and tokens of each run, its parts, and the sessions.
+ *
+ * The page is one HTML document without other files. It sends requests to the server that it came from, and to no other
+ * host. It is made for a server on the machine of its user: a request that names another host is answered with 421,
+ * one of a page with another origin with 403, and one without the token with 401. Only the document itself needs no
+ * token. Open it with the token in the fragment: `/playground#token=...`.
+ *
+ * **Example** (The page of one agent)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { HttpRouter, HttpServer } from "effect/http"
+ * import { Agent, SessionHistory } from "effect-agents"
+ * import { Playground } from "effect-agents/playground"
+ * import { ScriptedModel } from "effect-agents/testing"
+ *
+ * const assistant = Agent.make("assistant", { providers: [SessionHistory.provider] })
+ *
+ * const { handler } = HttpRouter.toWebHandler(
+ *   Playground.layer({ agents: [assistant], token: Redacted.make("t0ken") }).pipe(
+ *     Layer.provide([ScriptedModel.layer([ScriptedModel.text("Hello!")]), HttpServer.layerServices])
+ *   ),
+ *   { disableLogger: true }
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const get = (path: string, host: string) =>
+ *     Effect.promise(() => handler(new Request(`http://localhost${path}`, { headers: { host } })))
+ *   const answers = [
+ *     yield* get("/playground", "localhost"),
+ *     yield* get("/playground", "evil.example"),
+ *     yield* get("/playground/api/agents", "localhost")
+ *   ]
+ *   console.log(answers.map(({ status }) => status).join(" "))
+ * })
+ *
+ * Effect.runPromise(program)
+ * // => 200 421 401
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Tool from "effect/ai/Tool"
+import * as Effect from "effect/Effect"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Agent from "../Agent.ts"
+import * as AgentApi from "../server/AgentApi.ts"
+import * as AgentHttp from "../server/AgentHttp.ts"
+import * as Local from "../server/internal/local.ts"
+import * as OwnedRuns from "../server/internal/ownedRuns.ts"
+import type * as LocalServer from "../server/LocalServer.ts"
+import * as RunHub from "../server/RunHub.ts"
+import * as SessionStore from "../SessionStore.ts"
+import * as Page from "./internal/page.ts"
+
+/**
+ * The agents of a page, and who may use it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options<out R, out E = never> extends LocalServer.Options {
+  /**
+   * The agents that the page offers, the first at the beginning. An agent without `SessionHistory` remembers nothing of
+   * the conversation.
+   */
+  readonly agents: readonly [Agent.Agent<any, any, R, any, any>, ...Array<Agent.Agent<any, any, R, any, any>>]
+  /** The store of the sessions. Those of the page are apart from all others in it. Default: in memory. */
+  readonly sessions?: Layer.Layer<SessionStore.SessionStore, E> | undefined
+  /** The path of the page. Default: `/playground`. */
+  readonly path?: `/${string}` | undefined
+}
+
+/**
+ * Creates the layer that adds the page to a router. A run goes on when the page is closed or loaded again.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <R, E = never>(
+  options: Options<R, E>
+): Layer.Layer<never, E, HttpRouter.HttpRouter | Exclude<R, SessionStore.SessionStore | RunHub.RunHub>> => {
+  const { agents, path = "/playground", sessions = SessionStore.layerMemory } = options
+  const api = `${path}/api` as const
+  return Layer.mergeAll(
+    page(path, options),
+    described(agents, `${api}/agents`, options),
+    ...agents.map((agent, index) => served(agent, index, api, options))
+  ).pipe(Layer.provide([sessions, RunHub.layer()])) as never
+}
+
+/** The document says nothing about the agents, so everybody on this machine may read it. */
+const page = (path: `/${string}`, { hosts, origins }: LocalServer.Options) =>
+  HttpRouter.add("GET", path, (request) => {
+    const status = Local.refusal(request.headers, { hosts, origins })
+    return Effect.succeed(
+      status === undefined
+        ? HttpServerResponse.text(Page.html, { contentType: "text/html; charset=utf-8", headers: pageHeaders })
+        : HttpServerResponse.empty({ status })
+    )
+  })
+
+const pageHeaders = {
+  "cache-control": "no-store",
+  "content-security-policy": Page.policy,
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+}
+
+const guarded = (options: LocalServer.Options, owner: string) =>
+  HttpRouter.middleware<{ provides: AgentApi.Owner }>()((handler) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+      const status = Local.refusal(headers, options)
+      return status === undefined
+        ? Effect.provideService(handler, AgentApi.Owner, { id: owner })
+        : Effect.succeed(HttpServerResponse.empty({ status }))
+    })
+  ).layer
+
+const described = (agents: ReadonlyArray<Agent.Any>, path: `/${string}`, options: LocalServer.Options) =>
+  HttpRouter.add("GET", path, HttpServerResponse.jsonUnsafe(agents.map(description))).pipe(
+    Layer.provide(guarded(options, "playground"))
+  )
+
+const description = (agent: Agent.Any) => {
+  const tools = Agent.tools(agent as Agent.Agent<Record<string, Tool.Any>, unknown, unknown>)
+  return {
+    name: agent.name,
+    description: agent.description,
+    tools: tools === undefined ? undefined : Object.values(tools).map((tool) => ({
+      name: tool.name,
+      description: Tool.getDescription(tool as Tool.Any),
+      approval: tool.needsApproval !== undefined && tool.needsApproval !== false
+    }))
+  }
+}
+
+/** The routes of an agent. They have its place and not its name, because a name may be any text. */
+const served = <R>(
+  agent: Agent.Agent<any, any, R, any, any>,
+  index: number,
+  api: `/${string}`,
+  options: LocalServer.Options
+) => {
+  const Api = HttpApi.make(`playground-${index}`).add(AgentApi.group(String(index))).prefix(api)
+  const handlers = HttpApiBuilder.group(
+    Api,
+    String(index),
+    Effect.fnUntraced(function*(handlers) {
+      return handlers.handleAll(yield* AgentHttp.handlers(agent, { whenLeft: "continue" }))
+    })
+  )
+  return Layer.merge(
+    HttpApiBuilder.layer(Api).pipe(Layer.provide(handlers)),
+    forked(`${api}/agents/${index}/sessions/:session/fork`)
+  ).pipe(
+    Layer.provide(AgentHttp.layerBodyLimit()),
+    // an agent sees the sessions that it has made
+    Layer.provide(guarded(options, `playground/${agent.name}`))
+  )
+}
+
+const Fork = Schema.Struct({ to: AgentApi.SessionId })
+const Place = Schema.Struct({ session: AgentApi.SessionId })
+
+const forked = (path: `/${string}`) =>
+  HttpRouter.use(Effect.fnUntraced(function*(router) {
+    const runs = yield* OwnedRuns.make<never>()
+    yield* router.add(
+      "POST",
+      path,
+      Effect.gen(function*() {
+        const { id } = yield* AgentApi.Owner
+        const { session } = yield* HttpRouter.schemaPathParams(Place)
+        const { to } = yield* HttpServerRequest.schemaBodyJson(Fork)
+        yield* runs.fork(id, session, { to })
+        return HttpServerResponse.empty({ status: 204 })
+      }).pipe(
+        Effect.catchTags({
+          RunFailed: ({ code, message, retryable, status }) =>
+            Effect.succeed(HttpServerResponse.jsonUnsafe({ code, message, retryable }, { status })),
+          SchemaError: () => Effect.succeed(HttpServerResponse.empty({ status: 400 })),
+          HttpServerError: () => Effect.succeed(HttpServerResponse.empty({ status: 400 }))
+        })
+      )
+    )
+  }))

@@ -1,0 +1,56 @@
+/** Builds the page into the module that the server sends: `npm run playground:build`. */
+import { createHash } from "node:crypto"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { build } from "vite"
+
+const here = import.meta.dirname
+export const file = join(here, "../internal/page.ts")
+
+const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`
+
+/** The text of the module. */
+export const make = async () => {
+  const built = await build({
+    root: here,
+    configFile: false,
+    logLevel: "error",
+    define: { "process.env.NODE_ENV": "\"production\"" },
+    oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+    build: {
+      write: false,
+      target: "es2022",
+      modulePreload: false,
+      rollupOptions: { input: join(here, "main.tsx") }
+    }
+  })
+  const script = built.output.find(({ type }) => type === "chunk").code.replace(/<\/script/gi, "<\\/script").trim()
+  const style = built.output.find(({ fileName }) => fileName.endsWith(".css")).source.trim()
+  const html = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>effect-agents playground</title>" +
+    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><link rel=\"icon\" href=\"data:,\">" +
+    `<style>${style}</style></head><body><div id="app"></div><script type="module">${script}</script></body></html>\n`
+  const policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; " +
+    `img-src data:; script-src ${hash(script)}; style-src ${hash(style)}; require-trusted-types-for 'script'`
+  return [
+    "/**",
+    " * The page, as `src/playground/page/build.mjs` has built it from the files beside it, and what a browser may do with it.",
+    " *",
+    " * @since 0.1.0",
+    " */",
+    "",
+    "/**",
+    " * @category constants",
+    " * @since 0.1.0",
+    " */",
+    `export const policy: string = ${JSON.stringify(policy)}`,
+    "",
+    "/**",
+    " * @category constants",
+    " * @since 0.1.0",
+    " */",
+    `export const html: string = ${JSON.stringify(html)}`,
+    ""
+  ].join("\n")
+}
+
+if (process.argv[1] === import.meta.filename) writeFileSync(file, await make())

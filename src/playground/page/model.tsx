@@ -1,0 +1,394 @@
+/** What the page knows of a conversation: the parts of its runs, folded. Nothing here touches the document. */
+
+export type Json = any
+
+/** A part as JSON, with the time at which it arrived. */
+export interface Seen {
+  readonly at: number
+  readonly part: Json
+}
+
+export interface TextBlock {
+  readonly kind: "text" | "reasoning"
+  readonly id: string
+  text: string
+  done: boolean
+}
+
+export interface CallBlock {
+  readonly kind: "call"
+  readonly id: string
+  readonly name: string
+  written: string
+  params: Json
+  state: "writing" | "running" | "waiting" | "done" | "failed" | "denied"
+  preliminary: boolean
+  result: Json
+  nested: Array<Frame>
+  span: Span | undefined
+}
+
+export type Block =
+  | TextBlock
+  | CallBlock
+  | { readonly kind: "steering"; readonly text: string }
+  | { readonly kind: "source"; readonly title: string; readonly url: string | undefined }
+  | { readonly kind: "file"; readonly mediaType: string; readonly name: string | undefined; readonly url: string }
+  | { readonly kind: "output"; value: Json }
+  | { readonly kind: "failure"; readonly failure: Failure }
+
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  readonly retryable: boolean
+}
+
+/** A line of the waterfall. */
+export interface Span {
+  readonly kind: "run" | "model" | "tool" | "wait"
+  name: string
+  readonly start: number
+  end: number | undefined
+  state: "open" | "done" | "failed" | "stopped"
+  input: number | undefined
+  output: number | undefined
+  cached: number | undefined
+  readonly children: Array<Span>
+}
+
+/** A run in a conversation: that of the agent, or one nested in a call. */
+export interface Frame {
+  readonly agent: string
+  readonly blocks: Array<Block>
+  readonly calls: Map<string, CallBlock>
+  readonly span: Span | undefined
+  model: Span | undefined
+  ended: boolean
+}
+
+export interface Attachment {
+  readonly mediaType: string
+  readonly fileName: string
+  readonly data: string
+}
+
+/** What a user has said, and the runs that answer it: the first, and those that go on after approvals. */
+export class Turn {
+  readonly text: string
+  readonly files: ReadonlyArray<Attachment>
+  state: "running" | "waiting" | "done" | "failed" | "stopped" = "running"
+  readonly root: Frame
+  readonly parts: Array<Seen> = []
+  approvals: ReadonlyArray<Json> = []
+  stopReason: string | undefined
+  usage: { input: number; output: number; cached: number } | undefined
+  firstText: number | undefined
+  runId: string | undefined
+  /** A turn of an earlier day has no times. */
+  readonly timed: boolean
+  private readonly frames = new Map<string, Frame>()
+  private wait: Span | undefined
+  private readonly earlier: ReadonlyArray<Turn>
+
+  constructor(text: string, files: ReadonlyArray<Attachment>, at: number | undefined, earlier: ReadonlyArray<Turn>) {
+    this.text = text
+    this.files = files
+    this.timed = at !== undefined
+    this.earlier = earlier
+    this.root = frame("", at === undefined ? undefined : span("run", "run", at))
+  }
+
+  /** A run begins: the first, or one that goes on with answers. */
+  resume(at: number): void {
+    this.state = "running"
+    this.approvals = []
+    if (this.wait !== undefined) close(this.wait, at, "done")
+    if (this.root.span !== undefined) {
+      this.root.span.end = undefined
+      this.root.span.state = "open"
+    }
+  }
+
+  add(part: Json, at: number): void {
+    this.parts.push({ at, part })
+    this.fold(this.root, part, at)
+  }
+
+  fail(failure: Failure | undefined, at: number): void {
+    this.state = failure === undefined ? "stopped" : "failed"
+    if (failure !== undefined) this.root.blocks.push({ kind: "failure", failure })
+    finish(this.root, at, failure === undefined ? "stopped" : "failed")
+    for (const own of this.frames.values()) finish(own, at, failure === undefined ? "stopped" : "failed")
+  }
+
+  /** The call of this turn, or of one before it. */
+  private call(own: Frame, id: string): CallBlock | undefined {
+    const known = own.calls.get(id)
+    if (known !== undefined || own !== this.root) return known
+    for (let index = this.earlier.length - 1; index >= 0; index--) {
+      const found = this.earlier[index].root.calls.get(id)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  private nested(part: Json, at: number): Frame {
+    const known = this.frames.get(part.runId)
+    if (known !== undefined) return known
+    const parent = this.frames.get(part.parentRunId) ?? this.root
+    const call = this.call(parent, part.toolCallId)
+    const made = frame(part.path.at(-1) ?? "agent", this.timed ? span("run", part.path.at(-1) ?? "agent", at) : undefined)
+    this.frames.set(part.runId, made)
+    call?.nested.push(made)
+    if (made.span !== undefined) (call?.span ?? parent.span)?.children.push(made.span)
+    return made
+  }
+
+  private fold(own: Frame, part: Json, at: number): void {
+    switch (part.type) {
+      case "run-start":
+        if (own === this.root) this.runId = part.runId
+        if (own.span !== undefined && own === this.root) own.span.name = part.agent
+        return
+      case "step-start":
+        own.model = own.span === undefined ? undefined : span("model", `step ${part.index + 1}`, at)
+        if (own.model !== undefined) own.span!.children.push(own.model)
+        // the ids of texts begin again with each step
+        for (const block of own.blocks) if (block.kind === "text" || block.kind === "reasoning") block.done = true
+        return
+      case "steering":
+        own.blocks.push({ kind: "steering", text: textOf(part.message) })
+        return
+      case "text-start":
+      case "reasoning-start":
+        own.blocks.push({ kind: part.type === "text-start" ? "text" : "reasoning", id: part.id, text: "", done: false })
+        return
+      case "text-delta":
+      case "reasoning-delta": {
+        if (own === this.root && part.type === "text-delta") this.firstText ??= at
+        const block = textIn(own, part.type === "text-delta" ? "text" : "reasoning", part.id)
+        if (block !== undefined) block.text += part.delta
+        return
+      }
+      case "text-end":
+      case "reasoning-end": {
+        const block = textIn(own, part.type === "text-end" ? "text" : "reasoning", part.id)
+        if (block !== undefined) block.done = true
+        return
+      }
+      case "tool-params-start":
+        return this.begin(own, part.id, part.name)
+      case "tool-params-delta": {
+        const call = own.calls.get(part.id)
+        if (call !== undefined) call.written += part.delta
+        return
+      }
+      case "tool-call": {
+        const written = own.calls.get(part.id)
+        if (written?.state !== "writing") this.begin(own, part.id, part.name)
+        const call = own.calls.get(part.id)!
+        call.params = part.params
+        call.state = "running"
+        if (own.span !== undefined) {
+          call.span = span("tool", part.name, at)
+          own.span.children.push(call.span)
+        }
+        return
+      }
+      case "tool-approval-request": {
+        const call = this.call(own, part.toolCallId)
+        if (call !== undefined) {
+          call.state = "waiting"
+          if (call.span !== undefined) close(call.span, at, "stopped")
+        }
+        return
+      }
+      case "tool-result": {
+        const call = this.call(own, part.id)
+        if (call === undefined) return
+        call.preliminary = part.preliminary === true
+        call.result = part.encodedResult ?? part.result
+        if (call.preliminary) return
+        call.state = part.isFailure !== true ? "done" : call.result?.type === "execution-denied" ? "denied" : "failed"
+        if (call.span !== undefined) close(call.span, at, part.isFailure === true ? "failed" : "done")
+        return
+      }
+      case "finish": {
+        if (own.model === undefined) return
+        close(own.model, at, "done")
+        own.model.input = part.usage?.inputTokens?.total
+        own.model.output = part.usage?.outputTokens?.total
+        own.model.cached = part.usage?.inputTokens?.cacheRead
+        return
+      }
+      case "source":
+        own.blocks.push({
+          kind: "source",
+          title: part.title || part.fileName || part.url || part.id,
+          url: part.sourceType === "url" ? part.url : undefined
+        })
+        return
+      case "file":
+        own.blocks.push({
+          kind: "file",
+          mediaType: part.mediaType,
+          name: undefined,
+          url: `data:${part.mediaType};base64,${part.data}`
+        })
+        return
+      case "output-partial": {
+        const last = own.blocks.findLast((block) => block.kind === "output")
+        if (last?.kind === "output") last.value = part.value
+        else own.blocks.push({ kind: "output", value: part.value })
+        return
+      }
+      case "error":
+        own.blocks.push({
+          kind: "failure",
+          failure: { code: "error", message: String(part.error?.message ?? "The model has reported an error."), retryable: false }
+        })
+        return
+      case "agent-part":
+        return this.fold(this.nested(part, at), part.part, at)
+      case "run-end":
+        return this.end(own, part.result, at)
+    }
+  }
+
+  private begin(own: Frame, id: string, name: string): void {
+    const call: CallBlock = {
+      kind: "call",
+      id,
+      name,
+      written: "",
+      params: undefined,
+      state: "writing",
+      preliminary: false,
+      result: undefined,
+      nested: [],
+      span: undefined
+    }
+    own.blocks.push(call)
+    own.calls.set(id, call)
+  }
+
+  private end(own: Frame, result: Json, at: number): void {
+    finish(own, at, "done")
+    const last = own.blocks.findLast((block) => block.kind === "output")
+    if (last?.kind === "output" && result.value !== undefined) last.value = result.value
+    if (own !== this.root) return
+    const usage = result.totalUsage ?? result.usage
+    const before = this.usage ?? { input: 0, output: 0, cached: 0 }
+    this.usage = {
+      input: before.input + (usage?.inputTokens?.total ?? 0),
+      output: before.output + (usage?.outputTokens?.total ?? 0),
+      cached: before.cached + (usage?.inputTokens?.cacheRead ?? 0)
+    }
+    this.stopReason = result.stopReason
+    this.settle(result.approvals ?? [], at)
+  }
+
+  /** What the turn waits for, if anything. */
+  settle(approvals: ReadonlyArray<Json>, at: number): void {
+    this.approvals = approvals
+    this.state = approvals.length > 0 ? "waiting" : "done"
+    if (approvals.length > 0 && this.root.span !== undefined) {
+      this.wait = span("wait", "waits for approval", at)
+      this.root.span.children.push(this.wait)
+    }
+  }
+}
+
+const frame = (agent: string, own: Span | undefined): Frame => ({
+  agent,
+  blocks: [],
+  calls: new Map(),
+  span: own,
+  model: undefined,
+  ended: false
+})
+
+const span = (kind: Span["kind"], name: string, start: number): Span => ({
+  kind,
+  name,
+  start,
+  end: undefined,
+  state: "open",
+  input: undefined,
+  output: undefined,
+  cached: undefined,
+  children: []
+})
+
+const close = (own: Span, at: number, state: Span["state"]): void => {
+  if (own.end !== undefined) return
+  own.end = at
+  own.state = state
+}
+
+const finish = (own: Frame, at: number, state: Span["state"]): void => {
+  own.ended = true
+  for (const block of own.blocks) {
+    if (block.kind === "text" || block.kind === "reasoning") block.done = true
+    if (block.kind === "call" && (block.state === "running" || block.state === "writing") && state !== "done") {
+      block.state = "failed"
+      if (block.span !== undefined) close(block.span, at, state)
+    }
+  }
+  if (own.model !== undefined) close(own.model, at, state)
+  if (own.span !== undefined) close(own.span, at, state)
+}
+
+const textIn = (own: Frame, kind: TextBlock["kind"], id: string): TextBlock | undefined => {
+  const found = own.blocks.findLast((block) => block.kind === kind && block.id === id && !block.done)
+  return found as TextBlock | undefined
+}
+
+/** The texts of a message. */
+export const textOf = (message: Json): string =>
+  typeof message?.content === "string"
+    ? message.content
+    : (message?.content ?? []).filter((part: Json) => part.type === "text").map((part: Json) => part.text).join("\n")
+
+/** The turns of a conversation that was stored. */
+export const turnsOf = (messages: ReadonlyArray<Json>, approvals: ReadonlyArray<Json>): Array<Turn> => {
+  const turns: Array<Turn> = []
+  let open: Turn | undefined
+  for (const message of messages) {
+    if (message.role === "system") continue
+    if (message.role === "user") {
+      const files = typeof message.content === "string" ? [] : message.content.filter((part: Json) => part.type === "file")
+      open = new Turn(
+        textOf(message),
+        files.map((file: Json) => ({
+          mediaType: file.mediaType,
+          fileName: file.fileName ?? file.mediaType,
+          data: typeof file.data === "string" ? file.data : ""
+        })),
+        undefined,
+        turns.slice()
+      )
+      open.state = "done"
+      turns.push(open)
+      continue
+    }
+    if (open === undefined) {
+      open = new Turn("", [], undefined, [])
+      open.state = "done"
+      turns.push(open)
+    }
+    const own = open
+    const content: ReadonlyArray<Json> = typeof message.content === "string"
+      ? [{ type: "text", text: message.content }]
+      : message.content
+    content.forEach((part, index) => {
+      const id = `stored-${index}`
+      if (part.type === "text" || part.type === "reasoning") {
+        for (const type of ["start", "delta", "end"]) own.add({ type: `${part.type}-${type}`, id, delta: part.text }, 0)
+      } else own.add(part.type === "tool-result" ? { ...part, encodedResult: part.result } : part, 0)
+    })
+    own.parts.length = 0
+  }
+  if (open !== undefined && approvals.length > 0) open.settle(approvals, 0)
+  return turns
+}
