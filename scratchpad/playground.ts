@@ -15,7 +15,8 @@ import * as OfflinePlanner from "./ask/planner/OfflinePlanner.ts"
 
 const ask = Agent.make("ask", {
   description: "Answers questions about the files of this folder",
-  instructions: "You answer questions about the files in one folder. Look before you answer, and say where you found it.",
+  instructions:
+    "You answer questions about the files in one folder. Look before you answer, and say where you found it.",
   toolkit: FolderTools.toolkit,
   providers: [FolderContext.provider, SessionHistory.provider]
 })

@@ -44,12 +44,16 @@
  */
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type * as Etag from "effect/http/Etag"
+import type * as HttpPlatform from "effect/http/HttpPlatform"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Agent from "../Agent.ts"
 import * as AgentApi from "../server/AgentApi.ts"
@@ -80,6 +84,14 @@ export interface Options<out R, out E = never> extends LocalServer.Options {
 }
 
 /**
+ * What the HTTP API needs of its server. Every layer of a server provides it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Platform = Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
+
+/**
  * Creates the layer that adds the page to a router. A run goes on when the page is closed or loaded again.
  *
  * @category layers
@@ -87,14 +99,14 @@ export interface Options<out R, out E = never> extends LocalServer.Options {
  */
 export const layer = <R, E = never>(
   options: Options<R, E>
-): Layer.Layer<never, E, HttpRouter.HttpRouter | Exclude<R, SessionStore.SessionStore | RunHub.RunHub>> => {
+): Layer.Layer<never, E, HttpRouter.HttpRouter | Platform | Exclude<R, SessionStore.SessionStore | RunHub.RunHub>> => {
   const { agents, path = "/playground", sessions = SessionStore.layerMemory } = options
   const api = `${path}/api` as const
   return Layer.mergeAll(
     page(path, options),
     described(agents, `${api}/agents`, options),
     ...agents.map((agent, index) => served(agent, index, api, options))
-  ).pipe(Layer.provide([sessions, RunHub.layer()])) as never
+  ).pipe(Layer.provide([sessions, RunHub.layer()]))
 }
 
 /** The document says nothing about the agents, so everybody on this machine may read it. */
@@ -167,7 +179,8 @@ const served = <R>(
     Layer.provide(AgentHttp.layerBodyLimit()),
     // an agent sees the sessions that it has made
     Layer.provide(guarded(options, `playground/${agent.name}`))
-  )
+    // for a type that is not known the compiler does not see that nothing else is left
+  ) as Layer.Layer<never, never, HttpRouter.HttpRouter | Platform | RunHub.RunHub | SessionStore.SessionStore | R>
 }
 
 const Fork = Schema.Struct({ to: AgentApi.SessionId })

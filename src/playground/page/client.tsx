@@ -55,11 +55,15 @@ export const json = async (path: string): Promise<Json> => (await request(path))
 const failureEvent = "effect/http-api/stream/failure"
 
 /** How a stream of parts has ended: with its last part, with a failure, stopped, or cut. */
-export type End = { readonly type: "complete" | "stopped" | "cut" } | { readonly type: "failed"; readonly failure: Failure }
+export type End = { readonly type: "complete" | "stopped" | "cut" } | {
+  readonly type: "failed"
+  readonly failure: Failure
+}
 
 /** Reads the parts of a run until it ends or the connection is lost. */
 export const read = async (response: Response, onPart: (part: Json, seq: number) => void): Promise<End> => {
-  const reader = response.body!.pipeThrough(new TextDecoderStream() as never).getReader() as ReadableStreamDefaultReader<string>
+  const reader = response.body!.pipeThrough(new TextDecoderStream() as never)
+    .getReader() as ReadableStreamDefaultReader<string>
   let pieces: Array<string> = []
   let complete = false
   try {

@@ -12,8 +12,7 @@ export const Link = ({ children, href }: { href: string; children: ComponentChil
 
 const nodes = (tokens: ReadonlyArray<Token> | undefined): ComponentChildren => tokens?.map(node)
 
-const unescape = (text: string): string =>
-  text.replace(/&(amp|lt|gt|quot|#39);/g, (_, name: string) => entities[name])
+const unescape = (text: string): string => text.replace(/&(amp|lt|gt|quot|#39);/g, (_, name: string) => entities[name])
 const entities: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: "\"", "#39": "'" }
 
 const node = (token: any, key: number): ComponentChildren => {
@@ -48,7 +47,9 @@ const node = (token: any, key: number): ComponentChildren => {
         { key, ...(token.ordered && token.start !== 1 && { start: token.start }) },
         token.items.map((item: any, index: number) => (
           <li key={index}>
-            {item.task && <input type="checkbox" disabled checked={item.checked} aria-label={item.checked ? "done" : "to do"} />}
+            {item.task && (
+              <input type="checkbox" disabled checked={item.checked} aria-label={item.checked ? "done" : "to do"} />
+            )}
             {nodes(item.tokens)}
           </li>
         ))
@@ -59,10 +60,14 @@ const node = (token: any, key: number): ComponentChildren => {
       return (
         <div class="table" key={key} tabIndex={0}>
           <table>
-            <thead><tr>{token.header.map((cell: any, index: number) => <th key={index}>{nodes(cell.tokens)}</th>)}</tr></thead>
+            <thead>
+              <tr>{token.header.map((cell: any, index: number) => <th key={index}>{nodes(cell.tokens)}</th>)}</tr>
+            </thead>
             <tbody>
               {token.rows.map((row: any, index: number) => (
-                <tr key={index}>{row.map((cell: any, column: number) => <td key={column}>{nodes(cell.tokens)}</td>)}</tr>
+                <tr key={index}>
+                  {row.map((cell: any, column: number) => <td key={column}>{nodes(cell.tokens)}</td>)}
+                </tr>
               ))}
             </tbody>
           </table>
@@ -112,7 +117,7 @@ export class Markdown extends Component<{ text: string; done: boolean }> {
       this.tail = [{ type: "plain", raw: rest } as never]
       return
     }
-    const tokens: Array<Token> = marked.lexer(rest)
+    const tokens: Array<Token> = marked.lexer(rest, { breaks: true })
     const open = tokens.findLastIndex(({ type }) => type !== "space")
     const ready = tokens.slice(0, Math.max(0, open))
     const length = ready.reduce((sum, { raw }) => sum + raw.length, 0)

@@ -137,7 +137,10 @@ export class Turn {
     if (known !== undefined) return known
     const parent = this.frames.get(part.parentRunId) ?? this.root
     const call = this.call(parent, part.toolCallId)
-    const made = frame(part.path.at(-1) ?? "agent", this.timed ? span("run", part.path.at(-1) ?? "agent", at) : undefined)
+    const made = frame(
+      part.path.at(-1) ?? "agent",
+      this.timed ? span("run", part.path.at(-1) ?? "agent", at) : undefined
+    )
     this.frames.set(part.runId, made)
     call?.nested.push(made)
     if (made.span !== undefined) (call?.span ?? parent.span)?.children.push(made.span)
@@ -245,7 +248,11 @@ export class Turn {
       case "error":
         own.blocks.push({
           kind: "failure",
-          failure: { code: "error", message: String(part.error?.message ?? "The model has reported an error."), retryable: false }
+          failure: {
+            code: "error",
+            message: String(part.error?.message ?? "The model has reported an error."),
+            retryable: false
+          }
         })
         return
       case "agent-part":
@@ -275,7 +282,7 @@ export class Turn {
   private end(own: Frame, result: Json, at: number): void {
     finish(own, at, "done")
     const last = own.blocks.findLast((block) => block.kind === "output")
-    if (last?.kind === "output" && result.value !== undefined) last.value = result.value
+    if (last?.kind === "output" && result.value != null) last.value = result.value
     if (own !== this.root) return
     const usage = result.totalUsage ?? result.usage
     const before = this.usage ?? { input: 0, output: 0, cached: 0 }
@@ -357,7 +364,9 @@ export const turnsOf = (messages: ReadonlyArray<Json>, approvals: ReadonlyArray<
   for (const message of messages) {
     if (message.role === "system") continue
     if (message.role === "user") {
-      const files = typeof message.content === "string" ? [] : message.content.filter((part: Json) => part.type === "file")
+      const files = typeof message.content === "string"
+        ? []
+        : message.content.filter((part: Json) => part.type === "file")
       open = new Turn(
         textOf(message),
         files.map((file: Json) => ({

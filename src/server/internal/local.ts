@@ -13,7 +13,10 @@ import type * as LocalServer from "../LocalServer.ts"
  * @category guards
  * @since 0.1.0
  */
-export const refusal = (headers: Readonly<Record<string, string | undefined>>, options: LocalServer.Options): number | undefined => {
+export const refusal = (
+  headers: Readonly<Record<string, string | undefined>>,
+  options: LocalServer.Options
+): number | undefined => {
   const { authorization, host, origin } = headers
   const { hosts = [], origins = [], token } = options
   const named = host === undefined ? undefined : hostOf(`http://${host}`)

@@ -1,0 +1,227 @@
+/** The conversation: what was said, what the agent did, and what it asks. */
+import { useState } from "preact/hooks"
+import { Link, Markdown } from "./markdown.tsx"
+import type { Block, CallBlock, Failure, Frame, Json, Turn } from "./model.tsx"
+import { answer, last, retry, seen } from "./state.tsx"
+
+const longest = 20_000
+const written = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "")
+const oneLine = (value: Json): string => {
+  const text = typeof value === "string" ? value : JSON.stringify(value) ?? ""
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text
+}
+export const Value = ({ label, value }: { label: string; value: Json }) => {
+  const text = written(value)
+  const [whole, setWhole] = useState(false)
+  const cut = !whole && text.length > longest
+  return (
+    <div class="value">
+      <div class="label">{label}</div>
+      <pre tabIndex={0}>{cut ? text.slice(0, longest) : text.slice(0, 50 * longest)}</pre>
+      {cut && <button onClick={() => setWhole(true)}>Show all {text.length.toLocaleString()} characters</button>}
+    </div>
+  )
+}
+
+const words = {
+  writing: "writing arguments",
+  running: "running",
+  waiting: "needs approval",
+  done: "done",
+  failed: "failed",
+  denied: "denied"
+}
+
+const Call = ({ call }: { call: CallBlock }) => (
+  <details class={`call ${call.state}`} data-tool={call.name} data-state={call.state}>
+    <summary>
+      <i class="dot" />
+      <b>{call.name}</b>
+      <code class="brief">{oneLine(call.params ?? call.written)}</code>
+      <span class="state">{words[call.state]}</span>
+    </summary>
+    <Value label="Arguments" value={call.params ?? call.written} />
+    {call.result !== undefined && (
+      <Value label={call.preliminary ? "Preliminary result" : "Result"} value={call.result} />
+    )}
+  </details>
+)
+
+const Nested = ({ own }: { own: Frame }) => (
+  <details class="nested" open>
+    <summary>
+      {own.agent}
+      <span class="state">{own.ended ? "finished" : "working"}</span>
+    </summary>
+    <Blocks blocks={own.blocks} />
+  </details>
+)
+
+export const Problem = ({ failure }: { failure: Failure }) => (
+  <div class="failure" role="alert">
+    <b>{failure.code}</b> {failure.message}
+  </div>
+)
+
+const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
+  <>
+    {blocks.map((block, key) => {
+      switch (block.kind) {
+        case "text":
+          return <Markdown key={key} text={block.text} done={block.done} />
+        case "reasoning":
+          return (
+            <details key={key} class="reasoning">
+              <summary>{block.done ? "Reasoning" : "Reasoning…"}</summary>
+              <p>{block.text}</p>
+            </details>
+          )
+        case "call":
+          return (
+            <div key={key}>
+              <Call call={block} />
+              {block.nested.map((own, index) => <Nested key={index} own={own} />)}
+            </div>
+          )
+        case "steering":
+          return <div key={key} class="said steering">{block.text}</div>
+        case "source":
+          return (
+            <div key={key} class="source">
+              Source: <Link href={block.url ?? ""}>{block.title}</Link>
+            </div>
+          )
+        case "file":
+          return /^image\/(png|jpeg|gif|webp)$/.test(block.mediaType)
+            ? <img key={key} src={block.url} alt={block.name ?? "image of the answer"} />
+            : (
+              <a key={key} class="file" href={block.url} download={block.name ?? "file"}>
+                {block.name ?? block.mediaType}
+              </a>
+            )
+        case "output":
+          return <Value key={key} label="Output" value={block.value} />
+        case "failure":
+          return <Problem key={key} failure={block.failure} />
+      }
+    })}
+  </>
+)
+
+const Approvals = ({ turn }: { turn: Turn }) => {
+  const [answers, setAnswers] = useState<Record<string, Json>>({})
+  const give = (id: string, given: Json) => {
+    const next = { ...answers, [id]: { approvalId: id, ...given } }
+    setAnswers(next)
+    const all = turn.approvals.map(({ approvalId }) => next[approvalId])
+    if (all.every((one) => one !== undefined)) void answer(turn, all)
+  }
+  return (
+    <>
+      {turn.approvals.filter(({ approvalId }) => answers[approvalId] === undefined).map((approval) => (
+        <Approval
+          key={approval.approvalId}
+          approval={approval}
+          give={(given) => give(approval.approvalId, given)}
+        />
+      ))}
+    </>
+  )
+}
+
+const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => void }) => {
+  const inClient = approval.runsIn === "client"
+  const original = inClient ? "" : written(approval.params)
+  const [text, setText] = useState(original)
+  const [reason, setReason] = useState("")
+  const [bad, setBad] = useState("")
+  const approve = () => {
+    let value: Json
+    try {
+      value = JSON.parse(text)
+    } catch (error) {
+      setBad(`This is no JSON: ${(error as Error).message}`)
+      return
+    }
+    give(inClient ? { approved: true, result: value } : { approved: true, ...(text !== original && { params: value }) })
+  }
+  const name = [...approval.path, approval.tool].join(" › ")
+  return (
+    <section class="approval" aria-label={`Approval of ${approval.tool}`}>
+      <h3>
+        {inClient
+          ? (
+            <>
+              Give the result of <b>{name}</b>
+            </>
+          )
+          : (
+            <>
+              <b>{name}</b> asks for your approval
+            </>
+          )}
+      </h3>
+      {inClient && <Value label="Arguments" value={approval.params} />}
+      <label>
+        {inClient ? "Result as JSON" : "Arguments, which you may edit"}
+        <textarea
+          class="mono"
+          rows={Math.min(12, original.split("\n").length + 1)}
+          value={text}
+          spellcheck={false}
+          onInput={(event) => {
+            setText(event.currentTarget.value)
+            setBad("")
+          }}
+        />
+      </label>
+      {bad !== "" && <div class="failure" role="alert">{bad}</div>}
+      <div class="row">
+        <button class="primary" onClick={approve}>
+          {inClient ? "Give result" : text === original ? "Approve" : "Approve with edits"}
+        </button>
+        <input
+          aria-label="Reason for a denial"
+          placeholder="Reason (optional)"
+          value={reason}
+          onInput={(event) => setReason(event.currentTarget.value)}
+        />
+        <button class="danger" onClick={() => give({ approved: false, ...(reason !== "" && { reason }) })}>Deny</button>
+      </div>
+    </section>
+  )
+}
+
+export const TurnView = ({ turn }: { turn: Turn }) => {
+  seen()
+  return (
+    <article data-state={turn.state}>
+      {(turn.text !== "" || turn.files.length > 0) && (
+        <div class="said">
+          {turn.text}
+          {turn.files.map((file, key) => <span key={key} class="file">{file.fileName}</span>)}
+        </div>
+      )}
+      <div class="answer">
+        <Blocks blocks={turn.root.blocks} />
+        {turn.state === "running" && (
+          <div class="working" role="status">
+            <i />
+            <i />
+            <i />
+            <span>working</span>
+          </div>
+        )}
+        {turn.state === "waiting" && turn === last() && <Approvals turn={turn} />}
+        {turn.state === "stopped" && <div class="note">Stopped. Nothing of this run was saved.</div>}
+        {(turn.state === "failed" || turn.state === "stopped") && turn === last() &&
+          <button onClick={() => retry(turn)}>Retry</button>}
+        {turn.usage !== undefined && <div class="note">{summary(turn)}</div>}
+      </div>
+    </article>
+  )
+}
+
+const summary = (turn: Turn): string =>
+  [turn.stopReason, `${turn.usage!.input.toLocaleString()} tokens in`, `${turn.usage!.output.toLocaleString()} out`]
+    .join(" · ")
