@@ -1,16 +1,22 @@
-/** Builds the page into the module that the server sends: `npm run playground:build`. */
+/**
+ * Builds the page into the module that the server sends: `npm run playground:build`. With `--check` it says whether the
+ * module is the one that the sources give.
+ */
 import { createHash } from "node:crypto"
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { build } from "vite"
 
+// whoever runs this, the page is that of production
+process.env.NODE_ENV = "production"
+
 const here = import.meta.dirname
-export const file = join(here, "../internal/page.ts")
+const file = join(here, "../internal/page.ts")
 
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`
 
 /** The text of the module. */
-export const make = async () => {
+const make = async () => {
   const built = await build({
     root: here,
     configFile: false,
@@ -53,4 +59,8 @@ export const make = async () => {
   ].join("\n")
 }
 
-if (process.argv[1] === import.meta.filename) writeFileSync(file, await make())
+const module = await make()
+if (process.argv.includes("--check")) {
+  const isSame = readFileSync(file, "utf8") === module
+  console.log(isSame ? `the same, ${module.length}` : "other bytes: run npm run playground:build")
+} else writeFileSync(file, module)

@@ -1,0 +1,295 @@
+import { NodeHttpServer } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Layer, Redacted, Schema } from "effect"
+import { Tool, Toolkit } from "effect/ai"
+import { HttpRouter, HttpServer } from "effect/http"
+import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { createServer, request } from "node:http"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import type { Page } from "playwright-core"
+import { Agent, SessionHistory } from "../src/index.ts"
+import { html } from "../src/playground/internal/page.ts"
+import { Playground } from "../src/playground/index.ts"
+import { ScriptedModel } from "../src/testing/index.ts"
+import * as Browser from "./fixtures/browser.ts"
+import * as EveryPart from "./fixtures/everyPart.ts"
+
+const root = join(import.meta.dirname, "..")
+const token = "t0ken"
+
+const Pause = Toolkit.make(Tool.make("pause", { success: Schema.String }))
+
+/** Waits in a tool until the test lets it go on. */
+const patientAgent = (go: Deferred.Deferred<void>) =>
+  Agent.make("patient", { toolkit: Pause, providers: [SessionHistory.provider] }).pipe(
+    Agent.provide(Layer.merge(
+      Pause.toLayer({ pause: () => Effect.as(Deferred.await(go), "rested") }),
+      ScriptedModel.layer([ScriptedModel.toolCalls({ name: "pause", params: {} }), ScriptedModel.text("Good morning.")])
+    ))
+  )
+
+const deltas = 20_000
+
+const storyteller = Agent.make("storyteller", { providers: [SessionHistory.provider] }).pipe(
+  Agent.provide(ScriptedModel.layer([
+    ScriptedModel.text(
+      Array.from({ length: deltas }, (_, index) => index % 40 === 39 ? `w${index}.\n\n` : `w${index} `)
+    )
+  ]))
+)
+
+const serve = Effect.gen(function*() {
+  const go = yield* Deferred.make<void>()
+  const { agent, done, layer, reporter } = EveryPart.make()
+  const agents = [agent, reporter, patientAgent(go), storyteller] as const
+  const app = HttpRouter.serve(Playground.layer({ agents: [...agents], token: Redacted.make(token) }), {
+    disableListenLog: true,
+    disableLogger: true
+  }).pipe(
+    Layer.provide(layer),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
+  )
+  const { address } = Context.get(yield* Layer.build(app), HttpServer.HttpServer)
+  return { done, go, url: HttpServer.formatAddress(address) }
+})
+
+const say = async (page: Page, text: string) => {
+  await page.locator("#message").fill(text)
+  await page.keyboard.press("Enter")
+}
+
+const turn = (page: Page, state: string) => page.locator(`article:last-child[data-state=${state}]`)
+
+const ask = async (page: Page, text: string, state = "done") => {
+  const count = await page.locator("article").count()
+  await say(page, text)
+  await page.locator("article").nth(count).waitFor()
+  await turn(page, state).waitFor()
+}
+
+const choose = (page: Page, agent: string) => page.locator(".pick select").selectOption({ label: agent })
+
+const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8")
+
+const violations = async (page: Page): Promise<ReadonlyArray<string>> => {
+  await page.evaluate(axe)
+  return page.evaluate(async () => {
+    const { violations } = await (globalThis as any).axe.run()
+    return violations.map(({ id, nodes }: any) => `${id}: ${nodes.map(({ target }: any) => target).join(" ")}`)
+  })
+}
+
+describe("Playground", () => {
+  it("has the page that its sources give, of at most 120 kB", { timeout: 30_000 }, async () => {
+    const script = join(root, "src/playground/page/build.mjs")
+    const { stdout } = await promisify(execFile)(process.execPath, [script, "--check"])
+    assert.match(stdout, /^the same, \d+\n$/)
+    assert.isBelow(Buffer.byteLength(html), 120_000)
+  })
+
+  it.layer(Browser.TestBrowser.layer, { timeout: 60_000, excludeTestServices: true })("in a browser", (it) => {
+    it.effect("refuses other hosts, other origins and requests without the token", () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve
+        const status = (path: string, headers: Record<string, string>, method = "GET") =>
+          Effect.promise(() =>
+            new Promise<number | undefined>((resolve, reject) => {
+              request(`${url}${path}`, { headers, method }, (response) => {
+                response.resume()
+                resolve(response.statusCode)
+              }).on("error", reject).end()
+            })
+          )
+        const authorization = `Bearer ${token}`
+        const paths = [
+          ["/playground", "GET"],
+          ["/playground/api/agents", "GET"],
+          ["/playground/api/agents/0/sessions", "GET"],
+          ["/playground/api/agents/0/sessions/a/fork", "POST"],
+          ["/playground/api/agents/0/runs", "POST"]
+        ] as const
+        for (const [path, method] of paths) {
+          assert.strictEqual(yield* status(path, { host: "evil.example", authorization }, method), 421, path)
+          assert.strictEqual(
+            yield* status(path, { origin: "https://evil.example", authorization }, method),
+            403,
+            path
+          )
+          assert.strictEqual(yield* status(path, {}, method), path === "/playground" ? 200 : 401, path)
+        }
+        const response = yield* Effect.promise(() => fetch(`${url}/playground`))
+        const policy = response.headers.get("content-security-policy") ?? ""
+        assert.match(policy, /^default-src 'none';.*script-src 'sha256-[^']+'; style-src 'sha256-[^']+'/)
+        assert.notInclude(policy, "unsafe")
+        const { errors, page } = yield* Browser.open(`${url}/playground`)
+        yield* Effect.promise(() => page.getByText("This page needs a token").waitFor())
+        assert.lengthOf(errors, 1)
+      }))
+
+    it.effect("shows what an agent does, and its buttons work", () =>
+      Effect.gen(function*() {
+        const { done, go, url } = yield* serve
+        const { errors, page } = yield* Browser.open(`${url}/playground#token=${token}`)
+        const foreign: Array<string> = []
+        page.on("request", (request) => {
+          if (!request.url().startsWith(`${url}/playground`) && !request.url().startsWith("data:")) {
+            foreign.push(request.url())
+          }
+        })
+        yield* Effect.promise(async () => {
+          await page.setViewportSize({ width: 1400, height: 900 })
+          await page.locator(".welcome").waitFor()
+          assert.strictEqual(new URL(page.url()).hash, "")
+
+          await ask(page, "weather")
+          assert.strictEqual(await page.locator(".reasoning p").textContent(), "look it up")
+          const call = page.locator(".call[data-tool=get_weather]")
+          assert.strictEqual(await call.getAttribute("data-state"), "done")
+          await call.locator("summary").click()
+          assert.deepStrictEqual((await call.locator("pre").allTextContents()).map((text) => JSON.parse(text)), [
+            { city: "Oslo" },
+            { temperature: 4, city: "Oslo" }
+          ])
+          assert.deepStrictEqual(
+            await page.locator(".waterfall .name").allTextContents(),
+            ["assistant", "step 1", "get_weather", "step 2"]
+          )
+
+          // markup stays text
+          const markup =
+            "<img src=https://evil.example/a onerror=alert(1)><script>alert(2)</script> **bold** ![x](https://evil.example/b) [y](javascript:alert(3))"
+          await ask(page, markup)
+          const answer = page.locator("article:last-child .md")
+          assert.include(await answer.textContent(), "<script>alert(2)</script>")
+          assert.strictEqual(await answer.locator("img, script, a[href^=javascript]").count(), 0)
+          assert.strictEqual(await answer.locator("strong").textContent(), "bold")
+
+          await ask(page, "counts")
+          await ask(page, "sources")
+          assert.strictEqual(await page.locator(".source a").first().getAttribute("href"), "https://example.com/a")
+          await ask(page, "researches")
+          assert.match(await page.locator(".nested").innerText(), /researcher[^]*I am/)
+
+          // approvals: with other arguments, and denied
+          await ask(page, "removes", "waiting")
+          const edited = page.locator(".approval textarea")
+          await edited.fill("{")
+          await page.getByRole("button", { name: "Approve with edits" }).click()
+          await page.getByText("This is no JSON").waitFor()
+          await edited.fill("{\"file\":\"new.txt\"}")
+          await page.getByRole("button", { name: "Approve with edits" }).click()
+          await turn(page, "done").waitFor()
+          assert.deepStrictEqual(done, ["remove new.txt"])
+          assert.include(await page.locator(".waterfall .name").allTextContents(), "waits for approval")
+          await ask(page, "cleans", "waiting")
+          await page.getByLabel("Reason for a denial").fill("keep it")
+          await page.getByRole("button", { name: "Deny" }).click()
+          await turn(page, "done").waitFor()
+          assert.deepStrictEqual(done, ["remove new.txt"])
+
+          // failures, stop, retry
+          await ask(page, "fails", "failed")
+          assert.match(await page.locator("article:last-child .failure").innerText(), /^rate-limit/)
+          await page.getByRole("button", { name: "Retry" }).click()
+          await turn(page, "failed").waitFor()
+          await say(page, "hangs")
+          await page.getByText("in the middle").last().waitFor()
+          // a page that is loaded again joins the run
+          await page.reload()
+          await turn(page, "running").getByText("in the middle").waitFor()
+          assert.strictEqual(await page.locator("article:last-child .said").textContent(), "hangs")
+          await page.getByRole("button", { name: "Stop" }).click()
+          await turn(page, "stopped").waitFor()
+
+          // details
+          await page.getByRole("tab", { name: "Agent" }).click()
+          await page.getByText("asks first").waitFor()
+          await page.getByRole("tab", { name: "Parts" }).click()
+          await page.locator(".parts summary", { hasText: "run-start" }).click()
+          assert.include(await page.locator(".parts pre").textContent(), "\"type\": \"run-start\"")
+          await page.getByRole("tab", { name: "Run" }).click()
+          for (const theme of ["light", "dark"]) {
+            await page.locator(".theme select").selectOption(theme)
+            assert.deepStrictEqual(await violations(page), [], theme)
+          }
+
+          // sessions
+          const titles = page.locator(".sessions .title")
+          assert.deepStrictEqual(await titles.allTextContents(), ["weather"])
+          await page.getByRole("button", { name: "Fork weather" }).click()
+          await titles.nth(1).waitFor()
+          await page.getByRole("button", { name: "New session" }).click()
+          await ask(page, "reasons")
+          await titles.nth(2).waitFor()
+          await page.getByLabel("Search sessions").fill("reas")
+          assert.deepStrictEqual(await titles.allTextContents(), ["reasons"])
+          await page.getByRole("button", { name: "Delete reasons" }).click()
+          await page.getByText("No session has these words").waitFor()
+          await page.getByLabel("Search sessions").fill("")
+          await titles.first().click()
+          await page.locator("article").nth(5).waitFor()
+
+          // other agents: partial output, steering
+          await choose(page, "reporter")
+          await ask(page, "reports")
+          assert.deepStrictEqual(JSON.parse(await page.locator(".answer > .value pre").textContent() ?? ""), {
+            title: "A",
+            points: [1, 2]
+          })
+          await choose(page, "patient")
+          await say(page, "sleep")
+          await page.locator(".call[data-state=running]").waitFor()
+          await say(page, "and wake up")
+          await page.waitForFunction(() => document.querySelector("textarea")!.value === "")
+        })
+        // the message has arrived when the list of requests is quiet
+        yield* Effect.promise(() => page.waitForLoadState("networkidle"))
+        yield* Deferred.succeed(go, undefined)
+        yield* Effect.promise(async () => {
+          await turn(page, "done").waitFor()
+          assert.strictEqual(await page.locator(".steering").textContent(), "and wake up")
+
+          // a narrow window
+          await page.setViewportSize({ width: 400, height: 800 })
+          assert.isFalse(await page.locator("aside.left").isVisible())
+          await page.getByRole("button", { name: "Sessions" }).click()
+          assert.isTrue(await page.locator("aside.left").isVisible())
+          await page.keyboard.press("Escape")
+          await page.getByRole("button", { name: "Details" }).click()
+          assert.isTrue(await page.locator("aside.right").isVisible())
+          assert.deepStrictEqual(await violations(page), [])
+          assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 400)
+        })
+        assert.deepStrictEqual(foreign, [])
+        assert.deepStrictEqual(errors, [])
+      }))
+
+    it.effect("does not freeze while 20,000 deltas come", () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve
+        const { page } = yield* Browser.open(`${url}/playground#token=${token}`)
+        const longest = yield* Effect.promise(async () => {
+          await page.locator(".welcome").waitFor()
+          await choose(page, "storyteller")
+          await page.evaluate(() => {
+            const own = globalThis as any
+            own.longest = 0
+            let before = performance.now()
+            const next = () => {
+              const now = performance.now()
+              own.longest = Math.max(own.longest, now - before)
+              before = now
+              requestAnimationFrame(next)
+            }
+            requestAnimationFrame(next)
+          })
+          await ask(page, "a story")
+          assert.include(await page.locator("article .md").textContent(), `w${deltas - 1}.`)
+          return page.evaluate(() => (globalThis as any).longest as number)
+        })
+        assert.isBelow(longest, 600)
+      }))
+  })
+})
