@@ -42,6 +42,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"

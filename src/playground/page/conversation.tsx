@@ -1,15 +1,27 @@
 /** The conversation: what was said, what the agent did, and what it asks. */
+import { Component } from "preact"
 import { useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
 import type { Block, CallBlock, Failure, Frame, Json, Turn } from "./model.tsx"
-import { answer, last, retry, seen } from "./state.tsx"
+import { answer, retry, seen } from "./state.tsx"
 
 const longest = 20_000
-const written = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "")
+const texts = new WeakMap<object, string>()
+
+/** A value as text. That of an object is written once, however often it is drawn. */
+const written = (value: Json): string => {
+  if (typeof value === "string") return value
+  if (typeof value !== "object" || value === null) return String(value)
+  const text = texts.get(value) ?? JSON.stringify(value, null, 2)
+  texts.set(value, text)
+  return text
+}
+
 const oneLine = (value: Json): string => {
-  const text = typeof value === "string" ? value : JSON.stringify(value) ?? ""
+  const text = written(value).slice(0, 2000).replace(/\s+/g, " ")
   return text.length > 200 ? `${text.slice(0, 200)}…` : text
 }
+
 export const Value = ({ label, value }: { label: string; value: Json }) => {
   const text = written(value)
   const [whole, setWhole] = useState(false)
@@ -32,20 +44,28 @@ const words = {
   denied: "denied"
 }
 
-const Call = ({ call }: { call: CallBlock }) => (
-  <details class={`call ${call.state}`} data-tool={call.name} data-state={call.state}>
-    <summary>
-      <i class="dot" />
-      <b>{call.name}</b>
-      <code class="brief">{oneLine(call.params ?? call.written)}</code>
-      <span class="state">{words[call.state]}</span>
-    </summary>
-    <Value label="Arguments" value={call.params ?? call.written} />
-    {call.result !== undefined && (
-      <Value label={call.preliminary ? "Preliminary result" : "Result"} value={call.result} />
-    )}
-  </details>
-)
+const Call = ({ call }: { call: CallBlock }) => {
+  const [shown, setShown] = useState(false)
+  return (
+    <details
+      class={`call ${call.state}`}
+      data-tool={call.name}
+      data-state={call.state}
+      onToggle={(event) => setShown(event.currentTarget.open)}
+    >
+      <summary>
+        <i class="dot" />
+        <b>{call.name}</b>
+        <code class="brief">{oneLine(call.params ?? call.written)}</code>
+        <span class="state">{words[call.state]}</span>
+      </summary>
+      {shown && <Value label="Arguments" value={call.params ?? call.written} />}
+      {shown && call.result !== undefined && (
+        <Value label={call.preliminary ? "Preliminary result" : "Result"} value={call.result} />
+      )}
+    </details>
+  )
+}
 
 const Nested = ({ own }: { own: Frame }) => (
   <details class="nested" open>
@@ -192,34 +212,42 @@ const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => 
   )
 }
 
-export const TurnView = ({ turn }: { turn: Turn }) => {
-  seen()
-  return (
-    <article data-state={turn.state}>
-      {(turn.text !== "" || turn.files.length > 0) && (
-        <div class="said">
-          {turn.text}
-          {turn.files.map((file, key) => <span key={key} class="file">{file.fileName}</span>)}
-        </div>
-      )}
-      <div class="answer">
-        <Blocks blocks={turn.root.blocks} />
-        {turn.state === "running" && (
-          <div class="working" role="status">
-            <i />
-            <i />
-            <i />
-            <span>working</span>
+/** Only the last turn is drawn again when parts come. */
+export class TurnView extends Component<{ turn: Turn; live: boolean }> {
+  override shouldComponentUpdate(next: { turn: Turn; live: boolean }) {
+    return next.live || this.props.live || next.turn !== this.props.turn
+  }
+
+  override render() {
+    const { live, turn } = this.props
+    if (live) seen()
+    return (
+      <article data-state={turn.state}>
+        {(turn.text !== "" || turn.files.length > 0) && (
+          <div class="said">
+            {turn.text}
+            {turn.files.map((file, key) => <span key={key} class="file">{file.fileName}</span>)}
           </div>
         )}
-        {turn.state === "waiting" && turn === last() && <Approvals turn={turn} />}
-        {turn.state === "stopped" && <div class="note">Stopped. Nothing of this run was saved.</div>}
-        {(turn.state === "failed" || turn.state === "stopped") && turn === last() &&
-          <button onClick={() => retry(turn)}>Retry</button>}
-        {turn.usage !== undefined && <div class="note">{summary(turn)}</div>}
-      </div>
-    </article>
-  )
+        <div class="answer">
+          <Blocks blocks={turn.root.blocks} />
+          {turn.state === "running" && (
+            <div class="working" role="status">
+              <i />
+              <i />
+              <i />
+              <span>working</span>
+            </div>
+          )}
+          {turn.state === "waiting" && live && <Approvals turn={turn} />}
+          {turn.state === "stopped" && <div class="note">Stopped.</div>}
+          {(turn.state === "failed" || turn.state === "stopped") && live &&
+            <button onClick={() => retry(turn)}>Retry</button>}
+          {turn.usage !== undefined && <div class="note">{summary(turn)}</div>}
+        </div>
+      </article>
+    )
+  }
 }
 
 const summary = (turn: Turn): string =>

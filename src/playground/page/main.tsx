@@ -256,7 +256,7 @@ const App = () => {
               <p>{info?.description ?? "Send a message to begin."}</p>
             </div>
           )}
-          {turns.value.map((turn, key) => <TurnView key={key} turn={turn} />)}
+          {turns.value.map((turn, key) => <TurnView key={key} turn={turn} live={key === turns.value.length - 1} />)}
         </div>
         {problem.value !== undefined && <Problem failure={problem.value} />}
         <Composer />

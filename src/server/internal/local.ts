@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Redacted from "effect/Redacted"
 // its options
 import type * as LocalServer from "../LocalServer.ts"
