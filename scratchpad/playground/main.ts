@@ -6,12 +6,12 @@ import { Console, Context, Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { randomBytes } from "node:crypto"
 import { createServer } from "node:http"
-import { Agent, SessionHistory } from "../src/index.ts"
-import { Playground } from "../src/playground/index.ts"
-import * as Folder from "./ask/Folder.ts"
-import * as FolderContext from "./ask/FolderContext.ts"
-import * as FolderTools from "./ask/FolderTools.ts"
-import * as OfflinePlanner from "./ask/planner/OfflinePlanner.ts"
+import { Agent, SessionHistory } from "../../src/index.ts"
+import { Playground } from "../../src/playground/index.ts"
+import * as Folder from "../ask/Folder.ts"
+import * as FolderContext from "../ask/FolderContext.ts"
+import * as FolderTools from "../ask/FolderTools.ts"
+import * as OfflinePlanner from "../ask/planner/OfflinePlanner.ts"
 
 const ask = Agent.make("ask", {
   description: "Answers questions about the files of this folder",
