@@ -261,6 +261,7 @@ describe("Playground", () => {
         yield* Effect.promise(async () => {
           await turn(page, "done").waitFor()
           assert.strictEqual(await page.locator(".steering").textContent(), "and wake up")
+          assert.strictEqual(await page.locator(".call").getAttribute("data-state"), "done")
 
           // a narrow window
           await page.setViewportSize({ width: 400, height: 800 })

@@ -44,7 +44,8 @@ const words = {
   denied: "denied"
 }
 
-const Call = ({ call }: { call: CallBlock }) => {
+/** Drawn again when one of its own properties has changed: the call itself stays the same object. */
+const Call = ({ call }: { call: CallBlock; state: string; written: number; params: Json; result: Json }) => {
   const [shown, setShown] = useState(false)
   return (
     <details
@@ -99,7 +100,13 @@ const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
         case "call":
           return (
             <div key={key}>
-              <Call call={block} />
+              <Call
+                call={block}
+                state={block.state}
+                written={block.written.length}
+                params={block.params}
+                result={block.result}
+              />
               {block.nested.map((own, index) => <Nested key={index} own={own} />)}
             </div>
           )

@@ -117,7 +117,7 @@ export class Markdown extends Component<{ text: string; done: boolean }> {
       this.tail = [{ type: "plain", raw: rest } as never]
       return
     }
-    const tokens: Array<Token> = marked.lexer(rest, { breaks: true })
+    const tokens: Array<Token> = marked.lexer(rest, { gfm: true, breaks: true })
     const open = tokens.findLastIndex(({ type }) => type !== "space")
     const ready = tokens.slice(0, Math.max(0, open))
     const length = ready.reduce((sum, { raw }) => sum + raw.length, 0)
