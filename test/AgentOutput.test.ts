@@ -16,6 +16,7 @@ import {
   StopCondition
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { collecting } from "./fixtures/spans.ts"
 import { Boom, calls, collectAll, constructors, type Log, logged, showExit, showPrompt, types } from "./utils.ts"
 
 const { fail, finish, hang, step, text, toolCalls } = ScriptedModel
@@ -638,14 +639,7 @@ describe("AgentOutput", () => {
 
   it.effect("is one span for each model call, and none for the answer's tool", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = collecting()
       const answers = [
         [AgentOutput.tool(City), oslo],
         [AgentOutput.json(City), text("{\"city\":\"Oslo\",\"degrees\":4}")]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "node:assert"
-import { Cause, Effect, Exit, Fiber, Queue, Schema, Stream, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, Queue, Schema, Stream } from "effect"
 import {
   AiError,
   IdGenerator,
@@ -13,6 +13,7 @@ import {
   Toolkit
 } from "effect/ai"
 import * as DirectLanguageModel from "../src/DirectLanguageModel.ts"
+import { collecting } from "./fixtures/spans.ts"
 
 const Add = Tool.make("add", {
   parameters: Schema.Struct({ a: Schema.Int, b: Schema.FiniteFromString }),
@@ -485,14 +486,7 @@ describe("DirectLanguageModel", () => {
       use: (stream: Stream.Stream<unknown, AiError.AiError>) => Effect.Effect<unknown, AiError.AiError>
     ) =>
       Effect.gen(function*() {
-        const spans: Array<Tracer.Span> = []
-        const tracer = Tracer.make({
-          span: (options) => {
-            const span = new Tracer.NativeSpan(options)
-            spans.push(span)
-            return span
-          }
-        })
+        const { spans, tracer } = collecting()
         const model = yield* modelOf(make, (options) => {
           options.span.attribute("provider", "was here")
           return arrays(chunks)

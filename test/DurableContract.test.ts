@@ -3,14 +3,14 @@
  * `Durable.asAgent`. What an execution does in another way is written down beside the cases.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Schedule, Stream } from "effect"
+import { Effect, Layer, Logger, Schedule, type Stream } from "effect"
 import { LanguageModel } from "effect/ai"
 import { WorkflowEngine } from "effect/workflow"
 import { Durable, ExecutionStore } from "../src/durable/index.ts"
 import { Agent, type AgentRun, SessionStore } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-import { agentOf, type Case, cases, type Parts, plain } from "./fixtures/runCases.ts"
-import { Boom, showExit } from "./utils.ts"
+import { agentOf, type Case, cases, plain, readCase } from "./fixtures/runCases.ts"
+import { Boom } from "./utils.ts"
 
 let runs = 0
 
@@ -27,30 +27,11 @@ const play = Effect.fnUntraced(function*(given: Case, isDurable: boolean) {
       isDurable ? Durable.asAgent(durable) : agent as Agent.Any,
       input
     )
-    const parts: Array<AgentRun.Part> = []
-    const reached = yield* Deferred.make<void>()
-    const left = given.leave === undefined ? stream : given.leave(stream as Parts)
-    const fiber = yield* Stream.runForEach(left, (part) =>
-      Effect.suspend(() => {
-        parts.push(part)
-        return parts.length === given.interruptAfter
-          ? Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
-          : Effect.void
-      })).pipe(Effect.forkChild({ startImmediately: true }))
-    if (given.interruptAfter !== undefined) {
-      yield* Deferred.await(reached)
-      yield* Fiber.interrupt(fiber)
-    }
-    const exit = yield* Fiber.await(fiber)
+    const { end, parts } = yield* readCase(given, stream)
     const status = isDurable ? yield* settled(durable, runId, log) : undefined
-    const end = parts.at(-1)
     return {
       parts,
-      end: Exit.isFailure(exit)
-        ? showExit(exit)
-        : end?.type === "run-end"
-        ? showExit(Exit.succeed(end.result))
-        : "left",
+      end,
       status,
       log: log.slice(),
       opened: yield* scripted.script.opened,

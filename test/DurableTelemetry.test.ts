@@ -6,24 +6,12 @@ import { Durable, SqliteRunner } from "../src/durable/index.ts"
 import { Agent, AgentTelemetry } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { inFile } from "./fixtures/programKills.ts"
+import { collecting } from "./fixtures/spans.ts"
 
 const { hang, text, toolCalls } = ScriptedModel
 
 const toolkit = Toolkit.make(Tool.make("pay", { parameters: Schema.Struct({}), success: Schema.String }))
 const cashier = Durable.make(Agent.make("cashier", { toolkit }), { version: 1 })
-
-/** A tracer that keeps the spans that have begun. */
-const collecting = () => {
-  const spans: Array<Tracer.NativeSpan> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
-  return { spans, layer: Layer.succeed(Tracer.Tracer)(tracer) }
-}
 
 describe("the telemetry of an execution", () => {
   it.live("is one trace across processes; what is replayed has no span, and the engine has none", () =>
@@ -31,7 +19,7 @@ describe("the telemetry of an execution", () => {
       Effect.gen(function*() {
         const process = (
           use: Effect.Effect<unknown, any, any>,
-          tracer: Layer.Layer<never>,
+          tracer: Tracer.Tracer,
           script: ReadonlyArray<ScriptedModel.Step>
         ) =>
           use.pipe(
@@ -40,7 +28,7 @@ describe("the telemetry of an execution", () => {
                 Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" })),
                 Layer.provide([ScriptedModel.layer(script), toolkit.toLayer({ pay: () => Effect.succeed("paid") })]),
                 Layer.provideMerge(AgentTelemetry.layer()),
-                Layer.provideMerge(tracer)
+                Layer.provideMerge(Layer.succeed(Tracer.Tracer)(tracer))
               )
             )
           ) as Effect.Effect<unknown>
@@ -53,11 +41,11 @@ describe("the telemetry of an execution", () => {
               Stream.runDrain
             )
           }),
-          first.layer,
+          first.tracer,
           [toolCalls({ id: "c", name: "pay", params: {} }), [text("half"), hang]]
         )
         const second = collecting()
-        yield* process(Durable.result(cashier, "order"), second.layer, [text("whole")])
+        yield* process(Durable.result(cashier, "order"), second.tracer, [text("whole")])
         const names = (spans: ReadonlyArray<Tracer.NativeSpan>) => spans.map(({ name }) => name.split(" ")[0]).sort()
         assert.deepStrictEqual(names(first.spans), ["chat", "chat", "execute_tool", "invoke_agent", "request"])
         // the call that was in progress, not the one before it, and not its tool

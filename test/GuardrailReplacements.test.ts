@@ -21,6 +21,7 @@ import {
   SessionStore
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { collecting } from "./fixtures/spans.ts"
 import { collectAll, showExit, showPrompt } from "./utils.ts"
 
 const { text, toolCalls } = ScriptedModel
@@ -163,14 +164,7 @@ describe("Guardrail", () => {
       for (const [how, guard] of Object.entries(refusals)) {
         it.effect(`is in no session and on no span: ${how}, keep ${keep}`, () =>
           Effect.gen(function*() {
-            const spans: Array<Tracer.NativeSpan> = []
-            const tracer = Tracer.make({
-              span: (options) => {
-                const span = new Tracer.NativeSpan(options)
-                spans.push(span)
-                return span
-              }
-            })
+            const { spans, tracer } = collecting()
             const outcomes: Array<AgentRun.Outcome> = []
             const agent = Agent.make("agent", {
               middleware: [guard as never],

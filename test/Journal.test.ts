@@ -24,6 +24,7 @@ import {
   ToolLoop
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { collecting } from "./fixtures/spans.ts"
 import { Boom, type Log, showExit } from "./utils.ts"
 
 const { fail, hang, layer: script, step, text, toolCalls } = ScriptedModel
@@ -707,14 +708,7 @@ describe("Journal", () => {
         const records: Records = new Map()
         const agent = Agent.make("main", { toolkit: AgentTool.toolkit(AgentTool.make(payer)) })
         const run = Effect.fnUntraced(function*(model: ReadonlyArray<ScriptedModel.Step>) {
-          const spans: Array<Tracer.Span> = []
-          const tracer = Tracer.make({
-            span: (options) => {
-              const span = new Tracer.NativeSpan(options)
-              spans.push(span)
-              return span
-            }
-          })
+          const { spans, tracer } = collecting()
           yield* Agent.run(agent, { prompt: "hi" }).pipe(
             Effect.provide([script(model), tools([]), AgentTelemetry.layer()]),
             Effect.provideService(Tracer.Tracer, tracer),

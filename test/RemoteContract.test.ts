@@ -3,13 +3,13 @@
  * Rpc (HTTP, WebSocket, in the process). Its parts, its result and its providers are the same.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Stream } from "effect"
+import { Arbitrary, Effect, Layer, Logger, Option, Schema, Stream } from "effect"
 import { AiError, LanguageModel } from "effect/ai"
 import { Agent, AgentRun, AgentTool, Approval, Budget, SessionStore } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Wire, Wires, wires } from "./fixtures/remoteWires.ts"
-import { agentOf, calls, type Case, cases, type Parts, plain, Script, toCase } from "./fixtures/runCases.ts"
-import { type Log, showExit, types } from "./utils.ts"
+import { agentOf, calls, type Case, cases, type Parts, plain, readCase, Script, toCase } from "./fixtures/runCases.ts"
+import { type Log, types } from "./utils.ts"
 
 const { fail, finish, hang, text, usage } = ScriptedModel
 
@@ -28,31 +28,12 @@ const play = Effect.fnUntraced(function*(given: Case, wire: Wire | undefined) {
     const runId = `run_${String(++runs).padStart(8, "0")}`
     const input: Agent.Input = { prompt: "hi", runId, ...given.input }
     const stream: Parts = there === undefined ? Agent.stream(agent, input) : Agent.stream(there, input)
-    const parts: Array<AgentRun.Part> = []
-    const reached = yield* Deferred.make<void>()
-    const left = given.leave === undefined ? stream : given.leave(stream)
-    const fiber = yield* Stream.runForEach(left, (part) =>
-      Effect.suspend(() => {
-        parts.push(part)
-        return parts.length === given.interruptAfter
-          ? Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
-          : Effect.void
-      })).pipe(Effect.forkChild({ startImmediately: true }))
-    if (given.interruptAfter !== undefined) {
-      yield* Deferred.await(reached)
-      yield* Fiber.interrupt(fiber)
-    }
-    const exit = yield* Fiber.await(fiber)
+    const { end, parts } = yield* readCase(given, stream)
     const live = yield* hub.get(runId)
     if (live !== undefined) yield* live.exit
-    const end = parts.at(-1)
     return {
       parts,
-      end: Exit.isFailure(exit)
-        ? showExit(exit)
-        : end?.type === "run-end"
-        ? showExit(Exit.succeed(end.result))
-        : "left",
+      end,
       log,
       opened: yield* scripted.script.opened,
       closed: (yield* scripted.script.closed).length

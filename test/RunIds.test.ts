@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema, Stream, Tracer } from "effect"
+import { Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { IdGenerator, LanguageModel, Tool, Toolkit } from "effect/ai"
 import {
   Agent,
@@ -13,6 +13,7 @@ import {
 } from "../src/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { handlers as approvalHandlers, keeper, remove } from "./fixtures/approvals.ts"
+import { collecting } from "./fixtures/spans.ts"
 
 /** Ids that count. */
 const ids = Layer.sync(IdGenerator.IdGenerator)(() => {
@@ -101,14 +102,7 @@ describe("the id of a run", () => {
 
   it.effect("is that of its span, and of no metric", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span(options) {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = collecting()
       yield* Agent.run(plain, { prompt: "hi", runId: "r-7" }).pipe(Effect.withTracer(tracer))
       assert.deepStrictEqual(
         spans.map(({ attributes, name }) => [name.split(" ")[0], attributes.get("effect_agents.run_id")]),

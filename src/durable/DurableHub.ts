@@ -187,14 +187,11 @@ const working = Effect.fnUntraced(function*(
       if (execution === undefined) continue
       // written by this package
       const { session } = yield* Effect.orDie(Schema.decodeEffect(Body.Payload)(execution.payload))
-      let after: number | undefined
+      const after = (yield* PartLog.ends(store, id)).at(-1)?.seq
       let runId: string | undefined
-      const reading = PartLog.forEach(store, id, (part, seq) => {
+      const reading = PartLog.forEach(store, id, (part) => {
         if (part.type === "run-start" && runId === undefined) runId = String(part.runId)
-        if (part.type !== "run-end") return
-        after = seq
-        runId = undefined
-      })
+      }, after)
       yield* Effect.catchTag(reading, "SchemaError", Effect.die)
       found.push({ execution: id.slice(prefix.length), after, runId, session })
     }

@@ -58,7 +58,7 @@ export const ends = (store: ExecutionStore.Options, id: string) =>
   )
 
 /**
- * Visits all parts of an execution, in order.
+ * Visits the parts of an execution after the number `after`, in order. By default it visits all.
  *
  * @category running
  * @since 0.1.0
@@ -66,16 +66,17 @@ export const ends = (store: ExecutionStore.Options, id: string) =>
 export const forEach = Effect.fnUntraced(function*(
   store: ExecutionStore.Options,
   id: string,
-  visit: (part: Encoded, seq: number) => void
+  visit: (part: Encoded, seq: number) => void,
+  after = -1
 ): Effect.fn.Return<void, ExecutionStoreError | Schema.SchemaError> {
-  let after = -1
+  let last = after
   while (true) {
-    const rows = yield* store.rows(id, after, page)
+    const rows = yield* store.rows(id, last, page)
     if (rows.length === 0) return
     for (const row of rows) {
       for (const { part, seq } of yield* readRow(row)) {
         visit(part, seq)
-        after = seq
+        last = seq
       }
     }
   }

@@ -5,6 +5,8 @@
  */
 
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
@@ -26,12 +28,8 @@ export const toText = (span: Option.Option<Tracer.AnySpan>): string | undefined 
  * @since 0.1.0
  */
 export const within = <A, E, R>(trace: string | undefined, attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const [, traceId, spanId, flags] = trace?.split("-") ?? []
-  return traceId === undefined || spanId === undefined
+  const parent = trace === undefined ? Option.none() : HttpTraceContext.w3c(Headers.fromInput({ traceparent: trace }))
+  return Option.isNone(parent)
     ? attempt
-    : Effect.provideService(
-      attempt,
-      Tracer.ParentSpan,
-      Tracer.externalSpan({ traceId, spanId, sampled: flags !== "00" })
-    ) as Effect.Effect<A, E, R>
+    : Effect.provideService(attempt, Tracer.ParentSpan, parent.value) as Effect.Effect<A, E, R>
 }

@@ -135,8 +135,9 @@ export const response = <E>(text: Stream.Stream<string, E>, options?: {
   })
 
 /**
- * Says `comment` between two events whenever nothing has come for a time, so that nobody on the way takes the connection for a dead one. One
- * fiber reads, and is at most one array ahead of a slow consumer; another one looks at the clock.
+ * Says `comment` between two events whenever nothing has come for a time, so that nobody on the way takes the
+ * connection for a dead one. One fiber reads, and is at most one array ahead of a slow consumer; another one looks at the
+ * clock.
  *
  * @category combinators
  * @since 0.1.0
