@@ -145,8 +145,10 @@ export interface ListOptions {
 export interface ForkOptions {
   /** The id of the new session. */
   readonly to: string
-  /** The version of the session that the new one begins with. Default: the latest. */
+  /** The version of the session that the new one begins with. Default: the latest that has no more messages than `length`. */
   readonly version?: number | undefined
+  /** The largest number of messages that the new session begins with. Default: no limit. */
+  readonly length?: number | undefined
 }
 
 /**

@@ -97,18 +97,25 @@ describe("AgentHttp", () => {
           other.session({ params: { session: "ann/chat" } }),
           other.join({ params: { runId }, query: {}, headers: {} }),
           other.stop({ params: { runId } }),
-          other.steer({ params: { runId }, payload: { message: "x" } })
+          other.steer({ params: { runId }, payload: { message: "x" } }),
+          other.rename({ params: { session: "chat" }, payload: { title: "Mine" } }),
+          other.fork({ params: { session: "chat" }, payload: { to: "own" } })
         ], (request) =>
           Effect.map(Effect.flip(request as Effect.Effect<unknown, AgentApi.RunFailed>), ({ code }) => code))
         assert.deepStrictEqual(
           codes,
-          owner === "" ? [undefined, undefined, undefined, undefined, undefined] as never : [
-            "session-not-found",
-            "session-not-found",
-            "run-unknown",
-            "run-unknown",
-            "run-unknown"
-          ],
+          owner === "" ?
+            Array.from({ length: 7 }, () =>
+              undefined) as never :
+            [
+              "session-not-found",
+              "session-not-found",
+              "run-unknown",
+              "run-unknown",
+              "run-unknown",
+              "session-not-found",
+              "session-not-found"
+            ],
           owner
         )
         if (owner !== "") {
@@ -117,6 +124,49 @@ describe("AgentHttp", () => {
       }
       assert.strictEqual((yield* ann.session({ params: { session: "chat" } })).version, 1)
       yield* ann.stop({ params: { runId } })
+    }).pipe(Effect.scoped))
+
+  it.live("sessions are renamed, found by their titles, and forked before a message", () =>
+    Effect.gen(function*() {
+      const { client } = yield* serve({ script: [text("a"), text("b"), text("c"), text("d"), [text("e"), hang]] })
+      const ann = yield* client("ann")
+      const say = (session: string, prompt: string) =>
+        Effect.flatMap(ann.run({ payload: { prompt, session } }), Stream.runDrain)
+      const titles = (query: AgentApi.SessionQuery) =>
+        Effect.map(ann.sessions({ query }), ({ next, sessions }) => [
+          sessions.map(({ title }) => title),
+          next !== undefined
+        ])
+      yield* say("one", "First question")
+      yield* say("one", "Second question")
+      yield* say("two", "Another")
+      yield* say("three", "Third question")
+      yield* ann.rename({ params: { session: "one" }, payload: { title: " The\nplan " } })
+      assert.deepStrictEqual(yield* titles({}), [["The plan", "Third question", "Another"], false])
+      assert.deepStrictEqual(yield* titles({ search: "PLAN" }), [["The plan"], false])
+      // pages without a match are passed over
+      assert.deepStrictEqual(yield* titles({ search: "other", limit: 1 }), [["Another"], false])
+      assert.deepStrictEqual(yield* titles({ search: "question", limit: 1 }), [["Third question"], true])
+      assert.deepStrictEqual(yield* titles({ search: "nothing" }), [[], false])
+
+      yield* ann.fork({ params: { session: "one" }, payload: { to: "branch", length: 2 } })
+      const view = (session: string) =>
+        Effect.map(ann.session({ params: { session } }), ({ messages, version }) => [version, messages.length])
+      assert.deepStrictEqual(yield* view("branch"), [1, 2])
+      assert.deepStrictEqual(yield* view("one"), [3, 4])
+      const codeOf = (request: Effect.Effect<unknown, unknown>) =>
+        Effect.map(Effect.flip(request), (error) => (error as AgentApi.RunFailed).code)
+      const none = { params: { session: "none" } }
+      assert.strictEqual(yield* codeOf(ann.fork({ ...none, payload: { to: "x" } })), "session-not-found")
+      assert.strictEqual(yield* codeOf(ann.rename({ ...none, payload: { title: "x" } })), "session-not-found")
+      const taken = ann.fork({ params: { session: "one" }, payload: { to: "branch" } })
+      assert.strictEqual(yield* codeOf(taken), "session-conflict")
+
+      // a run that works on it has the session
+      yield* Effect.flatMap(ann.run({ payload: { prompt: "e", session: "two" } }), (parts) =>
+        Stream.runForEach(Stream.take(parts, 3), () =>
+          Effect.map(codeOf(ann.rename({ params: { session: "two" }, payload: { title: "x" } })), (code) =>
+            assert.strictEqual(code, "session-in-use"))))
     }).pipe(Effect.scoped))
 
   it.live("an approval is answered once, from the session, with nothing of it from the client", () =>

@@ -158,6 +158,14 @@ describe("AgentRpc", () => {
               "run-unknown",
               "approval-unknown"
             ])
+            const changes = [
+              client["agent.rename"]({ session, title: "x" }),
+              client["agent.fork"]({ session, to: "own" })
+            ]
+            assert.deepStrictEqual(yield* Effect.forEach(changes, codeOf).pipe(as(owner)), [
+              "session-not-found",
+              "session-not-found"
+            ])
             assert.deepStrictEqual((yield* as(owner)(client["agent.sessions"]({}))).sessions, [])
             yield* as(owner)(client["agent.forget"]({ session }))
           }
@@ -165,6 +173,11 @@ describe("AgentRpc", () => {
           const { version } = yield* client["agent.session"]({ session })
           assert.strictEqual(version, 1)
           yield* client["agent.stop"]({ runId })
+          yield* client["agent.rename"]({ session, title: "Renamed" })
+          yield* client["agent.fork"]({ session, to: `${session}-fork` })
+          const { sessions } = yield* client["agent.sessions"]({ search: "renamed" })
+          assert.deepStrictEqual(sessions.map(({ title }) => title), ["Renamed", "Renamed"])
+          yield* client["agent.forget"]({ session: `${session}-fork` })
           yield* client["agent.forget"]({ session })
           assert.strictEqual(yield* codeOf(client["agent.session"]({ session })), "session-not-found")
         }))

@@ -55,12 +55,10 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
-import * as Schema from "effect/Schema"
 import * as Agent from "../Agent.ts"
 import * as AgentApi from "../server/AgentApi.ts"
 import * as AgentHttp from "../server/AgentHttp.ts"
 import * as Local from "../server/internal/local.ts"
-import * as OwnedRuns from "../server/internal/ownedRuns.ts"
 import type * as LocalServer from "../server/LocalServer.ts"
 import * as RunHub from "../server/RunHub.ts"
 import * as SessionStore from "../SessionStore.ts"
@@ -173,39 +171,11 @@ const served = <R>(
       return handlers.handleAll(yield* AgentHttp.handlers(agent, { whenLeft: "continue" }))
     })
   )
-  return Layer.merge(
-    HttpApiBuilder.layer(Api).pipe(Layer.provide(handlers)),
-    forked(`${api}/agents/${index}/sessions/:session/fork`)
-  ).pipe(
+  return HttpApiBuilder.layer(Api).pipe(
+    Layer.provide(handlers),
     Layer.provide(AgentHttp.layerBodyLimit()),
     // an agent sees the sessions that it has made
     Layer.provide(guarded(options, `playground/${agent.name}`))
     // for a type that is not known the compiler does not see that nothing else is left
   ) as Layer.Layer<never, never, HttpRouter.HttpRouter | Platform | RunHub.RunHub | SessionStore.SessionStore | R>
 }
-
-const Fork = Schema.Struct({ to: AgentApi.SessionId })
-const Place = Schema.Struct({ session: AgentApi.SessionId })
-
-const forked = (path: `/${string}`) =>
-  HttpRouter.use(Effect.fnUntraced(function*(router) {
-    const runs = yield* OwnedRuns.make<never>()
-    yield* router.add(
-      "POST",
-      path,
-      Effect.gen(function*() {
-        const { id } = yield* AgentApi.Owner
-        const { session } = yield* HttpRouter.schemaPathParams(Place)
-        const { to } = yield* HttpServerRequest.schemaBodyJson(Fork)
-        yield* runs.fork(id, session, { to })
-        return HttpServerResponse.empty({ status: 204 })
-      }).pipe(
-        Effect.catchTags({
-          RunFailed: ({ code, message, retryable, status }) =>
-            Effect.succeed(HttpServerResponse.jsonUnsafe({ code, message, retryable }, { status })),
-          SchemaError: () => Effect.succeed(HttpServerResponse.empty({ status: 400 })),
-          HttpServerError: () => Effect.succeed(HttpServerResponse.empty({ status: 400 }))
-        })
-      )
-    )
-  }))

@@ -1,7 +1,7 @@
 /**
  * The HTTP API of an agent, as a group of effect's `HttpApi`. A client can start a run and read it, join a run in
- * progress, stop it, send messages to it, answer its approvals, and list, read and delete its sessions. This module contains
- * no server: `AgentHttp` has the handlers, and `RemoteAgent` makes an agent from a client.
+ * progress, stop it, send messages to it, answer its approvals, and list, read, rename, fork and delete its sessions. This
+ * module contains no server: `AgentHttp` has the handlers, and `RemoteAgent` makes an agent from a client.
  *
  * The runs of a group are read as server-sent events. The `id` of an event is the number of its part, so that a client
  * that has lost its connection can join the run after that part. A run that fails ends with an event that says so. A
@@ -22,6 +22,7 @@
  * // => /agents/assistant/runs/{runId}/messages
  * // => /agents/assistant/sessions
  * // => /agents/assistant/sessions/{session}
+ * // => /agents/assistant/sessions/{session}/fork
  * // => /agents/assistant/sessions/{session}/answers
  * ```
  *
@@ -42,10 +43,28 @@ import * as Schema from "effect/Schema"
 import * as AgentError from "../AgentError.ts"
 import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
-import * as Approval from "../Approval.ts"
 import * as FileData from "../internal/words/fileData.ts"
-import * as SessionStore from "../SessionStore.ts"
 import { Described } from "./internal/described.ts"
+import {
+  ForkRequest,
+  isLimit,
+  RenameRequest,
+  SessionId,
+  SessionPage,
+  SessionQuery,
+  SessionView
+} from "./internal/sessionModels.ts"
+
+export {
+  ForkRequest,
+  maximumSessions,
+  RenameRequest,
+  SessionId,
+  SessionPage,
+  SessionQuery,
+  SessionSummary,
+  SessionView
+} from "./internal/sessionModels.ts"
 
 // -----------------------------------------------------------------------------
 // Who asks
@@ -95,21 +114,6 @@ export const maximumAnswers = 1000
  * @since 0.1.0
  */
 export const maximumUnread = 100
-
-/**
- * Schema for the id of a session in the API: between 1 and 100 UTF-16 units that the path of a URL can hold. `.` and
- * `..` are not allowed.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SessionId = Schema.NonEmptyString.check(
-  // the router accepts no longer parameter in a path
-  Schema.isMaxLength(100),
-  Schema.makeFilter((id) => id !== "." && id !== ".." && id.isWellFormed(), {
-    expected: "a text that a path of a URL can hold"
-  })
-)
 
 /**
  * Schema for a run id that a client chooses: between 8 and 100 letters, digits, `-` and `_`. If a request is sent
@@ -307,96 +311,6 @@ export const AnswerRequest = Schema.Struct({
  */
 export type AnswerRequest = typeof AnswerRequest.Type
 
-/**
- * Schema for the session of a conversation, as a client sees it.
- *
- * - `version`: how often it was saved.
- * - `messages`: the conversation, without the metadata of providers.
- * - `approvals`: the approvals that it waits for.
- * - `runId`: the run that works on it, if there is one. Join that run to follow it.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SessionView = Schema.Struct({
-  id: Schema.String,
-  version: Schema.Int,
-  messages: Schema.Array(Prompt.Message),
-  approvals: Schema.Array(Approval.Approval),
-  runId: Schema.optional(Schema.String)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type SessionView = typeof SessionView.Type
-
-/**
- * Schema for an entry in the list of an owner's sessions.
- *
- * - `title`: the title of the conversation, which begins as the first text of its user.
- * - `updated`, `version`, `size`: when it was last saved, how often, and how many messages it has.
- * - `runId`: the run that works on it, if there is one.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SessionSummary = Schema.Struct({
-  ...SessionStore.Summary.fields,
-  runId: Schema.optional(Schema.String)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type SessionSummary = typeof SessionSummary.Type
-
-/**
- * Schema for a page of the list. `next` is the cursor of the next page; the last page has none.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SessionPage = Schema.Struct({
-  sessions: Schema.Array(SessionSummary),
-  next: Schema.optional(Schema.String)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type SessionPage = typeof SessionPage.Type
-
-/**
- * The largest number of sessions on a page.
- *
- * @category constants
- * @since 0.1.0
- */
-export const maximumSessions = 1000
-
-const isLimit = [Schema.isInt(), Schema.isBetween({ minimum: 1, maximum: maximumSessions })] as const
-
-/**
- * Schema for the request of a page: the `next` of the page before, and the largest number of sessions (50 if absent).
- *
- * @category schemas
- * @since 0.1.0
- */
-export const SessionQuery = Schema.Struct({
-  cursor: Schema.optional(Schema.String),
-  limit: Schema.optional(Schema.Finite.check(...isLimit))
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type SessionQuery = typeof SessionQuery.Type
-
 // -----------------------------------------------------------------------------
 // The group
 // -----------------------------------------------------------------------------
@@ -461,11 +375,23 @@ export const group = <
       error: failures
     }),
     HttpApiEndpoint.get("sessions", "/sessions", {
-      query: { cursor: SessionQuery.fields.cursor, limit: Schema.optional(Schema.FiniteFromString.check(...isLimit)) },
+      query: { ...SessionQuery.fields, limit: Schema.optional(Schema.FiniteFromString.check(...isLimit)) },
       success: SessionPage,
       error: failures
     }),
     HttpApiEndpoint.get("session", "/sessions/:session", { params: session, success: SessionView, error: failures }),
+    HttpApiEndpoint.patch("rename", "/sessions/:session", {
+      params: session,
+      payload: RenameRequest,
+      success: HttpApiSchema.NoContent,
+      error: failures
+    }),
+    HttpApiEndpoint.post("fork", "/sessions/:session/fork", {
+      params: session,
+      payload: ForkRequest,
+      success: HttpApiSchema.NoContent,
+      error: failures
+    }),
     HttpApiEndpoint.delete("forget", "/sessions/:session", {
       params: session,
       success: HttpApiSchema.NoContent,

@@ -185,6 +185,16 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
     session: ({ params }: { readonly params: { readonly session: string } }) =>
       Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.view(id, params.session)),
 
+    rename: ({ params, payload: { title } }: {
+      readonly params: { readonly session: string }
+      readonly payload: AgentApi.RenameRequest
+    }) => Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.rename(id, params.session, title)),
+
+    fork: ({ params, payload }: {
+      readonly params: { readonly session: string }
+      readonly payload: AgentApi.ForkRequest
+    }) => Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.fork(id, params.session, payload)),
+
     forget: ({ params }: { readonly params: { readonly session: string } }) =>
       Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.forget(id, params.session))
   }

@@ -136,6 +136,8 @@ export const group = <
     Rpc.make("steer", { ...each, payload: { ...RunId, message: AgentApi.Message } }),
     Rpc.make("sessions", { ...each, payload: AgentApi.SessionQuery, success: AgentApi.SessionPage }),
     Rpc.make("session", { ...each, payload: { session: AgentApi.SessionId }, success: AgentApi.SessionView }),
+    Rpc.make("rename", { ...each, payload: { session: AgentApi.SessionId, ...AgentApi.RenameRequest.fields } }),
+    Rpc.make("fork", { ...each, payload: { session: AgentApi.SessionId, ...AgentApi.ForkRequest.fields } }),
     Rpc.make("forget", { ...each, payload: { session: AgentApi.SessionId } })
   ).prefix(`${name}.`)
 }
@@ -234,6 +236,8 @@ interface Procedures<Tools extends Record<string, Tool.Any>, A, P, Request> {
   readonly steer: (request: { readonly runId: string; readonly message: AgentApi.Message }) => Told<void>
   readonly sessions: (query: AgentApi.SessionQuery) => Told<AgentApi.SessionPage>
   readonly session: (request: { readonly session: string }) => Told<AgentApi.SessionView>
+  readonly rename: (request: AgentApi.RenameRequest & { readonly session: string }) => Told<void>
+  readonly fork: (request: AgentApi.ForkRequest & { readonly session: string }) => Told<void>
   readonly forget: (request: { readonly session: string }) => Told<void>
 }
 
@@ -263,6 +267,8 @@ const procedures = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
     steer: ({ message, runId }) => own((owner) => runs.steer(owner, runId, message, agent.name)),
     sessions: (query) => own((owner) => runs.sessions(owner, query)),
     session: ({ session }) => own((owner) => runs.view(owner, session)),
+    rename: ({ session, title }) => own((owner) => runs.rename(owner, session, title)),
+    fork: ({ session, ...options }) => own((owner) => runs.fork(owner, session, options)),
     forget: ({ session }) => own((owner) => runs.forget(owner, session))
   }
 }

@@ -110,6 +110,7 @@ export const internalUsers: ReadonlyArray<string> = [
 export const exportedInternals: ReadonlyArray<string> = [
   "internal/wire/typed.ts",
   "internal/run/given.ts",
+  "server/internal/sessionModels.ts",
   "server/internal/openAi/chatModels.ts",
   "server/internal/openAi/responseModels.ts",
   "orchestration/internal/models.ts",

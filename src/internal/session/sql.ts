@@ -273,7 +273,16 @@ export const make = Effect.fnUntraced(function*(
     return isKnown ? forgotten.filter(([from]) => from <= version) : yield* unknownVersion(id, version)
   })
 
-  const fork = Effect.fnUntraced(function*(id: string, { to, version }: SessionStore.ForkOptions) {
+  /** The latest version with at most so many messages, of those that are not forgotten. */
+  const versionOf = Effect.fnUntraced(function*(id: string, key: string, row?: SessionRow, length?: number) {
+    if (row === undefined || length === undefined) return row?.version ?? 0
+    const [next] = yield* sql<{ readonly version: number | null }>`
+      SELECT min(version) AS version FROM effect_agents_session_messages WHERE session_id = ${key} AND seq >= ${length}`
+    const forgotten = yield* decode(id, sessionRecord(id), RangesFromJson, row.forgotten)
+    return Versions.before(next?.version ?? row.version + 1, forgotten)
+  })
+
+  const fork = Effect.fnUntraced(function*(id: string, { length, to, version }: SessionStore.ForkOptions) {
     const [key, toKey] = yield* Effect.all([keyOf(id), keyOf(to)])
     const { expired, now } = yield* moment
     return yield* inTransaction(
@@ -281,7 +290,7 @@ export const make = Effect.fnUntraced(function*(
       id,
       Effect.gen(function*() {
         const row = yield* find(key, expired)
-        const wanted = version ?? row?.version ?? 0
+        const wanted = version ?? (yield* versionOf(id, key, row, length))
         const forgotten = yield* checkVersion(id, row, wanted)
         if (wanted === 0) {
           return (yield* find(toKey, expired)) === undefined
@@ -448,7 +457,6 @@ const rowsOfStatement = 500
 const nameOf = (id: string, key: string): string | null => key === id ? null : JSON.stringify(id)
 
 const StateFromJson = Schema.fromJsonString(Session.State)
-
 const MessageFromJson = Schema.fromJsonString(Prompt.Message)
 
 const IdFromJson = Schema.fromJsonString(Schema.String)

@@ -96,7 +96,7 @@ export const save = (kept: Kept, change: SessionStore.Change, now: number): Kept
  */
 export const fork = (
   kept: Kept,
-  { to: id, version = kept.session.version }: SessionStore.ForkOptions,
+  { length, to: id, version = versionOf(kept, length) }: SessionStore.ForkOptions,
   now: number
 ): Effect.Effect<Kept, Session.SessionError> => {
   if (version === 0) return Effect.succeed(nothing(id))
@@ -116,6 +116,21 @@ export const fork = (
     updated: now
   })
 }
+
+/**
+ * Returns the latest version before the given one that is in none of these ranges, which are in order.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const before = (version: number, ranges: ReadonlyArray<readonly [from: number, to: number]>): number =>
+  ranges.reduceRight((found, [from, to]) => found >= from && found <= to ? from - 1 : found, version - 1)
+
+/** The latest version with at most so many messages. */
+const versionOf = ({ session, versions }: Kept, length = Infinity): number =>
+  session.history.content.length <= length
+    ? session.version
+    : versions.findLast((each) => each.length <= length)?.version ?? 0
 
 /**
  * Returns the session as it was at a version, as its next version. The versions in between are forgotten. Fails if the

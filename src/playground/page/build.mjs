@@ -15,6 +15,18 @@ const file = join(here, "../internal/page.ts")
 
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`
 
+/** The page lexes and renders nodes of its own: of `marked` it needs what stands before the renderer. */
+const onlyLexer = {
+  name: "only-lexer",
+  transform: (code, id) => {
+    if (!id.endsWith("/marked/lib/marked.esm.js")) return
+    const nameOf = (name) => new RegExp(`([\\w$]+) as ${name}\\b`).exec(code)[1]
+    const end = code.indexOf(`var ${nameOf("Renderer")}=class`)
+    if (end < 0) throw new Error("marked has another form: see what of it the page needs")
+    return { code: `${code.slice(0, end)}export{${nameOf("Lexer")} as Lexer}`, map: null }
+  }
+}
+
 /** The text of the module. */
 const make = async () => {
   const built = await build({
@@ -22,6 +34,7 @@ const make = async () => {
     configFile: false,
     logLevel: "error",
     define: { "process.env.NODE_ENV": "\"production\"" },
+    plugins: [onlyLexer],
     oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
     build: {
       write: false,

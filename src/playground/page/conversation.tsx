@@ -3,7 +3,8 @@ import { Component } from "preact"
 import { useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
 import type { Block, CallBlock, Failure, Frame, Json, Turn } from "./model.tsx"
-import { answer, retry, seen } from "./state.tsx"
+import { Icon } from "./icon.tsx"
+import { answer, branch, type Chat, seen } from "./state.tsx"
 
 const longest = 20_000
 const texts = new WeakMap<object, string>()
@@ -135,13 +136,13 @@ const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
   </>
 )
 
-const Approvals = ({ turn }: { turn: Turn }) => {
+const Approvals = ({ own, turn }: { own: Chat; turn: Turn }) => {
   const [answers, setAnswers] = useState<Record<string, Json>>({})
   const give = (id: string, given: Json) => {
     const next = { ...answers, [id]: { approvalId: id, ...given } }
     setAnswers(next)
     const all = turn.approvals.map(({ approvalId }) => next[approvalId])
-    if (all.every((one) => one !== undefined)) void answer(turn, all)
+    if (all.every((one) => one !== undefined)) void answer(own, turn, all)
   }
   return (
     <>
@@ -219,23 +220,77 @@ const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => 
   )
 }
 
+/** What the user has said. It can be said again in other words, in a fork of the session. */
+const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"] }) => {
+  const [edited, setEdited] = useState<string | undefined>(undefined)
+  const send = () => {
+    if (edited === undefined || (edited.trim() === "" && turn.files.length === 0)) return
+    setEdited(undefined)
+    void branch(own, turn, edited)
+  }
+  if (edited !== undefined) {
+    return (
+      <div class="editing">
+        <textarea
+          aria-label="Edited message"
+          rows={Math.min(8, Math.max(2, edited.split("\n").length))}
+          value={edited}
+          ref={(element) => element?.focus()}
+          onInput={(event) => setEdited(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") {
+              event.stopPropagation()
+              setEdited(undefined)
+            } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+              event.preventDefault()
+              send()
+            }
+          }}
+        />
+        <div class="row">
+          <span class="note">The session as it is stays. This goes on in a fork.</span>
+          <button onClick={() => setEdited(undefined)}>Cancel</button>
+          <button class="primary" onClick={send}>Send in a fork</button>
+        </div>
+      </div>
+    )
+  }
+  return (
+    <div class="saying">
+      {state !== "running" && (
+        <span class="actions">
+          <button class="icon" aria-label="Edit and fork" title="Edit and fork" onClick={() => setEdited(turn.text)}>
+            <Icon name="edit" />
+          </button>
+          <button class="icon" aria-label="Ask again" title="Ask again" onClick={() => void branch(own, turn)}>
+            <Icon name="again" />
+          </button>
+        </span>
+      )}
+      <div class="said">
+        {turn.text}
+        {turn.files.map((file, key) =>
+          /^image\/(png|jpeg|gif|webp)$/.test(file.mediaType) && file.data !== ""
+            ? <img key={key} src={`data:${file.mediaType};base64,${file.data}`} alt={file.fileName} />
+            : <span key={key} class="file">{file.fileName}</span>
+        )}
+      </div>
+    </div>
+  )
+}
+
 /** Only the last turn is drawn again when parts come. */
-export class TurnView extends Component<{ turn: Turn; live: boolean }> {
+export class TurnView extends Component<{ own: Chat; turn: Turn; live: boolean }> {
   override shouldComponentUpdate(next: { turn: Turn; live: boolean }) {
     return next.live || this.props.live || next.turn !== this.props.turn
   }
 
   override render() {
-    const { live, turn } = this.props
+    const { live, own, turn } = this.props
     if (live) seen()
     return (
       <article data-state={turn.state}>
-        {(turn.text !== "" || turn.files.length > 0) && (
-          <div class="said">
-            {turn.text}
-            {turn.files.map((file, key) => <span key={key} class="file">{file.fileName}</span>)}
-          </div>
-        )}
+        {(turn.text !== "" || turn.files.length > 0) && <Said own={own} turn={turn} state={turn.state} />}
         <div class="answer">
           <Blocks blocks={turn.root.blocks} />
           {turn.state === "running" && (
@@ -246,10 +301,10 @@ export class TurnView extends Component<{ turn: Turn; live: boolean }> {
               <span>working</span>
             </div>
           )}
-          {turn.state === "waiting" && live && <Approvals turn={turn} />}
+          {turn.state === "waiting" && live && <Approvals own={own} turn={turn} />}
           {turn.state === "stopped" && <div class="note">Stopped.</div>}
           {(turn.state === "failed" || turn.state === "stopped") && live &&
-            <button onClick={() => retry(turn)}>Retry</button>}
+            <button onClick={() => void branch(own, turn)}>Retry</button>}
           {turn.usage !== undefined && <div class="note">{summary(turn)}</div>}
         </div>
       </article>

@@ -11,74 +11,108 @@ import {
   ask,
   attempt,
   begin,
-  chosen,
+  chat,
   draw,
   drawer,
   forget,
   fork,
-  isRunning,
-  last,
   list,
   more,
   open,
   problem,
+  rename,
+  search,
   seen,
-  session,
   sessions,
   steer,
   stop,
   tab,
-  theme,
-  turns
+  theme
 } from "./state.tsx"
 import "./style.css"
 
-const Sessions = () => {
-  const [search, setSearch] = useState("")
-  const wanted = search.trim().toLowerCase()
-  const found = sessions.value.filter(({ title, id }) => `${title ?? ""} ${id}`.toLowerCase().includes(wanted))
+let typed: ReturnType<typeof setTimeout> | undefined
+
+const Sessions = () => (
+  <>
+    <input
+      id="search"
+      type="search"
+      aria-label="Search sessions"
+      placeholder="Search sessions"
+      value={search.value}
+      onInput={(event) => {
+        search.value = event.currentTarget.value
+        clearTimeout(typed)
+        typed = setTimeout(() => void list(), 120)
+      }}
+    />
+    <ul class="sessions">
+      {sessions.value.map((one) => (
+        <SessionView key={one.id} id={one.id} title={one.title || one.id} isOpen={one.id === chat.session.value} />
+      ))}
+    </ul>
+    {sessions.value.length === 0 && (
+      <p class="empty">{search.value.trim() === "" ? "No sessions yet." : "No session has these words."}</p>
+    )}
+    {more.value !== undefined && <button onClick={() => void list(more.value)}>More</button>}
+  </>
+)
+
+const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title: string }) => {
+  const [mode, setMode] = useState<"title" | "rename" | "delete">("title")
+  const name = useRef<HTMLInputElement>(null)
+  useEffect(() => name.current?.select(), [mode])
+  if (mode === "rename") {
+    const save = () => {
+      const given = name.current!.value.trim()
+      setMode("title")
+      if (given !== "" && given !== title) void rename(id, given)
+    }
+    return (
+      <li>
+        <input
+          ref={name}
+          aria-label={`Title of ${title}`}
+          defaultValue={title}
+          maxLength={80}
+          onBlur={() => setMode("title")}
+          onKeyDown={(event) => {
+            if (event.key === "Enter") save()
+            else if (event.key === "Escape") setMode("title")
+          }}
+        />
+      </li>
+    )
+  }
   return (
-    <>
-      <input
-        id="search"
-        type="search"
-        aria-label="Search sessions"
-        placeholder="Search sessions"
-        value={search}
-        onInput={(event) => setSearch(event.currentTarget.value)}
-      />
-      <ul class="sessions">
-        {found.map((one) => (
-          <li key={one.id} class={one.id === session.value ? "open" : ""}>
-            <button
-              class="title"
-              aria-current={one.id === session.value}
-              onClick={() => void open(one.id)}
-            >
-              {one.title || one.id}
+    <li class={isOpen ? "open" : ""} onMouseLeave={() => setMode("title")}>
+      <button class="title" aria-current={isOpen} title={title} onClick={() => void open(id)}>{title}</button>
+      {mode === "delete"
+        ? (
+          <button
+            class="danger"
+            ref={(own) => own?.focus()}
+            onBlur={() => setMode("title")}
+            onClick={() => void forget(id)}
+          >
+            Delete for good
+          </button>
+        )
+        : (
+          <>
+            <button class="icon" aria-label={`Rename ${title}`} title="Rename" onClick={() => setMode("rename")}>
+              <Icon name="edit" />
             </button>
-            <button
-              class="icon"
-              aria-label={`Fork ${one.title || one.id}`}
-              title="Fork"
-              onClick={() => void fork(one.id)}
-            >
+            <button class="icon" aria-label={`Fork ${title}`} title="Fork" onClick={() => void fork(id)}>
               <Icon name="fork" />
             </button>
-            <button
-              class="icon"
-              aria-label={`Delete ${one.title || one.id}`}
-              title="Delete"
-              onClick={() => void forget(one.id)}
-            >
+            <button class="icon" aria-label={`Delete ${title}`} title="Delete" onClick={() => setMode("delete")}>
               <Icon name="remove" />
             </button>
-          </li>
-        ))}
-      </ul>
-      {found.length === 0 && <p class="empty">{wanted === "" ? "No sessions yet." : "No session has these words."}</p>}
-      {more.value !== undefined && <button onClick={() => void list(more.value)}>More</button>}
-    </>
+          </>
+        )}
+    </li>
   )
 }
 
@@ -87,13 +121,13 @@ const Composer = () => {
   seen()
   const [text, setText] = useState("")
   const [files, setFiles] = useState<ReadonlyArray<Turn["files"][number]>>([])
-  const running = isRunning()
-  const waiting = last()?.state === "waiting"
+  const running = chat.isRunning
+  const waiting = chat.last?.state === "waiting"
   const send = () => {
     if (waiting || (text.trim() === "" && (files.length === 0 || running))) return
-    if (running) void steer(text)
+    if (running) void steer(chat, text)
     else {
-      void ask(text, files)
+      void ask(chat, text, files)
       setFiles([])
     }
     setText("")
@@ -171,7 +205,7 @@ const Composer = () => {
         <span class="keys">
           <kbd>Enter</kbd> send · <kbd>/</kbd> write · <kbd>Esc</kbd> stop
         </span>
-        {running && <button type="button" class="danger" onClick={() => void stop()}>Stop</button>}
+        {running && <button type="button" class="danger" onClick={() => void stop(chat)}>Stop</button>}
         <button class="primary" disabled={waiting}>{running ? "Steer" : "Send"}</button>
       </div>
     </form>
@@ -185,8 +219,8 @@ const App = () => {
   useEffect(() => {
     if (atEnd.current) log.current?.scrollTo(0, log.current.scrollHeight)
   })
-  const info = agents.value[chosen.value]
-  const inspect = last()
+  const info = agents.value[chat.agent.value]
+  const inspect = chat.last
   return (
     <div class="app" data-drawer={drawer.value}>
       <aside class="left" aria-label="Agents and sessions">
@@ -194,9 +228,9 @@ const App = () => {
         <label class="pick">
           Agent
           <select
-            value={chosen.value}
+            value={chat.agent.value}
             onChange={(event) => {
-              chosen.value = Number(event.currentTarget.value)
+              chat.agent.value = Number(event.currentTarget.value)
               begin()
               void list()
             }}
@@ -250,13 +284,15 @@ const App = () => {
           onScroll={({ currentTarget: own }) =>
             atEnd.current = own.scrollHeight - own.scrollTop - own.clientHeight < 60}
         >
-          {turns.value.length === 0 && (
+          {chat.turns.value.length === 0 && (
             <div class="welcome">
               <h3>{info?.name}</h3>
               <p>{info?.description ?? "Send a message to begin."}</p>
             </div>
           )}
-          {turns.value.map((turn, key) => <TurnView key={key} turn={turn} live={key === turns.value.length - 1} />)}
+          {chat.turns.value.map((turn, key, all) => (
+            <TurnView key={key} own={chat} turn={turn} live={key === all.length - 1} />
+          ))}
         </div>
         {problem.value !== undefined && <Problem failure={problem.value} />}
         <Composer />
@@ -293,7 +329,7 @@ theme.subscribe((value) => document.documentElement.dataset.theme = value)
 addEventListener("resize", draw)
 addEventListener("keydown", (event) => {
   const writing = event.target instanceof HTMLElement && /^(TEXTAREA|INPUT|SELECT)$/.test(event.target.tagName)
-  if (event.key === "Escape" && isRunning()) void stop()
+  if (event.key === "Escape" && chat.isRunning) void stop(chat)
   else if (event.key === "Escape") drawer.value = "none"
   else if (event.key === "/" && !writing) {
     event.preventDefault()
@@ -305,7 +341,7 @@ void attempt(async () => {
   agents.value = await json("agents")
   const stored = JSON.parse(sessionStorage.getItem("open") ?? "null")
   if (stored !== null && stored.agent < agents.value.length) {
-    chosen.value = stored.agent
+    chat.agent.value = stored.agent
     await open(stored.session, stored.text)
   }
   await list()

@@ -1,5 +1,5 @@
 /** Markdown as nodes. The text never becomes HTML: what `marked` takes for HTML is shown as the text that it is. */
-import { marked, type Token } from "marked"
+import { Lexer, type Token } from "marked"
 import type { ComponentChildren, VNode } from "preact"
 import { Component, h } from "preact"
 
@@ -117,7 +117,7 @@ export class Markdown extends Component<{ text: string; done: boolean }> {
       this.tail = [{ type: "plain", raw: rest } as never]
       return
     }
-    const tokens: Array<Token> = marked.lexer(rest, { gfm: true, breaks: true })
+    const tokens: Array<Token> = Lexer.lex(rest, { gfm: true, breaks: true })
     const open = tokens.findLastIndex(({ type }) => type !== "space")
     const ready = tokens.slice(0, Math.max(0, open))
     const length = ready.reduce((sum, { raw }) => sum + raw.length, 0)

@@ -84,13 +84,23 @@ export class Turn {
   usage: { input: number; output: number; cached: number } | undefined
   firstText: number | undefined
   runId: string | undefined
+  /** How many messages the session has before it, and how many its runs have added. */
+  readonly before: number
+  added = 0
   /** A turn of an earlier day has no times. */
   readonly timed: boolean
   private readonly frames = new Map<string, Frame>()
   private wait: Span | undefined
   private readonly earlier: ReadonlyArray<Turn>
 
-  constructor(text: string, files: ReadonlyArray<Attachment>, at: number | undefined, earlier: ReadonlyArray<Turn>) {
+  constructor(
+    text: string,
+    files: ReadonlyArray<Attachment>,
+    at: number | undefined,
+    earlier: ReadonlyArray<Turn>,
+    before: number
+  ) {
+    this.before = before
     this.text = text
     this.files = files
     this.timed = at !== undefined
@@ -284,6 +294,7 @@ export class Turn {
     const last = own.blocks.findLast((block) => block.kind === "output")
     if (last?.kind === "output" && result.value != null) last.value = result.value
     if (own !== this.root) return
+    this.added += result.transcript?.content.length ?? 0
     const usage = result.totalUsage ?? result.usage
     const before = this.usage ?? { input: 0, output: 0, cached: 0 }
     this.usage = {
@@ -361,7 +372,7 @@ export const textOf = (message: Json): string =>
 export const turnsOf = (messages: ReadonlyArray<Json>, approvals: ReadonlyArray<Json>): Array<Turn> => {
   const turns: Array<Turn> = []
   let open: Turn | undefined
-  for (const message of messages) {
+  for (const [before, message] of messages.entries()) {
     if (message.role === "system") continue
     if (message.role === "user") {
       const files = typeof message.content === "string"
@@ -375,14 +386,15 @@ export const turnsOf = (messages: ReadonlyArray<Json>, approvals: ReadonlyArray<
           data: typeof file.data === "string" ? file.data : ""
         })),
         undefined,
-        turns.slice()
+        turns.slice(),
+        before
       )
       open.state = "done"
       turns.push(open)
       continue
     }
     if (open === undefined) {
-      open = new Turn("", [], undefined, [])
+      open = new Turn("", [], undefined, [], before)
       open.state = "done"
       turns.push(open)
     }

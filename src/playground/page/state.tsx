@@ -9,22 +9,39 @@ export interface AgentInfo {
   readonly tools?: ReadonlyArray<{ readonly name: string; readonly description?: string; readonly approval: boolean }>
 }
 
+/** A conversation with an agent. */
+export class Chat {
+  readonly agent = signal(0)
+  readonly session = signal<string>(crypto.randomUUID())
+  readonly turns = signal<ReadonlyArray<Turn>>([])
+  /** How many messages the session has. */
+  size = 0
+
+  get last(): Turn | undefined {
+    return this.turns.value.at(-1)
+  }
+  get isRunning(): boolean {
+    return this.last?.state === "running"
+  }
+  path(path: string): string {
+    return `agents/${this.agent.value}/${path}`
+  }
+  get place(): string {
+    return this.path(`sessions/${encodeURIComponent(this.session.value)}`)
+  }
+}
+
 export const agents = signal<ReadonlyArray<AgentInfo>>([])
-export const chosen = signal(0)
+export const chat = new Chat()
 export const sessions = signal<ReadonlyArray<Json>>([])
+export const search = signal("")
 export const more = signal<string | undefined>(undefined)
-export const session = signal<string>(crypto.randomUUID())
-export const turns = signal<ReadonlyArray<Turn>>([])
 /** Grows once in a frame in which parts have come. */
 export const drawn = signal(0)
 export const problem = signal<Failure | undefined>(undefined)
 export const drawer = signal<"none" | "sessions" | "details">("none")
 export const tab = signal<"run" | "parts" | "agent">("run")
 export const theme = signal(localStorage.getItem("theme") ?? "auto")
-
-export const last = (): Turn | undefined => turns.value.at(-1)
-export const isRunning = (): boolean => last()?.state === "running"
-export const api = (path: string): string => `agents/${chosen.value}/${path}`
 
 let frame = 0
 export const draw = (): void => {
@@ -49,17 +66,40 @@ export const attempt = async (work: () => Promise<void>): Promise<void> => {
 }
 
 export const remember = (text?: string): void =>
-  sessionStorage.setItem("open", JSON.stringify({ agent: chosen.value, session: session.value, text }))
+  sessionStorage.setItem("open", JSON.stringify({ agent: chat.agent.value, session: chat.session.value, text }))
 
+let asked = 0
 export const list = (cursor?: string): Promise<void> =>
   attempt(async () => {
-    const page = await json(api(`sessions${cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`}`))
+    const own = ++asked
+    const query = new URLSearchParams({
+      limit: "100",
+      ...(search.value.trim() !== "" && { search: search.value }),
+      ...(cursor !== undefined && { cursor })
+    })
+    const page = await json(chat.path(`sessions?${query}`))
+    // a later search may have been faster
+    if (own !== asked) return
     sessions.value = cursor === undefined ? page.sessions : [...sessions.value, ...page.sessions]
     more.value = page.next ?? undefined
   })
 
+/** A session that was never saved has nothing in it. */
+const view = (own: Chat): Promise<Json> =>
+  json(own.place).catch((error) => {
+    if (error instanceof RequestFailed && error.status === 404) return { messages: [], approvals: [] }
+    throw error
+  })
+
 /** Reads a run to its end. A connection that is lost is made again after the last part that came. */
-export const follow = async (turn: Turn, runId: string, start: () => Promise<Response>): Promise<void> => {
+export const follow = async (
+  own: Chat,
+  turn: Turn,
+  runId: string,
+  start: () => Promise<Response>
+): Promise<void> => {
+  const { agent, session } = own
+  const place = [agent.value, session.value]
   turn.runId = runId
   let seq = -1
   let end: End = { type: "cut" }
@@ -74,7 +114,7 @@ export const follow = async (turn: Turn, runId: string, start: () => Promise<Res
       })
       if (end.type !== "cut") break
       if (seq > before) attempts = 0
-      response = await request(api(`runs/${runId}?after=${seq}`))
+      response = await again(() => request(`agents/${place[0]}/runs/${runId}?after=${seq}`))
     }
     if (end.type === "cut") {
       turn.fail({ code: "connection-lost", message: "The connection was lost.", retryable: true }, performance.now())
@@ -84,90 +124,124 @@ export const follow = async (turn: Turn, runId: string, start: () => Promise<Res
   } catch (error) {
     turn.fail(failureOf(error), performance.now())
   }
-  remember()
   draw()
-  await list()
+  // a session that was opened meanwhile is another one
+  if (place[0] !== agent.value || place[1] !== session.value) return
+  if (own === chat) remember()
+  await attempt(async () => {
+    own.size = end.type === "complete" ? turn.before + turn.added : (await view(own)).messages.length
+  })
+  if (own === chat) await list()
+}
+
+/** The server may be away for a moment. */
+const again = async (ask: () => Promise<Response>): Promise<Response> => {
+  for (const pause of [250, 1000, 3000]) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (error instanceof RequestFailed) throw error
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+  return ask()
 }
 
 export const runIdOf = (): string => `play-${crypto.randomUUID()}`
 
-export const ask = (text: string, files: Turn["files"] = []): Promise<void> => {
+export const ask = (own: Chat, text: string, files: Turn["files"] = []): Promise<void> => {
   const runId = runIdOf()
-  const turn = new Turn(text, files, performance.now(), turns.value)
-  turns.value = [...turns.value, turn]
-  remember(text)
+  const turn = new Turn(text, files, performance.now(), own.turns.value, own.size)
+  own.turns.value = [...own.turns.value, turn]
+  if (own === chat) remember(text)
   const prompt = files.length === 0 ? text : [
     ...(text === "" ? [] : [{ type: "text", text }]),
     ...files.map((file) => ({ type: "file", ...file }))
   ]
-  return follow(
-    turn,
-    runId,
-    () => request(api("runs"), { method: "POST", body: { prompt, session: session.value, runId } })
-  )
+  const body = { prompt, session: own.session.value, runId }
+  return follow(own, turn, runId, () => request(own.path("runs"), { method: "POST", body }))
 }
 
-export const answer = (turn: Turn, answers: ReadonlyArray<Json>): Promise<void> => {
+export const answer = (own: Chat, turn: Turn, answers: ReadonlyArray<Json>): Promise<void> => {
   const runId = runIdOf()
   turn.resume(performance.now())
   draw()
-  const path = api(`sessions/${encodeURIComponent(session.value)}/answers`)
-  return follow(turn, runId, () => request(path, { method: "POST", body: { answers, runId } }))
+  return follow(own, turn, runId, () => request(`${own.place}/answers`, { method: "POST", body: { answers, runId } }))
 }
 
-export const stop = (): Promise<void> =>
+export const stop = (own: Chat): Promise<void> =>
   attempt(async () => {
-    await request(api(`runs/${last()!.runId}/stop`), { method: "POST" })
+    await request(own.path(`runs/${own.last!.runId}/stop`), { method: "POST" })
   })
 
-export const steer = (message: string): Promise<void> =>
+export const steer = (own: Chat, message: string): Promise<void> =>
   attempt(async () => {
-    await request(api(`runs/${last()!.runId}/messages`), { method: "POST", body: { message } })
+    await request(own.path(`runs/${own.last!.runId}/messages`), { method: "POST", body: { message } })
   })
 
-export const retry = (turn: Turn): void => {
-  turns.value = turns.value.filter((other) => other !== turn)
-  void ask(turn.text, turn.files)
-}
+/** Asks once more. What the session has of the turn and of those after it stays in the session that it was said in. */
+export const branch = (own: Chat, turn: Turn, text = turn.text): Promise<void> =>
+  attempt(async () => {
+    if (own.size > turn.before) {
+      const to = crypto.randomUUID()
+      await request(`${own.place}/fork`, { method: "POST", body: { to, length: turn.before } })
+      own.session.value = to
+    }
+    own.turns.value = own.turns.value.slice(0, own.turns.value.indexOf(turn))
+    own.size = turn.before
+    void ask(own, text, turn.files)
+  })
 
 export const begin = (): void => {
-  session.value = crypto.randomUUID()
-  turns.value = []
+  clear(chat)
   drawer.value = "none"
   remember()
   document.getElementById("message")?.focus()
 }
 
+const clear = (own: Chat): void => {
+  own.session.value = crypto.randomUUID()
+  own.turns.value = []
+  own.size = 0
+}
+
 export const open = (id: string, text?: string): Promise<void> =>
   attempt(async () => {
-    session.value = id
+    clear(chat)
+    chat.session.value = id
     drawer.value = "none"
-    const view = await json(api(`sessions/${encodeURIComponent(id)}`)).catch((error) => {
-      if (error instanceof RequestFailed && error.status === 404) return { messages: [], approvals: [] }
-      throw error
-    })
-    turns.value = turnsOf(view.messages, view.approvals)
-    if (view.runId != null) {
+    const { approvals, messages, runId } = await view(chat)
+    if (chat.session.value !== id) return
+    chat.turns.value = turnsOf(messages, approvals)
+    chat.size = messages.length
+    if (runId != null) {
       // its own messages are stored at its end
-      const turn = new Turn(text ?? "", [], performance.now(), turns.value)
-      turns.value = [...turns.value, turn]
-      void follow(turn, view.runId, () => request(api(`runs/${view.runId}`)))
+      const turn = new Turn(text ?? "", [], performance.now(), chat.turns.value, chat.size)
+      chat.turns.value = [...chat.turns.value, turn]
+      void follow(chat, turn, runId, () => request(chat.path(`runs/${runId}`)))
     }
-    remember(view.runId == null ? undefined : text)
+    remember(runId == null ? undefined : text)
   })
 
-export const forget = (id: string): Promise<void> =>
+const change = (id: string, work: (path: string) => Promise<unknown>): Promise<void> =>
   attempt(async () => {
-    await request(api(`sessions/${encodeURIComponent(id)}`), { method: "DELETE" })
-    if (id === session.value) begin()
+    await work(chat.path(`sessions/${encodeURIComponent(id)}`))
     await list()
+  })
+
+export const rename = (id: string, title: string): Promise<void> =>
+  change(id, (path) => request(path, { method: "PATCH", body: { title } }))
+
+export const forget = (id: string): Promise<void> =>
+  change(id, async (path) => {
+    await request(path, { method: "DELETE" })
+    if (id === chat.session.value) begin()
   })
 
 export const fork = (id: string): Promise<void> =>
-  attempt(async () => {
+  change(id, async (path) => {
     const to = crypto.randomUUID()
-    await request(api(`sessions/${encodeURIComponent(id)}/fork`), { method: "POST", body: { to } })
-    await list()
+    await request(`${path}/fork`, { method: "POST", body: { to } })
     await open(to)
   })
 

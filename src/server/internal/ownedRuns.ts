@@ -230,10 +230,31 @@ export class OwnedRuns<R, Request = never> {
     return Effect.andThen(this.told(stored), this.session(owner, id))
   }
 
-  /** Creates another session of the owner from what a session was at a version. */
+  /** Creates another session of the owner from what a session was at a version. One that was never saved does not exist. */
   fork(owner: string, id: string, options: SessionStore.ForkOptions): Effect.Effect<void, AgentApi.RunFailed> {
     const prefix = Sessions.prefixOf(owner)
-    return Effect.asVoid(this.told(this.store.fork(prefix + id, { ...options, to: prefix + options.to })))
+    return Effect.asVoid(Effect.andThen(
+      this.saved(owner, id),
+      this.told(this.store.fork(prefix + id, { ...options, to: prefix + options.to }))
+    ))
+  }
+
+  /** Gives a session of the owner a title. A run that works on it keeps its turn, so there must be none. */
+  rename(owner: string, id: string, title: string): Effect.Effect<void, AgentApi.RunFailed> {
+    const turn = this.told(this.store.serialize(Sessions.prefixOf(owner) + id, { whenHeld: "reject" }))
+    const renamed = Effect.flatMap(
+      this.saved(owner, id),
+      (session) => this.told(this.store.save(session, { append: [], title }))
+    )
+    return Effect.asVoid(Effect.scoped(Effect.andThen(turn, renamed)))
+  }
+
+  private saved(owner: string, id: string): Effect.Effect<Session.Session, AgentApi.RunFailed> {
+    return Effect.filterOrElse(
+      this.told(this.store.load(Sessions.prefixOf(owner) + id)),
+      ({ version }) => version > 0,
+      () => sessionUnknown
+    )
   }
 
   /** Returns a session of the owner as a client sees it. One that was never saved and has no run does not exist. */
@@ -259,20 +280,29 @@ export class OwnedRuns<R, Request = never> {
    */
   sessions(
     owner: string,
-    { cursor, limit }: AgentApi.SessionQuery
+    { cursor, limit, search }: AgentApi.SessionQuery
   ): Effect.Effect<AgentApi.SessionPage, AgentApi.RunFailed> {
     return Effect.gen({ self: this }, function*() {
       const prefix = Sessions.prefixOf(owner)
-      const { next, sessions } = yield* this.told(this.store.list({ prefix, cursor, pageSize: limit }))
+      const wanted = search?.trim().toLowerCase() ?? ""
+      // a store of somebody else may know no prefixes
+      const isFound = ({ id, title = "" }: SessionStore.Summary) =>
+        id.startsWith(prefix) && (wanted === "" || title.toLowerCase().includes(wanted))
+      let page: SessionStore.Page = { sessions: [], next: cursor }
+      let found: ReadonlyArray<SessionStore.Summary> = []
+      let read = 0
+      do {
+        page = yield* this.told(this.store.list({ prefix, cursor: page.next, pageSize: limit }))
+        found = page.sessions.filter(isFound)
+      } while (wanted !== "" && found.length === 0 && page.next !== undefined && ++read < mostPages)
       const running = new Map((yield* this.hub.running).map(({ runId, start }) => [start.session, runId]))
       return {
-        // a store of somebody else may know no prefixes
-        sessions: sessions.filter(({ id }) => id.startsWith(prefix)).map((summary) => ({
+        sessions: found.map((summary) => ({
           ...summary,
           id: summary.id.slice(prefix.length),
           runId: running.get(summary.id)
         })),
-        next
+        next: page.next
       }
     })
   }
@@ -315,6 +345,9 @@ export class OwnedRuns<R, Request = never> {
     return Effect.map(this.hub.running, (running) => running.includes(live))
   }
 }
+
+/** How many pages are searched for one request. */
+const mostPages = 20
 
 const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined => {
   const [reason] = cause.reasons

@@ -314,6 +314,37 @@ export const cases: ReadonlyArray<Suite.Case> = [
       yield* expectTexts("the fork of a fork", again, ["1 a", "1 b"])
     })),
 
+  make("a fork begins with no more messages than it may have", (store, id) =>
+    Effect.gen(function*() {
+      const found = yield* versions(store, id, 6)
+      const versionOf = (from: string, length: number) =>
+        Effect.map(store.fork(from, { to: `${from}-of-${length}`, length }), ({ history, version }) => [
+          version,
+          history.content.length
+        ])
+      const all = yield* Effect.forEach([0, 1, 2, 3, 4, 5, 9, 10, 99], (length) => versionOf(id, length))
+      yield* expect("versions and lengths", all, [
+        [0, 0],
+        [0, 0],
+        [1, 2],
+        [1, 2],
+        [3, 4],
+        [3, 4],
+        [5, 8],
+        [6, 10],
+        [6, 10]
+      ])
+      const both = yield* store.fork(id, { to: `${id}-both`, version: 2, length: 9 })
+      yield* expect("the version that is asked for", both.version, 2)
+      // versions that are forgotten are passed over
+      yield* store.truncate(found[6]!, 2)
+      yield* store.save(yield* store.load(id), { append: [text("8 a"), text("8 b")] })
+      const again = `${id}-again`
+      yield* store.fork(id, { to: again })
+      const kept = yield* Effect.forEach([3, 4, 5, 6], (length) => versionOf(again, length))
+      yield* expect("versions and lengths", kept, [[1, 2], [7, 4], [7, 4], [8, 6]])
+    })),
+
   make("a fork of every kind of message and state is whole", (store, id) =>
     Effect.gen(function*() {
       const saved = yield* store.save(yield* store.load(id), { append: everyMessage, state: everyState })
