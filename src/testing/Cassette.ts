@@ -43,9 +43,8 @@
 
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
+import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import * as Tool from "effect/ai/Tool"
-import type * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
@@ -64,6 +63,9 @@ import * as DirectLanguageModel from "../DirectLanguageModel.ts"
 import * as Parts from "../internal/wire/parts.ts"
 import * as Fields from "../internal/words/fields.ts"
 import * as TellableError from "../internal/words/tellableError.ts"
+import * as Address from "./internal/address.ts"
+import * as Copied from "./internal/copied.ts"
+import * as Live from "./internal/live.ts"
 import * as Tape from "./internal/tape.ts"
 
 /**
@@ -131,6 +133,61 @@ export class InvalidCassette extends Schema.Error<InvalidCassette>("effect-agent
 }
 
 type Services<M extends Mode> = FileSystem.FileSystem | (M extends "replay" ? never : LanguageModel.LanguageModel)
+
+// =============================================================================
+// Copies of runs
+// =============================================================================
+
+/**
+ * Returns the text of a cassette with the model calls of a run that has ended, and of the runs nested in it. The parts
+ * are those of the run as JSON, as `AgentRun.parts` encodes them and `AgentHttp` sends them.
+ *
+ * **Details**
+ *
+ * The parts of a run do not contain its requests, but they contain the messages that each call answers: the prompt, or
+ * the results of tools. So a copied answer replays for any request that ends with these messages, whatever its system
+ * message, its history and its tools are. A recorded answer to the same request comes first.
+ *
+ * A run that did not complete does not tell its prompt. Without the option, its first call answers any request.
+ *
+ * The answers are copied as they were after the middleware of the agent. A middleware that changes the parts of a model
+ * changes them once more when they are replayed.
+ *
+ * **Example** (A run, and the same run without a model)
+ *
+ * ```ts
+ * import { Console, Effect, FileSystem, Layer, Schema, Stream } from "effect"
+ * import { Agent, AgentRun } from "effect-agents"
+ * import { Cassette, ScriptedModel } from "effect-agents/testing"
+ *
+ * const assistant = Agent.make("assistant")
+ *
+ * const program = Effect.gen(function*() {
+ *   const parts = yield* Agent.stream(assistant, { prompt: "Hello?" }).pipe(
+ *     Stream.mapEffect((part) => Schema.encodeEffect(AgentRun.parts())(part)),
+ *     Stream.runCollect,
+ *     Effect.provide(ScriptedModel.layer([ScriptedModel.text("Hello you")]))
+ *   )
+ *   const files = FileSystem.layerNoop({ readFileString: () => Effect.succeed(Cassette.fromParts(parts)) })
+ *   const replay = Cassette.layer({ path: "hello.jsonl", mode: "replay" }).pipe(Layer.provide(files))
+ *   const { text } = yield* Effect.provide(Agent.run(assistant, { prompt: "Hello?" }), replay)
+ *   yield* Console.log(text)
+ * })
+ *
+ * Effect.runPromise(program)
+ * // => Hello you
+ * ```
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromParts = (
+  parts: Iterable<AgentRun.PartEncoded>,
+  options?: {
+    /** The prompt of the run. Default: the prompt in the result of the run, if it completed. */
+    readonly prompt?: string | ReadonlyArray<Prompt.MessageEncoded> | undefined
+  }
+): string => Copied.toCassette(Tape.header, parts, options?.prompt)
 
 // =============================================================================
 // Normalisation
@@ -213,12 +270,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
 
   /** The recorded answer to a request, or the place where the answer of the model goes. */
   const open = Effect.fnUntraced(function*(method: Request["method"], provided: LanguageModel.ProviderOptions) {
-    const made = yield* toRequest(method, provided)
+    const made = yield* Live.toRequest(method, provided)
     const request = normalise === undefined ? made : normalise(made)
-    const call = Tape.addressOf(request)
-    const text = Tape.textOf(request)
-    const index = waiting.findIndex((entry) => entry.call === call && Tape.textOf(entry.request) === text)
-    if (index !== -1) return { entry: waiting.splice(index, 1)[0], model: undefined }
+    const found = Tape.find(waiting, request)
+    if (found !== undefined) {
+      waiting.splice(waiting.indexOf(found), 1)
+      return { entry: found, model: undefined }
+    }
     if (live === undefined) {
       const description = `${Tape.explain(entries, request)} (\`${path}\`)`
       return yield* AiError.make({
@@ -227,6 +285,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
         reason: new AiError.InvalidRequestError({ description })
       })
     }
+    const call = Address.addressOf(Address.textOf(request))
     const entry: Tape.Entry = { call, request, arrived: [], end: { end: "cut" } }
     entries.push(entry)
     return { entry, model: live }
@@ -240,7 +299,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
           provided.responseFormat.type === "json" ? "generateObject" : "generateText",
           provided
         )
-        const pull = model === undefined ? play(entry, timing) : record(entry, once(ask(model, provided)))
+        const pull = model === undefined ? play(entry, timing) : record(entry, Live.once(Live.ask(model, provided)))
         const content: Array<Response.PartEncoded> = []
         // a recorded answer of this method has the parts of this method
         const more: Effect.Effect<void, AiError.AiError> = Pull.matchEffect(pull, {
@@ -258,7 +317,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
             model === undefined
               ? Effect.succeed(play(entry, timing))
               : Effect.map(
-                Channel.toPullScoped(Stream.toChannel(askStream(model, provided)), scope),
+                Channel.toPullScoped(Stream.toChannel(Live.askStream(model, provided)), scope),
                 (pull) => record(entry, pull)
               ))
         )
@@ -290,105 +349,14 @@ const save = (fileSystem: FileSystem.FileSystem, path: string, entries: Readonly
   )
 
 // -----------------------------------------------------------------------------
-// requests
-// -----------------------------------------------------------------------------
-
-const encodePrompt = Schema.encodeEffect(Schema.toCodecJson(Fields.Transcript))
-
-const toRequest = (
-  method: Request["method"],
-  { prompt, responseFormat, toolChoice, tools }: LanguageModel.ProviderOptions
-): Effect.Effect<Request> =>
-  Effect.map(Effect.orDie(encodePrompt(prompt)), (messages) => ({
-    method,
-    prompt: messages as Schema.Json,
-    tools: tools.map(toTool),
-    toolChoice: toolChoice as Schema.Json,
-    responseFormat: responseFormat.type === "text" ? "text" : {
-      name: responseFormat.objectName,
-      schema: Tool.getJsonSchemaFromSchema(responseFormat.schema) as unknown as Schema.Json
-    }
-  }))
-
-const toTool = (tool: Tool.Any): Schema.Json =>
-  Tool.isProviderDefined(tool)
-    ? { id: tool.id, name: tool.name, args: (Fields.toJson(tool.args) ?? null) as Schema.Json }
-    : {
-      name: tool.name,
-      description: tool.description ?? null,
-      parameters: Tool.getJsonSchema(tool) as unknown as Schema.Json
-    }
-
-// -----------------------------------------------------------------------------
-// the model
-// -----------------------------------------------------------------------------
-
-type Recorded = ReadonlyArray<AgentRun.Part | Response.TextPart | Response.ReasoningPart>
-
-type Encoded = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
-
-const toCall = ({ prompt, toolChoice, tools }: LanguageModel.ProviderOptions) => ({
-  prompt,
-  toolChoice,
-  toolkit: {
-    tools: Object.fromEntries(tools.map((tool) => [tool.name, tool])),
-    handle: () => Effect.die("The caller of a cassette handles its own tool calls")
-  } as unknown as Toolkit.WithHandler<Record<string, Tool.Any>>,
-  disableToolCallResolution: true,
-  toolCallValidation: "deferred"
-} as const)
-
-const askStream = (model: LanguageModel.LanguageModel, provided: LanguageModel.ProviderOptions) =>
-  // the tools are erased
-  model.streamText(toCall(provided) as never) as Stream.Stream<AgentRun.Part, AiError.AiError>
-
-/** The text of an object is the JSON of its schema, whatever form of it the provider asked for. */
-const ask = (
-  model: LanguageModel.LanguageModel,
-  provided: LanguageModel.ProviderOptions
-): Effect.Effect<Recorded, AiError.AiError> => {
-  const { responseFormat } = provided
-  if (responseFormat.type === "text") {
-    const asked = model.generateText(toCall(provided) as never) as Effect.Effect<
-      LanguageModel.GenerateTextResponse<{}>,
-      AiError.AiError
-    >
-    return Effect.map(asked, ({ content }) => content as unknown as Recorded)
-  }
-  const { objectName, schema } = responseFormat
-  const asked = model.generateObject({ ...toCall(provided), schema, objectName } as never) as unknown as Effect.Effect<
-    LanguageModel.GenerateObjectResponse<{}, unknown>,
-    AiError.AiError
-  >
-  const encode = Schema.encodeUnknownEffect(
-    Schema.fromJsonString(Schema.toCodecJson(schema as Schema.Codec<unknown, unknown>))
-  )
-  return Effect.flatMap(asked, ({ content, value }) =>
-    Effect.map(Effect.orDie(encode(value)), (text) => {
-      const first = content.findIndex(({ type }) => type === "text")
-      const other: ReadonlyArray<unknown> = content.flatMap((part, index): ReadonlyArray<unknown> =>
-        part.type !== "text" ? [part] : index === first ? [{ ...part, text }] : []
-      )
-      return other as Recorded
-    }))
-}
-
-const once = (answer: Effect.Effect<Recorded, AiError.AiError>): Pull.Pull<Recorded, AiError.AiError> => {
-  let isAsked = false
-  return Effect.suspend((): Pull.Pull<Recorded, AiError.AiError> => {
-    if (isAsked) return Cause.done()
-    isAsked = true
-    return answer
-  })
-}
-
-// -----------------------------------------------------------------------------
 // recording and replaying
 // -----------------------------------------------------------------------------
 
+type Encoded = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
+
 const record = (
   entry: Tape.Entry,
-  pull: Pull.Pull<Recorded, AiError.AiError>
+  pull: Pull.Pull<Live.Recorded, AiError.AiError>
 ): Pull.Pull<Encoded, AiError.AiError> =>
   Effect.flatMap(Clock.currentTimeMillis, (begin) => {
     const since = Effect.map(Clock.currentTimeMillis, (now) => now > begin ? { after: now - begin } : {})
@@ -450,7 +418,7 @@ const toEnd = (end: Tape.End): Pull.Pull<never, AiError.AiError> => {
 
 type Sent = Parts.PartEncoded
 
-const encodePart = (part: Recorded[number]): Effect.Effect<Sent, unknown> =>
+const encodePart = (part: Live.Recorded[number]): Effect.Effect<Sent, unknown> =>
   part.type === "text" || part.type === "reasoning"
     ? Effect.succeed({
       type: part.type,

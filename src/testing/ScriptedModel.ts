@@ -45,8 +45,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as AgentRun from "../AgentRun.ts"
 import * as DirectLanguageModel from "../DirectLanguageModel.ts"
+import * as Copied from "./internal/copied.ts"
 import * as ScriptPlay from "./internal/scriptPlay.ts"
+import * as Source from "./internal/source.ts"
 
 /**
  * The request of one call, as the provider saw it.
@@ -405,6 +408,33 @@ const exhausted = (method: string, number: number, steps: number) =>
       description: `Step ${number} was asked for, and the script has ${count(steps, "step")}`
     })
   }))
+
+// =============================================================================
+// Copies of runs
+// =============================================================================
+
+/**
+ * Returns the source text of a test that does what a run did: a script with the answers of the model, tools that give
+ * the same results, and assertions of what came out. The parts are those of the run as JSON, as `AgentRun.parts` encodes
+ * them and `AgentHttp` sends them.
+ *
+ * **Details**
+ *
+ * The text is a whole test for `@effect/vitest`. Its agent has the tools that the run has called; put your own agent in
+ * its place. Runs that are nested in the run are results of its tools. A run that did not complete is asserted as far
+ * as it came. Of several runs the first is copied. How the parameters of a tool call arrived, and the metadata of the
+ * response, are left out.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toTest = (
+  parts: Iterable<AgentRun.PartEncoded>,
+  options?: {
+    /** The prompt of the run. Default: the prompt in the result of the run, if it completed. */
+    readonly prompt?: string | ReadonlyArray<Prompt.MessageEncoded> | undefined
+  }
+): string => Source.toTest(Copied.runOf(parts, options?.prompt))
 
 // =============================================================================
 // Layers

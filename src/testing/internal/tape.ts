@@ -10,14 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Address from "./address.ts"
+import * as Turns from "./turns.ts"
 
-/**
- * A request as JSON.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const Request = Schema.Struct({
+const Recorded = Schema.Struct({
   method: Schema.Literals(["generateText", "generateObject", "streamText"]),
   prompt: Schema.Json,
   tools: Schema.Json,
@@ -26,14 +22,25 @@ export const Request = Schema.Struct({
 })
 
 /**
+ * A request that was recorded.
+ *
  * @category models
  * @since 0.1.0
  */
-export type Request = typeof Request.Type
+export type Request = typeof Recorded.Type
+
+const Turn = Schema.Struct({
+  method: Schema.Literal("streamText"),
+  turn: Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.Array(Schema.Json) }))
+})
 
 const After = Schema.optionalKey(Schema.Finite)
 
-const CallLine = Schema.Struct({ call: Schema.String, request: Request })
+const CallLine = Schema.Struct({
+  call: Schema.String,
+  nth: Schema.optionalKey(Schema.Int),
+  request: Schema.Union([Recorded, Turn])
+})
 
 const PartsLine = Schema.Struct({ after: After, parts: Schema.NonEmptyArray(Schema.Json) })
 
@@ -63,7 +70,8 @@ export type Arrived = typeof PartsLine.Type
  */
 export interface Entry {
   readonly call: string
-  readonly request: Request
+  readonly nth?: number
+  readonly request: Request | typeof Turn.Type
   readonly arrived: Array<Arrived>
   end: End
 }
@@ -84,41 +92,38 @@ const lines = {
 
 const decodeAny = Schema.decodeResult(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json)))
 
-/** The keys in one order, so that equal requests have equal texts. */
-const sorted = (value: unknown): unknown =>
-  Array.isArray(value)
-    ? value.map(sorted)
-    : Predicate.isObject(value)
-    ? Object.fromEntries(
-      Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map(([key, inner]) => [key, sorted(inner)])
-    )
-    : value
+/**
+ * The first line of a file.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const header = JSON.stringify({ cassette: version })
 
 /**
- * Returns the text of a request: equal requests have equal texts.
+ * Returns the recorded answer to a request: that of the same request, or else that of a turn with which the request
+ * ends.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const textOf = (request: Request): string => JSON.stringify(sorted(request))
-
-/**
- * Returns the address of a request, a short name for its text. It is computed without waiting, so that a call does not
- * wait for anything but the clock. Two requests may have one address, so the texts are compared too.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const addressOf = (request: Request): string => {
-  const text = textOf(request)
-  let [low, high] = [0x811c9dc5, 0x9dc5811c]
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    low = Math.imul(low ^ code, 0x01000193)
-    high = Math.imul(high ^ code, 0x85ebca6b)
-    high ^= high >>> 15
+export const find = (entries: ReadonlyArray<Entry>, request: Request): Entry | undefined => {
+  const text = Address.textOf(request)
+  const call = Address.addressOf(text)
+  const same = entries.find((entry) => entry.call === call && Address.textOf(entry.request) === text)
+  if (same !== undefined || request.method !== "streamText") return same
+  const messages = Turns.messagesOf(request.prompt).map((message) => Address.textOf(message))
+  let longest: Entry | undefined
+  for (const entry of entries) {
+    if (!("turn" in entry.request)) continue
+    const { turn } = entry.request
+    if (longest !== undefined && "turn" in longest.request && turn.length <= longest.request.turn.length) continue
+    const end = messages.slice(messages.length - turn.length)
+    if (end.length === turn.length && turn.every((message, index) => Address.textOf(message) === end[index])) {
+      longest = entry
+    }
   }
-  return [low, high].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("")
+  return longest
 }
 
 /**
@@ -164,7 +169,7 @@ export const read = Effect.fnUntraced(function*(text: string): Effect.fn.Return<
         Effect.fromResult(lines.call(row)),
         ({ message }) => ({ line, description: message })
       )
-      if (addressOf(decoded.request) !== decoded.call) {
+      if (Address.addressOf(Address.textOf(decoded.request)) !== decoded.call) {
         return yield* damaged(line, `The request of call ${decoded.call} was changed after it was recorded`)
       }
       open = { ...decoded, arrived: [], end: { end: "cut" } }
@@ -202,7 +207,7 @@ export const write = (entries: ReadonlyArray<Entry>): Effect.Effect<string> =>
           ...arrived.map((array) => JSON.stringify(array)),
           last
         ].join("\n"))),
-    (texts) => [JSON.stringify({ cassette: version }), ...texts, ""].join("\n")
+    (texts) => [header, ...texts, ""].join("\n")
   )
 
 /**
@@ -212,12 +217,12 @@ export const write = (entries: ReadonlyArray<Entry>): Effect.Effect<string> =>
  * @since 0.1.0
  */
 export const explain = (entries: ReadonlyArray<Entry>, request: Request): string => {
-  const text = textOf(request)
-  const same = entries.filter((entry) => textOf(entry.request) === text).length
+  const text = Address.textOf(request)
+  const same = entries.filter((entry) => Address.textOf(entry.request) === text).length
   if (same > 0) return `The request was recorded ${same === 1 ? "once" : `${same} times`}, and is made once more`
   let nearest: { readonly entry: Entry; readonly differences: ReadonlyArray<string> } | undefined
   for (const entry of entries) {
-    const differences = differ("request", entry.request, request)
+    const differences = differ("request", entry.request, "turn" in entry.request ? turnOf(request) : request)
     if (nearest === undefined || differences.length < nearest.differences.length) nearest = { entry, differences }
   }
   return nearest === undefined
@@ -226,6 +231,9 @@ export const explain = (entries: ReadonlyArray<Entry>, request: Request): string
       nearest.differences.slice(0, 3).join("; at ")
     }`
 }
+
+/** What a copied request can be compared with. */
+const turnOf = ({ method, prompt }: Request) => ({ method, turn: Turns.turnOf(Turns.messagesOf(prompt)) })
 
 const differ = (path: string, recorded: unknown, made: unknown): ReadonlyArray<string> => {
   if (Object.is(recorded, made)) return []
