@@ -1,7 +1,8 @@
 /**
  * Runs that survive the death of their process.
  *
- * `Durable` makes an agent durable and works with its executions. `SqliteRunner` is all that one machine needs.
+ * `Durable` makes an agent durable and works with its executions. `SqliteRunner` is all that one machine needs, and
+ * `SqlRunner` shares the executions of a PostgreSQL database between any number of them.
  * `ExecutionStore` has the tables, for any other engine of `effect/workflow`.
  *
  * **What is done once, and what may be done twice**
@@ -28,8 +29,8 @@
  *   or the schemas of calls change; a change of a text or of a prompt needs none, because recorded calls are not made
  *   again. An execution that meets another version is parked. Let a process of the old version finish it with `resume`, or
  *   `remove` it.
- * - In a cluster every runner should know all durable agents. A runner that does not know one of them ends its executions
- *   when `entityRegistrationTimeout` is over. Roll out a new agent before anybody starts it.
+ * - Many machines: a process that does not know an agent leaves its executions alone until one that knows it takes over
+ *   their share, so roll out a new agent before anybody starts it. `SqlRunner` says how soon others go on after a death.
  * - Parked executions: `Durable.list` has their status and their cause. An execution whose process dies
  *   `maximumAttempts` times before anything is recorded is parked, too.
  * - Retention: nothing is deleted by itself. Call `Durable.purge` on a schedule. It deletes the rows of an execution in all
@@ -69,6 +70,11 @@ export * as DurableHub from "./DurableHub.ts"
  * @since 0.1.0
  */
 export * as ExecutionStore from "./ExecutionStore.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as SqlRunner from "./SqlRunner.ts"
 
 /**
  * @since 0.1.0

@@ -8,6 +8,8 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
@@ -48,7 +50,7 @@ export const make = (
     Effect.contextWith((own: Context.Context<never>) => {
       // the engine makes spans for each activity; what runs inside is traced as the run is
       const isTraced = Context.get(own, References.TracerEnabled)
-      return Activity.make({
+      const recorded = Activity.make({
         name: `${options.prefix}${name}`,
         success: Schema.String,
         execute: Effect.withTracerEnabled(execute, isTraced).pipe(
@@ -66,6 +68,10 @@ export const make = (
         Effect.withTracerEnabled(false),
         Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
       )
+      // the mask of a region that cannot be interrupted restores nothing
+      return Effect.uninterruptibleMask((restore) =>
+        restore === identity ? unlessLost(recorded, options.isInterrupted) : restore(recorded)
+      )
     })
   return {
     id: options.id,
@@ -77,6 +83,25 @@ export const make = (
         : Effect.succeed(isParked(cause))
   }
 }
+
+/**
+ * Waits for a record in a region that cannot be interrupted, as long as this process has the execution. A process that
+ * has lost it gets no reply from the engine any more, and has to let it go before another one can continue.
+ */
+const unlessLost = <A, E, R>(
+  recorded: Effect.Effect<A, E, R>,
+  isInterrupted: Effect.Effect<boolean>
+): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Effect.forkChild(recorded), (fiber) =>
+    Effect.catchCause(
+      Effect.interruptible(Fiber.join(fiber)),
+      (cause) =>
+        fiber.pollUnsafe() === undefined
+          // whoever asks for the end of the execution waits for the region
+          ? Effect.flatMap(isInterrupted, (isInterrupted) =>
+            isInterrupted ? Fiber.join(fiber) : Effect.andThen(Fiber.interrupt(fiber), Effect.failCause(cause)))
+          : Effect.failCause(cause)
+    ))
 
 /**
  * Returns whether a cause parks the execution: a defect, or a record that could not be used.

@@ -160,7 +160,8 @@ export class PartLog {
       const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
       const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
       return Effect.flatMap(this.store.append(this.id, this.epoch, [row]), (isOwned) => {
-        if (!isOwned) return Effect.never
+        // also where the run cannot be interrupted
+        if (!isOwned) return Effect.interruptible(Effect.never)
         this.next += row.count
         this.pending = this.pending.slice(row.count)
         return Effect.void
