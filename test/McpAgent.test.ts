@@ -276,7 +276,7 @@ describe("McpAgent", () => {
   }
 
   it("names sessions as the servers of HTTP do", () => {
-    for (const owner of ["ann", "a/b", "a%b", "%2F"]) {
+    for (const owner of ["ann", "a/b", "a%b", "%2F", "effect-agents"]) {
       assert.strictEqual(McpAgent.sessionId(owner, "s"), `${prefixOf(owner)}s`)
     }
   })

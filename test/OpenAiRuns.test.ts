@@ -233,4 +233,32 @@ describe("any run", () => {
     }),
     { timeout: 30_000, arbitrary: { runs: 60, seed: "openai" } }
   )
+
+  it.effect("a step that begins again is in a whole answer once", () => {
+    const everyPart = EveryPart.make()
+    const options = { id: "resp_a_b", model: "assistant", created: 0 }
+    return Effect.gen(function*() {
+      for (const word of ["weather", "reasons", "sources"]) {
+        const parts = yield* Stream.runCollect(Agent.stream(everyPart.agent, { prompt: word }))
+        const first = parts.findIndex(({ type }) => type === "step-start") + 1
+        const again: AgentRun.Part = { type: "step-start", index: 0, restarted: true }
+        const cut = parts.findIndex(({ type }) => type === "finish")
+        const restarted = Stream.fromIterable<AgentRun.Part>([...parts.slice(0, cut), again, ...parts.slice(first)])
+        const whole = Stream.fromIterable(parts)
+        assert.deepStrictEqual(
+          yield* OpenAiApi.chatFromParts(restarted, options),
+          yield* OpenAiApi.chatFromParts(whole, options),
+          word
+        )
+        const said = (
+          { output, status }: OpenAiApi.ResponseObject
+        ) => [status, output.map((item) => ({ ...item, id: "" }))]
+        assert.deepStrictEqual(
+          said(yield* OpenAiApi.responseFromParts(restarted, options)),
+          said(yield* OpenAiApi.responseFromParts(whole, options)),
+          word
+        )
+      }
+    }).pipe(Effect.provide(everyPart.layer))
+  })
 })

@@ -243,6 +243,30 @@ describe("UiMessages", () => {
         ])
       }))
 
+    it.effect("a step that begins again is in the message once, with what the user has said in it", () => {
+      const everyPart = EveryPart.make()
+      return Effect.gen(function*() {
+        for (const word of ["weather", "removes", "sources", "reports", "researches"]) {
+          const parts = yield* Stream.runCollect(runOf(everyPart, word))
+          const steering: AgentRun.Part = {
+            type: "steering",
+            message: Prompt.userMessage({ content: [Prompt.textPart({ text: "also" })] })
+          }
+          const first = parts.findIndex(({ type }) => type === "step-start")
+          const finish = parts.findIndex(({ type }) => type === "finish")
+          const told = [...parts.slice(0, first + 1), steering]
+          const plain = yield* read(yield* collect(Stream.fromIterable([...told, ...parts.slice(first + 1)])))
+          for (let cut = first + 1; cut <= finish; cut++) {
+            const again: AgentRun.Part = { type: "step-start", index: 0, restarted: true }
+            const cutParts = [...told, ...parts.slice(first + 1, cut), again, ...parts.slice(first + 1)]
+            const { errors, message } = yield* read(yield* collect(Stream.fromIterable(cutParts)))
+            assert.deepStrictEqual(errors, [], `${word} ${cut}`)
+            assert.deepStrictEqual(message, plain.message, `${word} ${cut}`)
+          }
+        }
+      }).pipe(Effect.provide(everyPart.layer))
+    })
+
     it.effect("an address that is no web page is not a link", () =>
       Effect.gen(function*() {
         const source: any = {

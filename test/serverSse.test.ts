@@ -1,9 +1,11 @@
 /** The text of events: in pieces, and with signs of life on quiet streams. */
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Cause, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Response } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { Agent } from "../src/index.ts"
 import { RunHub } from "../src/server/index.ts"
+import * as Valued from "../src/server/internal/valued.ts"
 import * as JsonText from "../src/server/internal/jsonText.ts"
 import { data, events, keepAlive } from "../src/server/internal/sse.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -135,6 +137,32 @@ describe("events", () => {
       RunHub.layer({ grace: 0 }),
       ScriptedModel.layer([ScriptedModel.text(Array.from({ length: 50 }, () => "x".repeat(10_000)))])
     ])))
+
+  it.effect.prop("end with a part that is not JSON, after all that came before it", {
+    sizes: Arbitrary.array(Arbitrary.schema(Schema.Literals([1, 2, 7])), { minLength: 1, maxLength: 6 }),
+    at: Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 41 })))
+  }, ({ at, sizes }) =>
+    Effect.gen(function*() {
+      const total = sizes.reduce((sum, size) => sum + size, 0)
+      const parts: Array<RunHub.Numbered> = Array.from({ length: total }, (_, seq) => ({
+        seq,
+        part: seq === at
+          ? { type: "output-partial", value: 1n }
+          : Response.makePart("text-delta", { id: "t", delta: "a" })
+      }))
+      let from = 0
+      const arrays = sizes.map((size) => parts.slice(from, from += size))
+      const together = Stream.flatMap(Stream.fromIterable(arrays), Stream.fromIterable)
+      for (const stream of [together, Valued.apart(together)]) {
+        const texts = yield* Stream.runCollect(events(stream))
+        const ids = texts.join("").split("\n\n").flatMap((event) => /^id: (\d+)/.exec(event)?.[1] ?? [])
+        assert.deepStrictEqual(ids, Array.from({ length: Math.min(at, total) }, (_, seq) => String(seq)))
+        assert.strictEqual(texts.join("").includes("event: effect/http-api/stream/failure"), at < total)
+      }
+      const apart = yield* Stream.runCollect(Stream.chunks(Valued.apart(together)))
+      assert.deepStrictEqual(apart.flat(), parts)
+      assert.isTrue(apart.every((parts) => parts.every(({ part }, index) => index === 0 || Valued.isPlain(part))))
+    }))
 
   it.effect("of other values are one text for those that come together", () =>
     Effect.gen(function*() {

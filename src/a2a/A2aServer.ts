@@ -166,7 +166,9 @@ export interface TaskOptions<in E = any> extends Pick<RunHub.StartOptions, "when
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never, in E = any> extends CardOptions, TaskOptions<E> {
+export interface Options<out Service extends Context.Key<any, any> = never, in E = any>
+  extends CardOptions, TaskOptions<E>
+{
   /** The largest body of a request. A larger one is refused with 413. Default: 20 MiB. */
   readonly maximumBody?: ByteSize.Input | undefined
   /** The time after which a quiet stream sends a sign of life. Default: 15 seconds. */
@@ -175,7 +177,7 @@ export interface Options<out Request = never, in E = any> extends CardOptions, T
    * The services that the agent takes from each request: the current user or the account of a tenant, for example. A
    * middleware of your router provides them. Default: none, so the services are those of the layer.
    */
-  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  readonly fromRequest?: ReadonlyArray<Service> | undefined
 }
 
 // -----------------------------------------------------------------------------
@@ -189,14 +191,21 @@ export interface Options<out Request = never, in E = any> extends CardOptions, T
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
+export const layer = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  Service extends Context.Key<any, any> = never
+>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options<Request, NoInfer<E>> = {}
+  options: Options<Service, NoInfer<E>> = {}
 ) =>
   HttpRouter.use((router) =>
-    Effect.flatMap(handlerOf<Tools, E, R, A, P, Request>(agent, options, ({ user }) => user?.userName), (handler) => {
+    Effect.flatMap(handlerOf<Tools, E, R, A, P, Service>(agent, options, ({ user }) => user?.userName), (handler) => {
       const { fromRequest = [], keepAlive, maximumBody } = options
-      const endpoint = JsonRpc.make(handler, card(agent, options), { fromRequest, keepAlive })
+      const endpoint = JsonRpc.make<Service["Identifier"]>(handler, card(agent, options), { fromRequest, keepAlive })
       const maximum = sizeOf(maximumBody)
       return router.add(
         "POST",
@@ -247,7 +256,14 @@ export const requestHandler = <Tools extends Record<string, Tool.Any>, E, R, A, 
 ): Effect.Effect<SdkServer.A2ARequestHandler, never, R | RunHub.RunHub | SessionStore.SessionStore | Scope.Scope> =>
   handlerOf(agent, options, options.owner)
 
-const handlerOf = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request = never>(
+const handlerOf = <
+  Tools extends Record<string, Tool.Any>,
+  E,
+  R,
+  A,
+  P,
+  Service extends Context.Key<any, any> = never
+>(
   agent: Agent.Agent<Tools, E, R, A, P>,
   options: CardOptions & TaskOptions<E>,
   owner: (context: SdkServer.ServerCallContext) => string | undefined
@@ -255,7 +271,7 @@ const handlerOf = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   Effect.gen(function*() {
     const { describe, grace = "10 seconds", store = new TaskMemory(maximumTasks), whenBusy = "start" } = options
     const context = yield* Effect.context<never>()
-    const runs = yield* OwnedRuns.make<R, Request>({ describe, whenBusy, whenLeft: "continue" })
+    const runs = yield* OwnedRuns.make<R, Service["Identifier"]>({ describe, whenBusy, whenLeft: "continue" })
     // the readers of the runs work until all tasks are stored
     const scope = yield* Scope.make()
     const tasks = new Tasks(agent, runs, store, scope)

@@ -98,6 +98,7 @@ import * as AgentRun from "../AgentRun.ts"
 import * as Approval from "../Approval.ts"
 import * as ToolCodec from "../internal/model/toolCodec.ts"
 import * as Parts from "../internal/wire/parts.ts"
+import * as Sessions from "../server/internal/sessions.ts"
 import * as Answers from "./internal/answers.ts"
 import * as Asking from "./internal/asking.ts"
 import * as Names from "./internal/names.ts"
@@ -352,5 +353,4 @@ const logDefects = (agent: string, cause: Cause.Cause<unknown>): Effect.Effect<v
  * @category accessors
  * @since 0.1.0
  */
-export const sessionId = (owner: string, session: string): string =>
-  `${owner.replace(/[%/]/g, (_) => _ === "%" ? "%25" : "%2F")}/${session}`
+export const sessionId = (owner: string, session: string): string => Sessions.prefixOf(owner) + session

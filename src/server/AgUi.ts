@@ -144,7 +144,7 @@ export const CurrentInput: Context.Reference<ClientInput | undefined> = Serving.
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never> extends Omit<RunHub.StartOptions, "owner"> {
+export interface Options<out Service extends Context.Key<any, any> = never> extends Omit<RunHub.StartOptions, "owner"> {
   /** The path of the agent. Default: `/ag-ui`. */
   readonly path?: `/${string}` | undefined
   /**
@@ -167,7 +167,7 @@ export interface Options<out Request = never> extends Omit<RunHub.StartOptions, 
    * The services that the agent takes from each request: the account of a tenant, for example. Your middleware provides
    * them. Default: none, so the services are those of the layer.
    */
-  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  readonly fromRequest?: ReadonlyArray<Service> | undefined
   /**
    * What a client learns about an expected failure of your own. Default: the description by `AgentError.describe`, also
    * for failures for which the function returns `undefined`.
@@ -191,25 +191,32 @@ export interface Options<out Request = never> extends Omit<RunHub.StartOptions, 
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Tools extends Record<string, any>, E, R, A, P, Request = never>(
+export const layer = <
+  Tools extends Record<string, any>,
+  E,
+  R,
+  A,
+  P,
+  Service extends Context.Key<any, any> = never
+>(
   agent: Agent.Agent<Tools, E, R, A, P>,
-  options: Options<Request> = {}
+  options: Options<Service> = {}
 ): Layer.Layer<
   never,
   never,
   | HttpRouter.HttpRouter
-  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Request>
-  | Exclude<R, Request>
+  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Exclude<Service["Identifier"], HttpRouter.Provided>>
+  | Exclude<R, Service["Identifier"]>
   | RunHub.RunHub
   | SessionStore.SessionStore
 > =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
     const { clientTools, describe, history, keepAlive, maximumBody, path = "/ag-ui", reconnect, whenBusy, whenLeft } =
       options
-    const serving = new Serving.Serving<R, Request>({
+    const serving = new Serving.Serving<R, Service["Identifier"]>({
       // the wire reads the parts as those of any agent
       agent: agent as Agent.Agent<any, any, R, any, any>,
-      runs: yield* OwnedRuns.make<R, Request>({
+      runs: yield* OwnedRuns.make<R, Service["Identifier"]>({
         describe,
         reconnect,
         whenBusy,

@@ -112,7 +112,7 @@ export const handlers = <
   options: Options<Service, NoInfer<E>> = {}
 ) =>
   Effect.map(
-    OwnedRuns.make<R, Context.Service.Identifier<Service>>(options),
+    OwnedRuns.make<R, Service["Identifier"]>(options),
     (runs) => new Handlers(agent, options, runs).all
   )
 
@@ -131,12 +131,12 @@ export const layerBodyLimit = (
 class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service extends Context.Key<any, any>> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
   private readonly options: Options<Service, E>
-  private readonly runs: OwnedRuns.OwnedRuns<R, Context.Service.Identifier<Service>>
+  private readonly runs: OwnedRuns.OwnedRuns<R, Service["Identifier"]>
 
   constructor(
     agent: Agent.Agent<Tools, E, R, A, P>,
     options: Options<Service, E>,
-    runs: OwnedRuns.OwnedRuns<R, Context.Service.Identifier<Service>>
+    runs: OwnedRuns.OwnedRuns<R, Service["Identifier"]>
   ) {
     this.agent = agent
     this.options = options

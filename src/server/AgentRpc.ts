@@ -72,6 +72,7 @@ import * as AgentRun from "../AgentRun.ts"
 import type * as SessionStore from "../SessionStore.ts"
 import * as AgentApi from "./AgentApi.ts"
 import * as OwnedRuns from "./internal/ownedRuns.ts"
+import * as Valued from "./internal/valued.ts"
 import type * as RunHub from "./RunHub.ts"
 
 // -----------------------------------------------------------------------------
@@ -192,16 +193,16 @@ export const handlers = <
   agent: Agent.Agent<Tools, E, R, A, P>,
   options: Options<Service, NoInfer<E>> = {}
 ): Effect.Effect<
-  Handlers<Name, Tools, A, P, Context.Service.Identifier<Service>>,
+  Handlers<Name, Tools, A, P, Service["Identifier"]>,
   never,
-  Exclude<R, Context.Service.Identifier<Service>> | RunHub.RunHub | SessionStore.SessionStore
+  Exclude<R, Service["Identifier"]> | RunHub.RunHub | SessionStore.SessionStore
 > =>
-  Effect.map(OwnedRuns.make<R, Context.Service.Identifier<Service>>(options), (runs) => {
-    const handlers: Procedures<Tools, A, P, Context.Service.Identifier<Service>> = procedures(agent, runs)
+  Effect.map(OwnedRuns.make<R, Service["Identifier"]>(options), (runs) => {
+    const handlers: Procedures<Tools, A, P, Service["Identifier"]> = procedures(agent, runs)
     return Object.fromEntries(
       Object.entries(handlers).map(([procedure, handler]) => [`${name}.${procedure}`, handler])
       // the type of an object that is made of entries does not know their names
-    ) as Handlers<Name, Tools, A, P, Context.Service.Identifier<Service>>
+    ) as Handlers<Name, Tools, A, P, Service["Identifier"]>
   })
 
 /**
@@ -250,7 +251,10 @@ const procedures = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
     after?: number
   ): Parts<Tools, A, P, R1> => {
     const all = Effect.map(Effect.flatMap(AgentApi.Owner, ({ id }) => find(id)), (run) => run.parts({ after }))
-    const shown = Stream.catchCause(Stream.scoped(Stream.unwrap(all)), (cause) => Stream.failCause(told(cause)))
+    const shown = Stream.scoped(Stream.unwrap(all)).pipe(
+      Valued.apart,
+      Stream.catchCause((cause) => Stream.failCause(told(cause)))
+    )
     // what its owner sees of a part has the part's type
     return shown as Parts<Tools, A, P, R1>
   }

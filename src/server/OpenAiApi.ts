@@ -36,6 +36,9 @@
  * A response can be retrieved, followed and cancelled as long as the hub keeps its run (`RunHub.layer`). With
  * `background: true` the run goes on when the client leaves.
  *
+ * A durable run begins the step again in which its process ended. A response does not have the items of the first
+ * attempt, and neither has a completion that is not streamed. A streamed completion cannot take back a text.
+ *
  * **What a request may ask for.** System and developer messages are ignored, unless `systemMessages` says otherwise: the
  * agent has its own instructions. So are `temperature` and what else is about the way a model writes, unless `settings`
  * gives it to the model, and what is about the accounts of OpenAI. A parameter that would change what the client
@@ -118,7 +121,7 @@ export interface Sampling extends Parameters.Sampling {}
  * @category options
  * @since 0.1.0
  */
-export interface Options<out Request = never> {
+export interface Options<out Service extends Context.Key<any, any> = never> {
   /** The path below which the endpoints are. Default: `/v1`. */
   readonly path?: `/${string}` | undefined
   /**
@@ -146,7 +149,7 @@ export interface Options<out Request = never> {
    * The services that the agents take from each request: the account of a tenant, for example. Your middleware provides
    * them. Default: none, so the services are those of the layer.
    */
-  readonly fromRequest?: ReadonlyArray<Context.Key<Request, any>> | undefined
+  readonly fromRequest?: ReadonlyArray<Service> | undefined
   /**
    * What a client learns about an expected failure of your own. Default: the description by `AgentError.describe`, also
    * for failures for which the function returns `undefined`.
@@ -163,39 +166,42 @@ export interface Options<out Request = never> {
  * @category layers
  * @since 0.1.0
  */
-export const layer = <const Agents extends Readonly<Record<string, Agent.Any>>, Request = never>(
+export const layer = <
+  const Agents extends Readonly<Record<string, Agent.Any>>,
+  Service extends Context.Key<any, any> = never
+>(
   agents: Agents,
-  options: Options<Request> = {}
+  options: Options<Service> = {}
 ): Layer.Layer<
   never,
   never,
   | HttpRouter.HttpRouter
-  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Request>
-  | Exclude<Agent.Services<Agents[keyof Agents]>, Request>
+  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Exclude<Service["Identifier"], HttpRouter.Provided>>
+  | Exclude<Agent.Services<Agents[keyof Agents]>, Service["Identifier"]>
   | RunHub.RunHub
   | SessionStore.SessionStore
 > =>
   // the services of all agents together
-  serve<Agent.Services<Agents[keyof Agents]>, Request>(agents as any, options)
+  serve<Agent.Services<Agents[keyof Agents]>, Service>(agents as any, options)
 
 const defaultBody = ByteSize.fromInputUnsafe("20 MiB")
 
-const serve = <R, Request>(
+const serve = <R, Service extends Context.Key<any, any>>(
   agents: Readonly<Record<string, Agent.Agent<any, any, R, any, any>>>,
-  options: Options<Request>
+  options: Options<Service>
 ): Layer.Layer<
   never,
   never,
   | HttpRouter.HttpRouter
-  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Request>
-  | Exclude<R, Request>
+  | HttpRouter.Request.From<"Requires", AgentApi.Owner | Exclude<Service["Identifier"], HttpRouter.Provided>>
+  | Exclude<R, Service["Identifier"]>
   | RunHub.RunHub
   | SessionStore.SessionStore
 > =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
-    const served: Served.Served<R, Request> = {
+    const served: Served.Served<R, Service["Identifier"]> = {
       agents,
-      runs: yield* OwnedRuns.make<R, Request>({ describe: options.describe }),
+      runs: yield* OwnedRuns.make<R, Service["Identifier"]>({ describe: options.describe }),
       approvals: options.approvals ?? "deny",
       systemMessages: options.systemMessages ?? "ignore",
       settings: options.settings,

@@ -25,7 +25,7 @@
  * | part                          | chunks                                                                           |
  * | ----------------------------- | -------------------------------------------------------------------------------- |
  * | `run-start`, `run-end`        | `start`, `finish`, with `Metadata`                                                |
- * | `step-start`, `step-end`      | `start-step`, `finish-step`                                                      |
+ * | `step-start`, `step-end`      | `start-step`, `finish-step`; `reset-step` takes back a step that begins again     |
  * | text, reasoning, files        | `text-*`, `reasoning-*`, `file`                                                   |
  * | tool calls                    | `tool-input-*`, `tool-output-*`; the type of the part is `tool-<name>`            |
  * | `tool-approval-request`       | `tool-approval-request` with an `ApprovalDescriptor`                              |
@@ -65,9 +65,6 @@
  *
  * A run may end while a page is not connected to it: after the messages were loaded, or when the network was lost. The
  * answer is 204 then, and the page loads the messages again.
- *
- * A durable run begins the step again in which its process ended. The stream of the page then has the text of both, because
- * the AI SDK cannot take a part back; the stored conversation has the step once.
  *
  * With `SessionHistory.provider` nothing is saved of a run that is stopped or fails, and a page that is loaded again does
  * not have its message. Use `SessionHistory.make({ keep: "always" })` for chats.

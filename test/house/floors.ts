@@ -64,6 +64,8 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
 export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   // the runs of an owner are found, answered and masked in one place for all wires
   a2a: ["server"],
+  // the sessions of an owner have one name on all wires
+  mcp: ["server"],
   // the page reads the runs of the server
   playground: ["server"],
   // the engine's runner on one machine keeps its records in a SQLite file; the wires serve its runs

@@ -82,6 +82,9 @@ export class Reading {
   private readonly transcript: Array<Prompt.Message> = []
   private builder = new StepBuilder()
   private step = 0
+  /** How often the step has begun again, and the artifacts that it has told. */
+  private restarts = 0
+  private readonly stepArtifacts = new Set<string>()
   private texts = 0
   private open: { readonly id: string; readonly artifactId: string } | undefined = undefined
 
@@ -254,6 +257,8 @@ export class Reading {
   /** The whole of an artifact. What was told of it is not told again, and cannot be taken back. */
   private artifact(artifact: Sdk.Artifact): void {
     const { artifactId, name, parts } = artifact
+    // JSON is replaced where it is, by that of a later step
+    if (!parts.every(isData) && !this.atStep(artifact)) return
     const { files, text } = this.knownOf(artifactId)
     const all = textOf(parts)
     const isLonger = all.startsWith(text)
@@ -268,8 +273,6 @@ export class Reading {
       ...others.filter(isData),
       ...others.filter(isFile).slice(files)
     ]
-    // JSON is replaced where it is, by that of a later step
-    if (!toTell.every(isData)) this.atStep(artifact)
     this.tell(artifactId, name, toTell)
   }
 
@@ -281,6 +284,7 @@ export class Reading {
 
   private tell(artifactId: string, name: string, parts: ReadonlyArray<Sdk.Part>): void {
     const known = this.knownOf(artifactId)
+    this.stepArtifacts.add(artifactId)
     for (const part of parts) {
       const { content, mediaType } = part
       if (isFile(part)) {
@@ -314,16 +318,35 @@ export class Reading {
     this.out.push(Response.makePart("source", source))
   }
 
-  /** Agents of this package number the steps of a run. */
-  private atStep({ metadata }: Pick<Sdk.Artifact, "metadata">): void {
+  /** Agents of this package number the steps of a run. Returns whether the artifact counts. */
+  private atStep({ metadata }: Pick<Sdk.Artifact, "metadata">): boolean {
     const told: unknown = metadata?.[Parts.metadataKey]
     const step = Predicate.hasProperty(told, "step") ? told.step : undefined
-    if (!Predicate.isNumber(step) || step <= this.step) return
+    if (!Predicate.isNumber(step)) return true
+    const restarts = Predicate.hasProperty(told, "restarts") && Predicate.isNumber(told.restarts) ? told.restarts : 0
+    // what the step has told before it began again stays in a task until it is replaced
+    if (step === this.step && restarts < this.restarts) return false
+    if (step === this.step && restarts > this.restarts) this.beginAgain(restarts)
+    if (step <= this.step) return true
     this.step = step
+    this.restarts = restarts
+    this.stepArtifacts.clear()
     // the first step of a run has a number, too
-    if (this.builder.content().length === 0) return
-    this.endStep("unknown", AgentRun.emptyUsage)
-    this.out.push({ type: "step-start", index: this.steps.length })
+    if (this.builder.content().length > 0) {
+      this.endStep("unknown", AgentRun.emptyUsage)
+      this.out.push({ type: "step-start", index: this.steps.length })
+    }
+    return true
+  }
+
+  /** The process of the agent has ended, and another one makes the step from its beginning. */
+  private beginAgain(restarts: number): void {
+    this.restarts = restarts
+    for (const artifactId of this.stepArtifacts) this.known.set(artifactId, { text: "", files: 0 })
+    this.stepArtifacts.clear()
+    this.open = undefined
+    this.builder = new StepBuilder()
+    this.out.push({ type: "step-start", index: this.steps.length, restarted: true })
   }
 
   // --- messages ---------------------------------------------------------------

@@ -75,6 +75,11 @@ class Updates {
   private readonly now: () => string
   private out: Array<Sdk.StreamResponse> = []
   private artifacts = 0
+  /** The number of artifacts before the step, and the largest number with all that it has told. */
+  private stepBegins = 0
+  private replaceable = 0
+  /** How often the step has begun again. */
+  private restarts = 0
   private step = 0
   /** The text that is being written, by its id in the step. */
   private readonly texts = new Map<string, { readonly artifactId: string; hasBegun: boolean }>()
@@ -100,10 +105,20 @@ class Updates {
         this.status(Sdk.TaskState.TASK_STATE_WORKING)
         return
       case "step-start":
+        // an artifact that is told again replaces the one of its name
+        if (part.restarted === true) {
+          this.artifacts = this.stepBegins
+          this.restarts++
+        } else {
+          this.replaceable = this.stepBegins = this.artifacts
+          this.restarts = 0
+        }
         this.step = part.index
         this.texts.clear()
         this.written = this.toldAt = 0
         return
+      case "step-end":
+        return this.emptyRest()
       case "text-start":
         this.texts.set(part.id, { artifactId: this.nextArtifact(), hasBegun: false })
         return
@@ -191,7 +206,14 @@ class Updates {
   }
 
   private nextArtifact(): string {
-    return `${this.name.runId}-${this.artifacts++}`
+    const artifactId = `${this.name.runId}-${this.artifacts++}`
+    this.replaceable = Math.max(this.replaceable, this.artifacts)
+    return artifactId
+  }
+
+  /** A step that has begun again may have fewer artifacts than it had before. */
+  private emptyRest(): void {
+    while (this.artifacts < this.replaceable) this.whole("text", Parts.text(""))
   }
 
   private whole(name: string, part: Sdk.Part): void {
@@ -204,7 +226,8 @@ class Updates {
     part: Sdk.Part,
     how: { readonly append: boolean; readonly lastChunk: boolean }
   ): void {
-    const metadata = { [Parts.metadataKey]: { step: this.step } }
+    const { restarts, step } = this
+    const metadata = { [Parts.metadataKey]: restarts === 0 ? { step } : { step, restarts } }
     this.out.push(Parts.artifactUpdate(this.name, { artifactId, name, parts: [part], metadata }, how))
   }
 

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 
-import type * as Arr from "effect/Array"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -40,18 +40,7 @@ const failureEvent = "effect/http-api/stream/failure"
  * @since 0.1.0
  */
 export const events = <E, R>(parts: Stream.Stream<RunHub.Numbered, E, R>): Stream.Stream<string, never, R> =>
-  parts.pipe(
-    Stream.mapArrayEffect((numbered) => {
-      const encoded: Array<Numbered> = []
-      for (let index = 0; index < numbered.length; index++) {
-        const { part, seq } = numbered[index]
-        const exit = encodePart(part)
-        // a part that needs no more than its schema is encoded at once
-        if (!Exit.isExit(exit) || Exit.isFailure(exit)) return encodeEach(numbered)
-        encoded.push({ seq, part: exit.value })
-      }
-      return Effect.succeed(encoded as unknown as Arr.NonEmptyReadonlyArray<Numbered>)
-    }),
+  encoded(parts).pipe(
     written(({ part, seq }) => JsonText.pieces(`id: ${seq}\ndata: `, part, "\n\n")),
     Stream.catchCause((cause) => Stream.fromEffect(failure(cause)))
   )
@@ -59,8 +48,38 @@ export const events = <E, R>(parts: Stream.Stream<RunHub.Numbered, E, R>): Strea
 /** A part as JSON with its number. */
 type Numbered = RunHub.Numbered<unknown>
 
-const encodeEach = (numbered: Arr.NonEmptyReadonlyArray<RunHub.Numbered>) =>
-  Effect.forEach(numbered, ({ part, seq }) => Effect.map(encodePart(part), (part): Numbered => ({ seq, part })))
+/** The stream ends with a part that is not JSON. All parts before it come first, also those of its own array. */
+const encoded = <E, R>(parts: Stream.Stream<RunHub.Numbered, E, R>) =>
+  Stream.transformPull(parts, (upstream) =>
+    Effect.sync(() => {
+      let broken: Exit.Exit<never, unknown> | undefined
+      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Numbered>, unknown, void, R> = Effect.suspend(() =>
+        broken ?? Effect.flatMap(upstream, (numbered) => {
+          const encoded: Array<Numbered> = []
+          const from = (start: number): typeof pull => {
+            for (let index = start; index < numbered.length; index++) {
+              const { part, seq } = numbered[index]
+              const exit = encodePart(part)
+              // a part that needs no more than its schema is encoded at once
+              if (!Exit.isExit(exit)) return Effect.flatMap(Effect.exit(exit), (exit) => after(index, exit))
+              if (Exit.isFailure(exit)) return after(index, exit)
+              encoded.push({ seq, part: exit.value })
+            }
+            return Arr.isArrayNonEmpty(encoded) ? Effect.succeed(encoded) : pull
+          }
+          const after = (index: number, exit: Exit.Exit<unknown, unknown>): typeof pull => {
+            if (Exit.isSuccess(exit)) {
+              encoded.push({ seq: numbered[index].seq, part: exit.value })
+              return from(index + 1)
+            }
+            broken = Exit.failCause(exit.cause)
+            return Arr.isArrayNonEmpty(encoded) ? Effect.succeed(encoded) : broken
+          }
+          return from(0)
+        })
+      )
+      return pull
+    }))
 
 /**
  * Writes values as text: those of an array together, up to `size` characters, and the rest when it is pulled. So a

@@ -35,9 +35,15 @@ export interface ChatOptions {
   readonly includeUsage?: boolean | undefined
 }
 
-type Told = ChatCompletionChunk | Failures.Failure
+/** A step begins, or begins again: what it has told before does not count. Only a whole answer can forget it. */
+interface Step {
+  readonly restarted: boolean
+}
+
+type Told = ChatCompletionChunk | Failures.Failure | Step
 
 const isFailure = (told: Told): told is Failures.Failure => "error" in told
+const isStep = (told: Told): told is Step => "restarted" in told
 
 /**
  * Returns the chunks of a run, and its failure. Nothing follows the chunk with the usage, or the failure.
@@ -88,13 +94,22 @@ export const chunks = <E, R>(
   parts: Stream.Stream<AgentRun.Part, E, R>,
   options: ChatOptions
 ): Stream.Stream<ChatCompletionChunk | ErrorBody, never, R> =>
-  Stream.map(told(parts, options), (told) => isFailure(told) ? { error: told.error } : told)
+  told(parts, options).pipe(
+    Stream.mapAccumArray(() => undefined, (_, told) => [
+      undefined,
+      told.flatMap((told): ReadonlyArray<ChatCompletionChunk | ErrorBody> =>
+        isStep(told) ? [] : isFailure(told) ? [{ error: told.error }] : [told]
+      )
+    ])
+  )
 
 /** What was told of a run so far. */
 class Telling {
   hasEnded = false
   private readonly options: ChatOptions
   private length = 0
+  /** The length before the step. */
+  private before = 0
   /** The texts of two steps are two paragraphs. */
   private isNewStep = false
 
@@ -107,8 +122,10 @@ class Telling {
       case "run-start":
         return [this.chunk({ role: "assistant", content: "" })]
       case "step-start":
+        if (part.restarted === true) this.length = this.before
+        else this.before = this.length
         this.isNewStep = this.length > 0
-        return []
+        return [{ restarted: part.restarted === true }]
       case "text-delta":
         return this.text(part.delta)
       case "reasoning-delta":
@@ -181,6 +198,7 @@ class Written {
   private reasoning = ""
   private readonly annotations: Array<ChatAnnotation> = []
   private calls: NonNullable<ChatDelta["tool_calls"]> = []
+  private before = { content: 0, reasoning: 0, annotations: 0 }
   private finishReason: ChatFinishReason = "stop"
   private usage: ChatCompletion["usage"] | null
 
@@ -188,7 +206,9 @@ class Written {
     this.options = options
   }
 
-  add({ choices, usage }: ChatCompletionChunk): void {
+  add(told: ChatCompletionChunk | Step): void {
+    if (isStep(told)) return this.step(told)
+    const { choices, usage } = told
     this.usage = usage
     for (const { delta, finish_reason } of choices) {
       this.content += delta.content ?? ""
@@ -197,6 +217,16 @@ class Written {
       this.calls = delta.tool_calls ?? this.calls
       this.finishReason = finish_reason ?? this.finishReason
     }
+  }
+
+  private step({ restarted }: Step): void {
+    if (restarted) {
+      this.content = this.content.slice(0, this.before.content)
+      this.reasoning = this.reasoning.slice(0, this.before.reasoning)
+      this.annotations.length = this.before.annotations
+    }
+    const { annotations, content, reasoning } = this
+    this.before = { content: content.length, reasoning: reasoning.length, annotations: annotations.length }
   }
 
   get whole(): ChatCompletion {

@@ -144,6 +144,9 @@ class Telling {
   private readonly calls = new Map<string, Items.OpenCall>()
   /** The sources that came when there was no text. */
   private sources: Array<(place: number) => ResponseAnnotation> = []
+  /** The place of the first item of the step, and the places of items that do not count. */
+  private stepBegins = 0
+  private readonly takenBack = new Set<number>()
 
   constructor(options: ResponseOptions) {
     this.options = options
@@ -204,6 +207,10 @@ class Telling {
         return this.ended(`${part.type === "text-end" ? "text" : "reasoning"}:${part.id}`)
       case "source":
         return this.source(part)
+      case "step-start":
+        if (part.restarted === true) this.takeBack()
+        this.stepBegins = this.output.items.length
+        return
       case "tool-call":
         return this.called(part.id, part)
       case "tool-result":
@@ -276,7 +283,18 @@ class Telling {
   }
 
   private finish(end: Partial<ResponseObject>, now: number): void {
-    this.response = { ...this.response, ...end, output: this.output.items, completed_at: Math.floor(now / 1000) }
+    const output = this.output.items.filter((_, index) => !this.takenBack.has(index))
+    this.response = { ...this.response, ...end, output, completed_at: Math.floor(now / 1000) }
+  }
+
+  /** The model call of the step begins again. Its items were told, and the response does not have them. */
+  private takeBack(): void {
+    this.close(() => true)
+    for (const call of this.calls.values()) call.close()
+    this.calls.clear()
+    this.held.clear()
+    this.sources = []
+    for (let index = this.stepBegins; index < this.output.items.length; index++) this.takenBack.add(index)
   }
 
   private id(kind: string): string {

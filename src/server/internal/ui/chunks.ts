@@ -11,6 +11,7 @@ import * as Base64 from "effect/encoding/Base64"
 import type * as AgentRun from "../../../AgentRun.ts"
 import type * as Approval from "../../../Approval.ts"
 import * as AgentApi from "../../AgentApi.ts"
+import * as Valued from "../valued.ts"
 import * as Calls from "./calls.ts"
 import * as Coded from "./coded.ts"
 import * as History from "./history.ts"
@@ -27,11 +28,6 @@ export interface Options {
   readonly continues?: Wire.Message | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
 }
-
-/**
- * Where a call is: its parameters are being written; it runs; it waits for an approval or for the page; it has ended.
- */
-type CallState = "streaming" | "running" | "asked" | "ended"
 
 /** A run that this run called, directly or through another one. `call` is the call of this run that it belongs to. */
 interface Nested {
@@ -60,9 +56,13 @@ export class Mapper {
   private hasCalls: boolean
   private runId = ""
   private steered = 0
+  /** The messages of the user in this step. */
+  private steering: Array<Wire.Chunk> = []
   /** The texts and reasonings that have begun and not ended. */
   private readonly open = new Map<string, "text" | "reasoning">()
-  private readonly calls = new Map<string, CallState>()
+  private readonly calls = new Map<string, Calls.State>()
+  /** The calls of this step. */
+  private readonly stepCalls = new Set<string>()
   /** The calls that a person has denied. */
   private readonly denied = new Set<string>()
   /** The nested calls that ask for an approval, by path and id. They have calls of their own in the message. */
@@ -74,13 +74,13 @@ export class Mapper {
     this.hasCalls = options.continues !== undefined || options.answers !== undefined
     for (const part of options.continues?.parts ?? []) {
       if (!("toolCallId" in part)) continue
-      this.calls.set(part.toolCallId, stateOf(part))
+      this.calls.set(part.toolCallId, Calls.stateOf(part))
     }
   }
 
   /** The chunks of some parts. A part with a value that is not JSON is the end of the message. */
   map(parts: ReadonlyArray<AgentRun.Part>): Effect.Effect<ReadonlyArray<Wire.Chunk>> {
-    if (parts.every(Coded.isPlain)) return Effect.sync(() => this.take(parts.map((part) => [part, undefined])))
+    if (parts.every(Valued.isPlain)) return Effect.sync(() => this.take(parts.map((part) => [part, undefined])))
     const accept = (part: AgentRun.Part) =>
       Effect.map(Coded.encode(part), ([part, encoded]) => this.accept(part, encoded))
     return Effect.matchCause(Effect.forEach(parts, accept, { discard: true }), {
@@ -140,6 +140,8 @@ export class Mapper {
       case "run-start":
         return this.start(part)
       case "step-start":
+        if (part.restarted === true) this.takeBack()
+        else this.steering = []
         this.step = part.index
         return
       case "step-end":
@@ -174,12 +176,15 @@ export class Mapper {
           mediaType: part.mediaType,
           url: `data:${part.mediaType};base64,${Base64.encode(part.data)}`
         })
-      case "steering":
-        return this.inStep({
+      case "steering": {
+        const message: Wire.Chunk = {
           type: "steering-message",
           id: `${this.runId}:${this.steered++}`,
           parts: History.userParts(part.message)
-        })
+        }
+        this.steering.push(message)
+        return this.inStep(message)
+      }
       case "response-metadata":
         if (part.modelId !== undefined) {
           this.out.push({ type: "message-metadata", messageMetadata: { model: part.modelId } })
@@ -244,10 +249,24 @@ export class Mapper {
     if (!this.isStepOpen) {
       this.isStepOpen = true
       this.hasCalls = false
+      this.stepCalls.clear()
       this.out.push({ type: "start-step" })
     }
-    this.hasCalls ||= "toolCallId" in chunk
+    if ("toolCallId" in chunk) {
+      this.hasCalls = true
+      this.stepCalls.add(chunk.toolCallId)
+    }
     this.out.push(chunk)
+  }
+
+  /** The model call of the step begins again, and what it has told does not count. The messages of the user do. */
+  private takeBack(): void {
+    if (!this.isStepOpen) return
+    this.open.clear()
+    for (const id of this.stepCalls) this.calls.delete(id)
+    this.stepCalls.clear()
+    this.hasCalls = false
+    this.out.push({ type: "reset-step" }, ...this.steering)
   }
 
   private endStep(): void {
@@ -287,7 +306,7 @@ export class Mapper {
   }
 
   private call(id: string, name: string, input: unknown, providerExecuted: boolean): void {
-    this.inStep(inputOf(id, name, input, providerExecuted))
+    this.inStep(Calls.inputOf(id, name, input, providerExecuted))
     this.calls.set(id, "running")
   }
 
@@ -329,7 +348,7 @@ export class Mapper {
       // a call can wait for one approval only, and a page shows what will run
       this.nestedCalls.set(keyOf(path, approval.toolCallId), id)
       this.waitForNested(toolCallId, approvalId)
-      this.out.push(inputOf(id, tool, input, false))
+      this.out.push(Calls.inputOf(id, tool, input, false))
     } else if (!this.knows(id)) this.call(id, tool, input, true)
     this.calls.set(id, "asked")
     // a call that runs in the page has its parameters, and waits for its output
@@ -461,27 +480,6 @@ export class Mapper {
     this.out.push({ type: "tool-output-error", toolCallId: id, errorText: reason })
   }
 }
-
-const stateOf = (part: Wire.ToolPart): CallState => {
-  switch (part.state) {
-    case "approval-requested":
-    case "input-available":
-      return "asked"
-    case "approval-responded":
-      // the result of a nested call is not in this conversation
-      return part.approval.id === part.toolCallId ? "ended" : "running"
-    default:
-      return "ended"
-  }
-}
-
-const inputOf = (toolCallId: string, toolName: string, input: unknown, providerExecuted: boolean): Wire.Chunk => ({
-  type: "tool-input-available",
-  toolCallId,
-  toolName,
-  input: input ?? null,
-  ...(providerExecuted && { providerExecuted })
-})
 
 const keyOf = (path: ReadonlyArray<string>, id: string): string => JSON.stringify([path, id])
 

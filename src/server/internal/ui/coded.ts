@@ -10,15 +10,6 @@ import * as SchemaParser from "effect/SchemaParser"
 import * as AgentRun from "../../../AgentRun.ts"
 
 /**
- * Returns whether a part is a piece of text, as most parts are.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isPlain = ({ type }: AgentRun.Part): boolean =>
-  type === "text-delta" || type === "reasoning-delta" || type === "tool-params-delta"
-
-/**
  * A part, with its JSON form if it has values that a tool, a model or an output has made.
  *
  * @category models

@@ -51,10 +51,10 @@ type Answered<R> = Effect.Effect<HttpServerResponse.HttpServerResponse, AgentApi
  * @category models
  * @since 0.1.0
  */
-export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
+export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request> {
   private readonly agent: Agent.Agent<Tools, E, R, A, P>
   private readonly options: UiMessages.Options<Context.Key<any, any>, E>
-  private readonly runs: OwnedRuns.OwnedRuns<R, Needs>
+  private readonly runs: OwnedRuns.OwnedRuns<R, Request>
   private readonly maximum: ByteSize.ByteSize
   /** As long as the hub knows the run. */
   private readonly known = new WeakMap<RunHub.Live, Known>()
@@ -62,7 +62,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
   constructor(
     agent: Agent.Agent<Tools, E, R, A, P>,
     options: UiMessages.Options<Context.Key<any, any>, E>,
-    runs: OwnedRuns.OwnedRuns<R, Needs>
+    runs: OwnedRuns.OwnedRuns<R, Request>
   ) {
     this.agent = agent
     this.options = options
@@ -96,7 +96,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
   private prompt(
     owner: string,
     { chat, message, messageId, replaces }: Extract<Request.Request, { readonly _tag: "Prompt" }>
-  ): Answered<Needs | Scope.Scope> {
+  ): Answered<Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const before = yield* this.ready(owner, chat)
       const index = History.indexOf(before.history, messageId)
@@ -148,7 +148,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Needs> {
   private answer(
     owner: string,
     request: Extract<Request.Request, { readonly _tag: "Answers" }>
-  ): Answered<Needs | Scope.Scope> {
+  ): Answered<Request | Scope.Scope> {
     const { chat, messageId } = request
     return Effect.gen({ self: this }, function*() {
       const { approvals, history } = yield* this.runs.session(owner, chat)

@@ -96,7 +96,7 @@ export type FinishReason = "stop" | "length" | "content-filter" | "tool-calls" |
 export type Chunk =
   | { readonly type: "start"; readonly messageId?: string; readonly messageMetadata?: Metadata }
   | { readonly type: "message-metadata"; readonly messageMetadata: Metadata }
-  | { readonly type: "start-step" | "finish-step" }
+  | { readonly type: "start-step" | "finish-step" | "reset-step" }
   | { readonly type: "text-start" | "text-end" | "reasoning-start" | "reasoning-end"; readonly id: string }
   | { readonly type: "text-delta" | "reasoning-delta"; readonly id: string; readonly delta: string }
   | {
