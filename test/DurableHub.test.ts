@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
+import { RpcClient, RpcSerialization } from "effect/rpc"
 import { WorkflowEngine } from "effect/workflow"
 import { spawn } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
@@ -12,8 +13,8 @@ import { Agent, AgentRun, Approval } from "../src/index.ts"
 import { RemoteAgent, RunHub } from "../src/server/index.ts"
 import * as Sessions from "../src/server/internal/sessions.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
-import { OpenChat } from "./fixtures/chatServer.ts"
-import { Api, Auth } from "./fixtures/durableServer.ts"
+import { OpenChat, show } from "./fixtures/chatServer.ts"
+import { Api, Auth, Rpcs } from "./fixtures/durableServer.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
 const fixture = fileURLToPath(new URL("./fixtures/durableServer.ts", import.meta.url))
@@ -44,14 +45,17 @@ const agentAt = (url: string, owner = "ann") =>
     ])
   )
 
-/** What `useChat` shows of a run that a page has joined after it was loaded again. */
-const joinedPage = (url: string, id: string) => {
-  const page = new OpenChat(url, id, "ann")
-  return Effect.map(
-    Effect.promise(() => page.chat.resumeStream()),
-    () => ({ shown: page.shown, finished: page.finished.map(({ finishReason }) => finishReason) })
+/** The same agent over effect's Rpc. */
+const rpcAgentAt = (url: string) =>
+  Effect.map(
+    Effect.provide(
+      RpcClient.make(Rpcs),
+      RpcClient.layerProtocolHttp({ url: `${url}/rpc` }).pipe(
+        Layer.provide([RpcSerialization.layerNdjson, FetchHttpClient.layer])
+      )
+    ),
+    (client) => RemoteAgent.fromRpc("assistant", client, { whenExists: "join" })
   )
-}
 
 describe("DurableHub, with a server that dies", () => {
   it.live(
@@ -77,12 +81,24 @@ describe("DurableHub, with a server that dies", () => {
           )
           assert.strictEqual(stranger.status, 404)
           const remote = yield* Effect.forkChild(Agent.run(yield* agentAt(next.url), input), { startImmediately: true })
-          const page = yield* Effect.forkChild(joinedPage(next.url, "chat"), { startImmediately: true })
-          yield* Effect.sleep(100)
+          const overRpc = yield* Effect.forkChild(Agent.run(yield* rpcAgentAt(next.url), input), {
+            startImmediately: true
+          })
+          // a page that is loaded again
+          const page = new OpenChat(next.url, "chat", "ann")
+          const joined = yield* Effect.forkChild(Effect.promise(() => page.chat.resumeStream()), {
+            startImmediately: true
+          })
+          yield* page.until(({ messages }) => messages.some((message) => show(message).length > 0))
           writeFileSync(`${file}.go`, "")
           const result = yield* Fiber.join(remote)
           assert.deepStrictEqual([result.text, result.runId, result.session], ["one two three", input.runId, "chat"])
-          assert.deepStrictEqual(yield* Fiber.join(page), { shown: ["one two three"], finished: ["stop"] })
+          assert.strictEqual((yield* Fiber.join(overRpc)).text, "one two three")
+          yield* Fiber.join(joined)
+          assert.deepStrictEqual([page.shown, page.finished.map(({ finishReason }) => finishReason)], [
+            ["one two three"],
+            ["stop"]
+          ])
           const stored = yield* Effect.promise(async () => (await fetch(`${next.url}/api/chat/chat/messages`)).text())
           assert.include(stored, "one two three")
           assert.notInclude(stored, "one one")
@@ -98,7 +114,7 @@ describe("DurableHub, with a server that dies", () => {
           yield* next.kill
           const last = yield* serve(file)
           const answers = asked.approvals.map((approval) => Approval.approve(approval))
-          const paid = yield* Agent.resume(yield* agentAt(last.url), { result: asked }, answers)
+          const paid = yield* Agent.resume(yield* rpcAgentAt(last.url), { result: asked }, answers)
           assert.strictEqual(paid.text, "one two three")
           assert.strictEqual(readFileSync(`${file}.paid`, "utf8"), "paid\n")
           assert.isTrue(existsSync(file))

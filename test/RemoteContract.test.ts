@@ -9,7 +9,7 @@ import { Agent, AgentRun, AgentTool, Approval, Budget, SessionStore } from "../s
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { type Wire, Wires, wires } from "./fixtures/remoteWires.ts"
 import { agentOf, calls, type Case, cases, type Parts, plain, readCase, Script, toCase } from "./fixtures/runCases.ts"
-import { type Log, types } from "./utils.ts"
+import { type Log, showExit, types } from "./utils.ts"
 
 const { fail, finish, hang, text, usage } = ScriptedModel
 
@@ -64,6 +64,10 @@ const remoteOf = Effect.fnUntraced(function*(wire: Wire, given: Case) {
 
 const Remote = Schema.Struct({ ...Script.fields, wire: Schema.Literals(wires) })
 
+/** A conversation that waits says which session on the server continues it. */
+const unmarked = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(plain(value)).replace(/"effect-agents\/server\/RemoteAgent":\{"session":"[^"]*"\}/g, ""))
+
 /** A failure loses its name on the way, and nothing else. */
 const unnamed = (end: string) => end.replace(/^Failed .* after/, "Failed after")
 
@@ -94,14 +98,14 @@ describe("the contract of a remote run", () => {
           const given = toCase(script)
           const here = yield* play(given, undefined)
           const remote = yield* play(given, script.wire)
-          assert.deepStrictEqual(plain(remote.parts), plain(here.parts))
+          assert.deepStrictEqual(unmarked(remote.parts), plain(here.parts))
           assert.strictEqual(unnamed(remote.end), unnamed(here.end))
           assert.deepStrictEqual(remote.log, here.log)
           const expected = here.parts.at(-1)
           if (expected?.type !== "run-end") return
           const result = yield* AgentRun.fold(Stream.fromIterable(remote.parts))
           assert.deepStrictEqual(result.totalUsage, expected.result.totalUsage)
-          assert.deepStrictEqual(plain(result.transcript), plain(expected.result.transcript))
+          assert.deepStrictEqual(unmarked(result.transcript), plain(expected.result.transcript))
         }),
       { timeout: 60_000, arbitrary: { runs: 60, seed: "remote" } }
     )
@@ -180,6 +184,92 @@ describe("the contract of a remote run", () => {
           const { totalUsage, usage: own } = yield* AgentRun.fold(Stream.fromIterable(parts))
           assert.deepStrictEqual([own.inputTokens.total, totalUsage.inputTokens.total], [15, 50])
           assert.deepStrictEqual([own.outputTokens.total, totalUsage.outputTokens.total], [2, 17])
+        }))
+
+      it.effect(`${wire}: as a tool it asks its caller: approved, edited, denied, left, and nothing stays on the server`, () =>
+        Effect.gen(function*() {
+          const { store } = yield* Wires
+          const sessions = Effect.map(store.list(), ({ sessions }) => sessions.length)
+          const before = yield* sessions
+          const asks = calls("asks")
+          const { agent, log } = yield* remoteOf(wire, {
+            name: "",
+            providers: () => [],
+            script: [asks, text("done"), asks, text("edited"), asks, text("denied"), text("plain")]
+          })
+          const lead = Agent.make("lead", { toolkit: AgentTool.toolkit(AgentTool.make(agent)) })
+          const tool = ScriptedModel.toolCalls({ id: "c", name: "agent", params: { prompt: "look" } })
+          const go = Effect.fnUntraced(function*(answer?: (approval: Approval.Approval) => Approval.Answer) {
+            const asked = yield* Agent.run(lead, { prompt: "go" })
+            if (answer === undefined) return [asked.text]
+            assert.deepStrictEqual(
+              asked.approvals.map(({ params, path, tool }) => ({ params, path, tool })),
+              [{ params: { n: 0 }, path: ["agent"], tool: "asks" }]
+            )
+            // the waiting conversation comes back from wherever its caller keeps it
+            const { text, transcript } = yield* Agent.resume(lead, { result: asked }, asked.approvals.map(answer))
+            const results = transcript.content.flatMap(({ content, role }) =>
+              role === "tool" ? content.flatMap((part) => part.type === "tool-result" ? [part.result] : []) : []
+            )
+            return [text, ...results]
+          })
+          const model = ScriptedModel.layer([
+            ...["a", "b", "c"].flatMap((said) => [tool, text(said)]),
+            tool,
+            text("d")
+          ])
+          yield* Effect.gen(function*() {
+            assert.deepStrictEqual(yield* go((_) => Approval.approve(_)), ["a", "done"])
+            assert.deepStrictEqual(yield* go((_) => Approval.approve(_, { params: { n: 5 } })), ["b", "edited"])
+            assert.deepStrictEqual(yield* go((_) => Approval.deny(_, "no")), ["c", "denied"])
+            assert.deepStrictEqual(yield* go(), ["d"])
+          }).pipe(Effect.provide(model))
+          assert.deepStrictEqual(log, ["asks 0 runs", "asks 5 runs"])
+          assert.strictEqual(yield* sessions, before)
+        }))
+
+      it.effect(`${wire}: without a session it goes on with its result, once`, () =>
+        Effect.gen(function*() {
+          const { agent, log } = yield* remoteOf(wire, {
+            name: "",
+            providers: () => [],
+            script: [calls("asks"), text("done")]
+          })
+          const asked = yield* Agent.run(agent, { prompt: "go" })
+          assert.isUndefined(asked.session)
+          const answers = asked.approvals.map((approval) => Approval.approve(approval))
+          const done = yield* Agent.resume(agent, { result: asked }, answers)
+          assert.deepStrictEqual([done.text, done.session], ["done", undefined])
+          const again = yield* Effect.flip(Agent.resume(agent, { result: asked }, answers))
+          assert.strictEqual(again._tag === "RunFailed" && again.code, "approval-unknown")
+          assert.deepStrictEqual(log, ["asks 0 runs"])
+        }))
+
+      it.effect(`${wire}: a run that the server has is joined by whoever runs it again`, () =>
+        Effect.gen(function*() {
+          const { hub, remote } = yield* Wires
+          const runId = `join_${wire.replaceAll(" ", "_")}`
+          const model = ScriptedModel.layer([[text(["one ", "two"]), hang]])
+          const there = Agent.make("agent")
+          const agent = yield* Effect.provide(
+            remote(wire, there, { whenLeft: "continue" }, { whenExists: "join" }),
+            model
+          )
+          const said = Stream.takeUntil(
+            Stream.flatMap(
+              Agent.stream(agent, { prompt: "go", runId }),
+              (part) => part.type === "text-delta" ? Stream.succeed(part.delta) : Stream.empty
+            ),
+            (delta) => delta === "two"
+          )
+          // each of them leaves the run, which goes on
+          assert.deepStrictEqual(yield* Stream.runCollect(said), ["one ", "two"])
+          assert.deepStrictEqual(yield* Stream.runCollect(said), ["one ", "two"])
+          const live = yield* hub.get(runId)
+          yield* live!.stop
+          // one that has ended has its outcome
+          const exit = yield* Effect.exit(Agent.run(agent, { prompt: "go", runId }))
+          assert.strictEqual(showExit(exit), "Interrupted after \"one two\"")
         }))
 
       it.effect(`${wire}: approvals are answered once: approved, edited, denied, forged`, () =>

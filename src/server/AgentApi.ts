@@ -277,6 +277,15 @@ export const Answer = Schema.Struct({
 export type Answer = typeof Answer.Type
 
 /**
+ * Schema for how long a session is kept. With `"waiting"` the server deletes it when the run has ended and waits for no
+ * answers: it is only there so that the run can be continued. Default: until somebody deletes it.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Keep = Schema.Literals(["always", "waiting"])
+
+/**
  * Schema for the request of a run: the input of the user, the session, and an id for the run.
  *
  * @category schemas
@@ -285,7 +294,8 @@ export type Answer = typeof Answer.Type
 export const RunRequest = Schema.Struct({
   prompt: Message,
   session: Schema.optional(SessionId),
-  runId: Schema.optional(RunId)
+  runId: Schema.optional(RunId),
+  keep: Schema.optional(Keep)
 })
 
 /**
@@ -302,7 +312,8 @@ export type RunRequest = typeof RunRequest.Type
  */
 export const AnswerRequest = Schema.Struct({
   answers: Schema.NonEmptyArray(Answer).check(Schema.isMaxLength(maximumAnswers)),
-  runId: Schema.optional(RunId)
+  runId: Schema.optional(RunId),
+  keep: Schema.optional(Keep)
 })
 
 /**

@@ -144,20 +144,20 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
   }
 
   readonly all = {
-    run: ({ payload: { prompt, runId, session } }: { readonly payload: AgentApi.RunRequest }) =>
+    run: ({ payload: { keep, prompt, runId, session } }: { readonly payload: AgentApi.RunRequest }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
         const input = { prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]), session, runId }
-        return this.respond(yield* this.runs.start(this.agent, id, input))
+        return this.respond(yield* this.runs.start(this.agent, id, input, { keep }))
       }),
 
-    answer: ({ params, payload: { answers, runId } }: {
+    answer: ({ params, payload: { answers, keep, runId } }: {
       readonly params: { readonly session: string }
       readonly payload: AgentApi.AnswerRequest
     }) =>
       Effect.gen({ self: this }, function*() {
         const { id } = yield* AgentApi.Owner
-        return this.respond(yield* this.runs.answer(this.agent, id, params.session, answers, { runId }))
+        return this.respond(yield* this.runs.answer(this.agent, id, params.session, answers, { runId }, { keep }))
       }),
 
     join: ({ headers, params, query }: {

@@ -261,11 +261,12 @@ const procedures = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
   const own = <A>(f: (owner: string) => Effect.Effect<A, AgentApi.RunFailed>): Told<A> =>
     Effect.catchCause(Effect.flatMap(AgentApi.Owner, ({ id }) => f(id)), (cause) => Effect.failCause(told(cause)))
   return {
-    run: ({ prompt, runId, session }) => {
+    run: ({ keep, prompt, runId, session }) => {
       const input = { prompt: Prompt.fromMessages([AgentApi.toUserMessage(prompt)]), session, runId }
-      return parts((owner) => runs.start(agent, owner, input))
+      return parts((owner) => runs.start(agent, owner, input, { keep }))
     },
-    answer: ({ answers, runId, session }) => parts((owner) => runs.answer(agent, owner, session, answers, { runId })),
+    answer: ({ answers, keep, runId, session }) =>
+      parts((owner) => runs.answer(agent, owner, session, answers, { runId }, { keep })),
     join: ({ after, runId }) => parts((owner) => runs.find(owner, runId, agent.name), after),
     stop: ({ runId }) => own((owner) => runs.stop(owner, runId, agent.name)),
     steer: ({ message, runId }) => own((owner) => runs.steer(owner, runId, message, agent.name)),

@@ -15,8 +15,9 @@
  *   unread. Its `stop` is not forwarded.
  * - The usage is counted by the calling run and its budgets whenever a step ends. They cannot stop the run in between:
  *   for that the server needs a limit of its own.
- * - A run that waits for an approval is resumed with its session. A run without one, such as that of a tool of another
- *   agent, cannot be resumed: it fails with `"invalid-prompt"`.
+ * - A run that waits for an approval is resumed as any other: with its session, with its result, or by the run that has
+ *   called it as a tool. A run without a session has one of its own on the server, which the server deletes when the run
+ *   has ended and waits for nothing. The agent on the server needs `SessionHistory` to be resumed.
  * - Middleware and providers for model calls and tools do not apply here, because they belong to the agent on the
  *   server.
  *

@@ -39,7 +39,7 @@ import type * as Tool from "effect/ai/Tool"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -52,6 +52,7 @@ import * as Agent from "../Agent.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import * as RunId from "../internal/words/runId.ts"
 import * as Steering from "../Steering.ts"
+import { OpenRequests } from "./internal/openRequests.ts"
 import { RunLog } from "./internal/runLog.ts"
 
 // -----------------------------------------------------------------------------
@@ -188,6 +189,8 @@ export class RunHub extends Context.Service<RunHub, {
    * `grace` to end by themselves, and are then interrupted. A hub that is closed stays so.
    */
   readonly close: Effect.Effect<void>
+  /** How long runs may go on when the hub is closed. */
+  readonly grace: Duration.Duration
   /** Waits until no run has a reader. */
   readonly isUnread: Effect.Effect<void>
   /** Whether the hub is closed or being closed, so that this process should get no more requests. */
@@ -218,8 +221,11 @@ export const layer = (options?: {
 /**
  * Returns the layer of a server that closes the hub before it is released. While the server stops, its clients read how
  * their runs end, and new runs are refused as unavailable. A server that is released first would cut them off instead.
- * Clients that read have ended their requests then, so that the server stops at once; for a client that does not read it
- * waits as it is configured (`gracefulShutdownTimeout` of `NodeHttpServer`).
+ *
+ * Clients that read have ended their requests then, so that the server stops at once. A request that has not ended when
+ * the grace of the hub is over, but at least a second after the end of the last run, is cut: its client may not read at
+ * all. For this the `HttpServer` has to be provided to the layer that `closeBefore` returns, not to the one that it is
+ * given.
  *
  * **Example** (A server that ends gracefully)
  *
@@ -244,23 +250,33 @@ export const layer = (options?: {
  * @since 0.1.0
  */
 export const closeBefore = <A, E, R>(server: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | RunHub> =>
-  Layer.provideMerge(
-    Layer.effectDiscard(Effect.flatMap(RunHub, (hub) =>
-      Effect.addFinalizer(() =>
-        Effect.andThen(hub.close, Effect.timeoutOption(Effect.interruptible(hub.isUnread), patience))
-      ))),
-    server
-  )
+  Layer.suspend(() => {
+    const requests = new OpenRequests()
+    return Layer.provideMerge(
+      Layer.effectDiscard(Effect.flatMap(RunHub, (hub) =>
+        Effect.addFinalizer(() =>
+          Effect.gen(function*() {
+            const [taken] = yield* Effect.timed(hub.close)
+            yield* Effect.all([
+              // not every reader has a request
+              Effect.timeoutOption(Effect.interruptible(hub.isUnread), patience),
+              requests.end(Duration.max(patience, Duration.subtract(hub.grace, taken)))
+            ], { concurrency: "unbounded" })
+          })
+        ))),
+      requests.watch(server)
+    )
+  })
 
 /** A server waits long for a connection that is busy when it stops. A client that still reads is done by then. */
-const patience = "1 second"
+const patience = Duration.seconds(1)
 
 class Hub {
   private readonly runs = new Map<string, Running>()
   /** The runs of each session in the order of their start, including runs that are beginning. */
   private readonly sessions = new Map<string, Set<Running>>()
   private readonly keep: Duration.Input
-  private readonly grace: Duration.Input
+  readonly grace: Duration.Duration
   private readonly runScope = Scope.makeUnsafe()
   /** The scope of the timers. They work until the last run has ended. */
   private readonly timers = Scope.makeUnsafe()
@@ -268,7 +284,7 @@ class Hub {
 
   constructor(keep: Duration.Input, grace: Duration.Input) {
     this.keep = keep
-    this.grace = grace
+    this.grace = Duration.fromInputUnsafe(grace)
   }
 
   readonly start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(

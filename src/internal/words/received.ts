@@ -20,6 +20,17 @@ const received = new WeakSet<Prompt.Prompt>()
 export const isReceived = (transcript: Prompt.Prompt): boolean => received.has(transcript)
 
 /**
+ * Remembers a transcript that was made from one that was read from JSON.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const mark = (transcript: Prompt.Prompt): Prompt.Prompt => {
+  received.add(transcript)
+  return transcript
+}
+
+/**
  * The transcript of a result.
  *
  * @category schemas
@@ -27,10 +38,7 @@ export const isReceived = (transcript: Prompt.Prompt): boolean => received.has(t
  */
 export const Transcript: Schema.Codec<Prompt.Prompt, Prompt.PromptEncoded> = Fields.Transcript.pipe(
   Schema.decodeTo(Schema.toType(Fields.Transcript), {
-    decode: SchemaGetter.transform((transcript: Prompt.Prompt) => {
-      received.add(transcript)
-      return transcript
-    }),
+    decode: SchemaGetter.transform(mark),
     encode: SchemaGetter.passthrough()
   })
 )

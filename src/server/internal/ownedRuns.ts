@@ -14,7 +14,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Agent from "../../Agent.ts"
+import * as Agent from "../../Agent.ts"
 import type * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
@@ -31,6 +31,16 @@ import * as Sessions from "./sessions.ts"
 interface Options extends Omit<RunHub.StartOptions, "owner"> {
   /** Called for an expected failure of one of the agents. */
   readonly describe?: ((error: any) => AgentError.Description | undefined) | undefined
+}
+
+/**
+ * The options of one run. `keep` says how long its session is kept (`AgentApi.Keep`).
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface StartOptions extends RunHub.StartOptions {
+  readonly keep?: typeof AgentApi.Keep.Type | undefined
 }
 
 /**
@@ -106,16 +116,18 @@ export class OwnedRuns<R, Request = never> {
     agent: Agent.Agent<Tools, E, R, A, P>,
     owner: string,
     given: Agent.Input,
-    options?: RunHub.StartOptions
+    options: StartOptions = {}
   ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const runId = given.runId ?? (yield* RunId.next)
         const session = given.session === undefined ? undefined : Sessions.prefixOf(owner) + given.session
-        const starting = this.hub.start(agent, { ...given, runId, session }, {
+        const { keep, ...own } = options
+        const started = keep === "waiting" && session !== undefined ? this.forgetting(agent, session) : agent
+        const starting = this.hub.start(started, { ...given, runId, session }, {
           ...this.options,
-          ...options,
-          whenLeft: options?.whenLeft ?? this.options.whenLeft ?? "stop",
+          ...own,
+          whenLeft: own.whenLeft ?? this.options.whenLeft ?? "stop",
           owner
         }).pipe(
           Effect.updateContext((request: Context.Context<Request>) =>
@@ -149,6 +161,23 @@ export class OwnedRuns<R, Request = never> {
     )
   }
 
+  /** Returns the agent whose run deletes its session when it has ended, unless the session waits for answers. */
+  private forgetting<Tools extends Record<string, Tool.Any>, E, A, P>(
+    agent: Agent.Agent<Tools, E, R, A, P>,
+    session: string
+  ): Agent.Agent<Tools, E, R, A, P> {
+    const forget = Effect.gen({ self: this }, function*() {
+      const { history, version } = yield* this.store.load(session)
+      if (version > 0 && Approval.pending(history).length === 0) yield* this.store.remove(session)
+    })
+    const told = (cause: Cause.Cause<unknown>) => Effect.logWarning(`The session \`${session}\` was not deleted`, cause)
+    return Agent.fromStream(agent.name, {
+      description: agent.description,
+      // the run has saved its session before
+      stream: (input) => Stream.ensuring(Agent.stream(agent, input), Effect.catchCause(forget, told))
+    })
+  }
+
   /** Starts a run that continues a session with answers, each found by the id of an approval that the session waits for. */
   answer<Tools extends Record<string, Tool.Any>, E, A, P>(
     agent: Agent.Agent<Tools, E, R, A, P>,
@@ -156,7 +185,7 @@ export class OwnedRuns<R, Request = never> {
     session: string,
     answers: ReadonlyArray<AgentApi.Answer>,
     input?: Partial<Agent.Input>,
-    options?: RunHub.StartOptions
+    options?: StartOptions
   ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { approvals } = yield* this.session(owner, session)

@@ -17,6 +17,7 @@ import * as Agent from "../../Agent.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
 import { Seen } from "../../internal/run/seen.ts"
+import * as Received from "../../internal/words/received.ts"
 import * as FileData from "../../internal/words/fileData.ts"
 import type * as Steering from "../../Steering.ts"
 import * as AgentApi from "../AgentApi.ts"
@@ -53,7 +54,10 @@ export const make = <Tools extends Record<string, Tool.Any>, A, P, E>(
     description: options.description,
     stream: (input): Stream.Stream<AgentRun.Part<Tools, A, P>, E | AgentApi.RunFailed> => {
       const { steering } = input
-      const received = Stream.unwrap(Effect.map(request(input), (asked) => sendOrJoin(calls, asked, options)))
+      const session = sessionOf(input)
+      const received = Stream.unwrap(
+        Effect.map(request(input, session), (asked) => sendOrJoin(calls, asked, options))
+      )
       const run = Stream.unwrap(Effect.map(Effect.context<never>(), (context) => {
         const usage = new RemoteUsage(context)
         const seen = new Seen(input.prompt, input.runId)
@@ -63,8 +67,9 @@ export const make = <Tools extends Record<string, Tool.Any>, A, P, E>(
           // the parts of another run, or of another protocol, cannot be trusted
           if (state === "after" || isFirst !== isStart(part, input.runId)) return Effect.fail(invalidResponse)
           state = usage.see(part) ? "after" : "in"
-          seen.add([part])
-          return Effect.succeed(part)
+          const own = session.isOwn ? withoutSession(part, session.id) : part
+          seen.add([own])
+          return Effect.succeed(own)
         })
         // a stream without an end was cut
         const whole = Stream.concat(parts, Stream.suspend(() => state === "after" ? Stream.empty : Stream.fail(lost)))
@@ -88,19 +93,22 @@ const withPartial = <E>(cause: Cause.Cause<E>, partial: AgentRun.Partial): Cause
 }
 
 type Asked =
-  | { readonly _tag: "Run"; readonly prompt: AgentApi.Message; readonly session: string | undefined }
-  | { readonly _tag: "Answer"; readonly answers: AgentApi.AnswerRequest["answers"]; readonly session: string }
+  & { readonly session: string; readonly keep: "waiting" | undefined; readonly runId: string }
+  & (
+    | { readonly _tag: "Run"; readonly prompt: AgentApi.Message }
+    | { readonly _tag: "Answer"; readonly answers: AgentApi.AnswerRequest["answers"] }
+  )
 
-const send = <Part, E>(calls: Calls<Part, E>, asked: Asked & { readonly runId: string }): Stream.Stream<Part, E> => {
-  const { runId } = asked
+const send = <Part, E>(calls: Calls<Part, E>, asked: Asked): Stream.Stream<Part, E> => {
+  const { keep, runId, session } = asked
   return asked._tag === "Run"
-    ? calls.run({ prompt: asked.prompt, session: asked.session, runId })
-    : calls.answer(asked.session, { answers: asked.answers, runId })
+    ? calls.run({ prompt: asked.prompt, session, runId, keep })
+    : calls.answer(session, { answers: asked.answers, runId, keep })
 }
 
 const sendOrJoin = <Part, E>(
   calls: Calls<Part, E>,
-  asked: Asked & { readonly runId: string },
+  asked: Asked,
   { whenExists }: RemoteAgent.Options
 ): Stream.Stream<Part, E> => {
   const sent = send(calls, asked)
@@ -114,22 +122,62 @@ const isStart = (part: AgentRun.Part, runId: string): boolean => part.type === "
 
 /** A server accepts the input of a user, or answers to the approvals of a session. It has everything else itself. */
 const request = (
-  { answers, continues, prompt, runId, session }: Agent.ProgramInput
-): Effect.Effect<Asked & { readonly runId: string }, AgentApi.RunFailed> => {
+  { answers, continues, prompt, runId }: Agent.ProgramInput,
+  session: OwnSession
+): Effect.Effect<Asked, AgentApi.RunFailed> => {
   if (continues === true) return Effect.fail(unsupported)
-  if (!isRunId(runId) || (session !== undefined && !isSessionId(session))) return Effect.fail(invalidRequest)
+  const { id, isOwn } = session
+  if (id === undefined) return Effect.fail(unsupported)
+  if (!isRunId(runId) || !isSessionId(id)) return Effect.fail(invalidRequest)
+  const to = { session: id, keep: isOwn ? "waiting" as const : undefined, runId }
   if (answers !== undefined) {
     const [first, ...rest] = answers.map(answer)
-    return session === undefined || first === undefined || rest.length >= AgentApi.maximumAnswers
+    return first === undefined || rest.length >= AgentApi.maximumAnswers
       ? Effect.fail(unsupported)
-      : Effect.succeed({ _tag: "Answer", answers: [first, ...rest], session, runId })
+      : Effect.succeed({ ...to, _tag: "Answer", answers: [first, ...rest] })
   }
   const messages = Prompt.make(prompt).content
   const users = messages.filter((message) => message.role === "user")
   const message = messageOf(users.flatMap(({ content }) => content))
   return message === undefined || users.length < messages.length || !isMessage(message)
     ? Effect.fail(unsupported)
-    : Effect.succeed({ _tag: "Run", prompt: message, session, runId })
+    : Effect.succeed({ ...to, _tag: "Run", prompt: message })
+}
+
+/** The session of a run on the server. A run that was given none has one of its own there, as long as it waits. */
+interface OwnSession {
+  /** Unknown if the run continues a conversation that no run of this agent has left. */
+  readonly id: string | undefined
+  readonly isOwn: boolean
+}
+
+const sessionOf = ({ answers, prompt, runId, session }: Agent.ProgramInput): OwnSession => {
+  if (session !== undefined) return { id: session, isOwn: false }
+  if (answers === undefined) return { id: runId, isOwn: true }
+  return { id: Prompt.make(prompt).content.flatMap(marksOf).at(-1)?.session, isOwn: true }
+}
+
+/** The key of the mark in the options of a message. Model providers read the options that have their own name. */
+const optionsKey = "effect-agents/server/RemoteAgent"
+
+const Mark = Schema.Struct({ session: Schema.String })
+const isMark = Schema.is(Mark)
+const marksOf = ({ options }: Prompt.Message): ReadonlyArray<typeof Mark.Type> => {
+  const mark: unknown = options[optionsKey]
+  return isMark(mark) ? [mark] : []
+}
+
+/** The caller knows nothing of this session. Whoever continues the run has its conversation, which says what it is. */
+const withoutSession = <Part extends AgentRun.Part>(part: Part, session: string | undefined): Part => {
+  if (part.type === "run-start") return { ...part, session: undefined }
+  if (part.type !== "run-end") return part
+  const { approvals, transcript } = part.result
+  const result = { ...part.result, session: undefined }
+  const last = transcript.content.at(-1)
+  if (approvals.length === 0 || last === undefined || session === undefined) return { ...part, result }
+  const marked = { ...last, options: { ...last.options, [optionsKey]: { session } } } as Prompt.Message
+  const content = [...transcript.content.slice(0, -1), marked]
+  return { ...part, result: { ...result, transcript: Received.mark(Prompt.fromMessages(content)) } }
 }
 
 const isRunId = Schema.is(AgentApi.RunId)
