@@ -179,22 +179,26 @@ const Proto = {
  */
 export const make = <
   I,
-  A,
-  E,
-  R,
+  T extends Effect.Effect<any, any, any>,
   X = unknown,
-  const Scorers extends ReadonlyArray<Scorer.Scorer<NoInfer<I>, NoInfer<X>, NoInfer<A>, any>> = []
+  const Scorers extends ReadonlyArray<Scorer.Scorer<NoInfer<I>, NoInfer<X>, Effect.Success<NoInfer<T>>, any>> = []
 >(
   name: string,
   options: {
     /** The cases. */
     readonly cases: ReadonlyArray<Dataset.Case<I, X>>
     /** Tries one case. */
-    readonly task: (input: I, of: Dataset.Case<I, X>) => Effect.Effect<A, E, R>
+    readonly task: (input: I, of: Dataset.Case<I, X>) => T
     /** The scorers of each trial. */
     readonly scorers: Scorers
   }
-): Experiment<I, X, A, E, R | Scorer.Services<Scorers[number]>> => {
+): Experiment<
+  I,
+  X,
+  Effect.Success<T>,
+  Effect.Error<T>,
+  Effect.Services<T> | Scorer.Services<Scorers[number]>
+> => {
   unique(`the experiment \`${name}\``, "case", options.cases.map(({ id }) => id))
   unique(`the experiment \`${name}\``, "scorer", options.scorers.map((scorer) => scorer.name))
   return Object.assign(Object.create(Proto), {

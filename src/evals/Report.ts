@@ -27,9 +27,13 @@
  * @since 0.1.0
  */
 
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import * as AgentRun from "../AgentRun.ts"
 import type * as Dataset from "./Dataset.ts"
+import * as Statistics from "./Statistics.ts"
 import * as Trial from "./Trial.ts"
 
 // =============================================================================
@@ -114,6 +118,26 @@ export interface Summary {
   /** The sum of the times of all trials. */
   readonly milliseconds: number
   readonly scoring: { readonly usage: AgentRun.Usage; readonly cost: number | undefined }
+}
+
+// =============================================================================
+// Errors
+// =============================================================================
+
+/**
+ * A file is not a report, or was written by a newer version.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidReport extends Schema.Error<InvalidReport>("effect-agents/evals/Report/InvalidReport")({
+  _tag: Schema.tag("InvalidReport"),
+  path: Schema.String,
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `\`${this.path}\` is not a report: ${this.description}`
+  }
 }
 
 // =============================================================================
@@ -214,3 +238,169 @@ const sumOfKnown = (numbers: ReadonlyArray<number | undefined>): number | undefi
   }
   return numbers.length === 0 ? undefined : total
 }
+
+/**
+ * Returns the interval of the pass rate, with a confidence of 95 %. With one trial for each case it is Wilson's. With
+ * more, the trials of a case are not independent, so it is a bootstrap over the cases; if all cases have the same pass
+ * rate, it is Wilson's for the number of cases.
+ *
+ * @category statistics
+ * @since 0.1.0
+ */
+export const interval = (self: Report, options?: Statistics.Sampling): Statistics.Interval => {
+  const rates = triedOf(self).map((one) => passedIn(one) / one.trials.length)
+  const total = rates.reduce((a, b) => a + b, 0)
+  return trialsOfEach(self) <= 1 || rates.every((rate) => rate === rates[0])
+    ? Statistics.wilson(total, rates.length)
+    : Statistics.bootstrap(rates, Statistics.mean, options)
+}
+
+/**
+ * Returns the mean over the cases of the estimate that at least one of `k` trials passes. It is `NaN` if a case has less
+ * than `k` trials.
+ *
+ * @category statistics
+ * @since 0.1.0
+ */
+export const passAtK = (self: Report, k: number): number =>
+  Statistics.mean(triedOf(self).map((one) => Statistics.passAtK(one.trials.length, passedIn(one), k)))
+
+/**
+ * Returns the mean over the cases of the estimate that all of `k` trials pass. It is `NaN` if a case has less than `k`
+ * trials.
+ *
+ * @category statistics
+ * @since 0.1.0
+ */
+export const passHatK = (self: Report, k: number): number =>
+  Statistics.mean(triedOf(self).map((one) => Statistics.passHatK(one.trials.length, passedIn(one), k)))
+
+/**
+ * Returns the smallest number of trials that a case has; 0 without a case.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const trialsOfEach = (self: Report): number =>
+  self.cases.length === 0 ? 0 : Math.min(...self.cases.map((one) => one.trials.length))
+
+/**
+ * Returns the flaky cases: some of their trials pass, and some do not.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const flaky = (self: Report): ReadonlyArray<Case> =>
+  self.cases.filter((one) => {
+    const passed = passedIn(one)
+    return passed > 0 && passed < one.trials.length
+  })
+
+/**
+ * Returns how far the judges of a scorer agree beyond chance: Fleiss' kappa of whether they pass a trial. Only scores
+ * with as many judges as the first count. It is `undefined` without two judges.
+ *
+ * @category statistics
+ * @since 0.1.0
+ */
+export const agreement = (self: Report, scorer: string): number | undefined => {
+  const judged = trials(self).flatMap(({ scores }) =>
+    scores.flatMap(({ judgements, name }) => name === scorer && judgements !== undefined ? [judgements] : [])
+  )
+  const judges = judged[0]?.length ?? 0
+  if (judges < 2) return undefined
+  return Statistics.fleissKappa(
+    judged.filter(({ length }) => length === judges).map((judgements) => {
+      const passed = judgements.filter((_) => _.passed).length
+      return [passed, judges - passed]
+    })
+  )
+}
+
+const triedOf = (self: Report): ReadonlyArray<Case> => self.cases.filter((one) => one.trials.length > 0)
+
+const passedIn = ({ trials }: Case): number => trials.filter((_) => _.passed).length
+
+// =============================================================================
+// Files
+// =============================================================================
+
+const Json = Schema.fromJsonString(Schema.toCodecJson(Report))
+
+const encode = Schema.encodeEffect(Schema.toCodecJson(Report))
+
+/**
+ * Returns a report as JSON, with one field on each line, so that a difference can be read.
+ *
+ * @category files
+ * @since 0.1.0
+ */
+export const toJson = (self: Report): Effect.Effect<string> =>
+  // every report has a JSON form
+  Effect.map(Effect.orDie(encode(self)), (json) => `${JSON.stringify(json, null, 1)}\n`)
+
+/**
+ * Reads a report from JSON.
+ *
+ * @category files
+ * @since 0.1.0
+ */
+export const fromJson: (text: string) => Effect.Effect<Report, Schema.SchemaError> = Schema.decodeEffect(Json)
+
+/**
+ * Writes a report into a file.
+ *
+ * @category files
+ * @since 0.1.0
+ */
+export const write = (
+  path: string,
+  self: Report
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    yield* fileSystem.writeFileString(path, yield* toJson(self))
+  })
+
+/**
+ * Reads a report from a file.
+ *
+ * @category files
+ * @since 0.1.0
+ */
+export const read = (
+  path: string
+): Effect.Effect<Report, InvalidReport | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const text = yield* fileSystem.readFileString(path)
+    return yield* Effect.mapError(fromJson(text), ({ message }) => new InvalidReport({ path, description: message }))
+  })
+
+/**
+ * Returns the part of a report that a baseline in a repository needs: the cases, and of each trial its outcome, its
+ * scores and whether it passed. Times, tokens, outputs and messages are left out, so that the file of a task that always
+ * does the same changes only with its scores.
+ *
+ * @category files
+ * @since 0.1.0
+ */
+export const toBaseline = (self: Report): Report => ({
+  ...self,
+  started: "",
+  milliseconds: 0,
+  cases: self.cases.map((one) => ({
+    ...one,
+    trials: one.trials.map((trial) => ({
+      ...trial,
+      output: "",
+      milliseconds: 0,
+      usage: AgentRun.emptyUsage,
+      modelCalls: 0,
+      steps: 0,
+      toolCalls: [],
+      scoring: { usage: AgentRun.emptyUsage },
+      trace: []
+    }))
+  }))
+})

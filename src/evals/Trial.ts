@@ -98,7 +98,7 @@ export interface Trial<out I = unknown, out X = unknown, out A = unknown> {
 }
 
 /**
- * The opinion of one judge, for a score that several judges have given.
+ * The opinion of one judge in a score. `passed` says whether its value alone would pass.
  *
  * @category models
  * @since 0.1.0
@@ -106,6 +106,7 @@ export interface Trial<out I = unknown, out X = unknown, out A = unknown> {
 export const Judgement = Schema.Struct({
   judge: Schema.String,
   value: Schema.Finite,
+  passed: Schema.Boolean,
   reason: Schema.String
 })
 

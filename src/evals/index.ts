@@ -7,6 +7,11 @@
 /**
  * @since 0.1.0
  */
+export * as Comparison from "./Comparison.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Dataset from "./Dataset.ts"
 
 /**
@@ -17,12 +22,32 @@ export * as Eval from "./Eval.ts"
 /**
  * @since 0.1.0
  */
+export * as Judge from "./Judge.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Report from "./Report.ts"
 
 /**
  * @since 0.1.0
  */
+export * as ReportView from "./ReportView.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Scorer from "./Scorer.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Statistics from "./Statistics.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Trajectory from "./Trajectory.ts"
 
 /**
  * @since 0.1.0
