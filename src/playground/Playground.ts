@@ -55,14 +55,26 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Agent from "../Agent.ts"
+import type * as Budget from "../Budget.ts"
+import type * as Durable from "../durable/Durable.ts"
+import * as DurableHub from "../durable/DurableHub.ts"
+import type * as ExecutionStore from "../durable/ExecutionStore.ts"
+import * as ToolCodec from "../internal/model/toolCodec.ts"
+import type * as AgentGraph from "../orchestration/AgentGraph.ts"
 import * as AgentApi from "../server/AgentApi.ts"
 import * as AgentHttp from "../server/AgentHttp.ts"
 import * as Local from "../server/internal/local.ts"
+import * as Sessions from "../server/internal/sessions.ts"
 import type * as LocalServer from "../server/LocalServer.ts"
 import * as RunHub from "../server/RunHub.ts"
 import * as SessionStore from "../SessionStore.ts"
+import * as PageApi from "./internal/api.ts"
+import * as Graphs from "./internal/graphs.ts"
+import * as JournaledRuns from "./internal/journaledRuns.ts"
 import * as Page from "./internal/page.ts"
+import * as RunJournal from "./RunJournal.ts"
 
 /**
  * The agents of a page, and who may use it.
@@ -70,7 +82,7 @@ import * as Page from "./internal/page.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options<out R, out E = never> extends LocalServer.Options {
+export interface Options<out R, out E = never, out D extends Durable.Any = never> extends LocalServer.Options {
   /**
    * The agents that the page offers, the first at the beginning. An agent without `SessionHistory` remembers nothing of
    * the conversation.
@@ -78,6 +90,20 @@ export interface Options<out R, out E = never> extends LocalServer.Options {
   readonly agents: readonly [Agent.Agent<any, any, R, any, any>, ...Array<Agent.Agent<any, any, R, any, any>>]
   /** The store of the sessions. Those of the page are apart from all others in it. Default: in memory. */
   readonly sessions?: Layer.Layer<SessionStore.SessionStore, E> | undefined
+  /**
+   * Where the runs of the sessions are kept, so that they are seen after a restart: `RunJournal.layer()` over the database
+   * of the sessions, for example. Default: in memory.
+   */
+  readonly journal?: Layer.Layer<RunJournal.RunJournal, E> | undefined
+  /** The prices of tokens, one for all models or a function that knows them. Default: no costs are shown. */
+  readonly prices?: Budget.Price | Budget.Prices | undefined
+  /** The graphs of those agents that were made from one, found by the name. Default: none. */
+  readonly graphs?: ReadonlyArray<AgentGraph.Any> | undefined
+  /**
+   * Durable agents whose executions the page shows, found by the name of an agent of `agents`, which is best made with
+   * `DurableHub.agent`. Executions that work when the page begins are joined. Default: none.
+   */
+  readonly executions?: ReadonlyArray<D> | undefined
   /** The path of the page. Default: `/playground`. */
   readonly path?: `/${string}` | undefined
 }
@@ -91,21 +117,61 @@ export interface Options<out R, out E = never> extends LocalServer.Options {
 export type Platform = Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
 
 /**
+ * What the executions of durable agents need, if there are any.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Engine<D> = [D] extends [never] ? never : ExecutionStore.ExecutionStore | WorkflowEngine.WorkflowEngine
+
+/**
+ * What reading the executions of durable agents fails with, if there are any.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type EngineError<D> = [D] extends [never] ? never : ExecutionStore.ExecutionStoreError
+
+/**
  * Creates the layer that adds the page to a router. A run goes on when the page is closed or loaded again.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = <R, E = never>(
-  options: Options<R, E>
-): Layer.Layer<never, E, HttpRouter.HttpRouter | Platform | Exclude<R, SessionStore.SessionStore | RunHub.RunHub>> => {
-  const { agents, path = "/playground", sessions = SessionStore.layerMemory } = options
+export const layer = <R, E = never, D extends Durable.Any = never>(
+  options: Options<R, E, D>
+): Layer.Layer<
+  never,
+  E | EngineError<D>,
+  HttpRouter.HttpRouter | Platform | Exclude<R, SessionStore.SessionStore | RunHub.RunHub> | Engine<D>
+> => {
+  const { agents, executions = [], graphs = [], journal = RunJournal.layerMemory(), path = "/playground" } = options
+  const { sessions = SessionStore.layerMemory } = options
   const api = `${path}/api` as const
+  const descriptions = agents.map((agent) => ({
+    ...description(agent),
+    graph: graphs.filter(({ name }) => name === agent.name).map(Graphs.pictureOf)[0],
+    hasExecutions: executions.some((durable) => durable.agent.name === agent.name)
+  }))
+  const hub = Layer.provide(JournaledRuns.layer(options.prices), RunHub.layer())
   return Layer.mergeAll(
     page(path, options),
-    described(agents, `${api}/agents`, options),
-    ...agents.map((agent, index) => served(agent, index, api, options))
-  ).pipe(Layer.provide([sessions, RunHub.layer()]))
+    described(descriptions, `${api}/agents`, options),
+    ...agents.map((agent, index) => served(agent, index, api, options)),
+    ...agents.flatMap((agent, index) =>
+      executions.filter((durable) => durable.agent.name === agent.name).slice(0, 1).map((durable) =>
+        executed(durable, index, api, options)
+      )
+    )
+  ).pipe(
+    Layer.provide(hub),
+    Layer.provide([sessions, journal])
+    // the compiler does not see that there is no engine without executions
+  ) as Layer.Layer<
+    never,
+    E | EngineError<D>,
+    HttpRouter.HttpRouter | Platform | Exclude<R, SessionStore.SessionStore | RunHub.RunHub> | Engine<D>
+  >
 }
 
 /** The document says nothing about the agents, so everybody on this machine may read it. */
@@ -138,8 +204,8 @@ const guarded = (options: LocalServer.Options, owner: string) =>
     })
   ).layer
 
-const described = (agents: ReadonlyArray<Agent.Any>, path: `/${string}`, options: LocalServer.Options) =>
-  HttpRouter.add("GET", path, HttpServerResponse.jsonUnsafe(agents.map(description))).pipe(
+const described = (descriptions: unknown, path: `/${string}`, options: LocalServer.Options) =>
+  HttpRouter.add("GET", path, HttpServerResponse.jsonUnsafe(descriptions)).pipe(
     Layer.provide(guarded(options, "playground"))
   )
 
@@ -151,10 +217,14 @@ const description = (agent: Agent.Any) => {
     tools: tools === undefined ? undefined : Object.values(tools).map((tool) => ({
       name: tool.name,
       description: Tool.getDescription(tool as Tool.Any),
+      parameters: ToolCodec.of(tool).jsonSchema,
       approval: tool.needsApproval !== undefined && tool.needsApproval !== false
     }))
   }
 }
+
+/** An agent sees the sessions that it has made. */
+const ownerOf = (agent: Agent.Any): string => `playground/${agent.name}`
 
 /** The routes of an agent. They have its place and not its name, because a name may be any text. */
 const served = <R>(
@@ -163,19 +233,64 @@ const served = <R>(
   api: `/${string}`,
   options: LocalServer.Options
 ) => {
-  const Api = HttpApi.make(`playground-${index}`).add(AgentApi.group(String(index))).prefix(api)
+  const name = String(index)
+  const Api = HttpApi.make(`playground-${name}`).add(AgentApi.group(name)).prefix(api)
+  const RunsApi = HttpApi.make(`playground-runs-${name}`).add(PageApi.runs(name)).prefix(api)
   const handlers = HttpApiBuilder.group(
     Api,
-    String(index),
+    name,
     Effect.fnUntraced(function*(handlers) {
-      return handlers.handleAll(yield* AgentHttp.handlers(agent, { whenLeft: "continue" }))
+      const journal = yield* RunJournal.RunJournal
+      const all = yield* AgentHttp.handlers(agent, { whenLeft: "continue" })
+      return handlers.handleAll({
+        ...all,
+        // the runs of a session go with it
+        forget: (request) =>
+          Effect.andThen(
+            all.forget(request),
+            Effect.ignore(journal.remove(Sessions.prefixOf(ownerOf(agent)) + request.params.session))
+          )
+      })
     })
   )
-  return HttpApiBuilder.layer(Api).pipe(
-    Layer.provide(handlers),
+  const runs = HttpApiBuilder.group(
+    RunsApi,
+    `runs-${name}`,
+    Effect.fnUntraced(function*(handlers) {
+      return handlers.handleAll(yield* PageApi.runHandlers)
+    })
+  )
+  return Layer.merge(
+    HttpApiBuilder.layer(Api).pipe(Layer.provide(handlers)),
+    HttpApiBuilder.layer(RunsApi).pipe(Layer.provide(runs))
+  ).pipe(
     Layer.provide(AgentHttp.layerBodyLimit()),
-    // an agent sees the sessions that it has made
-    Layer.provide(guarded(options, `playground/${agent.name}`))
+    Layer.provide(guarded(options, ownerOf(agent)))
     // for a type that is not known the compiler does not see that nothing else is left
-  ) as Layer.Layer<never, never, HttpRouter.HttpRouter | Platform | RunHub.RunHub | SessionStore.SessionStore | R>
+  ) as Layer.Layer<
+    never,
+    never,
+    HttpRouter.HttpRouter | Platform | RunHub.RunHub | RunJournal.RunJournal | SessionStore.SessionStore | R
+  >
+}
+
+/** The routes of a durable agent's executions. */
+const executed = (durable: Durable.Any, index: number, api: `/${string}`, options: LocalServer.Options) => {
+  const name = String(index)
+  const Api = HttpApi.make(`playground-executions-${name}`).add(PageApi.executions(name)).prefix(api)
+  const handlers = HttpApiBuilder.group(
+    Api,
+    `executions-${name}`,
+    Effect.fnUntraced(function*(handlers) {
+      return handlers.handleAll(yield* PageApi.executionHandlers(durable))
+    })
+  )
+  return Layer.merge(
+    HttpApiBuilder.layer(Api).pipe(
+      Layer.provide(handlers),
+      Layer.provide(AgentHttp.layerBodyLimit()),
+      Layer.provide(guarded(options, ownerOf(durable.agent)))
+    ),
+    DurableHub.layer(durable)
+  )
 }

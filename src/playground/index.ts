@@ -8,3 +8,8 @@
  * @since 0.1.0
  */
 export * as Playground from "./Playground.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as RunJournal from "./RunJournal.ts"

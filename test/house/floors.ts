@@ -66,8 +66,8 @@ export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   a2a: ["server"],
   // the sessions of an owner have one name on all wires
   mcp: ["server"],
-  // the page reads the runs of the server
-  playground: ["server"],
+  // the page reads the runs of the server and executions, draws graphs, and copies runs as tests
+  playground: ["server", "durable", "orchestration", "testing"],
   // the engine's runner on one machine keeps its records in a SQLite file; the wires serve its runs
   durable: ["sqlite", "server"]
 }

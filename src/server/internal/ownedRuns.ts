@@ -12,12 +12,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Agent from "../../Agent.ts"
 import type * as AgentError from "../../AgentError.ts"
-import type * as AgentRun from "../../AgentRun.ts"
+import * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
+import { PartCodec } from "../../internal/wire/parts.ts"
 import * as RunId from "../../internal/words/runId.ts"
 import type * as Session from "../../Session.ts"
 import * as SessionStore from "../../SessionStore.ts"
@@ -189,7 +191,9 @@ export class OwnedRuns<R, Request = never> {
   ): Effect.Effect<OwnedRun, AgentApi.RunFailed, Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { approvals } = yield* this.session(owner, session)
-      const given = { prompt: Prompt.empty, ...input, session, answers: yield* answersTo(approvals, answers) }
+      const answering = yield* answersTo(approvals, answers)
+      yield* checkParams(agent, answering)
+      const given = { prompt: Prompt.empty, ...input, session, answers: answering }
       // an answer that is sent twice must not stop the call that it has approved
       const { whenBusy } = this.options
       const careful = whenBusy === "replace" ? { whenBusy: "refuse" as const } : undefined
@@ -400,6 +404,27 @@ const tooManyMessages = Effect.fail(
   failed("too-many-messages", 429, true, "The run has not read the messages before this one yet.")
 )
 const approvalUnknown = Effect.fail(failed("approval-unknown", 404, false, "Nobody asked for this approval."))
+
+/** Edited parameters have to be those of the tool, as far as the tool is known before the run. */
+const checkParams = (
+  agent: Agent.Any,
+  answers: ReadonlyArray<Approval.Answer>
+): Effect.Effect<void, AgentApi.RunFailed> => {
+  const codec = new PartCodec(Agent.tools(agent) as Readonly<Record<string, Tool.Any>> | undefined)
+  return Effect.forEach(answers, (answer) => {
+    const { path, runsIn, tool: name } = answer.approval
+    const params = answer._tag === "Approve" && runsIn === undefined ? answer.params : undefined
+    const tool = params === undefined ? undefined : codec.toolOf(path, name)
+    if (tool === undefined) return Effect.void
+    const decoded = AgentRun.decodeParams(tool, { name, params }) as Effect.Effect<unknown, Schema.SchemaError>
+    return Effect.mapError(
+      decoded,
+      // the client has the schema and the arguments
+      ({ message }) =>
+        failed("approval-invalid", 422, false, `These are no arguments of ${name}: ${message.slice(0, 2000)}`)
+    )
+  }, { discard: true })
+}
 
 /**
  * Returns the answers to approvals of a session. The session says which call an answer is for.

@@ -1,0 +1,223 @@
+/**
+ * The runs of sessions as they were told: their parts with the time of each, how they ended, what they used, and their
+ * trace. The playground writes them, so that a run can be looked at again after a restart.
+ *
+ * `layerMemory` keeps them as long as the process lives. `layer` keeps them in a SQL database, SQLite or PostgreSQL, in
+ * which the sessions may be, too. Both are bounded: a session has its last runs, and a run that is too large loses parts,
+ * and says so.
+ *
+ * **Example** (The last runs of a session)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { RunJournal } from "effect-agents/playground"
+ * import { SqliteClient } from "effect-agents/sqlite"
+ *
+ * const program = Effect.gen(function*() {
+ *   const journal = yield* RunJournal.RunJournal
+ *   const run = RunJournal.begun({ runId: "r1", agent: "assistant", session: "ann/chat", startedAt: 1000 })
+ *   yield* journal.write(run)
+ *   yield* journal.append("r1", [{ at: 1001, part: { type: "text-delta", id: "0", delta: "Hi" } }])
+ *   yield* journal.write({ ...run, outcome: "completed", endedAt: 1250 })
+ *   const [last] = yield* journal.list("ann/chat")
+ *   yield* Console.log(last?.outcome, (yield* journal.parts("r1")).length)
+ * })
+ *
+ * const journal = Layer.provide(RunJournal.layer(), SqliteClient.layer({ filename: ":memory:" }))
+ *
+ * Effect.runPromise(Effect.provide(program, journal))
+ * // => completed 1
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlError from "effect/sql/SqlError"
+import * as AgentRun from "../AgentRun.ts"
+import * as Sql from "./internal/journalSql.ts"
+import type { RunJournalError } from "./internal/journalError.ts"
+
+// -----------------------------------------------------------------------------
+// Models
+// -----------------------------------------------------------------------------
+
+/**
+ * Schema for what is known of a run.
+ *
+ * - `session`: the id of its session in the store. `owner`: whom it was started for.
+ * - `prompt`: the beginning of what the user said, or nothing for a run that goes on with answers.
+ * - `startedAt`, `endedAt`: in milliseconds since 1970. A run without an end works, or its process has ended.
+ * - `outcome`: `waiting` has ended and waits for approvals.
+ * - `usage`: the tokens of all its model calls, with those of nested runs. `cost`: what they cost, if there are prices.
+ * - `traceId`: the trace in which it was started.
+ * - `isCut`: whether parts were left out, because the run was too large.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Run = Schema.Struct({
+  runId: Schema.String,
+  agent: Schema.String,
+  session: Schema.optional(Schema.String),
+  owner: Schema.optional(Schema.String),
+  prompt: Schema.optional(Schema.String),
+  startedAt: Schema.Finite,
+  endedAt: Schema.optional(Schema.Finite),
+  outcome: Schema.Literals(["running", "waiting", "completed", "failed", "interrupted"]),
+  stopReason: Schema.optional(Schema.String),
+  failure: Schema.optional(Schema.Struct({ code: Schema.String, message: Schema.String, retryable: Schema.Boolean })),
+  usage: Schema.optional(AgentRun.Usage),
+  cost: Schema.optional(Schema.Finite),
+  traceId: Schema.optional(Schema.String),
+  isCut: Schema.Boolean
+})
+
+/**
+ * What is known of a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Run = typeof Run.Type
+
+/**
+ * Schema for a part as JSON, and the time at which it came, in milliseconds since 1970.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Told = Schema.Struct({ at: Schema.Finite, part: Schema.Json })
+
+/**
+ * A part as JSON, and the time at which it came.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Told = typeof Told.Type
+
+export {
+  /**
+   * The journal cannot be read or written.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  RunJournalError
+} from "./internal/journalError.ts"
+
+/**
+ * The bounds of a journal.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Bounds {
+  /** How many runs a session has at most. The oldest are deleted. Default: 100. */
+  readonly maximumRuns?: number | undefined
+}
+
+// -----------------------------------------------------------------------------
+// The service
+// -----------------------------------------------------------------------------
+
+/**
+ * Service for the journal of runs.
+ *
+ * - `write`: stores what is known of a run, in the place of what was known before.
+ * - `append`: adds parts to a run.
+ * - `keep`: stores the recording of the model calls of a run, as the text of a `Cassette`.
+ * - `list`: the runs of a session, the last first.
+ * - `get`, `parts`, `cassette`: what is stored of a run.
+ * - `remove`: deletes the runs of a session.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class RunJournal extends Context.Service<RunJournal, {
+  readonly write: (run: Run) => Effect.Effect<void, RunJournalError>
+  readonly append: (runId: string, parts: ReadonlyArray<Told>) => Effect.Effect<void, RunJournalError>
+  readonly keep: (runId: string, cassette: string) => Effect.Effect<void, RunJournalError>
+  readonly list: (session: string) => Effect.Effect<ReadonlyArray<Run>, RunJournalError>
+  readonly get: (runId: string) => Effect.Effect<Run | undefined, RunJournalError>
+  readonly parts: (runId: string) => Effect.Effect<ReadonlyArray<Told>, RunJournalError>
+  readonly cassette: (runId: string) => Effect.Effect<string | undefined, RunJournalError>
+  readonly remove: (session: string) => Effect.Effect<void, RunJournalError>
+}>()("effect-agents/playground/RunJournal") {}
+
+/**
+ * Returns what is known of a run that begins.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const begun = (
+  run: Pick<Run, "runId" | "agent" | "startedAt"> & Partial<Pick<Run, "session" | "owner" | "prompt" | "traceId">>
+): Run => ({ ...run, outcome: "running", isCut: false })
+
+interface Kept {
+  run: Run
+  cassette: string | undefined
+  readonly parts: Array<Told>
+}
+
+/**
+ * Creates the layer of a journal in memory. It has the last 500 runs of all sessions.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<RunJournal> =>
+  Layer.sync(RunJournal)(() => {
+    // in the order of their beginning
+    const runs = new Map<string, Kept>()
+    const ofSession = (session: string) => Array.from(runs.values()).filter(({ run }) => run.session === session)
+    return {
+      write: (run) =>
+        Effect.sync(() => {
+          const kept = runs.get(run.runId)
+          if (kept !== undefined) return void (kept.run = run)
+          runs.set(run.runId, { run, parts: [], cassette: undefined })
+          const session = run.session === undefined ? [] : ofSession(run.session)
+          const tooOld = [
+            ...session.slice(0, Math.max(0, session.length - maximumRuns)).map(({ run }) => run.runId),
+            ...Array.from(runs.keys()).slice(0, Math.max(0, runs.size - 500))
+          ]
+          for (const runId of tooOld) runs.delete(runId)
+        }),
+      append: (runId, parts) => Effect.sync(() => void runs.get(runId)?.parts.push(...parts)),
+      keep: (runId, cassette) =>
+        Effect.sync(() => {
+          const kept = runs.get(runId)
+          if (kept !== undefined) kept.cassette = cassette
+        }),
+      list: (session) => Effect.sync(() => ofSession(session).map(({ run }) => run).reverse()),
+      get: (runId) => Effect.sync(() => runs.get(runId)?.run),
+      parts: (runId) => Effect.sync(() => runs.get(runId)?.parts.slice() ?? []),
+      cassette: (runId) => Effect.sync(() => runs.get(runId)?.cassette),
+      remove: (session) =>
+        Effect.sync(() => {
+          for (const { run } of ofSession(session)) runs.delete(run.runId)
+        })
+    }
+  })
+
+/**
+ * Creates the layer of a journal in the database of the `SqlClient`. The tables `effect_agents_runs` and
+ * `effect_agents_run_parts` are made if they do not exist. Any number of processes may share them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  { maximumRuns = 100 }: Bounds = {}
+): Layer.Layer<RunJournal, SqlError.SqlError, SqlClient.SqlClient> =>
+  Layer.effect(RunJournal)(Sql.make(maximumRuns, { run: RunFromJson, parts: PartsFromJson }))
+
+const RunFromJson = Schema.fromJsonString(Schema.toCodecJson(Run))
+const PartsFromJson = Schema.fromJsonString(Schema.Array(Told))

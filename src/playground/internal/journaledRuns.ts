@@ -1,0 +1,192 @@
+/**
+ * A hub whose runs are written into the journal. A run does not wait for the journal, and does not fail with it.
+ *
+ * @since 0.1.0
+ */
+
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Model from "effect/ai/Model"
+import * as Prompt from "effect/ai/Prompt"
+import type * as Tool from "effect/ai/Tool"
+import * as Clock from "effect/Clock"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type * as Agent from "../../Agent.ts"
+import type * as AgentRun from "../../AgentRun.ts"
+import type * as Budget from "../../Budget.ts"
+import { Instrumentation } from "../../internal/telemetry/instrumentation.ts"
+import { PartCodec } from "../../internal/wire/parts.ts"
+import * as AgentApi from "../../server/AgentApi.ts"
+import * as Sessions from "../../server/internal/sessions.ts"
+import * as RunHub from "../../server/RunHub.ts"
+import * as Cassette from "../../testing/Cassette.ts"
+import * as RunJournal from "../RunJournal.ts"
+import { Recorder } from "./recorder.ts"
+
+/**
+ * Creates the layer of such a hub around another one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  prices: Budget.Price | Budget.Prices | undefined
+): Layer.Layer<RunHub.RunHub, never, RunHub.RunHub | RunJournal.RunJournal> =>
+  Layer.effect(RunHub.RunHub)(Effect.gen(function*() {
+    const hub = yield* RunHub.RunHub
+    const journal = yield* RunJournal.RunJournal
+    const scope = yield* Effect.scope
+
+    const start = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
+      agent: Agent.Agent<Tools, E, R, A, P>,
+      input: Agent.Input,
+      options?: RunHub.StartOptions
+    ): Effect.Effect<RunHub.Live<AgentRun.Part<Tools, A, P>, E>, E | RunHub.RunRefused, R> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          const context = yield* Effect.context<R>()
+          const tape = yield* record(context)
+          const begun = restore(
+            Effect.updateContext(hub.start(agent, input, options), (given: Context.Context<R>) => tape.provide(given))
+          )
+          const live = yield* Effect.onError(begun, () => tape.close)
+          const run = RunJournal.begun({
+            runId: live.runId,
+            agent: agent.name,
+            startedAt: live.startedAt,
+            session: live.start.session,
+            owner: live.owner,
+            prompt: saidOf(input.prompt),
+            traceId: traceOf(context)
+          })
+          const recorder = new Recorder(prices, {
+            model: Context.getOrUndefined(context, Model.ModelName),
+            provider: Context.getOrUndefined(context, Model.ProviderName)
+          })
+          const writing = write(journal, run, live as RunHub.Live, recorder, tape)
+          yield* Effect.forkIn(Effect.catchCause(writing, tellFailure(run.runId)), scope)
+          return live
+        })
+      )
+
+    return RunHub.RunHub.of({ ...hub, start })
+  }))
+
+const tellFailure = (runId: string) => (cause: Cause.Cause<unknown>) =>
+  Cause.hasInterruptsOnly(cause)
+    ? Effect.void
+    : Effect.logWarning(`The run ${runId} is not in the journal`, cause)
+
+const codec = new PartCodec(undefined)
+
+const write = Effect.fnUntraced(function*(
+  journal: RunJournal.RunJournal["Service"],
+  run: RunJournal.Run,
+  live: RunHub.Live,
+  recorder: Recorder,
+  tape: Tape
+) {
+  const { runId } = run
+  yield* journal.write(run)
+  const prefix = Sessions.prefixOf(live.owner ?? "")
+  const flush = Effect.suspend(() => journal.append(runId, recorder.take()))
+  yield* Stream.runForEachArray(live.parts(), (parts) =>
+    Effect.gen(function*() {
+      const at = yield* Clock.currentTimeMillis
+      let isUrgent = false
+      for (const { part } of parts) {
+        const shown = Sessions.shown(part, prefix)
+        // results of tools that nobody knows here are JSON
+        const encoded = yield* Effect.orDie(codec.encode(shown)) as Effect.Effect<
+          Effect.Success<ReturnType<typeof codec.encode>>
+        >
+        isUrgent = recorder.add(shown, encoded, at) || isUrgent
+      }
+      if (isUrgent) yield* flush
+    })).pipe(Effect.ignoreCause)
+  yield* flush
+  const exit = yield* live.exit
+  yield* tape.close
+  const cassette = tape.text()
+  if (cassette !== undefined) yield* journal.keep(runId, cassette)
+  yield* journal.write({
+    ...run,
+    ...endOf(exit, recorder.isWaiting),
+    endedAt: yield* Clock.currentTimeMillis,
+    stopReason: recorder.stopReason,
+    usage: recorder.usage,
+    cost: recorder.cost,
+    isCut: recorder.isCut
+  })
+})
+
+const endOf = (
+  exit: Exit.Exit<void, unknown>,
+  isWaiting: boolean
+): Pick<RunJournal.Run, "outcome"> & Partial<Pick<RunJournal.Run, "failure">> => {
+  if (Exit.isSuccess(exit)) return { outcome: isWaiting ? "waiting" : "completed" }
+  if (Cause.hasInterruptsOnly(exit.cause)) return { outcome: "interrupted" }
+  const { code, message, retryable } = AgentApi.describe(exit.cause)
+  return { outcome: "failed", failure: { code, message, retryable } }
+}
+
+/** The beginning of what a user has said. */
+const saidOf = (prompt: Prompt.RawInput): string | undefined => {
+  const message = Prompt.make(prompt).content.findLast(({ role }) => role === "user")
+  if (message === undefined || typeof message.content === "string") return undefined
+  const text = message.content.map((part) => part.type === "text" ? part.text : "").join(" ").trim()
+  return text === "" ? undefined : text.slice(0, 2000).toWellFormed()
+}
+
+/** The trace of a run that has spans. */
+const traceOf = (context: Context.Context<never>): string | undefined =>
+  Context.getOrUndefined(context, Instrumentation) === undefined
+    ? undefined
+    : Context.getOrUndefined(context, Tracer.ParentSpan)?.traceId
+
+// -----------------------------------------------------------------------------
+// The calls of the model
+// -----------------------------------------------------------------------------
+
+interface Tape {
+  readonly provide: <R>(context: Context.Context<R>) => Context.Context<R>
+  readonly close: Effect.Effect<void>
+  readonly text: () => string | undefined
+}
+
+/** A longer recording is not kept. */
+const maximumTape = 4_000_000
+
+const path = "run.jsonl"
+
+/** Records the calls of the model in the context of a run. An agent that brings its own model calls another one. */
+const record = Effect.fnUntraced(function*<R>(context: Context.Context<R>): Effect.fn.Return<Tape> {
+  const model = Context.getOrUndefined(context, LanguageModel.LanguageModel)
+  if (model === undefined) return { provide: (context) => context, close: Effect.void, text: () => undefined }
+  let written: string | undefined
+  const scope = yield* Scope.make()
+  const files = FileSystem.layerNoop({
+    writeFileString: (_, text) => Effect.sync(() => void (written = text)),
+    rename: () => Effect.void
+  })
+  const built = yield* Layer.buildWithScope(
+    Cassette.layer({ path, mode: "record" }).pipe(
+      Layer.provide([files, Layer.succeed(LanguageModel.LanguageModel)(model)])
+    ),
+    scope
+    // an empty cassette is recorded, so nothing is read that could be wrong
+  ).pipe(Effect.orDie)
+  return {
+    provide: (context) => Context.merge(context, built) as typeof context,
+    close: Scope.close(scope, Exit.void),
+    // the first line only names the version
+    text: () => written === undefined || written.length > maximumTape || !written.includes("\n{") ? undefined : written
+  }
+})
