@@ -97,7 +97,12 @@ export const layer = (options: Options): Layer.Layer<
   const engine = ClusterWorkflowEngine.layer.pipe(
     Layer.provideMerge(SingleRunner.layer({
       runnerStorage: "memory",
-      shardingConfig: { entityMessagePollInterval: poll, entityTerminationTimeout: "2 seconds" }
+      shardingConfig: {
+        // each record asks for new messages with the names of all shards in the statement, and there is one runner
+        shardsPerGroup: 1,
+        entityMessagePollInterval: poll,
+        entityTerminationTimeout: "2 seconds"
+      }
     })),
     // only the sharding is read from the environment, and it has defaults for all
     Layer.catchTag("ConfigError", (error) => Layer.effectDiscard(Effect.die(error)) as Layer.Layer<never>)

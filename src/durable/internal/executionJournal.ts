@@ -25,6 +25,14 @@ import type * as Journal from "../../Journal.ts"
  */
 export type EngineContext = Context.Context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>
 
+/** All records have the same schemas. The engine would compile those of each activity anew. */
+const { exitSchema, exitSchemaPartial } = Activity.make({
+  name: "record",
+  success: Schema.String,
+  execute: Effect.never
+})
+const schemas = { exitSchema, exitSchemaPartial }
+
 /**
  * Creates the journal of one attempt of one run. `onLive` is called when something is recorded, not read.
  *
@@ -50,7 +58,7 @@ export const make = (
     Effect.contextWith((own: Context.Context<never>) => {
       // the engine makes spans for each activity; what runs inside is traced as the run is
       const isTraced = Context.get(own, References.TracerEnabled)
-      const recorded = Activity.make({
+      const activity = Activity.make({
         name: `${options.prefix}${name}`,
         success: Schema.String,
         execute: Effect.withTracerEnabled(execute, isTraced).pipe(
@@ -64,7 +72,8 @@ export const make = (
             return Deferred.failCause(halted, cause as Cause.Cause<never>)
           })
         )
-      }).pipe(
+      })
+      const recorded = Object.assign(activity, schemas).pipe(
         Effect.withTracerEnabled(false),
         Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
       )

@@ -46,7 +46,7 @@ const timed = (effect) => {
 const engines = {
   "without a journal": undefined,
   "in memory": Layer.mergeAll(WorkflowEngine.layerMemory, ExecutionStore.layerMemory),
-  "SQLite, synchronous NORMAL": SqliteRunner.layer({ filename: file, poll: "20 millis" })
+  "SQLite, synchronous NORMAL": SqliteRunner.layer({ filename: file })
 }
 
 const measure = Effect.fnUntraced(function*(engine) {
