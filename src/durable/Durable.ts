@@ -71,7 +71,7 @@ import type * as AgentRun from "../AgentRun.ts"
 import type * as Approval from "../Approval.ts"
 import type * as Journal from "../Journal.ts"
 import type * as Session from "../Session.ts"
-import * as ExecutionStore from "./ExecutionStore.ts"
+import type * as ExecutionStore from "./ExecutionStore.ts"
 import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
 import type { AnswerRefused, ExecutionConflict, ExecutionParked, ExecutionUnknown } from "./internal/errors.ts"
@@ -176,10 +176,13 @@ export type Options<E> =
   & {
     /** The version of the agent's code. An execution is continued only by the version that started it. */
     readonly version: number
-    /**
-     * How often a process may end with nothing recorded before the execution is parked. Default: 10.
-     */
+    /** How often a process may end with nothing recorded before the execution is parked. Default: 10. */
     readonly maximumAttempts?: number | undefined
+    /**
+     * What is one transaction with its record, and so happens exactly once: each save of a session, each `afterRun`. It
+     * has to use the `SqlClient` of the engine, and holds its connection: SQLite has only one. Default: none.
+     */
+    readonly transactions?: ReadonlyArray<"session" | "afterRun"> | undefined
   }
   & ([Exclude<E, Known>] extends [never] ? {
       /** The schema of the agent's own failures. Default: none, for an agent without. */
@@ -200,6 +203,7 @@ export const make = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   [TypeId]: new Definition(agent, {
     version: options.version,
     maximumAttempts: options.maximumAttempts ?? 10,
+    transactions: options.transactions ?? [],
     failure: options.failure
   }),
   agent,
@@ -381,14 +385,7 @@ export const resume = (
   void,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const { endedAt, epoch, id, status } = yield* Executions.find(self[TypeId], execution)
-    if (endedAt !== undefined) return
-    if (status === "parked") yield* store.change(id, epoch, { status: "running", attempts: 0 })
-    yield* Executions.onEngine(self[TypeId], execution, (engine, workflow, id) => engine.resume(workflow, id))
-  })
+> => Executions.resume(self[TypeId], execution)
 
 /**
  * Deletes an execution: its parts, its records, and what the engine keeps of it. One that has not ended is interrupted
@@ -444,14 +441,21 @@ export const list = (
   ReadonlyArray<Pick<ExecutionStore.Execution, "id" | "status" | "cause" | "version" | "createdAt" | "endedAt">>,
   ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> =>
-  Effect.gen(function*() {
-    const store = yield* ExecutionStore.ExecutionStore
-    const prefix = Executions.keyOf(self.agent, "")
-    const after = options?.after === undefined ? "" : Executions.keyOf(self.agent, options.after)
-    const page = yield* store.list(self.agent.name, after, options?.limit ?? 100)
-    return page.map((execution) => ({ ...execution, id: execution.id.slice(prefix.length) }))
-  })
+> => Executions.list(self[TypeId], options)
+
+export {
+  /**
+   * Runs an effect in a transaction of the `SqlClient`. In a durable run the record of the effect is in it, too, so the
+   * effect happens exactly once. It is a `Journal.step`; nothing in the effect has a record of its own.
+   *
+   * The client has to be that of the engine. A failure rolls the effect back and is recorded; a defect rolls it back, and
+   * the next attempt runs it again. SQLite has one connection: a statement of another fiber waits for the end.
+   *
+   * @category running
+   * @since 0.1.0
+   */
+  transaction
+} from "./internal/transaction.ts"
 
 // -----------------------------------------------------------------------------
 // As an agent

@@ -10,6 +10,9 @@
  * - Once: a call with a record. `run-end`, and each number of a reader. The answer to an approval.
  * - Once, as the store sees it: the save of a session. A process that dies between the save and its record leaves its mark
  *   in the session, and the next one accepts it.
+ * - Exactly once, if it uses the database of the engine: with `transactions: ["session", "afterRun"]` each save and each
+ *   `afterRun` is one transaction with its record, and `Durable.transaction` does the same for an effect of a tool. What a
+ *   killed process has written in one is not there.
  * - At least once: a model call, a tool call or an `afterRun` that was in progress when its process ended, up to all calls
  *   of one step that ran in parallel. A tool that pays or sends should pass the id of its call on as an idempotency key.
  * - Whole again: an agent that is a function to a stream, such as one of `Agent.fromStream`, one of

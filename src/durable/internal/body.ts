@@ -23,6 +23,8 @@ import * as Agent from "../../Agent.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Origin from "../../internal/approval/origin.ts"
+import { isAfterRun } from "../../internal/journal/run.ts"
+import { isSave } from "../../internal/journal/sessions.ts"
 import * as JsonCodec from "../../internal/words/jsonCodec.ts"
 import * as Journal from "../../Journal.ts"
 import * as ExecutionStore from "../ExecutionStore.ts"
@@ -198,6 +200,7 @@ class Attempt {
         }
         yield* log.append(parts)
       })
+      const { transactions } = this.definition
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
         prefix: n === 0 ? "" : `r${n}/`,
@@ -205,7 +208,9 @@ class Attempt {
         onDefect: (cause) => {
           this.defect ??= cause
         },
-        isInterrupted: this.isInterrupted
+        isInterrupted: this.isInterrupted,
+        isTransaction: (name) =>
+          transactions.includes("session") && isSave(name) || transactions.includes("afterRun") && isAfterRun(name)
       })
       const exit = yield* parts.pipe(
         Stream.runForEachArray((parts) => told.call(this, parts)),

@@ -19,6 +19,14 @@ import * as Session from "../../Session.ts"
 const Known = Schema.Union([AgentError.AgentError, AiError.AiError, Session.SessionError])
 
 /**
+ * What may be one transaction with its record.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Transaction = "session" | "afterRun"
+
+/**
  * A durable agent.
  *
  * @category models
@@ -28,6 +36,7 @@ export class Definition {
   readonly agent: Agent.Any
   readonly version: number
   readonly maximumAttempts: number
+  readonly transactions: ReadonlyArray<Transaction>
   /** Runs know their tools only when they begin; for those that are not known here results are JSON. */
   readonly codec: PartCodec
   readonly failure: Schema.Codec<unknown, string>
@@ -38,12 +47,14 @@ export class Definition {
     options: {
       readonly version: number
       readonly maximumAttempts: number
+      readonly transactions: ReadonlyArray<Transaction>
       readonly failure: Schema.Codec<unknown, unknown> | undefined
     }
   ) {
     this.agent = agent
     this.version = options.version
     this.maximumAttempts = options.maximumAttempts
+    this.transactions = options.transactions
     this.codec = new PartCodec(Agent.tools(agent) ?? {}, makingOf(agent).value as Schemas.AnySchema | undefined)
     const failures = options.failure === undefined ? Known : Schema.Union([options.failure, Known])
     this.failure = Schema.fromJsonString(JsonCodec.make<unknown, unknown, never, never>(failures)) as Schema.Codec<

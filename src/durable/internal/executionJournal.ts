@@ -5,6 +5,7 @@
  */
 
 import * as Cause from "effect/Cause"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,8 +15,9 @@ import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as Scope from "../../internal/journal/scope.ts"
 import { JournalError } from "../../internal/words/journalError.ts"
-import type * as Journal from "../../Journal.ts"
+import * as Journal from "../../Journal.ts"
 
 /**
  * The engine and its instance of one attempt.
@@ -34,6 +36,18 @@ const { exitSchema, exitSchemaPartial } = Activity.make({
 const schemas = { exitSchema, exitSchemaPartial }
 
 /**
+ * Whether the steps that begin in a context are one transaction with their records.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const InTransaction = Context.Reference<boolean>("effect-agents/durable/InTransaction", {
+  defaultValue: () => false
+})
+
+const transactional = Context.make(ClusterSchema.WithTransaction, true)
+
+/**
  * Creates the journal of one attempt of one run. `onLive` is called when something is recorded, not read.
  *
  * @category constructors
@@ -50,6 +64,8 @@ export const make = (
     readonly onDefect: (cause: Cause.Cause<unknown>) => void
     /** Whether somebody has asked for the end of the execution. */
     readonly isInterrupted: Effect.Effect<boolean>
+    /** Whether a record of this name is one transaction with what is recorded. */
+    readonly isTransaction: (name: string) => boolean
   }
 ): Journal.Journal["Service"] => {
   // the engine lets the other calls of a suspended execution run to their end, and that may never come
@@ -58,10 +74,12 @@ export const make = (
     Effect.contextWith((own: Context.Context<never>) => {
       // the engine makes spans for each activity; what runs inside is traced as the run is
       const isTraced = Context.get(own, References.TracerEnabled)
+      const isTransaction = Context.get(own, InTransaction) || options.isTransaction(name)
       const activity = Activity.make({
         name: `${options.prefix}${name}`,
         success: Schema.String,
-        execute: Effect.withTracerEnabled(execute, isTraced).pipe(
+        annotations: isTransaction ? transactional : Context.empty(),
+        execute: Effect.withTracerEnabled(isTransaction ? inTransaction(execute) : execute, isTraced).pipe(
           // what cannot be recorded now may be recorded after a mend, so it is no result
           Effect.orDie,
           Effect.raceFirst(Deferred.await(halted)),
@@ -82,7 +100,18 @@ export const make = (
         restore === identity ? unlessLost(recorded, options.isInterrupted) : restore(recorded)
       )
     })
-  return {
+  /** What is recorded in a transaction is recorded as a whole. */
+  const inTransaction = <A, E>(execute: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.updateContext(execute, (inner: Context.Context<never>): Context.Context<never> => {
+      const unrecorded = { ...journal, record: (_: string, execute: Effect.Effect<string, JournalError>) => execute }
+      const outer: Context.Context<never> = Context.add(
+        inner,
+        Scope.Carried,
+        (own) => Context.add(Context.merge(outer, own), Journal.Journal, unrecorded) as Context.Context<never>
+      )
+      return outer
+    })
+  const journal: Journal.Journal["Service"] = {
     id: options.id,
     record,
     // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
@@ -91,6 +120,7 @@ export const make = (
         ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
         : Effect.succeed(isParked(cause))
   }
+  return journal
 }
 
 /**

@@ -174,6 +174,21 @@ export const interrupt = (self: Definition, execution: string) =>
   })
 
 /**
+ * Lets a parked execution go on.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resume = (self: Definition, execution: string) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const { endedAt, epoch, id, status } = yield* find(self, execution)
+    if (endedAt !== undefined) return
+    if (status === "parked") yield* store.change(id, epoch, { status: "running", attempts: 0 })
+    yield* onEngine(self, execution, (engine, workflow, id) => engine.resume(workflow, id))
+  })
+
+/**
  * Stores an execution and starts it, unless it is there already.
  *
  * @category running
@@ -235,4 +250,22 @@ export const opened = (self: Definition, input: Agent.Input & { readonly runId: 
     yield* answer(self, execution, answers)
     const { all } = yield* waiting(self, execution)
     return { execution, after: all.find(({ approval }) => approval.approvalId === approvalId)?.seq }
+  })
+
+/**
+ * Returns a page of the executions of an agent, by id.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const list = (
+  { agent }: Definition,
+  options: { readonly after?: string | undefined; readonly limit?: number | undefined } = {}
+) =>
+  Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const prefix = keyOf(agent, "")
+    const after = options.after === undefined ? "" : keyOf(agent, options.after)
+    const page = yield* store.list(agent.name, after, options.limit ?? 100)
+    return page.map((execution) => ({ ...execution, id: execution.id.slice(prefix.length) }))
   })

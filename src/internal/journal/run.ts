@@ -61,6 +61,14 @@ export interface AfterRunEnd {
 }
 
 /**
+ * Returns whether a record is that of an `afterRun`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAfterRun = (record: string): boolean => /(^|\/)afterRun\/[^/]+$/.test(record)
+
+/**
  * The journal of one run.
  *
  * @category models

@@ -216,7 +216,11 @@ export class Scope {
       const context = Effect.context<never>()
       const recording = Effect.flatMap(
         context,
-        (context) => attempt.journal.record(name, Effect.updateContext(writing, (_: Context.Context<never>) => context))
+        (context) =>
+          attempt.journal.record(
+            name,
+            Effect.updateContext(writing, (inner: Context.Context<never>) => carried(inner, context))
+          )
       )
       return Effect.flatMap(recording, (text): Effect.Effect<Recorded, JournalError> => {
         if (live !== undefined) {
@@ -251,6 +255,27 @@ export class Current extends Context.Service<Current, Scope>()("effect-agents/in
 
 /** The service is defined in a module above this one. */
 const key = Context.Service<Journal.Journal, Service>("effect-agents/Journal" satisfies typeof Journal.Journal.key)
+
+/**
+ * What a journal gives to an effect that it records, and to all that runs in it: a change of the context in which the
+ * code of the run has begun. Without a value nothing is changed.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Carried = Context.Reference<((own: Context.Context<never>) => Context.Context<never>) | undefined>(
+  "effect-agents/internal/JournalCarried",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Returns the context `own`, in which a recorded effect began, with what the journal gives to the effect.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const carried = (inner: Context.Context<never>, own: Context.Context<never>): Context.Context<never> =>
+  Context.get(inner, Carried)?.(own) ?? own
 
 // one instance of the service is one attempt
 const roots = new WeakMap<Service, Scope>()

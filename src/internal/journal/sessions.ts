@@ -16,6 +16,14 @@ import * as Step from "./step.ts"
 
 type Store = SessionStore.SessionStore["Service"]
 
+/**
+ * Returns whether a record is that of a save.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isSave = (record: string): boolean => /(^|\/)session\/save\/\d+$/.test(record)
+
 const journaled = new WeakSet<Store>()
 
 /** The entry in a session's state that identifies its last save. */

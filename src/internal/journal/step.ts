@@ -54,7 +54,13 @@ export const inScope = <A, E, R>(
         onSuccess: (value) => ({ [key]: value })
       })
     const execute = Effect.flatMap(
-      Effect.exit(Effect.updateContext(effect, (_: Context.Context<never>) => context)),
+      Effect.exit(
+        Effect.updateContext(
+          effect,
+          (inner: Context.Context<never>) =>
+            Scope.carried(inner, context as Context.Context<never>) as Context.Context<R>
+        )
+      ),
       (exit) => {
         live = exit
         if (Exit.isSuccess(exit)) return encoded(success, "success", exit.value)

@@ -13,6 +13,7 @@ import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as ContextProvider from "../../ContextProvider.ts"
 import type { RunJournal } from "../journal/run.ts"
+import * as JournalScope from "../journal/scope.ts"
 import { bounded } from "../words/bounded.ts"
 import { FailsRun } from "../words/failsRun.ts"
 
@@ -110,9 +111,9 @@ const runOne = (
 
 /** The end of one `afterRun`, within its time limit. */
 const toEnd = (run: Completing, one: Pending): Effect.Effect<Exit.Exit<unknown, unknown> | undefined> =>
-  Effect.suspend(() => {
+  Effect.contextWith((inner: Context.Context<never>) => {
     let end: Exit.Exit<unknown, unknown> | undefined
-    const rest = runOne(run, one, (exit) => {
+    const rest = runOne({ ...run, context: JournalScope.carried(inner, run.context) }, one, (exit) => {
       end = exit
       return undefined
     })
