@@ -4,7 +4,8 @@
  * `Cassette.layer` is a `LanguageModel` around the one in its context. It records each request with the parts of its
  * answer in a file, and replays them from there. A call is found by its request, so parallel and nested runs replay in
  * any order. Equal requests replay in the order in which they were made. Failures of the model and answers without an
- * end replay as they were.
+ * end replay as they were. `layerEmbeddingModel` does the same for embeddings, and `layerTools` for the handlers of tools.
+ * `fromParts` makes a cassette of a run that has ended.
  *
  * **Example** (Recorded once, replayed without a model)
  *
@@ -41,40 +42,42 @@
  * @since 0.1.0
  */
 
-import * as AiError from "effect/ai/AiError"
+import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
-import * as Cause from "effect/Cause"
+import type * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import type * as AiError from "effect/ai/AiError"
 import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Pull from "effect/Pull"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../AgentRun.ts"
 import * as DirectLanguageModel from "../DirectLanguageModel.ts"
-import * as Parts from "../internal/wire/parts.ts"
-import * as Fields from "../internal/words/fields.ts"
-import * as TellableError from "../internal/words/tellableError.ts"
-import * as Address from "./internal/address.ts"
 import * as Copied from "./internal/copied.ts"
+import * as Embeddings from "./internal/embeddings.ts"
 import * as Live from "./internal/live.ts"
+import * as Opened from "./internal/opened.ts"
+import * as Playing from "./internal/playing.ts"
 import * as Tape from "./internal/tape.ts"
+import type { InvalidCassette } from "./internal/tapeFile.ts"
+import * as Tools from "./internal/tools.ts"
 
 /**
  * What a cassette does with a call.
  *
- * - `"record"` calls the model, and replaces the file.
+ * - `"record"` makes the call, and replaces what was recorded for its request.
  * - `"replay"` answers from the file, and fails a call that is not in it.
- * - `"auto"` answers from the file, and records the calls that are not in it. If the config value `CI` is set, and is not
- *   `false` or `0`, it replays only.
+ * - `"auto"` answers from the file, and records the calls that are not in it, or that were interrupted. In CI it replays
+ *   only.
  *
  * @category models
  * @since 0.1.0
@@ -82,12 +85,12 @@ import * as Tape from "./internal/tape.ts"
 export type Mode = "record" | "replay" | "auto"
 
 /**
- * A request as JSON, as it is compared and kept.
+ * The request of a model call as JSON, as it is compared and kept.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Request {
+export interface ModelRequest {
   readonly method: "generateText" | "generateObject" | "streamText"
   readonly prompt: Schema.Json
   readonly tools: Schema.Json
@@ -96,43 +99,98 @@ export interface Request {
 }
 
 /**
+ * The request of an embedding as JSON. `embed` has one input.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EmbeddingRequest {
+  readonly method: "embed" | "embedMany"
+  readonly inputs: ReadonlyArray<string>
+}
+
+/**
+ * The request of a tool call as JSON, with the parameters that its handler got.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolRequest {
+  readonly method: "tool"
+  readonly name: string
+  readonly params: Schema.Json
+}
+
+/**
+ * A request as JSON, as it is compared and kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Request = ModelRequest | EmbeddingRequest | ToolRequest
+
+/**
+ * Recorded calls that no call has replayed or recorded again.
+ *
+ * - `calls`: the calls, with their addresses in the file. The second of several calls with the same request has the
+ *   number 2. A call that was copied from a run has the messages that it answers as its `turn`.
+ * - `remove`: removes the calls from the file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unused {
+  readonly path: string
+  readonly calls: ReadonlyArray<{
+    readonly call: string
+    readonly nth: number
+    readonly request: Request | { readonly method: "streamText"; readonly turn: ReadonlyArray<Schema.Json> }
+  }>
+  readonly remove: Effect.Effect<void, InvalidCassette | PlatformError.PlatformError>
+}
+
+/**
  * The options of a cassette.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<M extends Mode = Mode> {
-  /** The file. Its directory must exist. */
+export interface Options<out M extends Mode = Mode, in out R extends Request = Request> {
+  /** The file. Its directory is made with the first recorded call. */
   readonly path: string
   readonly mode: M
   /**
    * Replaces what differs from run to run, such as ids and dates, before a request is compared and kept. Default: the
    * request as it is.
    */
-  readonly normalise?: ((request: Request) => Request) | undefined
-  /** `"recorded"` waits as long as the model did, by the `Clock`. Default: `"none"`. */
+  readonly normalise?: ((request: R) => R) | undefined
+  /** `"recorded"` waits as long as the recorded call did, by the `Clock`. Default: `"none"`. */
   readonly timing?: "recorded" | "none" | undefined
+  /**
+   * Whether this is a job of CI, in which `"auto"` records nothing. Default: whether the config value `CI` is set, and is
+   * not `false`, `0` or empty. It is read when the layer is built, from the `ConfigProvider`.
+   */
+  readonly isCI?: boolean | undefined
+  /**
+   * Called when the layer is closed, if recorded calls of its kind were not used. Default: they are kept, and not
+   * reported.
+   */
+  readonly onUnused?: ((unused: Unused) => Effect.Effect<void>) | undefined
 }
 
-/**
- * A file is not a cassette, is damaged, or is of a newer version.
- *
- * @category errors
- * @since 0.1.0
- */
-export class InvalidCassette extends Schema.Error<InvalidCassette>("effect-agents/testing/Cassette/InvalidCassette")({
-  _tag: Schema.tag("InvalidCassette"),
-  path: Schema.String,
-  /** The first line is 1. */
-  line: Schema.Int,
-  description: Schema.String
-}) {
-  override get message(): string {
-    return `\`${this.path}\`, line ${this.line}: ${this.description}`
-  }
-}
+export {
+  /**
+   * A file is not a cassette, is damaged, or is of a newer version. It names the file, the line, and the recorded call.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  InvalidCassette
+} from "./internal/tapeFile.ts"
 
-type Services<M extends Mode> = FileSystem.FileSystem | (M extends "replay" ? never : LanguageModel.LanguageModel)
+type Failure = InvalidCassette | PlatformError.PlatformError
+
+type Services<M extends Mode, Live> = FileSystem.FileSystem | (M extends "replay" ? never : Live)
 
 // =============================================================================
 // Copies of runs
@@ -199,8 +257,8 @@ export const fromParts = (
  * @category normalisation
  * @since 0.1.0
  */
-export const replaceText = (pattern: RegExp, replacement: string): (request: Request) => Request => {
-  const replace = (json: Schema.Json): Schema.Json =>
+export const replaceText = (pattern: RegExp, replacement: string): <R extends Request>(request: R) => R => {
+  const replace = (json: unknown): unknown =>
     typeof json === "string"
       ? json.replace(pattern, replacement)
       : Array.isArray(json)
@@ -208,13 +266,11 @@ export const replaceText = (pattern: RegExp, replacement: string): (request: Req
       : typeof json === "object" && json !== null
       ? Object.fromEntries(Object.entries(json).map(([key, value]) => [key, replace(value)]))
       : json
-  return (request) => ({
-    method: request.method,
-    prompt: replace(request.prompt),
-    tools: replace(request.tools),
-    toolChoice: replace(request.toolChoice),
-    responseFormat: replace(request.responseFormat)
-  })
+  return <R extends Request>(request: R) => {
+    const { method, ...texts } = request
+    // it has the same shape
+    return { method, ...replace(texts) as object } as R
+  }
 }
 
 // =============================================================================
@@ -226,216 +282,133 @@ export const replaceText = (pattern: RegExp, replacement: string): (request: Req
  *
  * **Details**
  *
- * The file is written when the layer is closed, also after a run that failed: first beside it, then renamed. A call that
- * was interrupted, or whose consumer left, is recorded as far as it came; replayed it waits there.
+ * A call is written when it has ended, before its consumer hears of the end: a process that is killed afterwards has
+ * lost nothing. Any number of processes may write to one file. If several of them record the same request at the same
+ * time, one answer is kept.
+ *
+ * A call that was interrupted, or whose consumer left, is recorded as far as it came. If a replay asks for more, it fails
+ * and says so. A call that was interrupted first waits as long as the recorded call did, so that a timeout comes again.
+ *
+ * `"record"` keeps the calls that it does not make again. `onUnused` removes them if you wish.
  *
  * Headers, bodies and causes of provider errors, and the HTTP response of a finished answer, are neither recorded nor
- * passed on. A key in a prompt is recorded like any other text, unless `normalise` replaces it.
- *
- * **Gotchas**
- *
- * Two layers that record to one path at the same time do not see one another: the one that closes last has the file.
+ * passed on. A key in a prompt or in the message of a defect is recorded like any other text, unless `normalise`
+ * replaces it.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = <const M extends Mode>(
-  options: Options<M>
-): Layer.Layer<LanguageModel.LanguageModel, InvalidCassette | PlatformError.PlatformError, Services<M>> =>
+  options: Options<M, ModelRequest>
+): Layer.Layer<LanguageModel.LanguageModel, Failure, Services<M, LanguageModel.LanguageModel>> =>
   // a cassette that only replays does not ask for the model
-  Layer.effect(LanguageModel.LanguageModel, make(options)) as Layer.Layer<
+  Layer.effect(LanguageModel.LanguageModel, makeModel(options)) as Layer.Layer<
     LanguageModel.LanguageModel,
-    InvalidCassette | PlatformError.PlatformError,
-    Services<M>
+    Failure,
+    Services<M, LanguageModel.LanguageModel>
   >
 
-const make = Effect.fnUntraced(function*(options: Options) {
-  const { normalise, path, timing = "none" } = options
-  const fileSystem = yield* FileSystem.FileSystem
-  const mode = options.mode === "auto" && (yield* isCI) ? "replay" : options.mode
-  const entries: Array<Tape.Entry> = mode === "record" ? [] : [...yield* load(fileSystem, path, mode === "auto")]
-  const waiting = entries.slice()
-  const context = yield* Effect.context<never>()
-  const model = mode === "replay" ? undefined : Context.getOption(context, LanguageModel.LanguageModel)
-  const live = model === undefined ? undefined : Option.getOrUndefined(model)
-  const recordedBefore = entries.length
+/**
+ * Layer with an embedding model that records and replays. It may have the same file as `layer`.
+ *
+ * **Details**
+ *
+ * Inputs that are embedded one by one are recorded one by one, also if the model is asked for several at once.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerEmbeddingModel = <const M extends Mode>(
+  options: Options<M, EmbeddingRequest>
+): Layer.Layer<EmbeddingModel.EmbeddingModel, Failure, Services<M, EmbeddingModel.EmbeddingModel>> =>
+  // a cassette that only replays does not ask for the model
+  Layer.effect(EmbeddingModel.EmbeddingModel, makeEmbeddingModel(options)) as Layer.Layer<
+    EmbeddingModel.EmbeddingModel,
+    Failure,
+    Services<M, EmbeddingModel.EmbeddingModel>
+  >
 
-  if (mode !== "replay") {
-    yield* Effect.addFinalizer(() =>
-      Effect.suspend(() =>
-        mode === "auto" && entries.length === recordedBefore ? Effect.void : save(fileSystem, path, entries)
-      )
+/**
+ * Layer with the handlers of a toolkit, which records and replays their results and failures. It may have the same file
+ * as `layer`. A call is found by the name of its tool and its parameters.
+ *
+ * **Gotchas**
+ *
+ * A handler that is replayed has no effect: nothing is written, sent or deleted.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTools = <Tools extends Record<string, Tool.Any>, const M extends Mode>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  options: Options<M, ToolRequest>
+): Layer.Layer<Tool.HandlersFor<Tools>, Failure, Services<M, Tool.HandlersFor<Tools>>> =>
+  Layer.effectContext(
+    Effect.flatMap(
+      Opened.open(options, ["tool"]),
+      (opened) =>
+        Effect.contextWith((live: Context.Context<never>) => Effect.succeed(Tools.make(opened, toolkit.tools, live)))
+    )
+    // these are the handlers of the toolkit, and a cassette that only replays does not ask for them
+  ) as Layer.Layer<Tool.HandlersFor<Tools>, Failure, Services<M, Tool.HandlersFor<Tools>>>
+
+const makeEmbeddingModel = Effect.fnUntraced(function*(options: Options<Mode, EmbeddingRequest>) {
+  const opened = yield* Opened.open(options, ["embed", "embedMany"])
+  const live = yield* Effect.serviceOption(EmbeddingModel.EmbeddingModel)
+  return Embeddings.make(opened, Option.getOrUndefined(live))
+})
+
+const makeModel = Effect.fnUntraced(function*(options: Options<Mode, ModelRequest>) {
+  const opened = yield* Opened.open(options, ["generateText", "generateObject", "streamText"])
+  const live = Option.getOrUndefined(yield* Effect.serviceOption(LanguageModel.LanguageModel))
+
+  const ask = Effect.fnUntraced(function*(method: ModelRequest["method"], provided: LanguageModel.ProviderOptions) {
+    return yield* opened.find(yield* Live.toRequest(method, provided))
+  })
+
+  /** A call that is to be recorded has a model. */
+  const answerTo = (
+    found: Opened.Found,
+    scope: Scope.Scope,
+    pull: (model: LanguageModel.LanguageModel) => Effect.Effect<Pull.Pull<Live.Recorded, AiError.AiError>>
+  ): Effect.Effect<Pull.Pull<Playing.Encoded, AiError.AiError>> => {
+    if (found._tag === "Recorded") return Effect.succeed(Playing.play(found.entry, opened.timing, opened.path))
+    if (live === undefined) return Effect.die("A cassette without a model asked it")
+    const { recorder } = found
+    return Effect.andThen(
+      Scope.addFinalizerExit(scope, (exit) => Playing.leave(recorder, exit)),
+      Effect.map(pull(live), (pull) => Playing.record(recorder, pull))
     )
   }
-
-  /** The recorded answer to a request, or the place where the answer of the model goes. */
-  const open = Effect.fnUntraced(function*(method: Request["method"], provided: LanguageModel.ProviderOptions) {
-    const made = yield* Live.toRequest(method, provided)
-    const request = normalise === undefined ? made : normalise(made)
-    const found = Tape.find(waiting, request)
-    if (found !== undefined) {
-      waiting.splice(waiting.indexOf(found), 1)
-      return { entry: found, model: undefined }
-    }
-    if (live === undefined) {
-      const description = `${Tape.explain(entries, request)} (\`${path}\`)`
-      return yield* AiError.make({
-        module: "Cassette",
-        method,
-        reason: new AiError.InvalidRequestError({ description })
-      })
-    }
-    const call = Address.addressOf(Address.textOf(request))
-    const entry: Tape.Entry = { call, request, arrived: [], end: { end: "cut" } }
-    entries.push(entry)
-    return { entry, model: live }
-  })
 
   return yield* DirectLanguageModel.make({
     supportsSystemMessagesInHistory: live?.supportsSystemMessagesInHistory,
     generateText: (provided) =>
-      Effect.gen(function*() {
-        const { entry, model } = yield* open(
-          provided.responseFormat.type === "json" ? "generateObject" : "generateText",
-          provided
-        )
-        const pull = model === undefined ? play(entry, timing) : record(entry, Live.once(Live.ask(model, provided)))
-        const content: Array<Response.PartEncoded> = []
-        // a recorded answer of this method has the parts of this method
-        const more: Effect.Effect<void, AiError.AiError> = Pull.matchEffect(pull, {
-          onSuccess: (parts) => Effect.suspend(() => (content.push(...parts as unknown as typeof content), more)),
-          onDone: () => Effect.void,
-          onFailure: Effect.failCause
+      Effect.scopedWith((scope) =>
+        Effect.gen(function*() {
+          const found = yield* ask(
+            provided.responseFormat.type === "json" ? "generateObject" : "generateText",
+            provided
+          )
+          const pull = yield* answerTo(found, scope, (model) => Effect.succeed(Live.once(Live.ask(model, provided))))
+          const content: Array<Response.PartEncoded> = []
+          // a recorded answer of this method has the parts of this method
+          const more: Effect.Effect<void, AiError.AiError> = Pull.matchEffect(pull, {
+            onSuccess: (parts) => Effect.suspend(() => (content.push(...parts as unknown as typeof content), more)),
+            onDone: () => Effect.void,
+            onFailure: Effect.failCause
+          })
+          yield* more
+          return content
         })
-        yield* more
-        return content
-      }),
+      ),
     streamText: (provided) =>
       Stream.fromChannel(
         Channel.fromTransform((_upstream, scope) =>
-          Effect.flatMap(open("streamText", provided), ({ entry, model }) =>
-            model === undefined
-              ? Effect.succeed(play(entry, timing))
-              : Effect.map(
-                Channel.toPullScoped(Stream.toChannel(Live.askStream(model, provided)), scope),
-                (pull) => record(entry, pull)
-              ))
+          Effect.flatMap(ask("streamText", provided), (found) =>
+            answerTo(found, scope, (model) =>
+              Channel.toPullScoped(Stream.toChannel(Live.askStream(model, provided)), scope)))
         )
       )
   })
 })
-
-const isCI = Effect.orDie(
-  Effect.map(
-    Config.withDefault(Config.String("CI"), ""),
-    (value) => value !== "" && value !== "0" && value.toLowerCase() !== "false"
-  )
-)
-
-const load = (fileSystem: FileSystem.FileSystem, path: string, mayBeMissing: boolean) =>
-  fileSystem.readFileString(path).pipe(
-    Effect.flatMap((text) => Effect.mapError(Tape.read(text), (damage) => new InvalidCassette({ path, ...damage }))),
-    Effect.catchIf(
-      (error) => mayBeMissing && error._tag === "PlatformError" && error.reason._tag === "NotFound",
-      () => Effect.succeed([])
-    )
-  )
-
-const save = (fileSystem: FileSystem.FileSystem, path: string, entries: ReadonlyArray<Tape.Entry>) =>
-  Tape.write(entries).pipe(
-    Effect.flatMap((text) => fileSystem.writeFileString(`${path}.tmp`, text)),
-    Effect.andThen(fileSystem.rename(`${path}.tmp`, path)),
-    Effect.orDie
-  )
-
-// -----------------------------------------------------------------------------
-// recording and replaying
-// -----------------------------------------------------------------------------
-
-type Encoded = readonly [Response.StreamPartEncoded, ...Array<Response.StreamPartEncoded>]
-
-const record = (
-  entry: Tape.Entry,
-  pull: Pull.Pull<Live.Recorded, AiError.AiError>
-): Pull.Pull<Encoded, AiError.AiError> =>
-  Effect.flatMap(Clock.currentTimeMillis, (begin) => {
-    const since = Effect.map(Clock.currentTimeMillis, (now) => now > begin ? { after: now - begin } : {})
-    return Pull.matchEffect(pull, {
-      onSuccess: (parts) =>
-        Effect.gen(function*() {
-          const sent = yield* Effect.orDie(Effect.forEach(parts, encodePart))
-          if (sent.length > 0) {
-            entry.arrived.push({ ...yield* since, parts: sent as unknown as Tape.Arrived["parts"] })
-          }
-          return yield* toProvider(sent)
-        }),
-      onDone: () =>
-        Effect.flatMap(since, (after) => {
-          entry.end = { ...after, end: "done" }
-          return Cause.done()
-        }),
-      onFailure: (cause): Pull.Pull<never, AiError.AiError> =>
-        Effect.flatMap(since, (after) => {
-          const failed = cause.reasons.find(Cause.isFailReason)
-          const died = cause.reasons.find(Cause.isDieReason)
-          if (failed !== undefined) {
-            const error = TellableError.of(failed.error)
-            entry.end = { ...after, end: "failed", error }
-            return Effect.fail(error)
-          }
-          if (died !== undefined) entry.end = { ...after, end: "died", defect: died.defect }
-          return Effect.failCause(cause as Cause.Cause<never>)
-        })
-    })
-  })
-
-const play = (entry: Tape.Entry, timing: "recorded" | "none"): Pull.Pull<Encoded, AiError.AiError> => {
-  let index = 0
-  const wait = (after: number | undefined) =>
-    timing === "none" || after === undefined ? Effect.void : Effect.sleep(after)
-  return Effect.suspend((): Pull.Pull<Encoded, AiError.AiError> => {
-    const array = entry.arrived[index++]
-    // the codec of the parts checks them
-    if (array !== undefined) {
-      return Effect.andThen(wait(array.after), toProvider(array.parts as ReadonlyArray<unknown> as ReadonlyArray<Sent>))
-    }
-    return Effect.andThen(wait(entry.end.after), toEnd(entry.end))
-  })
-}
-
-const toEnd = (end: Tape.End): Pull.Pull<never, AiError.AiError> => {
-  switch (end.end) {
-    case "done":
-      return Cause.done()
-    case "cut":
-      return Effect.never
-    case "failed":
-      return Effect.fail(end.error)
-    case "died":
-      return Effect.die(end.defect)
-  }
-}
-
-type Sent = Parts.PartEncoded
-
-const encodePart = (part: Live.Recorded[number]): Effect.Effect<Sent, unknown> =>
-  part.type === "text" || part.type === "reasoning"
-    ? Effect.succeed({
-      type: part.type,
-      text: part.text,
-      metadata: (Fields.toJson(part.metadata) ?? {}) as Schema.Json
-    })
-    // the parts of a response need no services
-    : Parts.untyped.encode(part) as Effect.Effect<Sent, unknown>
-
-/** The parts as a provider says them: a recorded error has its class beside it, a result its encoded form only. */
-const toProvider = (sent: ReadonlyArray<Sent>): Effect.Effect<Encoded, AiError.AiError> =>
-  Effect.map(
-    Effect.forEach(sent, (part): Effect.Effect<unknown> => {
-      if (part.type === "error") return Effect.orDie(Parts.untyped.decode(part) as Effect.Effect<unknown, unknown>)
-      if (part.type !== "tool-result") return Effect.succeed(part)
-      const { encodedResult, isFailure, ...rest } = part
-      return Effect.succeed({ ...rest, result: encodedResult ?? null, isFailure: isFailure ?? false })
-    }),
-    (parts) => parts as unknown as Encoded
-  )

@@ -231,7 +231,7 @@ export const toCassette = (header: string, parts: Iterable<Part>, prompt: Said |
     return [
       JSON.stringify({ call, ...nth > 1 && { nth }, request }),
       ...parts.map((part) => JSON.stringify({ parts: [part] })),
-      JSON.stringify({ end: isWhole ? "done" : "cut" })
+      JSON.stringify({ end: isWhole ? "done" : "interrupted" })
     ]
   })
   return [header, ...lines, ""].join("\n")

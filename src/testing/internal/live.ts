@@ -30,9 +30,9 @@ const encodePrompt = Schema.encodeEffect(Schema.toCodecJson(Fields.Transcript))
  * @since 0.1.0
  */
 export const toRequest = (
-  method: Tape.Request["method"],
+  method: Tape.ModelRequest["method"],
   { prompt, responseFormat, toolChoice, tools }: LanguageModel.ProviderOptions
-): Effect.Effect<Tape.Request> =>
+): Effect.Effect<Tape.ModelRequest> =>
   Effect.map(Effect.orDie(encodePrompt(prompt)), (messages) => ({
     method,
     prompt: messages as Schema.Json,

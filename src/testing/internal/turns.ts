@@ -7,6 +7,8 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
+import * as Address from "./address.ts"
+import type * as Tape from "./tape.ts"
 
 /**
  * A message without anything that the model does not read.
@@ -74,3 +76,22 @@ export const messagesOf = (encoded: unknown): ReadonlyArray<Message> => {
  */
 export const turnOf = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> =>
   messages.slice(messages.findLastIndex(({ role }) => role === "assistant") + 1)
+
+/**
+ * Returns the entry whose turn is the longest with which the prompt of a request ends.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const longest = (entries: ReadonlyArray<Tape.Entry>, request: Tape.ModelRequest): Tape.Entry | undefined => {
+  const messages = messagesOf(request.prompt).map((message) => Address.textOf(message))
+  let found: { readonly entry: Tape.Entry; readonly length: number } | undefined
+  for (const entry of entries) {
+    if (!("turn" in entry.request) || entry.request.method !== request.method) continue
+    const { turn } = entry.request
+    if (turn.length <= (found?.length ?? -1) || turn.length > messages.length) continue
+    const end = messages.slice(messages.length - turn.length)
+    if (turn.every((message, index) => Address.textOf(message) === end[index])) found = { entry, length: turn.length }
+  }
+  return found?.entry
+}
