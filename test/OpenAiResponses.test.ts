@@ -283,6 +283,136 @@ describe("OpenAiApi, responses", () => {
       }
     }).pipe(Effect.scoped))
 
+  it.live("a response that the hub has forgotten is told from its conversation", () =>
+    Effect.gen(function*() {
+      const { client } = yield* serve({ keep: 0 })
+      const ann = client()
+      const retrieved = (id: string) => Effect.promise(() => ann.responses.retrieve(id))
+      const same = Effect.fnUntraced(function*(response: Response) {
+        const found = yield* retrieved(response.id)
+        const { completed_at, ...rest } = found
+        const { completed_at: at, ...expected } = response
+        assert.deepStrictEqual(rest, expected)
+        assert.isTrue(Math.abs(completed_at! - at!) <= 1)
+        return response
+      })
+      for (const input of ["weather", "reasons", "is cut", "researches", "breaks", "reports"]) {
+        yield* same(yield* ask(ann, { input, metadata: { a: "b" } }))
+      }
+      const asked = yield* same(yield* ask(ann, { input: "removes two" }))
+      const [a, b] = approvals(asked)
+      const half = yield* same(yield* ask(ann, { previous_response_id: asked.id, input: [answer(a!.id, true)] }))
+      const [again] = approvals(half)
+      const rest = yield* same(
+        yield* ask(ann, {
+          previous_response_id: half.id,
+          input: [answer(again!.id, false, "keep it"), { role: "user", content: "and hello" }]
+        })
+      )
+      // what comes later changes nothing of what was told
+      yield* same(asked)
+      yield* same(half)
+      const branch = yield* same(yield* ask(ann, { previous_response_id: rest.id, input: "weather" }))
+      yield* same(yield* ask(ann, { previous_response_id: rest.id, input: "reasons" }))
+      const streamed = yield* Effect.promise(async () => {
+        const events: Array<Event> = []
+        for await (const event of await ann.responses.retrieve(branch.id, { stream: true })) events.push(event)
+        return events
+      })
+      assert.strictEqual(streamed.at(-1)?.type, "response.completed")
+
+      const inputs = (id: string, query: OpenAI.Responses.InputItemListParams = {}) =>
+        Effect.promise(async () => {
+          const items: Array<any> = []
+          for await (const item of ann.responses.inputItems.list(id, { order: "asc", ...query })) items.push(item)
+          return items
+        })
+      const items = yield* inputs(rest.id)
+      assert.deepStrictEqual(items.map(({ type }) => type), [
+        "message",
+        ...asked.output.map(({ type }) => type),
+        "mcp_approval_response",
+        ...half.output.map(({ type }) => type),
+        "mcp_approval_response",
+        "message"
+      ])
+      assert.deepStrictEqual(items[0].content, [{ type: "input_text", text: "removes two" }])
+      assert.deepStrictEqual(
+        items.filter(({ type }) => type === "mcp_approval_response").map((item) => ({ ...item, id: "" })),
+        [
+          { ...answer(a!.id, true), id: "", reason: null },
+          { ...answer(again!.id, false, "keep it"), id: "" }
+        ]
+      )
+      assert.deepStrictEqual(b!.type, "mcp_approval_request")
+      assert.strictEqual(new Set(items.map(({ id }) => id)).size, items.length)
+      // page after page, from either end
+      assert.deepStrictEqual(yield* inputs(rest.id, { limit: 2 }), items)
+      assert.deepStrictEqual(yield* inputs(rest.id, { limit: 3, order: "desc" }), items.toReversed())
+      for (const query of [{ limit: 0 }, { limit: 101 }, { after: "msg_x" }, { order: "up" as never }]) {
+        const refusal = yield* failing(ann.responses.inputItems.list(rest.id, query))
+        assert.deepStrictEqual([refusal.status, refusal.code, refusal.param], [
+          400,
+          "invalid_value",
+          Object.keys(query)[0]
+        ])
+      }
+      const bob = client("bob")
+      for (
+        const request of [
+          bob.responses.retrieve(rest.id),
+          bob.responses.inputItems.list(rest.id),
+          bob.responses.delete(rest.id)
+        ]
+      ) {
+        const unknown = yield* failing(request)
+        assert.instanceOf(unknown, OpenAI.NotFoundError)
+        assert.match(unknown.message, /^404 Response with id 'resp_\w+' not found\.$/)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("a response that was deleted is not found, nothing goes on with it, and those after it stay", () =>
+    Effect.gen(function*() {
+      for (const keep of ["1 minute", "0 seconds"] as const) {
+        const { client, services }: Effect.Success<ReturnType<typeof serve>> = yield* serve({ keep })
+        const ann = client()
+        const first = yield* ask(ann, { input: "weather" })
+        const second = yield* ask(ann, { input: "reasons", previous_response_id: first.id })
+        const third = yield* ask(ann, { input: "hello", previous_response_id: second.id })
+        const deleted = (id: string) => Effect.promise(() => ann.responses.delete(id))
+        assert.deepStrictEqual(yield* deleted(second.id) as unknown, {
+          id: second.id,
+          object: "response",
+          deleted: true
+        })
+        for (const request of [ann.responses.retrieve(second.id), ann.responses.delete(second.id)]) {
+          assert.instanceOf(yield* failing(request), OpenAI.NotFoundError)
+        }
+        // as the API of OpenAI refuses it
+        const gone = yield* refused(ann, { input: "x", previous_response_id: second.id })
+        assert.instanceOf(gone, OpenAI.BadRequestError)
+        assert.deepStrictEqual([gone.code, gone.param], ["previous_response_not_found", "previous_response_id"])
+        assert.strictEqual(
+          (yield* Effect.promise(() => ann.responses.retrieve(third.id))).output_text,
+          third.output_text
+        )
+        const branch = yield* ask(ann, { input: "b", previous_response_id: first.id })
+        assert.strictEqual(branch.output_text, "You said: b")
+        const fourth = yield* ask(ann, { input: "c", previous_response_id: third.id })
+        const sessions = Effect.map(
+          Effect.flatMap(SessionStore.SessionStore, (store) => store.list()).pipe(Effect.provide(services)),
+          ({ sessions }) => sessions.length
+        )
+        assert.strictEqual(yield* sessions, 2)
+        for (const { id } of [first, third, fourth]) yield* deleted(id)
+        assert.strictEqual(yield* sessions, 1)
+        // one in progress is stopped
+        const running = yield* ask(ann, { input: "hangs", background: true })
+        yield* deleted(running.id)
+        assert.instanceOf(yield* failing(ann.responses.retrieve(running.id)), OpenAI.NotFoundError)
+      }
+    }).pipe(Effect.scoped))
+
   it.live("approvals are answered in the next response, and once", () =>
     Effect.gen(function*() {
       const { client, done } = yield* serve()

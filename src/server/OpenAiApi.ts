@@ -33,7 +33,9 @@
  * The request that goes on adds messages of the user, results of the client's tools, and answers to approvals, which
  * belong to the same model. The server takes nothing else that the client says about the conversation.
  *
- * A response can be retrieved, followed and cancelled as long as the hub keeps its run (`RunHub.layer`). With
+ * A response can be retrieved, followed and cancelled as long as the hub keeps its run (`RunHub.layer`). After that one
+ * with a conversation is told from it, without sources. Its `input_items` are what it has seen. With `DELETE` it is
+ * forgotten: nothing can go on with it, and with the last response of a conversation the conversation is deleted. With
  * `background: true` the run goes on when the client leaves.
  *
  * A durable run begins the step again in which its process ended. A response does not have the items of the first
@@ -218,6 +220,8 @@ const serve = <R, Service extends Context.Key<any, any>>(
     yield* at.add("POST", "/chat/completions", told(Chat.answer(served)))
     yield* at.add("POST", "/responses", told(responses.create))
     yield* at.add("GET", "/responses/:id", withId(responses.retrieve))
+    yield* at.add("DELETE", "/responses/:id", withId(responses.remove))
+    yield* at.add("GET", "/responses/:id/input_items", withId(responses.inputItems))
     yield* at.add("POST", "/responses/:id/cancel", withId(responses.cancel))
     yield* at.add(
       "GET",

@@ -290,6 +290,15 @@ export class OwnedRuns<R, Request = never> {
     )
   }
 
+  /** Saves entries of the state of a session of the owner. The other entries stay. */
+  setState(owner: string, id: string, state: Session.State): Effect.Effect<void, AgentApi.RunFailed> {
+    const saved = Effect.flatMap(
+      this.store.load(Sessions.prefixOf(owner) + id),
+      (session) => this.store.save(session, { append: [], state })
+    )
+    return Effect.asVoid(this.told(saved))
+  }
+
   /** Returns a session of the owner as a client sees it. One that was never saved and has no run does not exist. */
   view(owner: string, id: string): Effect.Effect<AgentApi.SessionView, AgentApi.RunFailed> {
     return Effect.flatMap(

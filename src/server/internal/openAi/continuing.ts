@@ -22,6 +22,7 @@ import * as Instructing from "./instructing.ts"
 import * as Kept from "./kept.ts"
 import type * as ResponseParts from "./responseParts.ts"
 import * as ResponseRequest from "./responseRequest.ts"
+import * as Stored from "./stored.ts"
 import type * as Served from "./served.ts"
 import type * as Tools from "./tools.ts"
 import * as Unapproved from "../unapproved.ts"
@@ -50,7 +51,8 @@ export const start = <R, Request>(
   owner: string,
   request: ResponseRequest.ResponseRequest,
   equipped: Tools.Equipped<R>,
-  options: RunHub.StartOptions
+  options: RunHub.StartOptions,
+  created: number
 ): Effect.Effect<Started, Failures.Failure, Request | Scope.Scope> =>
   Effect.gen(function*() {
     const { items, reference } = ResponseRequest.newItems(request.input)
@@ -58,14 +60,17 @@ export const start = <R, Request>(
       (reference === undefined ? undefined : ResponseRequest.responseOf(reference.id))
     if (previous === undefined && reference !== undefined) return yield* Effect.fail(unknownItem(reference))
     const before = previous === undefined ? undefined : yield* find(served, owner, previous)
-    const asked = { served, owner, request, equipped, options, items, own: yield* Kept.token }
+    const own = yield* Kept.token
+    const asked = { served, owner, request, equipped, options, items, own, created, previous }
     const isAnswering = before !== undefined && items.some(([item]) => isAnswer(item))
     if (request.store === false) {
       if (isAnswering) return yield* Effect.fail(unkeptAnswer)
       return { previous, earlier: new Map(), run: yield* unkept(asked, before) }
     }
     if (isAnswering) {
-      return { previous, earlier: earlierCalls(before), run: yield* answering(asked, before) }
+      const { id, session: { approvals, history } } = before
+      const earlier = Stored.earlierCalls(id, history.content, approvals)
+      return { previous, earlier, run: yield* answering(asked, before) }
     }
     return { previous, earlier: new Map(), run: yield* next(asked, before) }
   })
@@ -79,9 +84,26 @@ interface Asked<R, Request> {
   readonly options: RunHub.StartOptions
   readonly items: ResponseRequest.New["items"]
   readonly own: string
+  readonly created: number
+  readonly previous: string | undefined
 }
 
 type Run<Request> = Effect.Effect<OwnedRuns.OwnedRun, Failures.Failure, Request | Scope.Scope>
+
+/** The response as its conversation keeps it. */
+const keptOf = <R, Request>(
+  { created, own, previous, request: { metadata, model } }: Asked<R, Request>,
+  base: number,
+  { history }: Pick<OwnedRuns.OwnedSession, "history">
+): Kept.Kept => ({
+  id: own,
+  model,
+  base,
+  from: history.content.length,
+  created,
+  ...previous !== undefined && { previous },
+  ...metadata != null && { metadata }
+})
 
 /** A run that nothing is kept of. It sees the conversation before, if there is one. */
 const unkept = <R, Request>(asked: Asked<R, Request>, before: Before | undefined): Run<Request> =>
@@ -105,7 +127,7 @@ const unkept = <R, Request>(asked: Asked<R, Request>, before: Before | undefined
 /** A run that begins a conversation, or goes on with one: where it is, or with a copy of what it was. */
 const next = <R, Request>(asked: Asked<R, Request>, before: Before | undefined): Run<Request> =>
   Effect.gen(function*() {
-    const { items, options, own, owner, request: { model }, served: { runs } } = asked
+    const { items, options, own, owner, served: { runs } } = asked
     const { instructions, messages } = yield* conversationOf(asked, items, before !== undefined)
     const place = before?.place ?? "last"
     const conversation = before === undefined || place !== "last" ? yield* Kept.token : before.id.conversation
@@ -115,8 +137,12 @@ const next = <R, Request>(asked: Asked<R, Request>, before: Before | undefined):
       yield* Effect.mapError(copied, Failures.ofRun)
     }
     const base = place === "last" ? before?.session.version ?? 0 : place
+    const known = place === "last"
+      ? before?.session
+      : yield* Effect.mapError(runs.session(owner, session), Failures.ofRun)
+    const kept = keptOf(asked, base, known ?? { history: Prompt.empty })
     const run = runs.start(
-      Agent.withProvider(instructed(asked, instructions), Kept.provider({ id: own, model, base }, before?.id.own)),
+      Agent.withProvider(instructed(asked, instructions), Kept.provider(kept, before?.id.own)),
       owner,
       { prompt: Prompt.fromMessages(messages), session, runId: Kept.toText({ conversation, own }) },
       options
@@ -140,7 +166,10 @@ const answering = <R, Request>(asked: Asked<R, Request>, before: Before): Run<Re
     // what else the client says comes after the results
     for (const message of messages) if (message.role === "user") yield* steering.send(message)
     const run = served.runs.answer(
-      Agent.withProvider(instructed(asked, instructions), Kept.provider({ id: own, model, base: version }, id.own)),
+      Agent.withProvider(
+        instructed(asked, instructions),
+        Kept.provider(keptOf(asked, version, before.session), id.own)
+      ),
       owner,
       Kept.sessionOf(id.conversation),
       answers,
@@ -232,26 +261,6 @@ const toAnswers = (
     onFailure: (failure) => Failures.ofRun(failure, "input"),
     onSuccess: (results) => [...answers.values(), ...results]
   })
-}
-
-/** The calls that were made, with the approvals that they waited for. */
-const earlierCalls = (
-  { id, session: { approvals, history } }: Before
-): ReadonlyMap<string, ResponseParts.EarlierCall> => {
-  const calls = new Map<string, ResponseParts.EarlierCall>()
-  for (const message of history.content) {
-    if (message.role !== "assistant") continue
-    for (const part of message.content) {
-      if (part.type === "tool-call") calls.set(part.id, { name: part.name, params: part.params })
-      if (part.type !== "tool-approval-request") continue
-      const index = approvals.findIndex(({ approvalId }) => approvalId === part.approvalId)
-      const call = calls.get(part.toolCallId)
-      if (index === -1 || call === undefined) continue
-      const isOfClient = Words.isOfClient(approvals[index]!)
-      calls.set(part.toolCallId, { ...call, approvalId: Words.toApprovalItem(id, index), isOfClient })
-    }
-  }
-  return calls
 }
 
 const unknownItem = ({ id, param }: { readonly id: string; readonly param: string }): Failures.Failure =>

@@ -8,10 +8,12 @@
  * @since 0.1.0
  */
 
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as AgentRun from "../../../AgentRun.ts"
 import * as ContextProvider from "../../../ContextProvider.ts"
 import { CurrentRun } from "../../../internal/words/currentRun.ts"
 import * as RunId from "../../../internal/words/runId.ts"
@@ -19,6 +21,7 @@ import type * as Session from "../../../Session.ts"
 import * as SessionState from "../../../SessionState.ts"
 import { Described } from "../described.ts"
 import { failed } from "../failures.ts"
+import * as Words from "./words.ts"
 
 /**
  * The parts of the id of a response.
@@ -70,12 +73,40 @@ export const token: Effect.Effect<string> = Effect.map(
 )
 
 /**
- * A response, the agent that gave it, and the version of the session that it began with: the response before it had ended
- * there.
+ * A response in its conversation.
+ *
+ * - `model`: the agent that gave it.
+ * - `base`, `from`: the version of the session that it began with, where the response before it had ended, and the number
+ *   of messages that the session had then.
+ * - `created`, `previous`, `metadata`: what is told of it.
+ * - `ended`: how its run has completed. `answer` is the value of an agent with an output that has not said it as text.
+ * - `deleted`: its owner has deleted it.
+ *
+ * @category schemas
+ * @since 0.1.0
  */
-const Kept = Schema.Struct({ id: Schema.String, model: Schema.String, base: Schema.Int })
+export const Kept = Schema.Struct({
+  id: Schema.String,
+  model: Schema.String,
+  base: Schema.Int,
+  from: Schema.optionalKey(Schema.Int),
+  created: Schema.optionalKey(Schema.Int),
+  previous: Schema.optionalKey(Schema.String),
+  metadata: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  ended: Schema.optionalKey(Schema.Struct({
+    at: Schema.Int,
+    stopReason: Schema.String,
+    usage: AgentRun.Usage,
+    answer: Schema.optionalKey(Schema.String)
+  })),
+  deleted: Schema.optionalKey(Schema.Boolean)
+})
 
-type Kept = typeof Kept.Type
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Kept = typeof Kept.Type
 
 /** Earlier ones cannot be continued any more. */
 const maximumKept = 100
@@ -83,6 +114,31 @@ const maximumKept = 100
 const Responses = SessionState.make("openai-responses", { schema: Schema.Array(Kept), initial: [] })
 
 const decode = Schema.decodeUnknownResult(Responses.schema)
+// its fields are JSON
+const encode = Schema.encodeUnknownSync(Responses.schema)
+
+/**
+ * Returns the responses of a conversation, also those that were deleted.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const all = (state: Session.State): ReadonlyArray<Kept> => {
+  const entry = Object.hasOwn(state, Responses.name) ? state[Responses.name] : undefined
+  return Result.getOrElse(decode(entry), () => Responses.initial)
+}
+
+/**
+ * Returns the entries of the state of a conversation in which a response is deleted, or `undefined` if no other one is
+ * left in it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const without = (state: Session.State, own: string): Session.State | undefined => {
+  const kept = all(state).map((one) => one.id === own ? { ...one, deleted: true } : one)
+  return kept.every(({ deleted }) => deleted === true) ? undefined : { [Responses.name]: encode(kept) as Schema.Json }
+}
 
 /**
  * A response in its conversation: the agent that gave it, and where the conversation ended with it. If it does not end
@@ -103,9 +159,8 @@ export interface Found {
  * @since 0.1.0
  */
 export const find = (state: Session.State, own: string): Found | undefined => {
-  const entry = Object.hasOwn(state, Responses.name) ? state[Responses.name] : undefined
-  const kept = Result.getOrElse(decode(entry), () => Responses.initial)
-  const index = kept.findIndex(({ id }) => id === own)
+  const kept = all(state)
+  const index = kept.findIndex(({ deleted, id }) => id === own && deleted !== true)
   return index === -1 ? undefined : { model: kept[index]!.model, place: kept[index + 1]?.base ?? "last" }
 }
 
@@ -132,6 +187,17 @@ export const provider = (
         // another process may have gone on with it in the meantime
         if (last !== before) return yield* Effect.fail(new Described(goneOn))
         yield* SessionState.set(Responses, [...kept, response].slice(-maximumKept))
+      }),
+    afterRun: ({ result }) =>
+      Effect.gen(function*() {
+        const run = Context.getOrUndefined(yield* Effect.context<never>(), CurrentRun)
+        if (run?.state === undefined) return
+        const now = yield* Clock.currentTimeMillis
+        const { stopReason, totalUsage: usage } = result
+        const answer = Words.answerOf(result)
+        const ended = { at: Math.floor(now / 1000), stopReason, usage, ...answer !== "" && { answer } }
+        const kept = yield* SessionState.get(Responses)
+        yield* SessionState.set(Responses, kept.map((one) => one.id === response.id ? { ...one, ended } : one))
       })
   })
 

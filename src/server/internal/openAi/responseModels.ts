@@ -150,6 +150,74 @@ export interface FunctionCallItem {
 export type OutputItem = MessageItem | ReasoningItem | McpCallItem | McpApprovalRequestItem | FunctionCallItem
 
 /**
+ * A message of the user as an item of the input.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface InputMessageItem {
+  readonly type: "message"
+  readonly id: string
+  readonly role: "user"
+  readonly status: ItemStatus
+  readonly content: Array<
+    | { readonly type: "input_text"; readonly text: string }
+    | { readonly type: "input_image"; readonly image_url: string; readonly detail: "auto" }
+    | { readonly type: "input_file"; readonly filename: string | null; readonly file_data: string }
+  >
+}
+
+/**
+ * The result of a tool of the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FunctionCallOutputItem {
+  readonly type: "function_call_output"
+  readonly id: string
+  readonly call_id: string
+  readonly output: string
+  readonly status: ItemStatus
+}
+
+/**
+ * The answer to an approval.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface McpApprovalResponseItem {
+  readonly type: "mcp_approval_response"
+  readonly id: string
+  readonly approval_request_id: string
+  readonly approve: boolean
+  readonly reason: string | null
+}
+
+/**
+ * An item that a response was asked with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type InputItem = InputMessageItem | FunctionCallOutputItem | McpApprovalResponseItem
+
+/**
+ * A page of the items that a response has seen: those of the responses before it, and its input.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface InputItems {
+  readonly object: "list"
+  readonly data: Array<InputItem | OutputItem>
+  readonly first_id: string | null
+  readonly last_id: string | null
+  readonly has_more: boolean
+}
+
+/**
  * A response: a run, as far as it has come. A run that was interrupted is `cancelled`.
  *
  * @category models

@@ -43,6 +43,8 @@ export interface ResponseOptions {
   readonly model: string
   /** When the response was requested, in seconds since 1970. */
   readonly created: number
+  /** When it has ended, in seconds since 1970. Default: when it is told. */
+  readonly completed?: number | undefined
   /** Whether the conversation is kept. Default: it is. */
   readonly store?: boolean | undefined
   /** Whether the run goes on when the client leaves. Default: it does not. */
@@ -284,7 +286,7 @@ class Telling {
 
   private finish(end: Partial<ResponseObject>, now: number): void {
     const output = this.output.items.filter((_, index) => !this.takenBack.has(index))
-    this.response = { ...this.response, ...end, output, completed_at: Math.floor(now / 1000) }
+    this.response = { ...this.response, ...end, output, completed_at: this.options.completed ?? Math.floor(now / 1000) }
   }
 
   /** The model call of the step begins again. Its items were told, and the response does not have them. */

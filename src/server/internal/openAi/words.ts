@@ -4,11 +4,14 @@
  * @since 0.1.0
  */
 
+import type * as Prompt from "effect/ai/Prompt"
+import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../../AgentRun.ts"
 import type * as Approval from "../../../Approval.ts"
 import * as Fields from "../../../internal/words/fields.ts"
+import * as FileData from "../../../internal/words/fileData.ts"
 import * as Json from "../../../internal/words/json.ts"
 import { failed } from "../failures.ts"
 import type { ChatFinishReason, ChatUsage } from "./chatModels.ts"
@@ -137,6 +140,18 @@ export const answerOf = ({ text, value }: AgentRun.Result): string => {
   if (value === undefined || text.trim() !== "") return ""
   const encoded = encodeValue({ value })
   return Result.isSuccess(encoded) ? Json.toText(encoded.success.value) : ""
+}
+
+/**
+ * Returns the address of a file of a user: the one that was sent, or its data.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toUrl = ({ data, mediaType }: Prompt.FilePart): string => {
+  const read = FileData.read(data)
+  if (read._tag === "Url") return read.text
+  return `data:${mediaType};base64,${typeof read.data === "string" ? read.data : Base64.encode(read.data)}`
 }
 
 const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
