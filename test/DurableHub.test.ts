@@ -1,6 +1,6 @@
 /** Durable agents behind the wires: the process of the server dies, and its clients go on with the next one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { RpcClient, RpcSerialization } from "effect/rpc"
@@ -120,7 +120,7 @@ describe("DurableHub, with a server that dies", () => {
           assert.isTrue(existsSync(file))
         })
       ),
-    60_000
+    120_000
   )
 })
 
@@ -155,6 +155,37 @@ describe("DurableHub", () => {
         assert.strictEqual(AgentRun.outcome((yield* joined!.exit) as Exit.Exit<never, unknown>)._tag, "Interrupted")
         assert.strictEqual(yield* statusOf, "interrupted")
       }))
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(worker, engine))))
+
+  it.live("an execution that another process has started later is found when it is asked for, and stopped", () =>
+    Effect.gen(function*() {
+      const hubOf = Effect.map(Layer.build(Layer.fresh(RunHub.layer({ grace: 0 }))), Context.get(RunHub.RunHub))
+      const here = yield* hubOf
+      const there = yield* hubOf
+      const find = <A>(use: (hub: RunHub.RunHub["Service"]) => Effect.Effect<A>) => use(there)
+      yield* Effect.provideService(Layer.build(DurableHub.layer(durable)), RunHub.RunHub, there)
+      assert.isUndefined(yield* find((hub) => hub.get("r")))
+      const started = yield* Effect.provideService(
+        here.start(DurableHub.agent(durable), input),
+        RunHub.RunHub,
+        here
+      )
+      // the parts are written a moment later
+      yield* Effect.repeat(find((hub) => hub.get("r")), { until: (found) => found !== undefined })
+      const [byId, again, bySession] = yield* Effect.all([
+        find((hub) => hub.get("r")),
+        find((hub) => hub.get("r")),
+        find((hub) => hub.ofSession("ann/s"))
+      ], { concurrency: "unbounded" })
+      assert.deepStrictEqual([byId?.start, byId?.owner], [started.start, "ann"])
+      assert.isTrue(byId === again && byId === bySession)
+      assert.isUndefined(yield* find((hub) => hub.get("nobody")))
+      assert.isUndefined(yield* find((hub) => hub.ofSession("bob/s")))
+      const text = yield* Stream.runHead(Stream.filter(byId!.parts(), ({ part }) => part.type === "text-delta"))
+      assert.isTrue(Option.isSome(text))
+      yield* find((hub) => hub.stopSession("ann/s"))
+      assert.strictEqual(yield* statusOf, "interrupted")
+      assert.isTrue(Exit.isFailure(yield* started.exit))
     }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(worker, engine))))
 
   it("finds the owner of a session, whatever the name of the owner", () => {

@@ -27,6 +27,13 @@ const works = Effect.gen(function*() {
   assert.deepStrictEqual(yield* created("b", "another"), first, "the first one stays")
   assert.deepStrictEqual(yield* store.get("b"), first)
   assert.isUndefined(yield* store.get("nobody"))
+  const ofSession = Effect.map(store.ofSession("cashier", "ann/s"), (found) => found.map(({ id }) => id))
+  const inSession = yield* created("s", "{\"prompt\":[],\"session\":\"ann/s\"}")
+  yield* created("t", "{\"session\":\"ann/t\"}")
+  assert.deepStrictEqual(yield* ofSession, ["s"])
+  yield* store.change("s", inSession.instance, { status: "completed", endedAt: 1 })
+  assert.deepStrictEqual(yield* ofSession, [])
+  yield* Effect.forEach(["s", "t"], store.remove)
 
   const begun = yield* store.begin("b")
   const epoch = first.instance + 1

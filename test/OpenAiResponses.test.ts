@@ -374,13 +374,13 @@ describe("OpenAiApi, responses", () => {
   it.live("a response that was deleted is not found, nothing goes on with it, and those after it stay", () =>
     Effect.gen(function*() {
       for (const keep of ["1 minute", "0 seconds"] as const) {
-        const { client, services }: Effect.Success<ReturnType<typeof serve>> = yield* serve({ keep })
+        const { client, services } = yield* serve({ keep })
         const ann = client()
         const first = yield* ask(ann, { input: "weather" })
         const second = yield* ask(ann, { input: "reasons", previous_response_id: first.id })
         const third = yield* ask(ann, { input: "hello", previous_response_id: second.id })
         const deleted = (id: string) => Effect.promise(() => ann.responses.delete(id))
-        assert.deepStrictEqual(yield* deleted(second.id) as unknown, {
+        assert.deepStrictEqual((yield* deleted(second.id)) as unknown, {
           id: second.id,
           object: "response",
           deleted: true

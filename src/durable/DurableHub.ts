@@ -2,8 +2,8 @@
  * Durable agents behind the wires of `effect-agents/server`: `AgentHttp`, `AgentRpc`, `UiMessages`, `AgUi`, `OpenAiApi`.
  *
  * `agent` is what a wire serves. Its runs are executions, so a run outlives the process that serves it. `layer` is for
- * the next process: it gives the executions that have not ended to the hub, and clients join them again by the id of the
- * run or by its session.
+ * the next process, and for the others: it gives the executions that have not ended to the hub, and clients join them
+ * again by the id of the run or by its session, also at a process that did not start them.
  *
  * - A stop of a run ends its execution: the stop button, a run that is replaced, and with `whenLeft: "stop"` the last
  *   client that goes away. Most durable agents are served with `whenLeft: "continue"`.
@@ -49,6 +49,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Agent from "../Agent.ts"
@@ -92,8 +93,9 @@ export const agent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   })
 
 /**
- * Gives the executions of an agent that work now to the hub, when the layer is built. Clients read them from their first
- * part on, as if the hub had started them. Those that wait for approvals are answered through their sessions.
+ * Gives the executions of an agent to the hub: those that work when the layer is built, and later those that somebody
+ * asks the hub for, by the id of the run or by its session, which other processes have started. Clients read them from
+ * their first part on, as if the hub had started them. Those that wait for approvals are answered through their sessions.
  *
  * @category layers
  * @since 0.1.0
@@ -104,8 +106,9 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 ): Layer.Layer<never, ExecutionStore.ExecutionStoreError, Services> =>
   Layer.effectDiscard(Effect.gen(function*() {
     const hub = yield* RunHub.RunHub
-    const executions = yield* working(self)
-    yield* Effect.forEach(executions, ({ after, execution, runId, session }) => {
+    const store = yield* ExecutionStore.ExecutionStore
+    const services = yield* Effect.context<Services | Scope.Scope>()
+    const enter = ({ after, execution, runId, session }: Working) => {
       const found = Agent.fromStream(self.agent.name, {
         stream: () => runOf(self, Effect.succeed({ execution, after }), runId ?? execution)
       })
@@ -118,7 +121,21 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
       const ignored = Effect.ignore(joined)
       // one that has told nothing yet may wait for its turn
       return runId === undefined ? Effect.forkScoped(ignored) : ignored
-    }, { concurrency: 10, discard: true })
+    }
+    yield* Effect.forEach(yield* working(self), enter, { concurrency: 10, discard: true })
+    const find: RunHub.Find = (asked) =>
+      Effect.gen(function*() {
+        const one = "runId" in asked ? yield* store.get(Executions.keyOf(self.agent, asked.runId)) : undefined
+        const some = "session" in asked ? yield* store.ofSession(self.agent.name, asked.session) : []
+        for (const execution of one === undefined ? some : [one]) {
+          const found = yield* workOf(self, execution)
+          if (found !== undefined) yield* enter(found)
+        }
+      }).pipe(
+        Effect.catchCause((cause) => Effect.logWarning("The executions of other processes cannot be found", cause)),
+        Effect.provideContext(services)
+      )
+    yield* hub.findWith(find)
   }))
 
 /** Reads an execution to the next end of a run, which is told under the id `runId`. */
@@ -175,28 +192,35 @@ const working = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Working>, ExecutionStore.ExecutionStoreError, ExecutionStore.ExecutionStore> {
   const store = yield* ExecutionStore.ExecutionStore
   const found: Array<Working> = []
-  const prefix = Executions.keyOf(self.agent, "")
-  let page: ReadonlyArray<{ readonly id: string; readonly status: ExecutionStore.Status }>
+  let page: ReadonlyArray<ExecutionStore.Execution>
   let last = ""
   do {
     page = yield* store.list(self.agent.name, last, pageSize)
-    for (const { id, status } of page) {
-      last = id
-      const works = status === "running" || status === "waiting" && (yield* isAnswered(store, id))
-      const execution = works ? yield* store.get(id) : undefined
-      if (execution === undefined) continue
-      // written by this package
-      const { session } = yield* Effect.orDie(Schema.decodeEffect(Body.Payload)(execution.payload))
-      const after = (yield* PartLog.ends(store, id)).at(-1)?.seq
-      let runId: string | undefined
-      const reading = PartLog.forEach(store, id, (part) => {
-        if (part.type === "run-start" && runId === undefined) runId = String(part.runId)
-      }, after)
-      yield* Effect.catchTag(reading, "SchemaError", Effect.die)
-      found.push({ execution: id.slice(prefix.length), after, runId, session })
+    for (const execution of page) {
+      last = execution.id
+      const work = yield* workOf(self, execution)
+      if (work !== undefined) found.push(work)
     }
   } while (page.length === pageSize)
   return found
+})
+
+/** Returns nothing for an execution that has ended, or waits for answers. */
+const workOf = Effect.fnUntraced(function*(
+  self: Durable.Any,
+  { id, payload, status }: ExecutionStore.Execution
+): Effect.fn.Return<Working | undefined, ExecutionStore.ExecutionStoreError, ExecutionStore.ExecutionStore> {
+  const store = yield* ExecutionStore.ExecutionStore
+  if (status !== "running" && !(status === "waiting" && (yield* isAnswered(store, id)))) return undefined
+  // written by this package
+  const { session } = yield* Effect.orDie(Schema.decodeEffect(Body.Payload)(payload))
+  const after = (yield* PartLog.ends(store, id)).at(-1)?.seq
+  let runId: string | undefined
+  const reading = PartLog.forEach(store, id, (part) => {
+    if (part.type === "run-start" && runId === undefined) runId = String(part.runId)
+  }, after)
+  yield* Effect.catchTag(reading, "SchemaError", Effect.die)
+  return { execution: id.slice(Executions.keyOf(self.agent, "").length), after, runId, session }
 })
 
 /** A process may end between the last answer and what follows from it. */

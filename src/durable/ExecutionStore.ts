@@ -36,8 +36,10 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
@@ -187,6 +189,10 @@ export interface Options {
     after: string,
     limit: number
   ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  readonly ofSession: (
+    agent: string,
+    session: string
+  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
   readonly remove: (id: string) => Effect.Effect<void, ExecutionStoreError>
 }
 
@@ -227,6 +233,12 @@ export const make = (options: Options): Effect.Effect<ExecutionStore["Service"]>
       changes: PubSub.subscribe(changed)
     }
   })
+
+const decodeSession = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ session: Schema.optional(Schema.String) }))
+)
+
+const sessionOf = ({ payload }: Execution): string | undefined => Option.getOrUndefined(decodeSession(payload))?.session
 
 /**
  * Keeps executions in memory, for tests. They are lost with the process.
@@ -328,6 +340,12 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
           .filter((execution) => execution.agent === agent && execution.id > after)
           .sort((a, b) => a.id < b.id ? -1 : 1)
           .slice(0, limit)
+      ),
+    ofSession: (agent, session) =>
+      Effect.sync(() =>
+        [...executions.values()].filter((execution) =>
+          execution.agent === agent && execution.endedAt === undefined && sessionOf(execution) === session
+        )
       ),
     remove: (id) =>
       Effect.sync(() => {

@@ -36,24 +36,23 @@
  * @since 0.1.0
  */
 import type * as Tool from "effect/ai/Tool"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import * as Semaphore from "effect/Semaphore"
+import type * as Stream from "effect/Stream"
 import * as Agent from "../Agent.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import * as RunId from "../internal/words/runId.ts"
 import * as Steering from "../Steering.ts"
 import { OpenRequests } from "./internal/openRequests.ts"
-import { RunLog } from "./internal/runLog.ts"
+import { Running } from "./internal/running.ts"
 
 // -----------------------------------------------------------------------------
 // Models
@@ -132,6 +131,14 @@ export interface StartOptions {
 }
 
 /**
+ * Finds a run by its id, or the runs that work on a session.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Find = (asked: { readonly runId: string } | { readonly session: string }) => Effect.Effect<void>
+
+/**
  * The hub has not started a run: the session has a run in progress (`runId`), the hub has a run with the given id, or
  * the hub is being closed.
  *
@@ -191,6 +198,11 @@ export class RunHub extends Context.Service<RunHub, {
   readonly close: Effect.Effect<void>
   /** How long runs may go on when the hub is closed. */
   readonly grace: Duration.Duration
+  /**
+   * Asks `find` for the runs that the hub does not have, until the scope closes. `find` starts them in the hub if they
+   * exist: those that another process works on, for example.
+   */
+  readonly findWith: (find: Find) => Effect.Effect<void, never, Scope.Scope>
   /** Waits until no run has a reader. */
   readonly isUnread: Effect.Effect<void>
   /** Whether the hub is closed or being closed, so that this process should get no more requests. */
@@ -281,6 +293,8 @@ class Hub {
   /** The scope of the timers. They work until the last run has ended. */
   private readonly timers = Scope.makeUnsafe()
   private isClosed = false
+  private readonly finds = new Set<Find>()
+  private readonly finding = Semaphore.makeUnsafe(1)
 
   constructor(keep: Duration.Input, grace: Duration.Input) {
     this.keep = keep
@@ -325,15 +339,41 @@ class Hub {
     })
   }
 
-  readonly get = (runId: string): Effect.Effect<Live | undefined> => Effect.sync(() => this.runs.get(runId)?.live)
+  readonly get = (runId: string): Effect.Effect<Live | undefined> =>
+    Effect.andThen(
+      this.found({ runId }, () => this.runs.has(runId)),
+      Effect.sync(() => this.runs.get(runId)?.live)
+    )
 
   readonly ofSession = (session: string): Effect.Effect<Live | undefined> =>
-    Effect.sync(() => Array.from(this.ofSessionUnsafe(session)).at(-1)?.live)
+    Effect.andThen(
+      this.found({ session }, () => this.working(session).length > 0),
+      Effect.sync(() => Array.from(this.ofSessionUnsafe(session)).at(-1)?.live)
+    )
 
   readonly stopSession = (session: string): Effect.Effect<void> =>
-    Effect.suspend(() =>
-      Effect.forEach(this.working(session), ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+    Effect.andThen(
+      this.found({ session }, () => this.working(session).length > 0),
+      Effect.suspend(() =>
+        Effect.forEach(this.working(session), ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+      )
     )
+
+  readonly findWith = (find: Find): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        this.finds.add(find)
+      }),
+      () => Effect.sync(() => this.finds.delete(find))
+    )
+
+  /** Two that ask for the same run at the same time find one. */
+  private found(asked: Parameters<Find>[0], isHere: () => boolean): Effect.Effect<void> {
+    const find = Effect.suspend(() =>
+      isHere() || this.isClosed ? Effect.void : Effect.forEach(this.finds, (find) => find(asked), { discard: true })
+    )
+    return Effect.suspend(() => this.finds.size === 0 || isHere() ? Effect.void : this.finding.withPermit(find))
+  }
 
   private ofSessionUnsafe(session: string): Set<Running> {
     return this.sessions.get(session) ?? new Set()
@@ -414,76 +454,3 @@ class Hub {
 type Given = Agent.Input & { readonly runId: string; readonly steering: Steering.Steering }
 
 type Opening<Part, E, R> = (input: Given) => Effect.Effect<Agent.Opened<Part, E>, E, R | Scope.Scope>
-
-/** A run that one fiber of the hub reads, and the state that its readers share. */
-class Running<Part = any, E = any> {
-  live: Live<Part, E> | undefined = undefined
-  fiber: Fiber.Fiber<void, E> | undefined = undefined
-  hasEnded = false
-  private readers = 0
-  private wasRead = false
-  private leavings = 0
-  private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
-  readonly runId: string
-  readonly options: StartOptions
-  private readonly timers: Scope.Scope
-  private readonly unread = Latch.makeUnsafe(true)
-  private readonly log = new RunLog<Part, E>()
-
-  constructor(runId: string, options: StartOptions, timers: Scope.Scope) {
-    this.runId = runId
-    this.options = options
-    this.timers = timers
-  }
-
-  begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<Live<Part, E>> {
-    const { exit, hold, isLeft, options: { owner }, parts, runId, stop } = this
-    return Effect.map(
-      Clock.currentTimeMillis,
-      (startedAt) => this.live = { runId, start, startedAt, parts, hold, isLeft, exit, stop, steering, owner }
-    )
-  }
-
-  publish(parts: Stream.Stream<Part, E>): Effect.Effect<void, E> {
-    return Stream.runForEachArray(parts, (parts) => this.log.append(parts))
-  }
-
-  /** Called also for a run that was stopped before its parts were read. */
-  end(exit: Exit.Exit<void, E>): Effect.Effect<void> {
-    this.hasEnded = true
-    return Effect.andThen(this.log.end(exit), Deferred.succeed(this.ending, exit))
-  }
-
-  readonly exit: Effect.Effect<Exit.Exit<void, E>> = Deferred.await(this.ending)
-
-  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
-    this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
-  )
-
-  private readonly parts: Live<Part, E>["parts"] = (options) =>
-    Stream.scoped(Stream.unwrap(Effect.map(this.hold, () => this.log.read(options?.after))))
-
-  private readonly hold: Effect.Effect<void, never, Scope.Scope> = Effect.acquireRelease(
-    Effect.sync(() => {
-      this.readers++
-      this.wasRead = true
-      this.unread.closeUnsafe()
-    }),
-    () => this.leave
-  )
-
-  readonly isUnread: Effect.Effect<void> = Effect.suspend(() => this.readers === 0 ? Effect.void : this.unread.await)
-
-  private readonly isLeft: Effect.Effect<boolean> = Effect.sync(() => this.wasRead && this.readers === 0)
-
-  private readonly leave: Effect.Effect<void> = Effect.suspend(() => {
-    if (--this.readers === 0) this.unread.openUnsafe()
-    const { reconnect = 0, whenLeft } = this.options
-    if (whenLeft !== "stop" || this.readers > 0 || this.hasEnded) return Effect.void
-    const left = ++this.leavings
-    // a reader that has left waits for nothing; one that has come back and left again has a new time limit
-    const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.stop)
-    // a run that has ended needs no timer
-    return Effect.forkIn(Effect.andThen(Effect.timeoutOption(this.exit, reconnect), stop), this.timers)
-  })
-}

@@ -76,6 +76,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     const isPostgres = sql.onDialectOrElse({ pg: () => true, orElse: () => false })
     const begin = isPostgres ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN IMMEDIATE"
     const moment = sql.literal(isPostgres ? "BIGINT" : "INTEGER")
+    const sessionOf = sql.literal(
+      isPostgres ? "(payload::jsonb ->> 'session')" : "json_extract(payload, '$.session')"
+    )
 
     const inTransaction = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
       Effect.provideService(sql.withTransaction(effect), SqlClient.BeginTransaction, begin)
@@ -94,7 +97,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
       sql`CREATE TABLE IF NOT EXISTS effect_agents_approvals (
         execution_id TEXT NOT NULL, approval_id TEXT NOT NULL, place INTEGER NOT NULL, answer TEXT,
         PRIMARY KEY (execution_id, approval_id)
-      )`
+      )`,
+      sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_session
+        ON effect_agents_executions (agent, ${sessionOf}) WHERE ended_at IS NULL`
     ]
     yield* Effect.retry(
       inTransaction(Effect.gen(function*() {
@@ -301,6 +306,16 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           Effect.map(
             sql<ExecutionRow>`SELECT * FROM effect_agents_executions
               WHERE agent = ${agent} AND id > ${after} ORDER BY id LIMIT ${limit}`,
+            (rows) => rows.map(toExecution)
+          )
+        ),
+
+      ofSession: (agent, session) =>
+        stored(
+          "ofSession",
+          Effect.map(
+            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+              WHERE agent = ${agent} AND ${sessionOf} = ${session} AND ended_at IS NULL`,
             (rows) => rows.map(toExecution)
           )
         ),

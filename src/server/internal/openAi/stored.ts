@@ -8,7 +8,7 @@
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as AgentRun from "../../../AgentRun.ts"
+import type * as AgentRun from "../../../AgentRun.ts"
 import * as Approval from "../../../Approval.ts"
 import * as Json from "../../../internal/words/json.ts"
 import type * as OwnedRuns from "../ownedRuns.ts"
