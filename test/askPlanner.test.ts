@@ -186,7 +186,7 @@ describe("OfflinePlanner", () => {
         assert.strictEqual(
           answer.text,
           `The best match for "budget exhausted error" is src/Limits.ts:4, where BudgetExhausted is defined:\n\n` +
-            `  4 | export class BudgetExhausted extends Error {}`
+            `    4 | export class BudgetExhausted extends Error {}`
         )
       }).pipe(onText))
 
@@ -198,12 +198,12 @@ describe("OfflinePlanner", () => {
           [
             `The best match for "runToolLoop" is src/ToolLoop.ts:6, where runToolLoop is defined:`,
             ``,
-            `  3 | /**`,
-            `  4 |  * Asks the model and answers its calls.`,
-            `  5 |  */`,
-            `  6 | export const runToolLoop = (limit: number) => {`,
-            `  7 |   return Limits.check(limit)`,
-            `  8 | }`,
+            `    3 | /**`,
+            `    4 |  * Asks the model and answers its calls.`,
+            `    5 |  */`,
+            `    6 | export const runToolLoop = (limit: number) => {`,
+            `    7 |   return Limits.check(limit)`,
+            `    8 | }`,
             ``,
             `Also: test/ToolLoop.test.ts:3, test/ToolLoop.test.ts:1`
           ].join("\n")
@@ -240,7 +240,7 @@ describe("OfflinePlanner", () => {
           ["open_file", { file: "src/ToolLoop.ts", startLine: 1, endLine: 36 }]
         ])
         assert.include(answer.text, "src/ToolLoop.ts:6, where runToolLoop is defined")
-        assert.include(answer.text, "  6 | export const runToolLoop = (limit: number) => {")
+        assert.include(answer.text, "    6 | export const runToolLoop = (limit: number) => {")
         const listed = yield* ask("list the files", structured)
         assert.deepStrictEqual(names(listed), ["directory_tree"])
         assert.include(listed.text, "5 entries")
@@ -253,7 +253,7 @@ describe("OfflinePlanner", () => {
         assert.deepStrictEqual(answer.calls, [["read_file", { path: "src/Limits.ts", from_line: 2, line_count: 2 }]])
         assert.strictEqual(
           answer.text,
-          "src/Limits.ts, lines 2 to 3:\n\n  2 | export const check = (limit: number) => limit > 3\n  3 |"
+          "src/Limits.ts, lines 2 to 3:\n\n    2 | export const check = (limit: number) => limit > 3\n    3 |"
         )
       }).pipe(onText))
 
@@ -270,7 +270,7 @@ describe("OfflinePlanner", () => {
         ])
         const count = yield* ask("How many markdown files are there?", textual)
         assert.deepStrictEqual(count.calls, [["list_files", { glob: "**/*.md" }]])
-        assert.strictEqual(count.text, "1 file:\n\n  README.md")
+        assert.strictEqual(count.text, "1 file:\n\n    README.md")
       }).pipe(onText))
 
     it.effect("does not count a listing that leaves something out as if it were whole", () =>
@@ -278,7 +278,7 @@ describe("OfflinePlanner", () => {
         const { text } = yield* ask("how many files are there?", Toolkit.make(ListFiles))
         assert.strictEqual(
           text,
-          "At least 2 files:\n\n  a.md\n  b.md\n\nThe listing is not whole: (57 more entries not shown: give a path)"
+          "At least 2 files:\n\n    a.md\n    b.md\n\nThe listing is not whole: (57 more entries not shown: give a path)"
         )
       }).pipe(Effect.provide(Layer.merge(
         OfflinePlanner.layer,
@@ -300,7 +300,7 @@ describe("OfflinePlanner", () => {
         assert.notInclude(names(answer), "read_file")
         assert.strictEqual(
           answer.text,
-          "1 line in 1 file with \"Limits.check\":\n\n  src/ToolLoop.ts:7  return Limits.check(limit)"
+          "1 line in 1 file with \"Limits.check\":\n\n    src/ToolLoop.ts:7  return Limits.check(limit)"
         )
       }).pipe(onText))
 

@@ -8,7 +8,7 @@
  * | `OPENAI_API_KEY` | OpenAI |
  * | `ANTHROPIC_API_KEY` | Anthropic |
  * | `GOOGLE_GENERATIVE_AI_API_KEY` | Google |
- * | nothing | the offline planner |
+ * | nothing, or `--model offline` | the offline planner |
  *
  * With several keys the first one in the table is used; `--model anthropic/NAME` chooses another. The packages of the
  * providers are loaded only when they are needed.
@@ -27,6 +27,8 @@ import type * as AiSdk from "../../src/ai-sdk/AiSdk.ts"
 /** The model that answers, and its title in the heading. */
 export interface Selected {
   readonly title: string
+  /** Whether it is the offline planner. Default: false. */
+  readonly isOffline?: boolean
   readonly layer: Layer.Layer<LanguageModel.LanguageModel | Model.ProviderName | Model.ModelName>
 }
 
@@ -45,8 +47,8 @@ export const flags = {
   model: Flag.String("model").pipe(
     Flag.withMetavar("NAME"),
     Flag.withDescription(
-      "The model that answers: `gpt-5`, `anthropic/claude-sonnet-5`, or the name that the server of --base-url knows. " +
-        "Default: one that fits the key in the environment"
+      "The model that answers: `gpt-5`, `anthropic/claude-sonnet-5`, or the name that the server of --base-url knows; " +
+        "`offline` is the offline planner. Default: one that fits the key in the environment"
     ),
     Flag.optional
   ),
@@ -73,6 +75,7 @@ export const select = Effect.fnUntraced(function*(
   offline: Selected
 ): Effect.fn.Return<Selected, ModelUnavailable | Config.ConfigError> {
   if (Option.isSome(model) && model.value.trim() === "") return yield* unavailable("--model needs the name of a model")
+  if (Option.isSome(model) && model.value === "offline") return offline
   if (Option.isSome(baseUrl)) {
     if (Option.isNone(model)) {
       return yield* unavailable("--base-url needs --model: the name of a model that the server has")

@@ -3,13 +3,15 @@
  */
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
+import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import type * as Tracer from "effect/Tracer"
-import type * as AgentRun from "../../src/AgentRun.ts"
+import * as AgentRun from "../../src/AgentRun.ts"
 import * as Style from "./Style.ts"
 import * as Text from "./Text.ts"
 import * as Waterfall from "./Waterfall.ts"
@@ -49,19 +51,50 @@ export const layer: Layer.Layer<Screen, Config.ConfigError, Terminal.Terminal | 
       notice: (text) => print(`${printer("end", undefined)}${style.yellow("?")} ${text}`),
       outcome: (outcome) => printLast(`${printer("end", undefined)}\n${describe(outcome, style)}\n`),
       trace: Effect.fnUntraced(function*(spans, now) {
-        // The picture shows the run; spans of its session store and others are in the file of `--spans`
-        const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
-        if (shown.length === 0) return
-        const others = spans.length - shown.length
-        const title = `trace ${shown[0].traceId}${
-          others === 0 ? "" : `, and ${others} more span${others === 1 ? "" : "s"}`
-        }`
-        const lines = Waterfall.render(shown, { columns: yield* columns, style, now })
-        yield* printLast(`\n${style.dim(title)}\n${lines.join("\n")}\n`)
+        const lines = trace(spans, { columns: yield* columns, style, now })
+        if (lines.length > 0) yield* printLast(`\n${lines.join("\n")}\n`)
       })
     })
   })
 )
+
+/**
+ * Layer that prints each part as a line of JSON, and everything that is not a part to standard error.
+ */
+export const layerJson: Layer.Layer<Screen, never, Terminal.Terminal> = Layer.effect(Screen)(
+  Effect.gen(function*() {
+    const terminal = yield* Terminal.Terminal
+    const encode = Schema.encodeEffect(AgentRun.parts())
+    return Screen.of({
+      heading: () => Effect.void,
+      // A part that came from this process can be encoded
+      part: (part) =>
+        Effect.flatMap(
+          Effect.orDie(encode(part)),
+          (encoded) =>
+            terminal.display(`${Text.escaped(JSON.stringify(encoded))}\n`).pipe(Effect.catch(() => Effect.interrupt))
+        ),
+      notice: (text) => Console.error(text.trimEnd()),
+      outcome: (outcome) => outcome._tag === "Completed" ? Effect.void : Console.error(describe(outcome)),
+      trace: () => Effect.void
+    })
+  })
+)
+
+/**
+ * The trace of a run as lines, none of them longer than `columns`. It shows the run; spans of its session store and
+ * others are in the file of `--spans`.
+ */
+export const trace = (
+  spans: ReadonlyArray<Tracer.NativeSpan>,
+  options: { readonly columns: number; readonly style: Style.Style; readonly now: bigint }
+): ReadonlyArray<string> => {
+  const shown = spans.filter((span) => span.attributes.has("gen_ai.operation.name"))
+  if (shown.length === 0) return []
+  const others = spans.length - shown.length
+  const more = others === 0 ? "" : `, and ${others} more span${others === 1 ? "" : "s"}`
+  return [options.style.dim(`trace ${shown[0].traceId}${more}`), ...Waterfall.render(shown, options)]
+}
 
 /** How a run ended, in one line. */
 export const describe = (outcome: AgentRun.Outcome, style: Style.Style = Style.plain): string => {
@@ -179,7 +212,8 @@ const named = (name: string, style: Style.Style): string => style.bold(shortened
 
 const argumentsOf = (params: unknown): string => JSON.stringify(params) ?? ""
 
-const textOf = (result: unknown): string => {
+/** A result of a tool as a text. */
+export const textOf = (result: unknown): string => {
   if (typeof result === "string") return Text.printable(result)
   if (isRefusal(result)) return `${result.path}: ${result.problem}; ${result.advice}`
   return JSON.stringify(result) ?? ""

@@ -6,6 +6,8 @@
 export interface Style {
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
+  readonly italic: (text: string) => string
+  readonly underline: (text: string) => string
   readonly red: (text: string) => string
   readonly green: (text: string) => string
   readonly yellow: (text: string) => string
@@ -21,6 +23,8 @@ const as = (text: string) => text
 export const colours: Style = {
   bold: sgr(1),
   dim: sgr(2),
+  italic: sgr(3),
+  underline: sgr(4),
   red: sgr(31),
   green: sgr(32),
   yellow: sgr(33),
@@ -29,4 +33,14 @@ export const colours: Style = {
 }
 
 /** Styles without colours, for files, for pipes, and for `NO_COLOR`. */
-export const plain: Style = { bold: as, dim: as, red: as, green: as, yellow: as, blue: as, cyan: as }
+export const plain: Style = {
+  bold: as,
+  dim: as,
+  italic: as,
+  underline: as,
+  red: as,
+  green: as,
+  yellow: as,
+  blue: as,
+  cyan: as
+}

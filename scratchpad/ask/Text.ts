@@ -4,6 +4,9 @@
  * Text of files, models, servers and users may hold characters that move the cursor, change colours, end a line, or
  * change the direction of the text after them. They are shown as U+FFFD.
  */
+import sliceAnsi from "slice-ansi"
+import stringWidth from "string-width"
+import wrapAnsi from "wrap-ansi"
 
 /**
  * Control characters, characters that control the direction of text, separators of lines and paragraphs, halves of
@@ -49,3 +52,19 @@ const longestGrapheme = 64
 /** Returns a text of at most `length`. A text that was shortened ends with an ellipsis. */
 export const clip = (text: string, length: number): string =>
   text.length <= length ? text : length < 2 ? "" : `${cut(text, length - 1)}…`
+
+/** Returns how many columns of a terminal a text takes. A wide character takes two, and a style none. */
+export const width = (text: string): number => stringWidth(text)
+
+/** Returns the lines of a text that was broken at `columns`, between words where that is possible. */
+export const wrap = (text: string, columns: number): ReadonlyArray<string> =>
+  text.split("\n").flatMap((line) =>
+    wrapAnsi(line, Math.max(1, columns), { hard: true, trim: false }).split("\n").map((part, index) =>
+      // The space at which it was broken belongs to neither line
+      (index === 0 ? part : part.replace(/^((?:\p{Cc}\[\d+m)*) /u, "$1")).trimEnd()
+    )
+  )
+
+/** Returns the beginning of a line, at most `columns` wide. A line that was shortened ends with an ellipsis. */
+export const fit = (line: string, columns: number): string =>
+  width(line) <= columns ? line : columns < 2 ? "" : `${sliceAnsi(line, 0, columns - 1)}…`

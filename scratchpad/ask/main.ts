@@ -8,7 +8,8 @@ import { start } from "./start.ts"
 
 const offline = {
   title: "offline planner (deterministic, no network; counts 4 characters as a token)",
-  layer: OfflinePlanner.model
+  layer: OfflinePlanner.model,
+  isOffline: true
 }
 
 start(program((input) => Models.select(input, offline)))

@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import * as Interrupts from "./Interrupts.ts"
 
 const signals = { SIGINT: 130, SIGTERM: 143 } as const
 
@@ -21,6 +22,7 @@ const patience = 2000
 /** Starts the program. */
 export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServices>): void => {
   let interruptedWith: number | undefined
+  let guard: (isGuarding: boolean) => void = () => {}
   const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     const onSignal = (signal: keyof typeof signals) => {
       if (interruptedWith !== undefined) return
@@ -35,6 +37,12 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
     }
     process.on("SIGINT", onSignal)
     process.on("SIGTERM", onSignal)
+    guard = (isGuarding) => {
+      for (const signal of ["SIGINT", "SIGTERM"] as const) {
+        process.removeListener(signal, onSignal)
+        if (isGuarding) process.on(signal, onSignal)
+      }
+    }
     fiber.addObserver((exit) => {
       process.removeListener("SIGINT", onSignal)
       process.removeListener("SIGTERM", onSignal)
@@ -43,17 +51,34 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
       })
     })
   })
+  const unguarded = Effect.acquireRelease(
+    Effect.sync(() => {
+      guard(false)
+      // In raw mode the terminal gives Ctrl-C to the program
+      const { isRaw } = process.stdin
+      if (isRaw) process.stdin.setRawMode(false)
+      return isRaw
+    }),
+    (wasRaw) =>
+      Effect.sync(() => {
+        guard(interruptedWith === undefined)
+        if (wasRaw) process.stdin.setRawMode(true)
+      })
+  )
   let isRead = true
   // When the reader has gone (`| head`) there is no more output, and no stack trace
   process.stdout.on("error", () => {
     isRead = false
   })
 
-  runMain(Effect.provide(program, NodeServices.layer), {
-    disableErrorReporting: true,
-    teardown: (exit, onExit) => {
-      if (Exit.isSuccess(exit)) return onExit(0)
-      onExit(Cause.hasInterruptsOnly(exit.cause) ? isRead ? interruptedWith ?? 130 : 141 : 1)
+  runMain(
+    Effect.provideService(Effect.provide(program, NodeServices.layer), Interrupts.Unguarded, Effect.asVoid(unguarded)),
+    {
+      disableErrorReporting: true,
+      teardown: (exit, onExit) => {
+        if (Exit.isSuccess(exit)) return onExit(0)
+        onExit(Cause.hasInterruptsOnly(exit.cause) ? isRead ? interruptedWith ?? 130 : 141 : 1)
+      }
     }
-  })
+  )
 }

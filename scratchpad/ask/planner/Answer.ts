@@ -30,7 +30,7 @@ export const aside = (
   conversation: Conversation.Conversation,
   tools: ReadonlyArray<Tools.Shape>
 ): string | undefined => {
-  const { calls, earlier, question } = conversation
+  const { calls, earlier, piped, question } = conversation
   if (question.trim() === "") return `There is no question to answer. ${introduction}`
   if (calls.length > 0) return undefined
   const asksForAnswer =
@@ -46,6 +46,7 @@ export const aside = (
       ? `Before this you asked: "${asked[0]!.question}"`
       : `Before this you asked:\n${asked.map((exchange) => `- "${exchange.question}"`).join("\n")}`
   }
+  if (piped.length > 0) return undefined
   const recalled = Memory.recall(conversation)
   if (recalled !== undefined) return recalled
   const order = Tools.impossibleOrder(tools, Words.parse(question))
@@ -170,7 +171,7 @@ const fromHits = (state: State): string | undefined => {
   const beginning = evidence.passages.find((passage) => passage.path === file && passage.first === 1)
   if (beginning !== undefined) {
     const inside = hits.filter((hit) => hit.path === file && hit.line > 1).slice(0, 3).map((hit) =>
-      `  ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`
+      `    ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`
     )
     const others = hits.filter((hit) => hit.path !== file).slice(0, 4).map((hit) => `${hit.path}:${hit.line}`)
     return `${file}:1 is ${topic.tests ? "a test" : "the beginning of a file"} named after ${subject(topic)}:\n\n${
@@ -184,10 +185,10 @@ const fromHits = (state: State): string | undefined => {
   const relevant = hits.filter((hit) => topic.goal === "usage" || Evidence.score(hit, topic) > 0)
   if (topic.goal === "usage") {
     const files = Words.unique(relevant.map((hit) => hit.path))
-    const shown = relevant.slice(0, 8).map((hit) => `  ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`)
+    const shown = relevant.slice(0, 8).map((hit) => `    ${hit.path}:${hit.line}  ${clip(hit.text.trim(), 100)}`)
     return `${counted(relevant.length, "line")} in ${counted(files.length, "file")} with ${subject(topic)}:\n\n${
       shown.join("\n")
-    }${relevant.length > 8 ? `\n  and ${relevant.length - 8} more` : ""}`
+    }${relevant.length > 8 ? `\n    and ${relevant.length - 8} more` : ""}`
   }
   const passage = evidence.passages.find((passage) => passage.path === best.path && covers(passage, best.line))
   const read = passage !== undefined ?
@@ -272,8 +273,8 @@ const fromList = ({ evidence, topic }: State): string | undefined => {
     : ""
   const [unlisted] = evidence.unlisted
   const number = `${unlisted === undefined ? "" : "At least "}${counted(kept.length, counts ? "file" : "entry")}`
-  return `${among}${number}:\n\n${kept.slice(0, 40).map((path) => `  ${path}`).join("\n")}${
-    kept.length > 40 ? `\n  and ${kept.length - 40} more` : ""
+  return `${among}${number}:\n\n${kept.slice(0, 40).map((path) => `    ${path}`).join("\n")}${
+    kept.length > 40 ? `\n    and ${kept.length - 40} more` : ""
   }${unlisted === undefined ? "" : `\n\nThe listing is not whole: ${unlisted}`}`
 }
 
@@ -339,5 +340,5 @@ const messageOf = (result: unknown): string => {
 
 const quote = ({ first, lines }: Evidence.Passage): string => {
   const width = String(first + lines.length - 1).length
-  return lines.map((line, index) => `  ${String(first + index).padStart(width)} | ${line}`.trimEnd()).join("\n")
+  return lines.map((line, index) => `    ${String(first + index).padStart(width)} | ${line}`.trimEnd()).join("\n")
 }

@@ -4,6 +4,7 @@
  */
 import type * as Prompt from "effect/ai/Prompt"
 import * as Predicate from "effect/Predicate"
+import * as Question from "../Question.ts"
 import type * as Evidence from "./Evidence.ts"
 import * as Words from "./Words.ts"
 
@@ -28,17 +29,26 @@ export interface Conversation {
   readonly context: string
   readonly earlier: ReadonlyArray<Exchange>
   readonly question: string
+  /** The lines that were piped in with the question. */
+  readonly piped: ReadonlyArray<string>
   readonly calls: ReadonlyArray<Call>
   readonly steps: number
 }
 
-const textOf = (content: string | ReadonlyArray<{ readonly type: string }>): string =>
+type Content = string | ReadonlyArray<{ readonly type: string }>
+
+const textsOf = (content: Content): ReadonlyArray<string> =>
   typeof content === "string"
-    ? content
+    ? [content]
     : content.flatMap((part) =>
       part.type === "text" && "text" in part && Predicate.isString(part.text) ? [part.text] : []
     )
-      .join("\n")
+
+const textOf = (content: Content): string =>
+  textsOf(content).filter((text) => Question.piped(text) === undefined).join("\n")
+
+const pipedIn = (content: Content): ReadonlyArray<string> =>
+  textsOf(content).flatMap((text) => Question.piped(text)?.split(/\r?\n/) ?? [])
 
 /**
  * Reads a prompt. The question is the last message of the user. Messages without an answer, which context providers
@@ -51,6 +61,7 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
   const earlier: Array<Exchange> = []
   const calls: Array<Call> = []
   let asked: string | undefined
+  let piped: ReadonlyArray<string> = []
   let answer = ""
   let steps = 0
   const results = new Map<string, Prompt.ToolResultPart>()
@@ -65,6 +76,7 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
         if (asked !== undefined && answer !== "") earlier.push({ question: asked, answer })
         else if (asked !== undefined) context.push(asked)
         asked = textOf(message.content)
+        piped = pipedIn(message.content)
         answer = ""
       } else if (message.role === "assistant") {
         answer = textOf(message.content) || answer
@@ -88,6 +100,7 @@ export const fromPrompt = (prompt: Prompt.Prompt): Conversation => {
     context: context.join("\n"),
     earlier,
     question: last === -1 ? "" : asked ?? "",
+    piped,
     calls,
     steps
   }
@@ -103,7 +116,7 @@ export interface Topic extends Evidence.Aim {
   readonly about: Pick<Evidence.Aim, "words" | "exact">
 }
 
-const nothing = { system: "", context: "", calls: [], steps: 0 }
+const nothing = { system: "", context: "", piped: [], calls: [], steps: 0 }
 
 const aboutTests = "test tests tested testing spec covered coverage"
 

@@ -73,7 +73,11 @@ const toState = (
       first: Predicate.isNumber(first) ? first : undefined
     })
   }
-  return { conversation, topic, tools, evidence, task: taskOf(topic, tools) }
+  const task = taskOf(topic, tools)
+  if (conversation.piped.length === 0 || task === "other") return { conversation, topic, tools, evidence, task }
+  // What was piped in is what the question is about
+  const passages = [{ path: "standard input", first: 1, lines: conversation.piped }]
+  return { conversation, topic, tools, evidence: { ...evidence, passages }, task: "read" }
 }
 
 const argument = (call: NewCall, shape: Tools.Shape, kind: Tools.Kind): unknown => {

@@ -1,0 +1,250 @@
+import { NodeFileSystem, NodePath } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer } from "effect"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
+import * as AgentRun from "../src/AgentRun.ts"
+import * as SessionStore from "../src/SessionStore.ts"
+import * as TestTerminal from "./fixtures/terminal.ts"
+
+const main = fileURLToPath(new URL("../scratchpad/ask/main.ts", import.meta.url))
+const scripted = fileURLToPath(new URL("fixtures/ask-scripted.ts", import.meta.url))
+
+const makeProject = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* fs.realPath(yield* fs.makeTempDirectoryScoped({ prefix: "ask-chat-" }))
+  yield* fs.writeFileString(`${folder}/README.md`, "# Kiln\n\nKiln fires clay pots on a schedule.\n")
+  yield* fs.writeFileString(`${folder}/glaze.ts`, "export const glaze = \"celadon\"\n")
+  return folder
+})
+
+const envOf = (folder: string): Record<string, string> => ({
+  PATH: process.env["PATH"] ?? "",
+  HOME: folder,
+  XDG_STATE_HOME: `${folder}/state`,
+  TERM: "xterm-256color"
+})
+
+/** Starts a chat, with the offline planner or a script, and waits until it can be typed into. */
+const open = Effect.fnUntraced(function*(
+  folder: string,
+  args: ReadonlyArray<string> = [],
+  options: { readonly columns?: number; readonly rows?: number; readonly env?: Record<string, string> } = {}
+) {
+  const script = args[0] === "--script" ? [scripted, ...args.slice(1)] : [main, ...args]
+  const env = { ...envOf(folder), ...options.env }
+  const terminal = yield* TestTerminal.open({ args: script, cwd: folder, ...options, env })
+  yield* terminal.see("/help")
+  return terminal
+})
+
+const ctrl = (letter: string): string => String.fromCharCode(letter.charCodeAt(0) - 96)
+
+/** The number of answers that have ended. */
+const answers = (text: string): number => text.match(/^\d+ steps? · /gm)?.length ?? 0
+
+const lastLines = (terminal: TestTerminal.TestTerminal, count: number): ReadonlyArray<string> =>
+  terminal.screen().map((line) => line.trimEnd()).filter((line) => line !== "").slice(-count)
+
+describe("the chat", () => {
+  it.layer(Layer.merge(NodeFileSystem.layer, NodePath.layer))((it) => {
+    it.effect("answers, folds tool calls and opens them, remembers, and keeps its commands and history", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const chat = yield* open(folder, [], { columns: 90, rows: 40 })
+        yield* chat.type("where is celadon?\r")
+        const first = yield* chat.until("first answer", (text) => answers(text) === 1)
+        assert.match(first, /^❯ where is celadon\?$/m)
+        assert.match(first, /^● search_text query "celadon" {2}glaze\.ts:1: export const glaze = "celadon"$/m)
+        assert.match(first, /^The best match for "celadon" is glaze\.ts:1, where glaze is defined:$/m)
+        assert.match(first, /^ {2}1 \| export const glaze = "celadon"$/m)
+
+        // Ctrl-O opens what is folded, on a page of its own
+        yield* chat.type(ctrl("o"))
+        const opened = yield* chat.see("q goes back")
+        assert.match(opened, /^ {2}\{\n {4}"query": "celadon"\n {2}\}$/m)
+        yield* chat.type("q")
+        yield* chat.until("first screen", (text) => !text.includes("q goes back") && answers(text) === 1)
+
+        // A paste of two lines is one text; the line editor works in it
+        yield* chat.type("\u001b[200~my name\ris Ada\u001b[201~")
+        yield* chat.see("❯ my name\n  is Ada")
+        yield* chat.type(`${ctrl("u")}\u007f is Ida${"\u001b[D".repeat(3)}\u001b[3~A\r`)
+        yield* chat.until("second answer", (text) => answers(text) === 2)
+        yield* chat.type("what is my name?\r")
+        const third = yield* chat.until("third answer", (text) => answers(text) === 3)
+        assert.include(third, "Your name is Ada: you told me \"my name is Ada\".")
+
+        yield* chat.type("/bud")
+        yield* chat.see("/budget [TOKENS | off]")
+        yield* chat.type("\t5\r")
+        yield* chat.see("5 of 5 tokens are left")
+        yield* chat.type("\u001b[A")
+        yield* chat.see("❯ /budget 5")
+        yield* chat.type("\u001b[A\r")
+        yield* chat.until("answer at the limit", (text) => answers(text) === 4)
+        yield* chat.type("and now?\r")
+        yield* chat.see("The budget is used up.")
+        yield* chat.type("/trace\r")
+        yield* chat.until("trace", (text) => /^invoke_agent ask +·*█+·* .* Completed/m.test(text))
+        yield* chat.type("/nothing\r")
+        yield* chat.see("There is no command /nothing.")
+        yield* chat.type("/session pots\r")
+        yield* chat.see("The session pots goes on. The last question was: what is my name?")
+        yield* chat.type("/model none\r")
+        yield* chat.see("--model none needs OPENAI_API_KEY")
+
+        // The screen becomes narrower and wider: nothing is lost, nothing is there twice
+        yield* chat.resize(50, 30)
+        yield* chat.until("narrow screen", () => lastLines(chat, 2)[0] === "❯")
+        yield* chat.resize(90, 40)
+        yield* chat.until("wide screen", () => /session pots/.test(lastLines(chat, 1)[0]))
+        assert.strictEqual(chat.text().split("The budget is used up.").length, 2)
+
+        yield* chat.type(ctrl("d"))
+        assert.deepStrictEqual((yield* chat.exit).code, 0)
+        assert.include(chat.raw().slice(-40), "\u001b[?2004l")
+        const { history } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.load("pots")).pipe(
+          Effect.provide(SqliteSessionStore.layerFile({ filename: `${folder}/state/effect-agents/sessions.sqlite` }))
+        )
+        assert.strictEqual(history.content.filter(({ role }) => role === "user").length, 4)
+      }))
+
+    it.effect("asks before it writes: no with a reason, other arguments, and yes", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const fs = yield* FileSystem.FileSystem
+        const chat = yield* open(folder, [], { columns: 100 })
+        yield* chat.type("write a note that the pots are glazed\r")
+        const asked = yield* chat.see("Allow it?")
+        assert.match(asked, /^\? write_note wants to be called with$/m)
+        assert.match(asked, /^ {4}"name": "pots-glazed\.md",$/m)
+        yield* chat.type("n")
+        yield* chat.see("Why not?")
+        yield* chat.type("not yet\r")
+        const refused = yield* chat.until("first answer", (text) => answers(text) === 1)
+        assert.match(refused, /^○ write_note .* {2}not allowed: not yet$/m)
+        assert.deepStrictEqual(yield* fs.readDirectory(folder), ["README.md", "glaze.ts"])
+
+        yield* chat.type("write a note that the pots are glazed\r")
+        yield* chat.until("second question", () => lastLines(chat, 1)[0].startsWith("Allow it?"))
+        yield* chat.type("e")
+        yield* chat.see("The arguments:")
+        yield* chat.type(`\u001b[A\u001b[A${ctrl("e")}\u007f\u007f\u007f\u007f\u007f.txt",\r`)
+        yield* chat.until("problem", () => /pattern|match|Expected/i.test(lastLines(chat, 1)[0]))
+        yield* chat.type("\u007f\u007f\u007f\u007f\u007f\u007f2.md\",\r")
+        const allowed = yield* chat.until("second answer", (text) => answers(text) === 2)
+        assert.match(allowed, /^Allowed with$/m)
+        assert.strictEqual(yield* fs.readFileString(`${folder}/pots-glazed2.md`), "the pots are glazed")
+
+        yield* chat.type("write a note that the pots are glazed\r")
+        yield* chat.until("third question", () => lastLines(chat, 1)[0].startsWith("Allow it?"))
+        yield* chat.type("y")
+        yield* chat.until("third answer", (text) => answers(text) === 3)
+        assert.strictEqual(yield* fs.readFileString(`${folder}/pots-glazed.md`), "the pots are glazed")
+
+        // Ctrl-C leaves the question open, and the call is not made
+        yield* chat.type("write a note that the pots are broken\r")
+        yield* chat.until("fourth question", () => lastLines(chat, 1)[0].startsWith("Allow it?"))
+        yield* chat.type(ctrl("c"))
+        yield* chat.see("Ctrl-C again leaves.")
+        yield* chat.type(ctrl("c"))
+        assert.strictEqual((yield* chat.exit).code, 0)
+        assert.isFalse(yield* fs.exists(`${folder}/pots-broken.md`))
+      }))
+
+    it.effect("is interrupted by Ctrl-C, keeps the partial answer, and is left by the second one", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const file = `${folder}/s.sqlite`
+        const args = ["--script", "hangs", "--session-file", file, "--session", "pots"]
+        const chat = yield* open(folder, args, { env: { NO_COLOR: "1" } })
+        yield* chat.type("where?\r")
+        yield* chat.see("It is here, and")
+        const running = yield* chat.see("Ctrl-C interrupts")
+        assert.match(running, /[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] answering · \d+ s · Ctrl-C interrupts/)
+        yield* chat.type("and why?\r")
+        yield* chat.see("The model reads it before its next step.")
+        yield* chat.type(ctrl("c"))
+        const ended = yield* chat.see("Ctrl-C again leaves.")
+        assert.match(ended, /\n\nIt is here, and\n\nInterrupted\n1 step · 10 tokens in, 5 out/m)
+        // What the model has not read is there to be sent again
+        assert.match(ended, /^❯ and why\?$/m)
+        yield* chat.type(ctrl("c"))
+        yield* chat.until("empty line", () => lastLines(chat, 2)[0] === "❯")
+        yield* chat.type(ctrl("c"))
+        assert.strictEqual((yield* chat.exit).code, 0)
+        // No colours: the cursor moves, and nothing has a style
+        assert.isFalse(chat.raw().split("\u001b[").some((text) => /^[\d;]*m/.test(text)))
+        assert.include(chat.raw(), "\u001b[J")
+        const { history } = yield* Effect.flatMap(SessionStore.SessionStore, (store) => store.load("pots")).pipe(
+          Effect.provide(SqliteSessionStore.layerFile({ filename: file }))
+        )
+        const last = history.content.at(-1)!
+        assert.isTrue(AgentRun.isCut(last))
+        assert.include(JSON.stringify(last), "It is here, and")
+      }))
+
+    it.effect("is left by a second Ctrl-C though a finalizer keeps the process busy", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const chat = yield* open(folder, ["--script", "spins"])
+        yield* chat.type("where?\r")
+        yield* chat.see("It is here, and")
+        yield* chat.type(ctrl("c"))
+        yield* chat.see("Ctrl-C again leaves at once.")
+        // The terminal makes a signal of the key as soon as the program has left it to the system
+        yield* chat.until("end of raw input", () => chat.raw().includes("\u001b[?2004l"))
+        yield* chat.type(ctrl("c"))
+        assert.deepStrictEqual(yield* chat.exit, { code: 0, signal: 2 })
+      }))
+
+    it.effect("shows no control characters of a model, and draws a long answer within the screen", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const chat = yield* open(folder, ["--script", "escapes"], { rows: 12 })
+        yield* chat.type("what?\r")
+        const text = yield* chat.until("answer", (text) => answers(text) === 1)
+        assert.include(text, "\ufffd[31mred\ufffd]0;title\ufffd")
+        assert.notInclude(chat.raw(), "\u001b]0;title")
+      }))
+  })
+})
+
+describe("one question", () => {
+  it.layer(Layer.merge(NodeFileSystem.layer, NodePath.layer))((it) => {
+    /** Runs the program with this text as its standard input. */
+    const run = (folder: string, args: ReadonlyArray<string>, input: string) =>
+      Effect.callback<{ readonly code: number; readonly stdout: string; readonly stderr: string }>((resume) => {
+        const child = execFile(
+          process.execPath,
+          [main, ...args],
+          { cwd: folder, env: envOf(folder) },
+          (error, stdout, stderr) =>
+            resume(Effect.succeed({ code: error === null ? 0 : Number(error.code), stdout, stderr }))
+        )
+        child.stdin?.end(input)
+      })
+
+    it.effect("comes from a pipe, and goes out as lines of JSON that are the parts of the run", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const { code, stderr, stdout } = yield* run(folder, ["--json"], "where is celadon?\n")
+        assert.deepStrictEqual([code, stderr], [0, ""])
+        const parts = stdout.trimEnd().split("\n").map((line) => JSON.parse(line))
+        assert.deepStrictEqual([parts[0].type, parts.at(-1).type], ["run-start", "run-end"])
+        assert.include(parts.at(-1).result.text, "glaze.ts:1")
+      }))
+
+    it.effect("has its data from a pipe, without any colour", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const log = "12:00 the kiln is lit\n12:07 fault: the thermocouple broke\n12:09 the kiln is off\n"
+        const { code, stdout } = yield* run(folder, ["--no-trace", "where is the thermocouple?"], log)
+        assert.strictEqual(code, 0)
+        assert.include(stdout, "2 | 12:07 fault: the thermocouple broke")
+        assert.notInclude(stdout, "\u001b")
+      }))
+  })
+})
