@@ -3,15 +3,20 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Layer, Redacted, Schema } from "effect"
 import { Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
+import { WorkflowEngine } from "effect/workflow"
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { createServer, request } from "node:http"
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import type { Page } from "playwright-core"
+import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
 import { Agent, SessionHistory } from "../src/index.ts"
+import { AgentGraph } from "../src/orchestration/index.ts"
 import { html } from "../src/playground/internal/page.ts"
 import { Playground } from "../src/playground/index.ts"
+import { ClientTools } from "../src/server/index.ts"
 import { ScriptedModel } from "../src/testing/index.ts"
 import * as Browser from "./fixtures/browser.ts"
 import * as EveryPart from "./fixtures/everyPart.ts"
@@ -51,14 +56,78 @@ const hoarder = Agent.make("hoarder", { toolkit: Dump, providers: [SessionHistor
   ))
 )
 
+const Paint = Toolkit.make(
+  ClientTools.make("paint", {
+    parameters: Schema.Struct({ color: Schema.String }),
+    success: Schema.Struct({ was: Schema.String })
+  })
+)
+
+const painter = Agent.make("painter", { toolkit: Paint, providers: [SessionHistory.provider] }).pipe(
+  Agent.provide(Layer.merge(
+    Paint.toLayer({ paint: ClientTools.handler }),
+    // each run begins the script
+    ScriptedModel.layer([({ prompt }) => {
+      const last = prompt.content.at(-1)
+      return last?.role === "tool"
+        ? ScriptedModel.text(JSON.stringify(last.content).includes("white") ? "It was white." : "?")
+        : ScriptedModel.toolCalls({ name: "paint", params: { color: "blue" } })
+    }])
+  ))
+)
+
+/** Says which files it has been given. */
+const receiver = Agent.make("receiver", { providers: [SessionHistory.provider] }).pipe(
+  Agent.provide(
+    ScriptedModel.layer(Array.from({ length: 3 }, () => ({ prompt }: ScriptedModel.Request) =>
+      ScriptedModel.text(
+        (prompt.content.findLast(({ role }) => role === "user")!.content as ReadonlyArray<any>).map((part) =>
+          part.type === "file" ? `${part.fileName} ${part.mediaType} ${part.data.length}` : part.text
+        ).join(", ")
+      )))
+  )
+)
+
+const article = AgentGraph.make("article")
+  .agent("web", Agent.make("web"))
+  .agent("archive", Agent.make("archive"))
+  .agent("draft", Agent.make("writer"), { after: ["web", "archive"] })
+  .loop("draft", "draft", { times: 2, when: () => false })
+  .effect("never", {
+    after: ["draft"],
+    when: { draft: () => false },
+    success: Schema.String,
+    run: () => Effect.succeed("")
+  })
+  .effect("publish", {
+    after: ["draft"],
+    success: Schema.String,
+    approval: { parameters: Schema.Struct({ text: Schema.String }), params: ({ draft }) => ({ text: draft }) },
+    run: () => Effect.succeed("published")
+  })
+
+const keeper = Durable.make(
+  Agent.make("keeper", { toolkit: EveryPart.toolkit, providers: [SessionHistory.provider] }),
+  { version: 1 }
+)
+
 const serve = Effect.gen(function*() {
   const go = yield* Deferred.make<void>()
   const { agent, done, layer, reporter } = EveryPart.make()
-  const agents = [agent, reporter, patientAgent(go), storyteller, hoarder] as const
-  const app = HttpRouter.serve(Playground.layer({ agents: [...agents], token: Redacted.make(token) }), {
-    disableListenLog: true,
-    disableLogger: true
+  const editorial = AgentGraph.toAgent(article).pipe(Agent.withProvider(SessionHistory.providerEveryStep))
+  const agents = [agent, reporter, patientAgent(go), storyteller, hoarder, painter, receiver, editorial] as const
+  const playground = Playground.layer({
+    // they have different requirements, all of which are provided
+    agents: [...agents, DurableHub.agent(keeper)] as unknown as readonly [Agent.Agent<any, any, never>],
+    token: Redacted.make(token),
+    graphs: [article],
+    executions: [keeper],
+    prices: { input: 300, output: 1500 }
   }).pipe(
+    Layer.provide(Durable.layer(keeper)),
+    Layer.provide([WorkflowEngine.layerMemory, ExecutionStore.layerMemory])
+  )
+  const app = HttpRouter.serve(playground, { disableListenLog: true, disableLogger: true }).pipe(
     Layer.provide(layer),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
@@ -71,6 +140,36 @@ const say = async (page: Page, text: string) => {
   await page.keyboard.press("Enter")
 }
 
+/** A way to a server that can be cut. */
+const wireTo = (url: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const sockets = new Set<Socket>()
+      const server = createTcpServer((own) => {
+        const other = connect({ host: "127.0.0.1", port: Number(new URL(url).port) })
+        for (const socket of [own, other]) {
+          sockets.add(socket)
+          socket.on("error", () => {}).on("close", () => sockets.delete(socket))
+        }
+        own.pipe(other)
+        other.pipe(own)
+      })
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+      return {
+        url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        cut: () => {
+          for (const socket of sockets) socket.destroy()
+        },
+        server
+      }
+    }),
+    ({ cut, server }) =>
+      Effect.sync(() => {
+        cut()
+        server.close()
+      })
+  )
+
 const turn = (page: Page, state: string) => page.locator(`article:last-child[data-state=${state}]`)
 
 const ask = async (page: Page, text: string, state = "done") => {
@@ -81,6 +180,14 @@ const ask = async (page: Page, text: string, state = "done") => {
 }
 
 const choose = (page: Page, agent: string) => page.locator(".pick select").selectOption({ label: agent })
+
+/** An image of one point. */
+const png = [
+  ...Buffer.from(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+    "base64"
+  )
+]
 
 const axe = readFileSync(join(root, "node_modules/axe-core/axe.min.js"), "utf8")
 
@@ -189,6 +296,10 @@ describe("Playground", () => {
           await edited.fill("{")
           await page.getByRole("button", { name: "Approve with edits" }).click()
           await page.getByText("This is no JSON").waitFor()
+          await edited.fill("{\"file\":3}")
+          await page.getByRole("button", { name: "Approve with edits" }).click()
+          await page.getByText("These are no arguments of remove_file").waitFor()
+          assert.deepStrictEqual(done, [])
           await edited.fill("{\"file\":\"new.txt\"}")
           await page.getByRole("button", { name: "Approve with edits" }).click()
           await turn(page, "done").waitFor()
@@ -302,7 +413,176 @@ describe("Playground", () => {
           assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 400)
         })
         assert.deepStrictEqual(foreign, [])
-        assert.deepStrictEqual(errors, [])
+        // wrong arguments were tried
+        assert.deepStrictEqual(errors.filter((error) => !error.includes("422")), [])
+      }))
+
+    it.effect("shows the runs of a session, graphs, executions, and two agents side by side", () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve
+        const { context, errors, page } = yield* Browser.open(`${url}/playground#token=${token}`)
+        const tab = (name: string) => page.getByRole("tab", { name }).click()
+        yield* Effect.promise(async () => {
+          await context.grantPermissions(["clipboard-read", "clipboard-write"])
+          await page.setViewportSize({ width: 1400, height: 900 })
+          await ask(page, "weather")
+          await ask(page, "counts")
+          const runs = page.locator(".runs button")
+          await runs.nth(1).waitFor()
+          await page.locator(".facts", { hasText: "Cost" }).getByText("0.021").waitFor()
+          await page.getByRole("button", { name: "Copy as test" }).click()
+          await page.getByText("Copied").waitFor()
+          assert.include(await page.evaluate(() => navigator.clipboard.readText()), "it.effect(\"counts\"")
+          await page.getByRole("button", { name: "Copy as cassette" }).click()
+          await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith("{\"cassette\":1}"))
+          // the page that is loaded again knows the turns, and the journal has their times
+          await page.reload()
+          await page.getByText("stored without its times").waitFor()
+          await runs.nth(1).click()
+          await page.getByText("An earlier run").waitFor()
+          const waterfall = page.locator(".waterfall .name")
+          assert.deepStrictEqual(await waterfall.allTextContents(), ["assistant", "step 1", "get_weather", "step 2"])
+          await tab("Graph")
+          await page.locator(".node.done[data-node=get_weather]").waitFor()
+          await page.getByRole("button", { name: "Back to the last one" }).click()
+          await page.getByRole("button", { name: "New session" }).click()
+
+          await choose(page, "article")
+          const node = (name: string, state: string) => page.locator(`.node.${state}[data-node=${name}]`)
+          await node("draft", "pending").waitFor()
+          await ask(page, "mountains", "waiting")
+          for (const name of ["web", "archive", "draft"]) await node(name, "done").waitFor()
+          await node("publish", "waiting").waitFor()
+          assert.strictEqual(await page.locator(".edge").count(), 5)
+          assert.strictEqual(await page.locator(".edge.maybe").count(), 1)
+          assert.deepStrictEqual(await violations(page), [])
+          await page.getByRole("button", { name: "Approve" }).click()
+          await node("publish", "done").waitFor()
+          await node("never", "skipped").waitFor()
+
+          await choose(page, "keeper")
+          await ask(page, "removes", "waiting")
+          await tab("Executions")
+          const execution = (state: string) => page.locator(`[data-status=${state}]`)
+          await execution("waiting").locator("summary").click()
+          await execution("waiting").locator("textarea").fill("{\"file\":3}")
+          await execution("waiting").getByRole("button", { name: "Approve" }).click()
+          await page.getByText("approval-invalid").waitFor()
+          assert.deepStrictEqual(await violations(page), [])
+          await execution("waiting").locator("textarea").fill("{\"file\":\"b.txt\"}")
+          await execution("waiting").getByRole("button", { name: "Approve" }).click()
+          await execution("completed").waitFor()
+          await page.getByRole("button", { name: "New session" }).click()
+          await say(page, "dies")
+          await execution("parked").waitFor()
+          await page.getByRole("button", { name: /^parked 1$/ }).click()
+          assert.include(await execution("parked").locator("pre").textContent(), "s3cret")
+          await execution("parked").getByRole("button", { name: "Resume" }).click()
+          await execution("parked").getByRole("button", { name: "Interrupt" }).click()
+          await page.getByRole("button", { name: /^ended 2$/ }).click()
+          await execution("completed").getByRole("button", { name: "Delete" }).click()
+          await page.getByRole("button", { name: /^ended 1$/ }).waitFor()
+          await page.getByRole("button", { name: "Refresh" }).click()
+          await page.getByRole("button", { name: "Purge all that have ended" }).click()
+          await page.getByText("No executions.").waitFor()
+
+          await choose(page, "assistant")
+          await page.getByRole("button", { name: "Compare" }).click()
+          await page.getByLabel("Agent beside it").selectOption({ label: "keeper" })
+          await say(page, "which of you?")
+          const answers = page.locator("article[data-state=done] .answer .md")
+          await answers.nth(1).waitFor()
+          assert.deepStrictEqual(await answers.allTextContents(), [
+            "You said: which of you?",
+            "You said: which of you?"
+          ])
+          assert.deepStrictEqual(await violations(page), [])
+          await page.locator("article .note").last().click()
+          assert.deepStrictEqual(await waterfall.allTextContents(), ["keeper", "step 1"])
+          await page.getByRole("button", { name: "Close the comparison" }).click()
+          assert.strictEqual(await page.locator(".lane").count(), 1)
+        })
+        // a status of 422 is one of the things that were tried
+        assert.deepStrictEqual(errors.filter((error) => !error.includes("422")), [])
+      }))
+
+    it.effect("sends files, gives the results of tools of the client, and joins a run again", () =>
+      Effect.gen(function*() {
+        const { go, url } = yield* serve
+        const wire = yield* wireTo(url)
+        const { page } = yield* Browser.open(`${wire.url}/playground#token=${token}`)
+        yield* Effect.promise(async () => {
+          await page.setViewportSize({ width: 1400, height: 900 })
+          await page.locator(".welcome").waitFor()
+          await choose(page, "receiver")
+          // an image that is pasted, a file that is dropped, and one that is chosen
+          const give = (
+            type: "paste" | "drop",
+            name: string,
+            mediaType: string,
+            bytes: ReadonlyArray<number> | number
+          ) =>
+            page.evaluate(([type, name, mediaType, bytes]) => {
+              const data = new DataTransfer()
+              data.items.add(
+                new File(
+                  [typeof bytes === "number" ? new Uint8Array(bytes) : new Uint8Array(bytes as Array<number>)],
+                  name as string,
+                  { type: mediaType as string }
+                )
+              )
+              const options = { bubbles: true, cancelable: true }
+              document.querySelector("#message")!.dispatchEvent(
+                type === "paste"
+                  ? new ClipboardEvent("paste", { ...options, clipboardData: data })
+                  : new DragEvent("drop", { ...options, dataTransfer: data })
+              )
+            }, [type, name, mediaType, bytes] as const)
+          await give("paste", "dot.png", "image/png", png)
+          await give("drop", "a.txt", "text/plain", [104, 105])
+          await page.locator("input[type=file]").setInputFiles({
+            name: "b.csv",
+            mimeType: "text/csv",
+            buffer: Buffer.from("1,2,3")
+          })
+          await page.getByRole("button", { name: "Remove b.csv" }).waitFor()
+          await page.getByRole("button", { name: "Remove a.txt" }).click()
+          await ask(page, "look")
+          assert.strictEqual(
+            await page.locator("article .md").innerText(),
+            `look, dot.png image/png ${png.length}, b.csv text/csv 5`
+          )
+          await page.waitForFunction(() => document.querySelector<HTMLImageElement>(".said img")!.naturalWidth === 1)
+          // files come back from the store, and go into a fork with the message
+          await page.locator(".sessions .title").click()
+          await page.waitForFunction(() => document.querySelector<HTMLImageElement>(".said img")?.naturalWidth === 1)
+          await page.getByRole("button", { name: "Ask again" }).click()
+          await turn(page, "done").getByText("dot.png image/png").waitFor()
+          await give("drop", "large.bin", "", 12_000_001)
+          await page.getByText("large.bin is larger than 12 MB").waitFor()
+
+          await choose(page, "painter")
+          await ask(page, "blue", "waiting")
+          await page.getByText("Give the result of paint").waitFor()
+          const result = page.getByLabel("Result as JSON")
+          await result.fill("{\"is\":1}")
+          await page.getByRole("button", { name: "Give result" }).click()
+          await page.locator(".answer .failure").waitFor()
+          await result.fill("{\"was\":\"white\"}")
+          await page.getByRole("button", { name: "Give result" }).click()
+          await turn(page, "done").getByText("It was white.").waitFor()
+
+          await choose(page, "patient")
+          await say(page, "sleep")
+          await page.locator(".call[data-state=running]").waitFor()
+          wire.cut()
+        })
+        yield* Deferred.succeed(go, undefined)
+        yield* Effect.promise(async () => {
+          await turn(page, "done").getByText("Good morning.").waitFor()
+          assert.strictEqual(await page.locator(".call").count(), 1)
+          assert.strictEqual(await page.locator(".answer .failure").count(), 0)
+        })
       }))
 
     it.effect("does not freeze while 20,000 deltas come, nor with a result of 20 MB", () =>

@@ -2,9 +2,9 @@
 import { Component } from "preact"
 import { useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
-import type { Block, CallBlock, Failure, Frame, Json, Turn } from "./model.tsx"
+import { addressOf, type Block, type CallBlock, type Failure, type Frame, type Json, type Turn } from "./model.tsx"
 import { Icon } from "./icon.tsx"
-import { answer, branch, type Chat, seen } from "./state.tsx"
+import { answer, branch, type Chat, drawer, inspected, knownOf, seen, tab } from "./state.tsx"
 
 const longest = 20_000
 const texts = new WeakMap<object, string>()
@@ -120,7 +120,7 @@ const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
             </div>
           )
         case "file":
-          return /^image\/(png|jpeg|gif|webp)$/.test(block.mediaType)
+          return isImage(block.mediaType) && block.url.startsWith("data:")
             ? <img key={key} src={block.url} alt={block.name ?? "image of the answer"} />
             : (
               <a key={key} class="file" href={block.url} download={block.name ?? "file"}>
@@ -138,26 +138,35 @@ const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
 
 const Approvals = ({ own, turn }: { own: Chat; turn: Turn }) => {
   const [answers, setAnswers] = useState<Record<string, Json>>({})
+  const [refused, setRefused] = useState<Failure | undefined>(undefined)
   const give = (id: string, given: Json) => {
     const next = { ...answers, [id]: { approvalId: id, ...given } }
     setAnswers(next)
     const all = turn.approvals.map(({ approvalId }) => next[approvalId])
-    if (all.every((one) => one !== undefined)) void answer(own, turn, all)
+    if (all.some((one) => one === undefined)) return
+    setRefused(undefined)
+    void answer(own, turn, all).then((failure) => {
+      setRefused(failure)
+      setAnswers({})
+    })
   }
   return (
     <>
-      {turn.approvals.filter(({ approvalId }) => answers[approvalId] === undefined).map((approval) => (
-        <Approval
-          key={approval.approvalId}
-          approval={approval}
-          give={(given) => give(approval.approvalId, given)}
-        />
+      {turn.approvals.map((approval) => (
+        <div key={approval.approvalId} hidden={answers[approval.approvalId] !== undefined}>
+          <Approval
+            approval={approval}
+            give={(given) =>
+              give(approval.approvalId, given)}
+          />
+        </div>
       ))}
+      {refused !== undefined && <Problem failure={refused} />}
     </>
   )
 }
 
-const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => void }) => {
+export const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => void }) => {
   const inClient = approval.runsIn === "client"
   const original = inClient ? "" : written(approval.params)
   const [text, setText] = useState(original)
@@ -175,7 +184,7 @@ const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => 
   }
   const name = [...approval.path, approval.tool].join(" › ")
   return (
-    <section class="approval" aria-label={`Approval of ${approval.tool}`}>
+    <div class="approval" role="group" aria-label={`Approval of ${approval.tool}`}>
       <h3>
         {inClient
           ? (
@@ -216,9 +225,11 @@ const Approval = ({ approval, give }: { approval: Json; give: (answer: Json) => 
         />
         <button class="danger" onClick={() => give({ approved: false, ...(reason !== "" && { reason }) })}>Deny</button>
       </div>
-    </section>
+    </div>
   )
 }
+
+const isImage = (mediaType: string): boolean => /^image\/(png|jpeg|gif|webp)$/.test(mediaType)
 
 /** What the user has said. It can be said again in other words, in a fork of the session. */
 const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"] }) => {
@@ -269,11 +280,12 @@ const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"
       )}
       <div class="said">
         {turn.text}
-        {turn.files.map((file, key) =>
-          /^image\/(png|jpeg|gif|webp)$/.test(file.mediaType) && file.data !== ""
-            ? <img key={key} src={`data:${file.mediaType};base64,${file.data}`} alt={file.fileName} />
+        {turn.files.map((file, key) => {
+          const address = addressOf(file.mediaType, file.data)
+          return isImage(file.mediaType) && address.startsWith("data:")
+            ? <img key={key} src={address} alt={file.fileName} />
             : <span key={key} class="file">{file.fileName}</span>
-        )}
+        })}
       </div>
     </div>
   )
@@ -305,7 +317,19 @@ export class TurnView extends Component<{ own: Chat; turn: Turn; live: boolean }
           {turn.state === "stopped" && <div class="note">Stopped.</div>}
           {(turn.state === "failed" || turn.state === "stopped") && live &&
             <button onClick={() => void branch(own, turn)}>Retry</button>}
-          {turn.usage !== undefined && <div class="note">{summary(turn)}</div>}
+          {turn.usage !== undefined && (
+            <button
+              class="note"
+              title="Show this run"
+              onClick={() => {
+                inspected.value = turn
+                if (tab.value === "executions" || tab.value === "agent") tab.value = "run"
+                drawer.value = "details"
+              }}
+            >
+              {summary(turn)}
+            </button>
+          )}
         </div>
       </article>
     )
@@ -313,5 +337,13 @@ export class TurnView extends Component<{ own: Chat; turn: Turn; live: boolean }
 }
 
 const summary = (turn: Turn): string =>
-  [turn.stopReason, `${turn.usage!.input.toLocaleString()} tokens in`, `${turn.usage!.output.toLocaleString()} out`]
-    .join(" · ")
+  [
+    turn.stopReason,
+    `${turn.usage!.input.toLocaleString()} tokens in`,
+    `${turn.usage!.output.toLocaleString()} out`,
+    ...[knownOf(turn).cost].flatMap((cost) => cost === undefined ? [] : money(cost))
+  ].join(" · ")
+
+/** The currency is that of the prices. */
+export const money = (cost: number): string =>
+  cost.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: cost < 0.1 ? 5 : 2 })

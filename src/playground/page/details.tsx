@@ -1,10 +1,10 @@
 /** The run beside the conversation: its waterfall, its parts, and the agent. */
 import { useState } from "preact/hooks"
-import { Value } from "./conversation.tsx"
+import { money, Value } from "./conversation.tsx"
 import type { Json, Span, Turn } from "./model.tsx"
-import { type AgentInfo, seen } from "./state.tsx"
+import { type AgentInfo, chat, copy, inspect, inspected, knownOf, runs, seen } from "./state.tsx"
 
-const ms = (value: number): string =>
+export const ms = (value: number): string =>
   value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`
 const flat = (
   own: Span,
@@ -15,24 +15,36 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
   seen()
   const root = turn?.root.span
   if (turn === undefined || root === undefined) {
-    return <p class="empty">Send a message to see how the agent works on it.</p>
+    return (
+      <>
+        <p class="empty">
+          {turn === undefined
+            ? "Send a message to see how the agent works on it."
+            : "This turn was stored without its times. Its run is below, if the journal has it."}
+        </p>
+        <Runs />
+      </>
+    )
   }
   const rows = flat(root)
   const now = root.end ?? Math.max(root.start + 1, ...turn.parts.slice(-1).map(({ at }) => at))
   const whole = Math.max(1, now - root.start)
+  const known = knownOf(turn)
   const facts: ReadonlyArray<readonly [string, string]> = [
     ["Outcome", turn.state === "done" ? turn.stopReason ?? "done" : turn.state],
     ["Time", ms(whole)],
     ["First text", turn.firstText === undefined ? "–" : ms(turn.firstText - root.start)],
     ["Tokens in", turn.usage?.input.toLocaleString() ?? "–"],
     ["Tokens out", turn.usage?.output.toLocaleString() ?? "–"],
-    ["From cache", turn.usage?.cached.toLocaleString() ?? "–"]
+    ["From cache", turn.usage?.cached.toLocaleString() ?? "–"],
+    ...(known.cost === undefined ? [] : [["Cost", money(known.cost)] as const]),
+    ...(known.traceId === undefined ? [] : [["Trace", known.traceId] as const])
   ]
   return (
     <>
       <dl class="facts">
         {facts.map(([name, value]) => (
-          <div key={name}>
+          <div key={name} class={name === "Trace" ? "wide" : ""}>
             <dt>{name}</dt>
             <dd>{value}</dd>
           </div>
@@ -60,9 +72,55 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
           )
         })}
       </ol>
+      {turn.state !== "running" && turn.runId !== undefined && (
+        <div class="row">
+          <Copy turn={turn} what="test" />
+          <Copy turn={turn} what="cassette" />
+        </div>
+      )}
+      <Runs />
     </>
   )
 }
+
+const Copy = ({ turn, what }: { turn: Turn; what: "test" | "cassette" }) => {
+  const [done, setDone] = useState(false)
+  const take = () =>
+    void copy(turn.runIds[0] ?? turn.runId!, what).then(() => {
+      setDone(true)
+      setTimeout(() => setDone(false), 1500)
+    })
+  return <button onClick={take}>{done ? "Copied" : `Copy as ${what}`}</button>
+}
+
+/** The runs of the session that the journal has. */
+const Runs = () =>
+  runs.value.length === 0 ? null : (
+    <section class="runs" aria-label="Runs of this session">
+      <h3>Runs of this session</h3>
+      <ul>
+        {runs.value.map((run) => (
+          <li key={run.runId}>
+            <button
+              aria-current={(inspected.value ?? chat.last)?.runIds.includes(run.runId) === true}
+              onClick={() => void inspect(run.runId)}
+            >
+              <i class={`dot ${run.outcome}`} />
+              <span class="name">{run.prompt ?? "goes on with answers"}</span>
+              <span class="time">
+                {run.endedAt == null ? run.outcome : ms(run.endedAt - run.startedAt)}
+                {run.cost != null && ` · ${money(run.cost)}`}
+              </span>
+              <span class="time when">
+                {run.failure?.code ?? run.outcome} · {new Date(run.startedAt).toLocaleTimeString()}
+                {run.isCut && " · parts were left out"}
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
 
 /** Deltas that follow each other are one line. */
 export const PartsView = ({ turn }: { turn: Turn | undefined }) => {
@@ -106,7 +164,18 @@ export const AgentView = ({ agent }: { agent: AgentInfo | undefined }) => (
           <b>{tool.name}</b>
           {tool.approval && <span class="state">asks first</span>}
           <p>{tool.description}</p>
+          <Schema value={tool.parameters} />
         </div>
       ))}
   </>
 )
+
+const Schema = ({ value }: { value: Json }) => {
+  const [shown, setShown] = useState(false)
+  return (
+    <details onToggle={(event) => setShown(event.currentTarget.open)}>
+      <summary>Parameters</summary>
+      {shown && <Value label="JSON schema" value={value} />}
+    </details>
+  )
+}

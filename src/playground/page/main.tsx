@@ -4,6 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import { json } from "./client.tsx"
 import { Problem, TurnView } from "./conversation.tsx"
 import { AgentView, PartsView, RunView } from "./details.tsx"
+import { ExecutionsView } from "./executions.tsx"
+import { GraphView } from "./graph.tsx"
 import { Icon } from "./icon.tsx"
 import type { Turn } from "./model.tsx"
 import {
@@ -11,17 +13,23 @@ import {
   ask,
   attempt,
   begin,
+  type Chat,
   chat,
+  chats,
+  clear,
+  compare,
   draw,
   drawer,
   forget,
   fork,
+  inspected,
   list,
   more,
   open,
   problem,
   rename,
   search,
+  second,
   seen,
   sessions,
   steer,
@@ -121,15 +129,15 @@ const Composer = () => {
   seen()
   const [text, setText] = useState("")
   const [files, setFiles] = useState<ReadonlyArray<Turn["files"][number]>>([])
-  const running = chat.isRunning
-  const waiting = chat.last?.state === "waiting"
+  const running = chats().some((own) => own.isRunning)
+  const waiting = chats().some((own) => own.last?.state === "waiting")
   const send = () => {
     if (waiting || (text.trim() === "" && (files.length === 0 || running))) return
-    if (running) void steer(chat, text)
-    else {
-      void ask(chat, text, files)
-      setFiles([])
+    for (const own of chats()) {
+      if (!running) void ask(own, text, files)
+      else if (own.isRunning) void steer(own, text)
     }
+    if (!running) setFiles([])
     setText("")
   }
   const attach = (given: FileList | null | undefined) => {
@@ -205,39 +213,93 @@ const Composer = () => {
         <span class="keys">
           <kbd>Enter</kbd> send · <kbd>/</kbd> write · <kbd>Esc</kbd> stop
         </span>
-        {running && <button type="button" class="danger" onClick={() => void stop(chat)}>Stop</button>}
+        {running && <button type="button" class="danger" onClick={stopAll}>Stop</button>}
         <button class="primary" disabled={waiting}>{running ? "Steer" : "Send"}</button>
       </div>
     </form>
   )
 }
 
-const App = () => {
+const stopAll = (): void => {
+  for (const own of chats()) if (own.isRunning) void stop(own)
+}
+
+const Lane = ({ own }: { own: Chat }) => {
   const log = useRef<HTMLDivElement>(null)
   const atEnd = useRef(true)
   seen()
   useEffect(() => {
     if (atEnd.current) log.current?.scrollTo(0, log.current.scrollHeight)
   })
+  const info = agents.value[own.agent.value]
+  return (
+    <div class="lane">
+      {second.value !== undefined && (
+        <div class="lane-head">
+          {own === chat ? <b>{info?.name}</b> : (
+            <>
+              <AgentPicker own={own} label="Agent beside it" />
+              <button class="icon" aria-label="Close the comparison" title="Close" onClick={compare}>
+                <Icon name="remove" />
+              </button>
+            </>
+          )}
+        </div>
+      )}
+      <div
+        class="log"
+        role="log"
+        aria-label={own === chat ? "Conversation" : "Conversation beside it"}
+        aria-live="off"
+        tabIndex={0}
+        ref={log}
+        onScroll={({ currentTarget: own }) => atEnd.current = own.scrollHeight - own.scrollTop - own.clientHeight < 60}
+      >
+        {own.turns.value.length === 0 && (
+          <div class="welcome">
+            <h3>{info?.name}</h3>
+            <p>{info?.description ?? "Send a message to begin."}</p>
+          </div>
+        )}
+        {own.turns.value.map((turn, key, all) => (
+          <TurnView key={key} own={own} turn={turn} live={key === all.length - 1} />
+        ))}
+      </div>
+    </div>
+  )
+}
+
+const AgentPicker = ({ label, own }: { label: string; own: Chat }) => (
+  <label class="pick">
+    <span class={own === chat ? "" : "hidden"}>{label}</span>
+    <select
+      value={own.agent.value}
+      onChange={(event) => {
+        own.agent.value = Number(event.currentTarget.value)
+        clear(own)
+        if (own === chat) {
+          begin()
+          if (tab.value === "executions" && !agents.value[own.agent.value].hasExecutions) tab.value = "run"
+          void list()
+        }
+      }}
+    >
+      {agents.value.map((agent, index) => <option key={index} value={index}>{agent.name}</option>)}
+    </select>
+  </label>
+)
+
+const names = { run: "Run", parts: "Parts", graph: "Graph", agent: "Agent", executions: "Executions" }
+
+const App = () => {
+  seen()
   const info = agents.value[chat.agent.value]
-  const inspect = chat.last
+  const turn = inspected.value ?? chat.last
   return (
     <div class="app" data-drawer={drawer.value}>
       <aside class="left" aria-label="Agents and sessions">
         <h1>effect-agents</h1>
-        <label class="pick">
-          Agent
-          <select
-            value={chat.agent.value}
-            onChange={(event) => {
-              chat.agent.value = Number(event.currentTarget.value)
-              begin()
-              void list()
-            }}
-          >
-            {agents.value.map((agent, index) => <option key={index} value={index}>{agent.name}</option>)}
-          </select>
-        </label>
+        <AgentPicker own={chat} label="Agent" />
         <button class="primary" onClick={begin}>New session</button>
         <Sessions />
       </aside>
@@ -252,6 +314,7 @@ const App = () => {
             <Icon name="menu" />
           </button>
           <h2>{info?.name ?? "Playground"}</h2>
+          <button aria-pressed={second.value !== undefined} onClick={compare}>Compare</button>
           <label class="theme">
             <span class="hidden">Theme</span>
             <select
@@ -274,32 +337,17 @@ const App = () => {
             Details
           </button>
         </header>
-        <div
-          class="log"
-          role="log"
-          aria-label="Conversation"
-          aria-live="off"
-          tabIndex={0}
-          ref={log}
-          onScroll={({ currentTarget: own }) =>
-            atEnd.current = own.scrollHeight - own.scrollTop - own.clientHeight < 60}
-        >
-          {chat.turns.value.length === 0 && (
-            <div class="welcome">
-              <h3>{info?.name}</h3>
-              <p>{info?.description ?? "Send a message to begin."}</p>
-            </div>
-          )}
-          {chat.turns.value.map((turn, key, all) => (
-            <TurnView key={key} own={chat} turn={turn} live={key === all.length - 1} />
-          ))}
+        <div class="lanes">
+          {chats().map((own, key) => <Lane key={key} own={own} />)}
         </div>
         {problem.value !== undefined && <Problem failure={problem.value} />}
         <Composer />
       </main>
       <aside class="right" aria-label="Details of the run">
         <div class="tabs" role="tablist">
-          {(["run", "parts", "agent"] as const).map((name) => (
+          {(Object.keys(names) as Array<keyof typeof names>).filter((name) =>
+            name !== "executions" || info?.hasExecutions === true
+          ).map((name) => (
             <button
               key={name}
               role="tab"
@@ -308,16 +356,26 @@ const App = () => {
               aria-selected={tab.value === name}
               onClick={() => tab.value = name}
             >
-              {{ run: "Run", parts: "Parts", agent: "Agent" }[name]}
+              {names[name]}
             </button>
           ))}
         </div>
         <div id="details" role="tabpanel" tabIndex={0} aria-labelledby={`tab-${tab.value}`}>
+          {inspected.value !== undefined && inspected.value !== chat.last && (
+            <div class="row inspected">
+              <span class="note">An earlier run</span>
+              <button onClick={() => inspected.value = undefined}>Back to the last one</button>
+            </div>
+          )}
           {tab.value === "run"
-            ? <RunView turn={inspect} />
+            ? <RunView turn={turn} />
             : tab.value === "parts"
-            ? <PartsView turn={inspect} />
-            : <AgentView agent={info} />}
+            ? <PartsView turn={turn} />
+            : tab.value === "graph"
+            ? <GraphView agent={info} turn={turn} />
+            : tab.value === "agent"
+            ? <AgentView agent={info} />
+            : <ExecutionsView />}
         </div>
       </aside>
     </div>
@@ -329,7 +387,7 @@ theme.subscribe((value) => document.documentElement.dataset.theme = value)
 addEventListener("resize", draw)
 addEventListener("keydown", (event) => {
   const writing = event.target instanceof HTMLElement && /^(TEXTAREA|INPUT|SELECT)$/.test(event.target.tagName)
-  if (event.key === "Escape" && chat.isRunning) void stop(chat)
+  if (event.key === "Escape" && chats().some((own) => own.isRunning)) stopAll()
   else if (event.key === "Escape") drawer.value = "none"
   else if (event.key === "/" && !writing) {
     event.preventDefault()

@@ -84,6 +84,8 @@ export class Turn {
   usage: { input: number; output: number; cached: number } | undefined
   firstText: number | undefined
   runId: string | undefined
+  /** Its runs: the first, and those that went on with answers. */
+  readonly runIds: Array<string> = []
   /** How many messages the session has before it, and how many its runs have added. */
   readonly before: number
   added = 0
@@ -160,7 +162,10 @@ export class Turn {
   private fold(own: Frame, part: Json, at: number): void {
     switch (part.type) {
       case "run-start":
-        if (own === this.root) this.runId = part.runId
+        if (own === this.root) {
+          this.runId = part.runId
+          if (!this.runIds.includes(part.runId)) this.runIds.push(part.runId)
+        }
         if (own.span !== undefined && own === this.root) own.span.name = part.agent
         return
       case "step-start":
@@ -246,7 +251,7 @@ export class Turn {
           kind: "file",
           mediaType: part.mediaType,
           name: undefined,
-          url: `data:${part.mediaType};base64,${part.data}`
+          url: addressOf(part.mediaType, dataOf(part.data))
         })
         return
       case "output-partial": {
@@ -362,6 +367,24 @@ const textIn = (own: Frame, kind: TextBlock["kind"], id: string): TextBlock | un
   return found as TextBlock | undefined
 }
 
+/** The base64 or the address of a file. A store says which it is. */
+const dataOf = (data: Json): string => typeof data === "string" ? data : data?.base64 ?? data?.href ?? ""
+
+/** Where the browser finds a file. */
+export const addressOf = (mediaType: string, data: string): string =>
+  /^(https?|data):/i.test(data) ? data : `data:${mediaType};base64,${data}`
+
+/** A run as it was told to the journal. */
+export const turnOfRun = (run: Json, parts: ReadonlyArray<Json>): Turn => {
+  const turn = new Turn(run.prompt ?? "", [], run.startedAt, [], 0)
+  for (const { at, part } of parts) turn.add(part, at)
+  if (run.outcome === "failed") turn.fail(run.failure, run.endedAt)
+  else if (run.outcome === "interrupted" || run.outcome === "lost") {
+    turn.fail(undefined, run.endedAt ?? parts.at(-1)?.at ?? run.startedAt)
+  }
+  return turn
+}
+
 /** The texts of a message. */
 export const textOf = (message: Json): string =>
   typeof message?.content === "string"
@@ -383,7 +406,7 @@ export const turnsOf = (messages: ReadonlyArray<Json>, approvals: ReadonlyArray<
         files.map((file: Json) => ({
           mediaType: file.mediaType,
           fileName: file.fileName ?? file.mediaType,
-          data: typeof file.data === "string" ? file.data : ""
+          data: dataOf(file.data)
         })),
         undefined,
         turns.slice(),

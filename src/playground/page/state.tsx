@@ -1,12 +1,23 @@
 /** What the page shows, and what its buttons do. */
 import { signal } from "@preact/signals"
 import { type End, json, read, request, RequestFailed } from "./client.tsx"
-import { type Failure, type Json, Turn, turnsOf } from "./model.tsx"
+import { type Failure, type Json, Turn, turnOfRun, turnsOf } from "./model.tsx"
 
 export interface AgentInfo {
   readonly name: string
   readonly description?: string
-  readonly tools?: ReadonlyArray<{ readonly name: string; readonly description?: string; readonly approval: boolean }>
+  readonly tools?: ReadonlyArray<
+    { readonly name: string; readonly description?: string; readonly approval: boolean; readonly parameters: Json }
+  >
+  readonly graph?: Picture
+  readonly hasExecutions: boolean
+}
+
+export interface Picture {
+  readonly nodes: ReadonlyArray<{ readonly name: string; readonly kind: string }>
+  readonly edges: ReadonlyArray<
+    { readonly from: number; readonly to: number; readonly isConditional?: boolean; readonly loop?: number }
+  >
 }
 
 /** A conversation with an agent. */
@@ -31,6 +42,10 @@ export class Chat {
   }
 }
 
+/** The conversation of the page, and the one beside it. */
+export const second = signal<Chat | undefined>(undefined)
+export const chats = (): ReadonlyArray<Chat> => second.value === undefined ? [chat] : [chat, second.value]
+
 export const agents = signal<ReadonlyArray<AgentInfo>>([])
 export const chat = new Chat()
 export const sessions = signal<ReadonlyArray<Json>>([])
@@ -40,7 +55,11 @@ export const more = signal<string | undefined>(undefined)
 export const drawn = signal(0)
 export const problem = signal<Failure | undefined>(undefined)
 export const drawer = signal<"none" | "sessions" | "details">("none")
-export const tab = signal<"run" | "parts" | "agent">("run")
+export const tab = signal<"run" | "parts" | "graph" | "agent" | "executions">("run")
+/** The runs of the session that the journal has, the last first. */
+export const runs = signal<ReadonlyArray<Json>>([])
+/** What the details show, if it is not the last turn. */
+export const inspected = signal<Turn | undefined>(undefined)
 export const theme = signal(localStorage.getItem("theme") ?? "auto")
 
 let frame = 0
@@ -129,10 +148,52 @@ export const follow = async (
   if (place[0] !== agent.value || place[1] !== session.value) return
   if (own === chat) remember()
   await attempt(async () => {
-    own.size = end.type === "complete" ? turn.before + turn.added : (await view(own)).messages.length
+    if (end.type === "complete") own.size = turn.before + turn.added
+    else {
+      // a run that did not complete may have been saved, and is the first of the list then
+      const [saved] = (await json(own.path("sessions?limit=1"))).sessions
+      own.size = saved?.id === own.session.value ? saved.size : turn.before
+    }
   })
   if (own === chat) await list()
+  await listRuns(own)
 }
+
+/** The end of a run is in the journal a moment after the page has seen it. */
+export const listRuns = async (own: Chat): Promise<void> => {
+  for (let attempts = 0; attempts < 8; attempts++) {
+    const found: ReadonlyArray<Json> = await json(`${own.place}/runs`).then(({ runs }) => runs, () => [])
+    for (const run of found) known.set(run.runId, run)
+    if (own === chat) runs.value = found
+    if (own.isRunning || found[0]?.outcome !== "running") return draw()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+const known = new Map<string, Json>()
+
+/** What the journal says of the runs of a turn: their costs together, and the trace of the last. */
+export const knownOf = (turn: Turn): { cost: number | undefined; traceId: string | undefined } => {
+  const found = turn.runIds.flatMap((runId) => known.get(runId) ?? [])
+  const costs = found.flatMap(({ cost }) => cost ?? [])
+  return {
+    cost: costs.length === 0 ? undefined : costs.reduce((sum, cost) => sum + cost, 0),
+    traceId: found.at(-1)?.traceId ?? undefined
+  }
+}
+
+/** Shows a run of the journal. */
+export const inspect = (runId: string): Promise<void> =>
+  attempt(async () => {
+    const { parts, run } = await json(chat.path(`journal/${encodeURIComponent(runId)}`))
+    inspected.value = turnOfRun(run, parts)
+  })
+
+export const copy = (runId: string, what: "test" | "cassette"): Promise<void> =>
+  attempt(async () => {
+    const { text } = await json(chat.path(`journal/${encodeURIComponent(runId)}/${what}`))
+    await navigator.clipboard.writeText(text)
+  })
 
 /** The server may be away for a moment. */
 const again = async (ask: () => Promise<Response>): Promise<Response> => {
@@ -153,6 +214,7 @@ export const ask = (own: Chat, text: string, files: Turn["files"] = []): Promise
   const runId = runIdOf()
   const turn = new Turn(text, files, performance.now(), own.turns.value, own.size)
   own.turns.value = [...own.turns.value, turn]
+  inspected.value = undefined
   if (own === chat) remember(text)
   const prompt = files.length === 0 ? text : [
     ...(text === "" ? [] : [{ type: "text", text }]),
@@ -162,11 +224,23 @@ export const ask = (own: Chat, text: string, files: Turn["files"] = []): Promise
   return follow(own, turn, runId, () => request(own.path("runs"), { method: "POST", body }))
 }
 
-export const answer = (own: Chat, turn: Turn, answers: ReadonlyArray<Json>): Promise<void> => {
+/** Goes on with answers. If they are refused, the turn waits on. */
+export const answer = async (
+  own: Chat,
+  turn: Turn,
+  answers: ReadonlyArray<Json>
+): Promise<Failure | undefined> => {
   const runId = runIdOf()
+  let response: Response
+  try {
+    response = await request(`${own.place}/answers`, { method: "POST", body: { answers, runId } })
+  } catch (error) {
+    return failureOf(error)
+  }
   turn.resume(performance.now())
   draw()
-  return follow(own, turn, runId, () => request(`${own.place}/answers`, { method: "POST", body: { answers, runId } }))
+  void follow(own, turn, runId, async () => response)
+  return undefined
 }
 
 export const stop = (own: Chat): Promise<void> =>
@@ -193,16 +267,18 @@ export const branch = (own: Chat, turn: Turn, text = turn.text): Promise<void> =
   })
 
 export const begin = (): void => {
-  clear(chat)
+  for (const own of chats()) clear(own)
   drawer.value = "none"
   remember()
   document.getElementById("message")?.focus()
 }
 
-const clear = (own: Chat): void => {
+export const clear = (own: Chat): void => {
   own.session.value = crypto.randomUUID()
   own.turns.value = []
   own.size = 0
+  inspected.value = undefined
+  if (own === chat) runs.value = []
 }
 
 export const open = (id: string, text?: string): Promise<void> =>
@@ -221,7 +297,18 @@ export const open = (id: string, text?: string): Promise<void> =>
       void follow(chat, turn, runId, () => request(chat.path(`runs/${runId}`)))
     }
     remember(runId == null ? undefined : text)
+    await listRuns(chat)
   })
+
+/** Puts a conversation with another agent beside the one of the page, or takes it away. */
+export const compare = (): void => {
+  if (second.value !== undefined) second.value = undefined
+  else {
+    const own = new Chat()
+    own.agent.value = (chat.agent.value + 1) % agents.value.length
+    second.value = own
+  }
+}
 
 const change = (id: string, work: (path: string) => Promise<unknown>): Promise<void> =>
   attempt(async () => {
