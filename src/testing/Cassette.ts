@@ -69,6 +69,7 @@ import * as Opened from "./internal/opened.ts"
 import * as Playing from "./internal/playing.ts"
 import * as Tape from "./internal/tape.ts"
 import type { InvalidCassette } from "./internal/tapeFile.ts"
+import * as TestPath from "./internal/testPath.ts"
 import * as Tools from "./internal/tools.ts"
 
 /**
@@ -191,6 +192,69 @@ export {
 type Failure = InvalidCassette | PlatformError.PlatformError
 
 type Services<M extends Mode, Live> = FileSystem.FileSystem | (M extends "replay" ? never : Live)
+
+// =============================================================================
+// Tests
+// =============================================================================
+
+/**
+ * What vitest gives to a test, as far as its names are concerned.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TestContext {
+  readonly task: TestPath.Test
+}
+
+/**
+ * Returns the path of the cassette of a test: `__cassettes__`, beside the file of the test, has a folder for the file, a
+ * folder for each `describe`, and a file for each test. Letters, digits and a few signs of a name are kept. Of tests or
+ * `describe`s whose names are the same then, the second has the number 2.
+ *
+ * **Example** (A cassette for each test)
+ *
+ * ```ts no-run
+ * import { NodeFileSystem } from "@effect/platform-node"
+ * import { assert, it } from "@effect/vitest"
+ * import { Effect, Layer } from "effect"
+ * import type { LanguageModel } from "effect/ai"
+ * import { Agent } from "effect-agents"
+ * import { Cassette } from "effect-agents/testing"
+ *
+ * declare const model: Layer.Layer<LanguageModel.LanguageModel>
+ *
+ * const recorded = (context: Cassette.TestContext) =>
+ *   Cassette.layer({ path: Cassette.testPath(context), mode: "auto", onUnused: Cassette.warnUnused }).pipe(
+ *     Layer.provide([model, NodeFileSystem.layer])
+ *   )
+ *
+ * it.effect("greets", (context) =>
+ *   Effect.gen(function*() {
+ *     const { text } = yield* Agent.run(Agent.make("assistant"), { prompt: "Hello?" })
+ *     assert.include(text, "Hello")
+ *   }).pipe(Effect.provide(recorded(context))))
+ * ```
+ *
+ * @category tests
+ * @since 0.1.0
+ */
+export const testPath = (
+  context: TestContext,
+  options?: {
+    /** The folder of the cassettes. Default: `__cassettes__`, beside the file of the test. */
+    readonly directory?: string | undefined
+  }
+): string => TestPath.make(context.task, options?.directory)
+
+/**
+ * An `onUnused` that logs a warning with the addresses of the calls.
+ *
+ * @category tests
+ * @since 0.1.0
+ */
+export const warnUnused = ({ calls, path }: Unused): Effect.Effect<void> =>
+  Effect.logWarning(`Recorded calls in \`${path}\` were not used: ${calls.map(Tape.nameOf).join(", ")}`)
 
 // =============================================================================
 // Copies of runs

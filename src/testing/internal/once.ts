@@ -72,7 +72,7 @@ const play = <R, A, E>(
       Pull.matchEffect(Playing.end(entry, timing, path), {
         onSuccess: (never): Effect.Effect<A, E | AiError.AiError> => never,
         onFailure: (cause): Effect.Effect<A, E | AiError.AiError> => Effect.failCause(cause),
-        // what a schema refuses was recorded with another schema
+        // the schema of a tool may have changed since
         onDone: (): Effect.Effect<A, E | AiError.AiError> =>
           Effect.matchEffect(decode(arrays.flat()), {
             onSuccess: (exit): Effect.Effect<A, E | AiError.AiError> => exit,

@@ -8,8 +8,9 @@ import type * as Response from "effect/ai/Response"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import * as Parts from "../../internal/wire/parts.ts"
 import * as Fields from "../../internal/words/fields.ts"
 import * as TellableError from "../../internal/words/tellableError.ts"
@@ -51,7 +52,7 @@ export const record = (
           const sent = yield* Effect.orDie(Effect.forEach(parts, encodePart))
           // a part is JSON
           if (sent.length > 0) yield* recorder.add(sent as unknown as Tape.Arrived["parts"])
-          return yield* toProvider(sent)
+          return yield* Effect.orDie(toProvider(sent))
         }),
       onDone: () => Effect.flatMap(recorder.end({ end: "done" }), () => Cause.done()),
       onFailure: (cause): Pull.Pull<never, AiError.AiError> => {
@@ -101,11 +102,7 @@ export const play = (entry: Tape.Entry, timing: Timing, path: string): Pull.Pull
     const array = entry.arrived[index++]
     return array === undefined
       ? end(entry, timing, path)
-      : Effect.andThen(
-        wait(timing, array.after),
-        // the codec of the parts checks them
-        toProvider(array.parts as ReadonlyArray<unknown> as ReadonlyArray<Parts.PartEncoded>)
-      )
+      : Effect.andThen(wait(timing, array.after), readParts(entry, array.parts, path))
   })
 }
 
@@ -156,16 +153,34 @@ const failMore = (entry: Tape.Entry, why: string, path: string): Effect.Effect<n
 }
 
 /**
- * Fails a call whose recorded answer does not fit its schema any more.
+ * Fails a call whose recorded answer cannot be read.
  *
  * @category errors
  * @since 0.1.0
  */
 export const unreadable = (entry: Tape.Entry, path: string, message: string): Effect.Effect<never, AiError.AiError> => {
-  const description = `The answer of call ${Tape.nameOf(entry)} does not fit its schema any more: ${message}. ` +
-    `Record it again (\`${path}\`)`
+  const description = `The recorded answer of call ${Tape.nameOf(entry)} cannot be read: ${message} (\`${path}\`)`
   return Opened.failed(entry.request.method, description)
 }
+
+/** A file may have been changed by hand. */
+const readParts = (entry: Tape.Entry, parts: ReadonlyArray<Schema.Json>, path: string) =>
+  Effect.forEach(parts, decodePart, { discard: true }).pipe(
+    Effect.andThen(toProvider(parts as ReadonlyArray<unknown> as ReadonlyArray<Parts.PartEncoded>)),
+    Effect.catch((error) => unreadable(entry, path, String(error)))
+  )
+
+const Text = Schema.decodeUnknownEffect(
+  Schema.Struct({ type: Schema.Literals(["text", "reasoning"]), text: Schema.String })
+)
+
+const decodePart = (part: Schema.Json): Effect.Effect<unknown, unknown> =>
+  Predicate.hasProperty(part, "type") && (part.type === "text" || part.type === "reasoning")
+    ? Text(part)
+    : Predicate.hasProperty(part, "type") && typeof part.type === "string"
+    // the parts of a response need no services
+    ? Parts.untyped.decode(part as Parts.PartEncoded) as Effect.Effect<unknown, unknown>
+    : Effect.fail("a part has no type")
 
 const encodePart = (part: Live.Recorded[number]): Effect.Effect<Parts.PartEncoded, unknown> =>
   part.type === "text" || part.type === "reasoning"
@@ -178,10 +193,10 @@ const encodePart = (part: Live.Recorded[number]): Effect.Effect<Parts.PartEncode
     : Parts.untyped.encode(part) as Effect.Effect<Parts.PartEncoded, unknown>
 
 /** The parts as a provider gives them: a recorded error has its class beside it, a result its encoded form only. */
-const toProvider = (sent: ReadonlyArray<Parts.PartEncoded>): Effect.Effect<Encoded> =>
+const toProvider = (sent: ReadonlyArray<Parts.PartEncoded>): Effect.Effect<Encoded, unknown> =>
   Effect.map(
-    Effect.forEach(sent, (part): Effect.Effect<unknown> => {
-      if (part.type === "error") return Effect.orDie(Parts.untyped.decode(part) as Effect.Effect<unknown, unknown>)
+    Effect.forEach(sent, (part): Effect.Effect<unknown, unknown> => {
+      if (part.type === "error") return Parts.untyped.decode(part) as Effect.Effect<unknown, unknown>
       if (part.type !== "tool-result") return Effect.succeed(part)
       const { encodedResult, isFailure, ...rest } = part
       return Effect.succeed({ ...rest, result: encodedResult ?? null, isFailure: isFailure ?? false })
