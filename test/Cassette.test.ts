@@ -2,12 +2,9 @@ import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, ConfigProvider, Effect, Exit, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
-import * as Arbitrary from "effect/Arbitrary"
 import { TestClock } from "effect/testing"
-import { AiSdk } from "../src/ai-sdk/index.ts"
 import { Agent, AgentTool } from "../src/index.ts"
 import { Cassette, ScriptedModel } from "../src/testing/index.ts"
-import { key, providers, rawServer } from "./fixtures/ai-sdk.ts"
 
 const temporary = Effect.flatMap(
   FileSystem.FileSystem,
@@ -41,8 +38,6 @@ const twice = <A, E>(
     const replayed = yield* Effect.exit(Effect.provide(program, replaying(path)))
     return { recorded, replayed, path }
   })
-
-const sse = (event: unknown) => `data: ${JSON.stringify(event)}\n\n`
 
 const failureOf = (exit: Exit.Exit<unknown, unknown>): string => {
   const reason = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason) : undefined
@@ -175,76 +170,7 @@ describe("Cassette", () => {
         assert.isUndefined(yield* run(Cassette.layer({ path, mode: "replay", timing: "recorded" })))
         yield* Effect.provide(arrays("a"), replaying(path))
       }).pipe(Effect.provide(NodeFileSystem.layer)))
-
-    const Piece = Schema.Union([
-      Schema.Struct({ text: Schema.Array(Schema.String) }),
-      Schema.Struct({ think: Schema.Array(Schema.String) }),
-      Schema.Struct({ tool: Schema.String, params: Schema.Json }),
-      Schema.Struct({ source: Schema.String }),
-      Schema.Struct({ error: Schema.Json })
-    ])
-    const toPiece = (piece: typeof Piece.Type): ScriptedModel.Piece =>
-      "text" in piece
-        ? ScriptedModel.text(piece.text)
-        : "think" in piece
-        ? ScriptedModel.reasoning(piece.think)
-        : "tool" in piece
-        // a file of JSON has no negative zero
-        ? ScriptedModel.toolCalls({ name: piece.tool, params: JSON.parse(JSON.stringify(piece.params)) })
-        : "source" in piece
-        ? ScriptedModel.parts([
-          { type: "source", sourceType: "url", id: piece.source, url: "http://a/", title: piece.source }
-        ])
-        : ScriptedModel.parts([{ type: "error", error: piece.error }])
-    const Ending = Schema.Literals(["finish", "cut", "fail"])
-    const endings = { finish: [], cut: [ScriptedModel.end], fail: [ScriptedModel.fail(new AiError.RateLimitError({}))] }
-
-    it.effect.prop("is equal for any stream", {
-      pieces: Arbitrary.schema(Schema.Array(Piece)),
-      ending: Arbitrary.schema(Ending)
-    }, ({ ending, pieces }) =>
-      Effect.gen(function*() {
-        const heard: Array<unknown> = []
-        const { recorded, replayed } = yield* twice(
-          LanguageModel.streamText({
-            prompt: "a",
-            toolkit: Toolkit.empty,
-            disableToolCallResolution: true,
-            toolCallValidation: "deferred"
-          }).pipe(Stream.runForEachArray((array) => Effect.sync(() => heard.push(array)))),
-          ScriptedModel.layer([[...pieces.map(toPiece), ...endings[ending]]])
-        )
-        assert.deepStrictEqual(replayed, recorded)
-        assert.deepStrictEqual(heard.slice(heard.length / 2), heard.slice(0, heard.length / 2))
-      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
   })
-
-  it.effect("keeps no key and no header of a real provider over HTTP, whether it answers or refuses", () =>
-    Effect.gen(function*() {
-      for (const status of [200, 401]) {
-        const url = yield* rawServer((_request, response) => {
-          response.writeHead(status, {
-            "content-type": status === 200 ? "text/event-stream" : "application/json",
-            "x-account": "acme-4712"
-          })
-          response.end(
-            status === 200
-              ? sse({ id: "1", choices: [{ index: 0, delta: { content: "hi" } }] }) +
-                sse({ id: "1", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) + "data: [DONE]\n\n"
-              : JSON.stringify({ error: { message: "no" } })
-          )
-        })
-        const { path, recorded, replayed } = yield* twice(
-          arrays("a"),
-          AiSdk.layer(providers(url)["openai-compatible"])
-        )
-        assert.strictEqual(Exit.isSuccess(recorded), status === 200)
-        assert.deepStrictEqual(replayed, recorded)
-        const file = yield* read(path)
-        assert.notInclude(file, key)
-        assert.notInclude(file, "acme-4712")
-      }
-    }).pipe(Effect.provide(NodeFileSystem.layer)))
 
   it.effect("fails a request that is not recorded, and names the nearest one and what differs", () =>
     Effect.gen(function*() {

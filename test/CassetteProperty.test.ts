@@ -202,7 +202,7 @@ describe("Cassette", () => {
         if (reason?._tag === "Fail") assert.isTrue(AiError.isAiError(reason.error))
       }
       if (damaged === file) assert.deepStrictEqual(exit.value, answers)
-    }), { arbitrary: { runs: 80 } })
+    }), { arbitrary: { runs: 40 } })
 
   it.effect("names the file and the call whose answer was changed into what is none", () =>
     Effect.gen(function*() {
