@@ -1,8 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import {
+  Arbitrary,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  References,
+  Schema,
+  Stream,
+  Tracer
+} from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import { Agent, AgentTool, Budget } from "../src/index.ts"
+import { Agent, AgentTelemetry, AgentTool, Budget } from "../src/index.ts"
 import { type Dataset, Eval, Report, Scorer, type Trial } from "../src/evals/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 
@@ -416,6 +429,80 @@ describe("Eval", () => {
         ]),
         handlers
       ])))
+  })
+
+  describe("telemetry", () => {
+    it.effect("a trial has a span around its runs, and its scores are events in it", () =>
+      Effect.gen(function*() {
+        const spans: Array<Tracer.NativeSpan> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          }
+        })
+        const events: Array<unknown> = []
+        const logger = Logger.make(({ fiber, message }) => {
+          events.push({
+            message,
+            span: Context.getOrUndefined(fiber.context, Tracer.ParentSpan)?.spanId,
+            ...fiber.getRef(References.CurrentLogAnnotations)
+          })
+        })
+        const experiment = Eval.make("traced", {
+          cases: [{ id: "a", input: "?", expected: "yes" }],
+          task: (prompt: string) => Agent.run(Agent.make("assistant"), { prompt }),
+          scorers: [
+            Scorer.includes(),
+            Scorer.steps(),
+            Scorer.make("broken", { score: () => Effect.fail("secret") })
+          ]
+        })
+        const run = (captureContent: boolean) =>
+          Eval.run(experiment, { trials: 1 }).pipe(Effect.provide([
+            ScriptedModel.layer([ScriptedModel.text("no")]),
+            AgentTelemetry.layer({ captureContent }),
+            Layer.succeed(Tracer.Tracer, tracer),
+            Logger.layer([logger])
+          ]))
+        yield* run(false)
+        const [trial, agent] = spans
+        const parentOf = (span: Tracer.NativeSpan) => span.parent._tag === "Some" ? span.parent.value.spanId : undefined
+        assert.deepStrictEqual(spans.map(({ name }) => name), ["eval_trial traced", "invoke_agent assistant", "chat"])
+        assert.strictEqual(parentOf(agent), trial.spanId)
+        assert.deepStrictEqual(Object.fromEntries(trial.attributes), {
+          "effect_agents.eval.experiment": "traced",
+          "effect_agents.eval.case": "a",
+          "effect_agents.eval.trial": 1,
+          "effect_agents.eval.outcome": "completed",
+          "effect_agents.eval.passed": false
+        })
+        const common = {
+          message: ["gen_ai.evaluation.result"],
+          span: trial.spanId,
+          "event.name": "gen_ai.evaluation.result"
+        }
+        assert.deepStrictEqual(events, [
+          {
+            ...common,
+            "gen_ai.evaluation.name": "includes",
+            "gen_ai.evaluation.score.value": 0,
+            "gen_ai.evaluation.score.label": "fail"
+          },
+          { ...common, "gen_ai.evaluation.name": "steps", "gen_ai.evaluation.score.value": 1 },
+          {
+            ...common,
+            "gen_ai.evaluation.name": "broken",
+            "gen_ai.evaluation.score.value": 0,
+            "gen_ai.evaluation.score.label": "fail",
+            "error.type": "_OTHER"
+          }
+        ])
+        events.length = 0
+        yield* run(true)
+        assert.include(JSON.stringify(events), `"gen_ai.evaluation.explanation":"missing: \\"yes\\""`)
+      }))
   })
 
   describe("the summary of a report", () => {

@@ -5,6 +5,10 @@
  * `trials`, and returns a report. It never fails: a task that fails, dies, is interrupted, takes too long or exceeds
  * its budget is a trial with a score. Interrupting `run` ends all trials.
  *
+ * With a `TrialStore` in the context, `run` goes on with the trials that are missing. With `AgentTelemetry` each trial has
+ * a span, `eval_trial {experiment}`, with the spans of its runs in it, and each score is a log record in that span: the
+ * event `gen_ai.evaluation.result` of the GenAI conventions.
+ *
  * The task is any function to an `Effect`. It usually runs an agent: the usage, the cost, the steps, the tool calls and
  * the messages of all runs in it are recorded, also of those that were interrupted.
  *
@@ -55,6 +59,8 @@ import { attempt, attemptWithin } from "./internal/attempt.ts"
 import { Meter } from "./internal/meter.ts"
 import { Recorder } from "./internal/recorder.ts"
 import { isPassed, scoresOf } from "./internal/scoring.ts"
+import * as Stored from "./internal/stored.ts"
+import * as Telemetry from "./internal/telemetry.ts"
 import * as Report from "./Report.ts"
 import type * as Scorer from "./Scorer.ts"
 import * as Trial from "./Trial.ts"
@@ -261,7 +267,7 @@ export const stream = <I, X, A, E, R>(
     const progress = { finished: 0, passed: 0, trials: trials * self.cases.length }
     const records = Stream.mapEffect(
       Stream.fromIterable({ [Symbol.iterator]: () => attemptsOf(self.cases, trials) }),
-      ([of, number]) => trial(self, of, number, options),
+      ([of, number]) => Stored.once(self, of, number, trial(self, of, number, options)),
       { concurrency: Math.max(1, concurrency), unordered: true }
     )
     return onTrial === undefined ? records : Stream.tap(records, (record) => {
@@ -289,31 +295,38 @@ export const trial = <I, X, A, E, R>(
   number: number,
   options: TrialOptions = {}
 ): Effect.Effect<Trial.Record, never, R> =>
-  Effect.gen(function*() {
-    const ended = yield* tried(self, of, number, options)
-    const scoring = new Meter(options.prices)
-    const scores = yield* Effect.updateContext(
-      scoresOf(self.scorers, ended),
-      (context: Context.Context<R>) => scoring.provide(context)
-    )
-    const passed = isPassed(self.scorers, ended.outcome, scores)
-    return Trial.toRecord(ended, {
-      passed,
-      scores,
-      scoring: { usage: scoring.usage, cost: scoring.cost },
-      isTraced: options.trace === "none" ? false : options.trace === "not-passed" ? !passed : true
-    })
-  })
+  Telemetry.traced(
+    Effect.gen(function*() {
+      const recorder = new Recorder()
+      const ended = yield* tried(self, of, number, options, recorder)
+      const scoring = new Meter(options.prices)
+      const scores = yield* Effect.updateContext(
+        scoresOf(self.scorers, ended),
+        (context: Context.Context<R>) => scoring.provide(context)
+      )
+      const passed = isPassed(self.scorers, ended.outcome, scores)
+      const record = Trial.toRecord(ended, {
+        passed,
+        scores,
+        scoring: { usage: scoring.usage, cost: scoring.cost },
+        isTraced: options.trace === "none" ? false : options.trace === "not-passed" ? !passed : true
+      })
+      return { record, capturesContent: recorder.capturesContent }
+    }),
+    self.name,
+    of.id,
+    number
+  )
 
 const tried = <I, X, A, E, R>(
   self: Experiment<I, X, A, E, R>,
   of: Dataset.Case<I, X>,
   number: number,
-  { budget, prices, timeout }: TrialOptions
+  { budget, prices, timeout }: TrialOptions,
+  recorder: Recorder
 ): Effect.Effect<Trial.Trial<I, X, A>, never, R> =>
   Effect.gen(function*() {
     const meter = new Meter(prices)
-    const recorder = new Recorder()
     const task = Effect.updateContext(
       Effect.suspend(() => self.task(of.input, of)),
       (context: Context.Context<R>) => recorder.provide(meter.provide(context))

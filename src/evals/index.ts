@@ -22,6 +22,16 @@ export * as Eval from "./Eval.ts"
 /**
  * @since 0.1.0
  */
+export * as EvalCommand from "./EvalCommand.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as EvalSuite from "./EvalSuite.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Judge from "./Judge.ts"
 
 /**
@@ -53,3 +63,8 @@ export * as Trajectory from "./Trajectory.ts"
  * @since 0.1.0
  */
 export * as Trial from "./Trial.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as TrialStore from "./TrialStore.ts"

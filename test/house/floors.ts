@@ -68,6 +68,8 @@ export const foundations: Readonly<Record<string, ReadonlyArray<string>>> = {
   mcp: ["server"],
   // the page reads the runs of the server and executions, draws graphs, and copies runs as tests
   playground: ["server", "durable", "orchestration", "testing"],
+  // cases are made from the calls of a cassette
+  evals: ["testing"],
   // the engine's runner on one machine keeps its records in a SQLite file; the wires serve its runs
   durable: ["sqlite", "server"]
 }

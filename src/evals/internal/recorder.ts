@@ -33,6 +33,8 @@ const Within = Context.Reference<Recorder | undefined>("effect-agents/evals/inte
  */
 export class Recorder {
   private readonly begun: Array<Trial.Run | undefined> = []
+  /** Whether telemetry may export what the runs have said. */
+  capturesContent = false
 
   /** The runs that have ended, in the order of their beginnings. */
   runs(): ReadonlyArray<Trial.Run> {
@@ -50,7 +52,9 @@ export class Recorder {
           const index = this.begun.push(undefined) - 1
           const nested = Context.get(context, Within) === this
           const within = Context.add(context, Within, this)
-          return new RecordedRun(within, telemetry?.startRun(info, within), (outcome) => {
+          const span = telemetry?.startRun(info, within)
+          if (span?.capturesContent === true) this.capturesContent = true
+          return new RecordedRun(within, span, (outcome) => {
             this.begun[index] = { agent: info.agent, runId: idOf(info, outcome), nested, outcome }
           })
         }

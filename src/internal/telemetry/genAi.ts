@@ -53,6 +53,10 @@ export const Attribute = {
   toolCallArguments: "gen_ai.tool.call.arguments",
   toolCallResult: "gen_ai.tool.call.result",
   tokenModality: "gen_ai.token.modality",
+  evaluationName: "gen_ai.evaluation.name",
+  evaluationValue: "gen_ai.evaluation.score.value",
+  evaluationLabel: "gen_ai.evaluation.score.label",
+  evaluationExplanation: "gen_ai.evaluation.explanation",
   errorType: "error.type",
   // v1.41
   cacheCreationInputTokens: "gen_ai.usage.cache_creation.input_tokens",
@@ -61,7 +65,22 @@ export const Attribute = {
   runId: "effect_agents.run_id",
   outcome: "effect_agents.outcome",
   stopReason: "effect_agents.stop_reason",
-  finalizer: "effect_agents.finalizer"
+  finalizer: "effect_agents.finalizer",
+  experiment: "effect_agents.eval.experiment",
+  case: "effect_agents.eval.case",
+  trial: "effect_agents.eval.trial",
+  trialOutcome: "effect_agents.eval.outcome",
+  trialPassed: "effect_agents.eval.passed"
+} as const
+
+/**
+ * Names of events, which are log records.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const Event = {
+  evaluationResult: "gen_ai.evaluation.result"
 } as const
 
 /**
@@ -88,7 +107,9 @@ export const contentAttributes: ReadonlySet<string> = new Set([
 export const Operation = {
   chat: "chat",
   invokeAgent: "invoke_agent",
-  executeTool: "execute_tool"
+  executeTool: "execute_tool",
+  // our own: the conventions have no span for a trial
+  trial: "eval_trial"
 } as const
 
 // -----------------------------------------------------------------------------

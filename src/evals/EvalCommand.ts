@@ -1,0 +1,285 @@
+/**
+ * Experiments from the command line, without a test runner.
+ *
+ * `run` reads the arguments, runs the experiments, prints their reports, and fails with `EvalsFailed` if one of them is
+ * worse than its baseline. With `NodeRuntime.runMain` the exit code is then 1. While it works, a terminal shows how far it
+ * is.
+ *
+ * **Example** (A program for `npm run evals`)
+ *
+ * ```ts no-run
+ * import { NodeRuntime, NodeServices } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { Eval, EvalCommand, Scorer } from "effect-agents/evals"
+ *
+ * const experiment = Eval.make("doubling", {
+ *   cases: [{ id: "two", input: 2, expected: 4 }],
+ *   task: (n: number) => Effect.succeed(n * 2),
+ *   scorers: [Scorer.exact()]
+ * })
+ *
+ * EvalCommand.run({ name: "evals", experiments: [experiment] }).pipe(
+ *   Effect.provide(NodeServices.layer),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+import * as Argument from "effect/cli/Argument"
+import type * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
+import * as Schema from "effect/Schema"
+import * as Comparison from "./Comparison.ts"
+import * as Dataset from "./Dataset.ts"
+import * as Eval from "./Eval.ts"
+import * as Progress from "./internal/progress.ts"
+import * as Report from "./Report.ts"
+import * as ReportView from "./ReportView.ts"
+import * as TrialStore from "./TrialStore.ts"
+
+// =============================================================================
+// Models
+// =============================================================================
+
+/**
+ * The options of the program. The flags of the command line come before `options`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<R> {
+  /** The name of the program in its help. */
+  readonly name: string
+  /** The experiments, with different names. */
+  readonly experiments: ReadonlyArray<Eval.Any<R>>
+  /** How the experiments run. Default: as `Eval.run` does. */
+  readonly options?: Eval.Options | undefined
+  /** What is worse than a baseline, unless the flag `--rule` says otherwise. Default: `"significant"`. */
+  readonly rule?: "significant" | "every-case" | undefined
+  /** The version that `--version` prints. Default: `"0.0.0"`. */
+  readonly version?: string | undefined
+}
+
+// =============================================================================
+// Errors
+// =============================================================================
+
+/**
+ * Experiments are worse than their baselines.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EvalsFailed extends Schema.Error<EvalsFailed>("effect-agents/evals/EvalCommand/EvalsFailed")({
+  _tag: Schema.tag("EvalsFailed"),
+  experiments: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `Worse than the baseline: ${this.experiments.join(", ")}`
+  }
+}
+
+/**
+ * The command line names an experiment that the program does not have.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnknownExperiment extends Schema.Error<UnknownExperiment>(
+  "effect-agents/evals/EvalCommand/UnknownExperiment"
+)({
+  _tag: Schema.tag("UnknownExperiment"),
+  name: Schema.String,
+  known: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `There is no experiment \`${this.name}\`; there are ${this.known.map((name) => `\`${name}\``).join(", ")}`
+  }
+}
+
+// =============================================================================
+// Running
+// =============================================================================
+
+const flags = {
+  names: Argument.String("experiment").pipe(
+    Argument.withDescription("The experiments to run. Default: all"),
+    Argument.variadic()
+  ),
+  trials: Flag.Int("trials").pipe(Flag.withDescription("The number of trials of each case"), Flag.optional),
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withDescription("The number of trials that run at the same time"),
+    Flag.optional
+  ),
+  cases: Flag.String("case").pipe(
+    Flag.withMetavar("ID"),
+    Flag.withDescription("Try this case only; may be given several times"),
+    Flag.atLeast(0)
+  ),
+  tags: Flag.String("tag").pipe(
+    Flag.withMetavar("TAG"),
+    Flag.withDescription("Try the cases with this tag only; may be given several times"),
+    Flag.atLeast(0)
+  ),
+  split: Flag.String("split").pipe(
+    Flag.withDescription("Try the cases of this part of the dataset only"),
+    Flag.optional
+  ),
+  compare: Flag.Boolean("compare").pipe(
+    Flag.withDescription("Compare the other experiments with the first one"),
+    Flag.withDefault(false)
+  ),
+  baselines: Flag.String("baselines").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.withDescription(
+      "Compare each experiment with the baseline of its name in this folder, and fail if it is worse"
+    ),
+    Flag.optional
+  ),
+  update: Flag.Boolean("update-baselines").pipe(
+    Flag.withDescription("Write the baselines anew, instead of comparing with them"),
+    Flag.withDefault(false)
+  ),
+  rule: Flag.Literals("rule", ["significant", "every-case"]).pipe(
+    Flag.withDescription(
+      "What is worse: what chance does not explain, or every case with a lower pass rate, for tasks that always do the same"
+    ),
+    Flag.optional
+  ),
+  output: Flag.String("output").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.withDescription("Write the reports into this folder, as JSON, Markdown and HTML"),
+    Flag.optional
+  ),
+  resume: Flag.String("resume").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Keep finished trials in this file, and try only those that are not in it"),
+    Flag.optional
+  )
+}
+
+/** The values of the flags. */
+type Input = {
+  readonly [K in keyof typeof flags]: (typeof flags)[K] extends { readonly [key: string]: any } & infer F
+    ? F extends Flag.Flag<infer A> ? A : F extends Argument.Argument<infer A> ? A : never
+    : never
+}
+
+/**
+ * Runs the program with the arguments of the process.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = <R>(options: Options<R>): Effect.Effect<
+  void,
+  | EvalsFailed
+  | UnknownExperiment
+  | Report.InvalidReport
+  | TrialStore.InvalidTrialStore
+  | PlatformError.PlatformError
+  | CliError.CliError,
+  R | Command.Environment
+> => Command.run(commandOf(options), { version: options.version ?? "0.0.0" })
+
+/**
+ * Runs the program with these arguments.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runWith = <R>(options: Options<R>): (args: ReadonlyArray<string>) => ReturnType<typeof run<R>> =>
+  Command.runWith(commandOf(options), { version: options.version ?? "0.0.0" })
+
+const commandOf = <R>(options: Options<R>) =>
+  Command.make(options.name, flags, (input) => evaluate(options, input)).pipe(
+    Command.withDescription(
+      "Runs experiments, and prints how good their tasks are. " +
+        "Exit code: 0, or 1 if an experiment is worse than its baseline."
+    )
+  )
+
+const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Input) {
+  const experiments = yield* chosen(options.experiments, input)
+  const running = Effect.forEach(experiments, (experiment) => tryExperiment(experiment, options, input))
+  const reports = Option.isNone(input.resume)
+    ? yield* running
+    : yield* Effect.provide(running, TrialStore.layerFile(input.resume.value))
+  const failed: Array<string> = []
+  for (const [index, report] of reports.entries()) {
+    const baseline = yield* baselineOf(report, input)
+    const before = input.compare && index > 0 ? reports[0] : baseline
+    const rule = Option.getOrUndefined(input.rule) ?? options.rule
+    const regressions = baseline === undefined ? [] : Comparison.regressions(report, baseline, { rule })
+    const view = { regressions, comparison: before === undefined ? undefined : Comparison.make(report, before) }
+    yield* Console.log(`${index === 0 ? "" : "\n"}${ReportView.toText(report, view)}`)
+    if (Option.isSome(input.output)) yield* writeAll(input.output.value, report, view)
+    if (regressions.length > 0) failed.push(report.experiment)
+  }
+  if (failed.length > 0) return yield* new EvalsFailed({ experiments: failed })
+})
+
+const chosen = Effect.fnUntraced(function*<R>(experiments: ReadonlyArray<Eval.Any<R>>, input: Input) {
+  const known = experiments.map(({ name }) => name)
+  const unknown = input.names.find((name) => !known.includes(name))
+  if (unknown !== undefined) return yield* new UnknownExperiment({ name: unknown, known })
+  return experiments
+    .filter(({ name }) => input.names.length === 0 || input.names.includes(name))
+    .map((experiment) => ({
+      ...experiment,
+      cases: Dataset.select(experiment.cases, {
+        ids: input.cases.length === 0 ? undefined : input.cases,
+        tags: input.tags.length === 0 ? undefined : input.tags,
+        split: Option.getOrUndefined(input.split)
+      })
+    }))
+})
+
+const tryExperiment = <R>(experiment: Eval.Any<R>, { options }: Options<R>, input: Input) =>
+  Effect.scoped(Effect.gen(function*() {
+    const progress = yield* Progress.make(experiment.name)
+    return yield* Eval.run(experiment as Eval.Experiment<unknown, unknown, unknown, unknown, R>, {
+      ...options,
+      trials: Option.getOrUndefined(input.trials) ?? options?.trials,
+      concurrency: Option.getOrUndefined(input.concurrency) ?? options?.concurrency,
+      onTrial: (record, state) => Effect.andThen(progress(state), options?.onTrial?.(record, state) ?? Effect.void)
+    })
+  }))
+
+/** The baseline of a report, unless it is written anew. */
+const baselineOf = Effect.fnUntraced(function*(report: Report.Report, { baselines, update }: Input) {
+  if (Option.isNone(baselines)) return undefined
+  const path = yield* fileFor(baselines.value, report, "baseline.json")
+  if (update) {
+    yield* Report.write(path, Report.toBaseline(report))
+    return undefined
+  }
+  return yield* Report.read(path)
+})
+
+const writeAll = Effect.fnUntraced(function*(folder: string, report: Report.Report, view: ReportView.Options) {
+  const fileSystem = yield* FileSystem.FileSystem
+  yield* Report.write(yield* fileFor(folder, report, "json"), report)
+  yield* fileSystem.writeFileString(yield* fileFor(folder, report, "md"), ReportView.toMarkdown(report, view))
+  yield* fileSystem.writeFileString(yield* fileFor(folder, report, "html"), ReportView.toHtml(report, view))
+})
+
+/** A file in a folder, which is made if it is missing. The name of an experiment may have characters that a file cannot. */
+const fileFor = Effect.fnUntraced(function*(folder: string, { experiment }: Report.Report, end: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  yield* fileSystem.makeDirectory(folder, { recursive: true })
+  return path.join(
+    folder,
+    `${experiment.replace(/[^\p{L}\p{N}.-]+/gu, "-").replace(/^[.-]+|-+$/g, "") || "experiment"}.${end}`
+  )
+})
