@@ -47,6 +47,7 @@ const VARIANTS = [
   { name: "@strands-agents/sdk", peer: "strands", file: "peers/strands/strands.mjs", telemetry: true },
   { name: "voltagent", peer: "voltagent", file: "peers/voltagent/voltagent.mjs", telemetry: true },
   { name: "langchain", peer: "langgraph", file: "peers/langgraph/langgraph.mjs" },
+  { name: "deepagents", file: "peers/deepagents/deepagents.mjs" },
   { name: "mastra", peer: "mastra", file: "peers/mastra/mastra.mjs", telemetry: true }
 ].map((variant) => ({ ...variant, peer: variant.peer ?? variant.name, telemetry: variant.telemetry ?? variant.peer === "ours" }))
 
