@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Text from "../words/text.ts"
@@ -60,6 +60,18 @@ export class Metrics {
     if (value !== undefined) this.metric(instrument).updateUnsafe(value, context)
   }
 }
+
+/**
+ * Returns the part of a context that metrics read. Both services have a default, and the context of a run is searched to
+ * its end before that is used.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const registryIn = (context: Context.Context<never>): Context.Context<never> =>
+  Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
+    Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
+  )
 
 const kept = new Map<string, Metrics>()
 const keptAtMost = 1_024

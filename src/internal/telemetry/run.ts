@@ -56,7 +56,10 @@ export class TracedRun implements RunSpan {
   /** The attributes that all its model calls have in common. */
   readonly modelOperation: Metrics.Attributes
   readonly modelMetrics: Metrics.Metrics
+  readonly modelAttributes: Spans.Attributes
   readonly modelName: string
+  /** The context in which metrics are recorded. */
+  readonly registry: Context.Context<never>
   /** The metrics that all its tool calls have in common. */
   readonly toolMetrics: Metrics.Metrics
   /** The attributes that code inside of a model call may write. */
@@ -65,7 +68,6 @@ export class TracedRun implements RunSpan {
   private modelTracing: ModelTracing | undefined = undefined
   private readonly span: Tracer.Span | undefined
   private readonly startedAt: bigint
-  private readonly caller: Context.Context<never>
   private readonly operation: Metrics.Attributes
   /** The input is written when no guardrail can refuse it any more. */
   private input: "unknown" | "known" | "refused" = "unknown"
@@ -81,11 +83,12 @@ export class TracedRun implements RunSpan {
     this.info = info
     this.acceptedInModel = Spans.isPublicInModel(settings.captureContent)
     this.acceptedInTool = Spans.isPublicInTool(settings.captureContent)
-    this.caller = caller
+    this.registry = Metrics.registryIn(caller)
     this.spans = new Spans.SpanMaker(caller, Spans.isPublic(settings.captureContent))
     this.startedAt = this.spans.clock.currentTimeNanosUnsafe()
     this.modelOperation = modelOperationIn(caller)
     this.modelMetrics = Metrics.of(this.modelOperation)
+    this.modelAttributes = { ...this.modelOperation, [Attribute.conversationId]: info.session }
     this.modelName = modelName === undefined ? Operation.chat : `${Operation.chat} ${modelName}`
     this.toolMetrics = Metrics.of({ [Attribute.toolType]: "function", [Attribute.agentName]: info.agent })
     this.operation = {
@@ -190,35 +193,29 @@ export class TracedRun implements RunSpan {
     if (this.input === "known" || completed !== undefined) {
       this.content(span, Attribute.outputMessages, () => Content.outputMessages(answerOf(outcome), reason))
     }
-    this.spans.end(
-      span,
-      {
-        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
-        [Attribute.inputTokens]: totalUsage.inputTokens.total,
-        [Attribute.outputTokens]: totalUsage.outputTokens.total,
-        [Attribute.outcome]: outcome._tag,
-        [Attribute.stopReason]: completed?.stopReason
-      },
-      failure,
-      now
-    )
+    Spans.write(span, Attribute.finishReasons, reason === undefined ? undefined : [reason])
+    Spans.write(span, Attribute.inputTokens, totalUsage.inputTokens.total)
+    Spans.write(span, Attribute.outputTokens, totalUsage.outputTokens.total)
+    Spans.write(span, Attribute.outcome, outcome._tag)
+    Spans.write(span, Attribute.stopReason, completed?.stopReason)
+    this.spans.end(span, failure, now)
   }
 
   private record(failure: Spans.Failure | undefined, duration: number): void {
-    const { caller, info, operation } = this
+    const { info, operation, registry } = this
     const errorType = failure?.type
     if (info.remote) {
       const metrics = Metrics.of({ ...operation, [Attribute.agentName]: undefined }).with(
         Attribute.errorType,
         errorType
       )
-      return metrics.record(caller, Instruments.clientOperationDuration, duration)
+      return metrics.record(registry, Instruments.clientOperationDuration, duration)
     }
     const metrics = Metrics.of({ [Attribute.agentName]: info.agent })
     metrics.with(Attribute.requestModel, operation[Attribute.requestModel]).with(Attribute.errorType, errorType)
-      .record(caller, Instruments.invokeAgentDuration, duration)
-    metrics.record(caller, Instruments.invokeAgentInferenceCalls, this.inferenceCalls)
-    metrics.record(caller, Instruments.invokeAgentToolCalls, this.toolCalls)
+      .record(registry, Instruments.invokeAgentDuration, duration)
+    metrics.record(registry, Instruments.invokeAgentInferenceCalls, this.inferenceCalls)
+    metrics.record(registry, Instruments.invokeAgentToolCalls, this.toolCalls)
   }
 
   /** Writes content on a span as JSON, if content is captured and has a JSON form. */
@@ -339,11 +336,7 @@ class TracedModelCall implements ModelSpan {
 
   private start({ prompt, toolkit }: Middleware.ModelRequest): Tracer.Span | undefined {
     const { run } = this
-    const attributes = {
-      ...run.modelOperation,
-      [Attribute.conversationId]: run.info.session
-    }
-    const span = run.spans.start(run.modelName, "client", attributes, this.startedAt, run.parent)
+    const span = run.spans.start(run.modelName, "client", run.modelAttributes, this.startedAt, run.parent)
     if (span === undefined || !run.settings.captureContent) return span
     const [instructions, messages] = Content.split(prompt.content)
     run.content(span, Attribute.systemInstructions, () => Content.systemInstructions(instructions))
@@ -455,28 +448,22 @@ class TracedModelCall implements ModelSpan {
     if (end._tag !== "Failed" && this.input === "known") {
       this.run.content(span, Attribute.outputMessages, () => Content.outputMessages(end.content, reason))
     }
-    this.run.spans.end(
-      span,
-      {
-        [Attribute.requestStream]: this.isStream ? true : undefined,
-        [Attribute.responseId]: this.metadata?.id,
-        [Attribute.responseModel]: this.metadata?.modelId,
-        [Attribute.finishReasons]: reason === undefined ? undefined : [reason],
-        [Attribute.timeToFirstChunk]: this.timeToFirstChunk,
-        [Attribute.inputTokens]: inputTokens.total,
-        [Attribute.outputTokens]: outputTokens.total,
-        [Attribute.cacheReadInputTokens]: inputTokens.cacheRead,
-        [Attribute.cacheWriteInputTokens]: inputTokens.cacheWrite,
-        [Attribute.cacheCreationInputTokens]: compat ? inputTokens.cacheWrite : undefined,
-        [Attribute.reasoningOutputTokens]: outputTokens.reasoning
-      },
-      failure,
-      now
-    )
+    Spans.write(span, Attribute.requestStream, this.isStream ? true : undefined)
+    Spans.write(span, Attribute.responseId, this.metadata?.id)
+    Spans.write(span, Attribute.responseModel, this.metadata?.modelId)
+    Spans.write(span, Attribute.finishReasons, reason === undefined ? undefined : [reason])
+    Spans.write(span, Attribute.timeToFirstChunk, this.timeToFirstChunk)
+    Spans.write(span, Attribute.inputTokens, inputTokens.total)
+    Spans.write(span, Attribute.outputTokens, outputTokens.total)
+    Spans.write(span, Attribute.cacheReadInputTokens, inputTokens.cacheRead)
+    Spans.write(span, Attribute.cacheWriteInputTokens, inputTokens.cacheWrite)
+    if (compat) Spans.write(span, Attribute.cacheCreationInputTokens, inputTokens.cacheWrite)
+    Spans.write(span, Attribute.reasoningOutputTokens, outputTokens.reasoning)
+    this.run.spans.end(span, failure, now)
   }
 
   private record(usage: AgentRun.Usage, failure: Spans.Failure | undefined, duration: number): void {
-    Metrics.recordInference(this.run.context, {
+    Metrics.recordInference(this.run.registry, {
       duration,
       timeToFirstChunk: this.timeToFirstChunk,
       timesPerOutputChunk: this.timesPerOutputChunk,

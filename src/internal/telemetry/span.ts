@@ -7,6 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
+import { constVoid } from "effect/Function"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
@@ -69,6 +70,10 @@ export class SpanMaker {
   private readonly annotations: Readonly<Record<string, unknown>>
   private readonly links: ReadonlyArray<Tracer.SpanLink>
   private readonly isSampled: boolean
+  /** The parent of the last span, and what its children know of it. Most spans of a run have the same one. */
+  private above:
+    | { readonly parent: Tracer.AnySpan | undefined; readonly option: Option.Option<Tracer.AnySpan> }
+    | undefined = undefined
 
   /** Of the annotations in the context, only those that `accepts` allows are written. */
   constructor(context: Context.Context<never>, accepts: Accepts = isPublic(false)) {
@@ -96,34 +101,35 @@ export class SpanMaker {
   ): Tracer.Span | undefined {
     if (!this.isEnabled) return undefined
     const made = Result.try(() => {
-      const above = propagated(parent)
+      const above = this.aboveOf(parent)
       const span = this.tracer.span({
         name: Text.wellFormed(name),
-        parent: Option.fromUndefinedOr(above),
+        parent: above,
         annotations: Context.empty(),
         links: this.links.slice(),
         startTime: this.hasTimes ? time : BigInt(0),
         kind,
         root: false,
-        sampled: above?.sampled !== false && this.isSampled
+        sampled: this.isSampled && (Option.isNone(above) || above.value.sampled)
       })
-      write(span, this.annotations)
-      write(span, attributes)
+      writeAll(span, this.annotations)
+      writeAll(span, attributes)
       return span
     })
     return Result.isSuccess(made) ? made.success : undefined
   }
 
+  private aboveOf(parent: Tracer.AnySpan | undefined): Option.Option<Tracer.AnySpan> {
+    if (this.above === undefined || this.above.parent !== parent) {
+      this.above = { parent, option: Option.fromUndefinedOr(propagated(parent)) }
+    }
+    return this.above.option
+  }
+
   /**
    * Ends a span. Its exit contains nothing of the run, because tracers export the messages and stacks of causes.
    */
-  end(
-    span: Tracer.Span,
-    attributes: Attributes,
-    failure: Failure | undefined,
-    time: bigint = this.clock.currentTimeNanosUnsafe()
-  ): void {
-    write(span, attributes)
+  end(span: Tracer.Span, failure: Failure | undefined, time: bigint = this.clock.currentTimeNanosUnsafe()): void {
     if (failure !== undefined) span.attribute(GenAi.Attribute.errorType, failure.type)
     span.end(
       this.hasTimes ? time : BigInt(0),
@@ -132,10 +138,18 @@ export class SpanMaker {
   }
 }
 
-const write = (span: Tracer.Span, attributes: Attributes): void => {
-  for (const key in attributes) {
-    if (attributes[key] !== undefined) span.attribute(key, Text.wellFormedValue(attributes[key]))
-  }
+/**
+ * Writes an attribute, unless its value is `undefined`.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const write = (span: Tracer.Span, key: string, value: unknown): void => {
+  if (value !== undefined) span.attribute(key, Text.wellFormedValue(value))
+}
+
+const writeAll = (span: Tracer.Span, attributes: Attributes): void => {
+  for (const key in attributes) write(span, key, attributes[key])
 }
 
 /** The nearest span that may have children. */
@@ -171,7 +185,10 @@ export const end = (
   context: Context.Context<never>,
   attributes: Attributes,
   failure: Failure | undefined
-): void => new SpanMaker(context).end(span, attributes, failure)
+): void => {
+  writeAll(span, attributes)
+  new SpanMaker(context).end(span, failure)
+}
 
 /**
  * Returns the span that the code inside sees as the current span. The code cannot end it, attributes that `accepts`
@@ -186,22 +203,35 @@ export const view = (
   span: Tracer.Span,
   captureContent: boolean,
   accepts: Accepts
-): Tracer.Span => {
-  const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
-    attribute: (key, value) => {
-      if (accepts(key, value)) span.attribute(key, Text.wellFormedValue(value))
-    },
-    event: (name, time, attributes) =>
-      span.event(Text.wellFormed(name), time, eventAttributes(attributes, captureContent)),
-    end: () => {}
+): Tracer.Span => new Proxy(span, new View(captureContent, accepts))
+
+/** There is one for each call, and most of them write little on it. */
+class View implements ProxyHandler<Tracer.Span> {
+  private readonly captureContent: boolean
+  private readonly accepts: Accepts
+
+  constructor(captureContent: boolean, accepts: Accepts) {
+    this.captureContent = captureContent
+    this.accepts = accepts
   }
-  return new Proxy(span, {
-    get: (target, key) => {
-      if (key === "attribute" || key === "event" || key === "end") return own[key]
-      const value = Reflect.get(target, key, target)
-      return typeof value === "function" ? value.bind(target) : value
+
+  get(span: Tracer.Span, key: string | symbol): unknown {
+    switch (key) {
+      case "attribute":
+        return (key: string, value: unknown) => {
+          if (this.accepts(key, value)) span.attribute(key, Text.wellFormedValue(value))
+        }
+      case "event":
+        return (...[name, time, attributes]: Parameters<Tracer.Span["event"]>) =>
+          span.event(Text.wellFormed(name), time, eventAttributes(attributes, this.captureContent))
+      case "end":
+        return constVoid
+      default: {
+        const value = Reflect.get(span, key, span)
+        return typeof value === "function" ? value.bind(span) : value
+      }
     }
-  })
+  }
 }
 
 /**
@@ -234,25 +264,22 @@ const eventAttributes = (
  * @category views
  * @since 0.1.0
  */
-export class LateSpan {
+export class LateSpan implements ProxyHandler<Tracer.Span> {
   readonly view: Tracer.Span
   private readonly start: () => Tracer.Span | undefined
+  private readonly parent: Tracer.Span
+  private readonly captureContent: boolean
+  private readonly accepts: Accepts
   private made: { readonly span: Tracer.Span | undefined } | undefined = undefined
+  private seen: Tracer.Span | undefined = undefined
 
   /** If no span can be made, the code inside sees the parent. */
   constructor(start: () => Tracer.Span | undefined, parent: Tracer.Span, captureContent: boolean, accepts: Accepts) {
     this.start = start
-    let seen: Tracer.Span | undefined
-    const current = () => {
-      if (seen !== undefined) return seen
-      const span = this.begin()
-      return seen = span === undefined ? parent : view(span, captureContent, accepts)
-    }
-    this.view = new Proxy({} as Tracer.Span, {
-      get: (_, key) => key === "_tag" ? "Span" : key === CallSpan.Above ? parent : Reflect.get(current(), key),
-      has: (_, key) => Reflect.has(current(), key),
-      getPrototypeOf: () => Reflect.getPrototypeOf(current())
-    })
+    this.parent = parent
+    this.captureContent = captureContent
+    this.accepts = accepts
+    this.view = new Proxy({} as Tracer.Span, this)
   }
 
   begin(): Tracer.Span | undefined {
@@ -262,6 +289,24 @@ export class LateSpan {
   /** The span, if it has begun. */
   get begun(): Tracer.Span | undefined {
     return this.made?.span
+  }
+
+  private current(): Tracer.Span {
+    if (this.seen !== undefined) return this.seen
+    const span = this.begin()
+    return this.seen = span === undefined ? this.parent : view(span, this.captureContent, this.accepts)
+  }
+
+  get(_: Tracer.Span, key: string | symbol): unknown {
+    return key === "_tag" ? "Span" : key === CallSpan.Above ? this.parent : Reflect.get(this.current(), key)
+  }
+
+  has(_: Tracer.Span, key: string | symbol): boolean {
+    return Reflect.has(this.current(), key)
+  }
+
+  getPrototypeOf(): object | null {
+    return Reflect.getPrototypeOf(this.current())
   }
 }
 

@@ -65,20 +65,20 @@ export class TracedToolCall implements ToolSpan {
   end(end: ToolEnd): void {
     if (isNoExecution(end)) return
     if (end._tag === "Waiting") return this.endWaiting()
-    const { metrics, run: { context, spans }, span } = this
+    const { metrics, run: { registry, spans }, span } = this
     this.run.onToolCall()
     const failure = toolFailureOf(end)
     const now = spans.clock.currentTimeNanosUnsafe()
     if (span !== undefined) Spans.quietly(() => this.endSpan(span.begin(), end, failure, now))
     const recorded = metrics.with(Attribute.errorType, failure?.type)
-    Spans.quietly(() => recorded.record(context, Instruments.executeToolDuration, Spans.seconds(this.startedAt, now)))
+    Spans.quietly(() => recorded.record(registry, Instruments.executeToolDuration, Spans.seconds(this.startedAt, now)))
   }
 
   /** It has not been executed yet, and is the parent of the spans of the agent that it has called. */
   private endWaiting(): void {
     const { spans } = this.run
     const begun = this.span?.begun
-    if (begun !== undefined) Spans.quietly(() => spans.end(begun, {}, undefined, spans.clock.currentTimeNanosUnsafe()))
+    if (begun !== undefined) Spans.quietly(() => spans.end(begun, undefined, spans.clock.currentTimeNanosUnsafe()))
   }
 
   private endSpan(
@@ -91,7 +91,7 @@ export class TracedToolCall implements ToolSpan {
     if (end._tag === "Result" && !end.result.isFailure) {
       this.run.contentObject(span, Attribute.toolCallResult, "result", end.result.encodedResult)
     }
-    this.run.spans.end(span, {}, failure, now)
+    this.run.spans.end(span, failure, now)
   }
 }
 
