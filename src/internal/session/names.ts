@@ -114,3 +114,11 @@ const hashed = /^~sha256-[0-9a-f]{64}$/
 const utf16 = "~utf16:"
 
 const toHexadecimal = (byte: number): string => byte.toString(16).padStart(2, "0")
+
+/**
+ * Returns the id as JSON, or `null` if its key already is the id.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const nameOf = (id: string, key: string): string | null => key === id ? null : JSON.stringify(id)

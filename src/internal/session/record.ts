@@ -15,6 +15,7 @@ import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
 import { toStorable } from "./change.ts"
 import { Updated } from "./listing.ts"
+import * as Messages from "./messages.ts"
 import * as Versions from "./versions.ts"
 
 const First = {
@@ -37,6 +38,11 @@ const FirstFromJson = Schema.fromJsonString(Schema.Struct(First))
 const RestFromJson = Schema.fromJsonString(Schema.Struct(Rest))
 
 const RecordFromJson = Schema.fromJsonString(Schema.Struct({ ...First, ...Rest }))
+
+/** The same with messages that are not decoded yet. */
+const UnreadFromJson = Schema.fromJsonString(
+  Schema.Struct({ ...First, versions: Rest.versions, history: Schema.Array(Schema.Unknown) })
+)
 
 /** The format from before versions were kept. */
 const OlderFromJson = Schema.fromJsonString(Schema.Struct({
@@ -94,7 +100,7 @@ export const decode = Effect.fnUntraced(function*(
       ...(incarnation === undefined ? {} : { incarnation })
     }, written)
   }
-  const { history, id, incarnation, updated, version, versions } = yield* Schema.decodeEffect(RecordFromJson)(text)
+  const { history, id, incarnation, updated, version, versions } = yield* decodeRecord(text)
   return {
     session: {
       id,
@@ -107,6 +113,23 @@ export const decode = Effect.fnUntraced(function*(
     updated
   }
 })
+
+const decodeMessage = Schema.decodeUnknownEffect(Prompt.Message)
+
+/** What is wrong with a record is said about the record as a whole. */
+const decodeRecord = (text: string): Effect.Effect<typeof RecordFromJson.Type, Schema.SchemaError> =>
+  Schema.decodeEffect(UnreadFromJson)(text).pipe(
+    Effect.flatMap(({ history, ...record }) =>
+      Effect.map(
+        Effect.forEach(history, (value) => {
+          const message = Messages.read(value)
+          return message === undefined ? decodeMessage(value) : Effect.succeed(message)
+        }),
+        (history) => ({ ...record, history })
+      )
+    ),
+    Effect.catch(() => Schema.decodeEffect(RecordFromJson)(text))
+  )
 
 /**
  * Reads the list entry of a session from the first line of its text, or from the whole text.

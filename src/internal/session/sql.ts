@@ -21,6 +21,7 @@ import type * as SessionStore from "../../SessionStore.ts"
 import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unknownVersion } from "./change.ts"
 import * as Expiry from "./expiry.ts"
 import * as Listing from "./listing.ts"
+import * as Messages from "./messages.ts"
 import * as Names from "./names.ts"
 import * as Tables from "./sqlTables.ts"
 import * as Versions from "./versions.ts"
@@ -120,16 +121,18 @@ export const make = Effect.fnUntraced(function*(
       const description = `it has length ${session.length}, but there are ${messages.length} messages`
       return yield* invalid(id, sessionRecord(id), description)
     }
+    const read = Messages.readTexts(messages.map(({ json }) => json))
+    const readOne = ({ json, seq }: LoadedRow, index: number) => {
+      const record = messageRecord(id, index)
+      if (seq !== index) return invalid(id, record, "it is missing")
+      const message = read[index]
+      return message === undefined ? decode(id, record, Messages.FromJson, json) : Effect.succeed(message)
+    }
     return {
       id,
       version: session.version,
       state: yield* decode(id, sessionRecord(id), StateFromJson, session.json),
-      history: Prompt.fromMessages(
-        yield* Effect.forEach(messages, (row, seq) =>
-          row.seq === seq
-            ? decode(id, messageRecord(id, seq), MessageFromJson, row.json)
-            : invalid(id, messageRecord(id, seq), "it is missing"))
-      ),
+      history: Prompt.fromMessages(yield* Effect.forEach(messages, readOne)),
       ...(session.incarnation === null ? {} : { incarnation: session.incarnation })
     } satisfies Session.Session as Session.Session
   })
@@ -176,7 +179,10 @@ export const make = Effect.fnUntraced(function*(
     const { id } = session
     const key = yield* keyOf(id)
     const next = extend(session, change)
-    const messages = yield* Effect.forEach(change.append, (message) => encode(id, MessageFromJson, toStorable(message)))
+    const messages = yield* Effect.forEach(
+      change.append,
+      (message) => encode(id, Messages.FromJson, toStorable(message))
+    )
     const changed = change.state === undefined ? null : yield* encode(id, StateFromJson, change.state)
     const state = change.state === undefined ? null : yield* encode(id, StateFromJson, next.state)
     const added = messages.length
@@ -198,7 +204,7 @@ export const make = Effect.fnUntraced(function*(
         INSERT INTO effect_agents_sessions ${
         sql.insert([{
           id: key,
-          name: nameOf(id, key),
+          name: Names.nameOf(id, key),
           version: 1,
           incarnation: next.incarnation ?? null,
           length: added,
@@ -304,7 +310,7 @@ export const make = Effect.fnUntraced(function*(
         INSERT INTO effect_agents_sessions ${
           sql.insert([{
             id: toKey,
-            name: nameOf(to, toKey),
+            name: Names.nameOf(to, toKey),
             version: wanted,
             incarnation,
             length: yield* countMessages(key, wanted),
@@ -453,14 +459,8 @@ export const make = Effect.fnUntraced(function*(
 /** The number of rows in one statement, because every database limits the number of parameters. */
 const rowsOfStatement = 500
 
-/** The id, if the key does not hold it. */
-const nameOf = (id: string, key: string): string | null => key === id ? null : JSON.stringify(id)
-
 const StateFromJson = Schema.fromJsonString(Session.State)
-const MessageFromJson = Schema.fromJsonString(Prompt.Message)
-
 const IdFromJson = Schema.fromJsonString(Schema.String)
-
 const RangesFromJson = Schema.fromJsonString(Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])))
 
 const sessionRecord = (id: string) => `effect_agents_sessions/${id}`

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 
-import * as Prompt from "effect/ai/Prompt"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -12,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import type * as Statement from "effect/sql/Statement"
+import * as Messages from "./messages.ts"
 import * as Ranges from "./ranges.ts"
 import * as Versions from "./versions.ts"
 
@@ -223,7 +223,7 @@ const addVersions = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   const titles = new Map<string, string>()
   for (const { id, message } of users) {
     if (titles.has(id)) continue
-    const decoded = Schema.decodeResult(MessageFromJson)(message)
+    const decoded = Schema.decodeResult(Messages.FromJson)(message)
     const title = Result.isSuccess(decoded) ? Versions.titleOf([decoded.success]) : undefined
     if (title !== undefined) titles.set(id, title)
   }
@@ -233,8 +233,6 @@ const addVersions = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
       sql`UPDATE effect_agents_session_changes SET title = ${title} WHERE session_id = ${id}`
     ), { discard: true })
 })
-
-const MessageFromJson = Schema.fromJsonString(Prompt.Message)
 
 /**
  * Returns the condition that the id of a session begins with the prefix. Each of its branches can use the index of the
