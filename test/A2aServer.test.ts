@@ -264,7 +264,7 @@ describe("A2aServer", () => {
         ], refusalOf),
         [
           "RequestMalformedError: Nobody asked for this approval.",
-          "RequestMalformedError: The tool does not accept this answer.",
+          "RequestMalformedError: These are no arguments of remove_file: Expected string\n  at [\"file\"]",
           "RequestMalformedError: The answers could not be read.",
           "RequestMalformedError: The answers could not be read.",
           "RequestMalformedError: A message has either answers or a prompt.",
@@ -419,6 +419,8 @@ describe("A2aServer", () => {
         [rpc({}), { authorization: "" }],
         [rpc({}), { "a2a-version": "0.3" }],
         ["{"],
+        ["null"],
+        ["[]"],
         [rpc({ message: { messageId: "1", parts: [{ data: "deep" }] } }).replace("\"deep\"", deep)],
         [rpc({ message: { messageId: "1", parts: [{ text: "x" }], taskId: "__proto__" } })]
       ]
@@ -428,11 +430,21 @@ describe("A2aServer", () => {
             const text = await response.text()
             return text === "" ? response.status : [response.status, JSON.parse(text).id, JSON.parse(text).error.code]
           })))
-      assert.deepStrictEqual(told, [413, 415, 401, [200, "7", -32009], [200, null, -32602], [200, "7", -32602], [
-        200,
-        "7",
-        -32001
-      ]])
+      assert.deepStrictEqual(told, [
+        413,
+        415,
+        401,
+        [200, "7", -32009],
+        [200, null, -32700],
+        [200, null, -32600],
+        [
+          200,
+          null,
+          -32600
+        ],
+        [200, "7", -32602],
+        [200, "7", -32001]
+      ])
       assert.deepStrictEqual(yield* hub.running, [])
     }).pipe(Effect.scoped))
 

@@ -49,6 +49,8 @@ export const make = <Request>(
     const read = yield* Effect.result(request.text)
     if (Result.isFailure(read)) return yield* HttpServerRespondable.toResponse(read.failure)
     const body = read.success
+    const unreadable = refusalOf(body)
+    if (unreadable !== undefined) return HttpServerResponse.jsonUnsafe({ jsonrpc: "2.0", id: null, error: unreadable })
     const version = request.headers[Sdk.A2A_VERSION_HEADER.toLowerCase()] ?? ""
     const refusal = versionRefusal(version, card)
     if (refusal !== undefined) return HttpServerResponse.jsonUnsafe(toError(body, refusal))
@@ -65,6 +67,17 @@ export const make = <Request>(
     const whole = answer as object
     return HttpServerResponse.jsonUnsafe(isUnread(whole) ? toError(body, unread) : whole)
   })
+}
+
+const decodeBody = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unknown))
+
+/** In the words of JSON-RPC: the SDK would tell what its parser says. It knows no batches. */
+const refusalOf = (body: string) => {
+  const decoded = decodeBody(body)
+  if (Result.isFailure(decoded)) return { code: -32700, message: "The request is not JSON." }
+  return Predicate.isObject(decoded.success) && !Array.isArray(decoded.success)
+    ? undefined
+    : { code: -32600, message: "The request is no object." }
 }
 
 const isJson = (type: string | undefined): boolean => /^\s*application\/(a2a\+)?json\s*(;|$)/i.test(type ?? "")

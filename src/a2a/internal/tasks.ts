@@ -308,7 +308,7 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   /** Stores what has become of the task. */
   private end(working: Working.Working, exit: Exit.Exit<void>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const { isRefused, name, owner } = working
+      const { isRefused, name } = working
       if (!isRefused && !working.hasEnded) {
         const cause = Exit.isFailure(exit) ? exit.cause : Cause.interrupt()
         working.publish([Updates.toldFailure(name, AgentApi.describe(cause), yield* now)])
@@ -321,9 +321,14 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
           Effect.catch(() => Effect.logError(`The task \`${name.taskId}\` could not be stored`))
         )
       }
-      this.working.delete(keyOf(owner, name.taskId))
-      working.over()
-    })
+    }).pipe(
+      Effect.catchCause((cause) => Effect.logError(`The task \`${working.name.taskId}\` has died`, cause)),
+      // whoever waits is told, whatever happens
+      Effect.ensuring(Effect.sync(() => {
+        this.working.delete(keyOf(working.owner, working.name.taskId))
+        working.over()
+      }))
+    )
   }
 
   /** Ends the run of a task. */

@@ -18,6 +18,7 @@ import * as Approval from "../../Approval.ts"
 import * as Fields from "../../internal/words/fields.ts"
 import * as Json from "../../internal/words/json.ts"
 import * as AgentApi from "../../server/AgentApi.ts"
+import * as Valued from "../../server/internal/valued.ts"
 import * as Parts from "./parts.ts"
 
 /**
@@ -42,7 +43,7 @@ export const fromParts = <E, R>(
 ): Stream.Stream<Sdk.StreamResponse, never, R> =>
   Stream.unwrap(Effect.map(Clock.clockWith(Effect.succeed), (clock) => {
     const updates = new Updates(name, () => new Date(clock.currentTimeMillisUnsafe()).toISOString())
-    const told = Stream.transformPull(parts, (upstream) => {
+    const told = Stream.transformPull(Valued.asJson(parts), (upstream) => {
       // an array of parts without a word in the protocol is no array of updates
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Sdk.StreamResponse>, E, void, R> = Effect.flatMap(
         upstream,

@@ -7,6 +7,7 @@
 import * as Cause from "effect/Cause"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
+import * as Valued from "../valued.ts"
 import { Events, type Options } from "./events.ts"
 import type * as Models from "./models.ts"
 
@@ -22,7 +23,7 @@ export const events = <E, R>(
 ): Stream.Stream<Models.Event, never, R> =>
   Stream.suspend(() => {
     const events = new Events(options)
-    return parts.pipe(
+    return Valued.asJson(parts).pipe(
       Stream.mapAccumArray(() => undefined, (_, parts) => [
         undefined,
         parts.flatMap((part) => events.next(part))

@@ -15,6 +15,7 @@ import type {
   ChatFinishReason,
   ErrorBody
 } from "./chatModels.ts"
+import * as Valued from "../valued.ts"
 import * as Failures from "./failures.ts"
 import * as Words from "./words.ts"
 
@@ -57,7 +58,7 @@ export const told = <E, R>(
 ): Stream.Stream<Told, never, R> =>
   Stream.suspend(() => {
     const telling = new Telling(options)
-    return parts.pipe(
+    return Valued.asJson(parts).pipe(
       Stream.mapAccumArray(() => telling, (_, parts) => [telling, parts.flatMap(telling.next)] as const),
       Stream.catchCause((cause) =>
         telling.hasEnded ? Stream.empty : Stream.succeed(telling.end(Failures.ofCause(cause)))
@@ -149,7 +150,6 @@ class Telling {
   private finish(result: AgentRun.Result): ReadonlyArray<Told> {
     const { includeUsage } = this.options
     if (!result.approvals.every(Words.isAnswerable)) return [this.end(Words.approvalRequired)]
-    this.hasEnded = true
     const calls = result.approvals.map(({ params, tool, toolCallId }, index) => ({
       index,
       id: toolCallId,
@@ -157,6 +157,7 @@ class Telling {
       function: { name: tool, arguments: Words.toArguments(params) }
     }))
     const usage = Words.toChatUsage(result.totalUsage) ?? null
+    this.hasEnded = true
     return [
       ...this.text(Words.answerOf(result)),
       ...calls.length === 0 ? [] : [this.chunk({ tool_calls: calls })],

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
 import * as Json from "../../../internal/words/json.ts"
+import * as Valued from "../valued.ts"
 import * as Failures from "./failures.ts"
 import * as Items from "./items.ts"
 import type { ResponseAnnotation, ResponseEvent, ResponseObject } from "./responseModels.ts"
@@ -122,7 +123,7 @@ const told = <E, R>(
     telling.hasEnded ? Stream.empty : Stream.fromIterableEffect(
       Effect.map(Clock.currentTimeMillis, (now) => telling.fail(cause, now))
     )
-  return parts.pipe(
+  return Valued.asJson(parts).pipe(
     Stream.mapAccumArrayEffect(() => telling, (_, parts) =>
       Effect.map(
         Clock.currentTimeMillis,

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type * as AgentRun from "../../../AgentRun.ts"
+import * as Valued from "../valued.ts"
 import * as Chunks from "./chunks.ts"
 import type * as Wire from "./wire.ts"
 
@@ -23,7 +24,7 @@ export const fromParts = <E, R>(
   parts: Stream.Stream<AgentRun.Part, E, R>,
   options: Chunks.Options
 ): Stream.Stream<Wire.Chunk, never, R> =>
-  Stream.transformPull(parts, (upstream) =>
+  Stream.transformPull(Valued.asJson(parts), (upstream) =>
     Effect.sync(() => {
       const mapper = new Chunks.Mapper(options)
       let isOver = false
