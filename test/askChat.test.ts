@@ -199,16 +199,6 @@ describe("the chat", () => {
         yield* chat.type(ctrl("c"))
         assert.deepStrictEqual(yield* chat.exit, { code: 0, signal: 2 })
       }))
-
-    it.effect("shows no control characters of a model, and draws a long answer within the screen", () =>
-      Effect.gen(function*() {
-        const folder = yield* makeProject
-        const chat = yield* open(folder, ["--script", "escapes"], { rows: 12 })
-        yield* chat.type("what?\r")
-        const text = yield* chat.until("answer", (text) => answers(text) === 1)
-        assert.include(text, "\ufffd[31mred\ufffd]0;title\ufffd")
-        assert.notInclude(chat.raw(), "\u001b]0;title")
-      }))
   })
 })
 

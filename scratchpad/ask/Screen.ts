@@ -212,11 +212,11 @@ const named = (name: string, style: Style.Style): string => style.bold(shortened
 
 const argumentsOf = (params: unknown): string => JSON.stringify(params) ?? ""
 
-/** A result of a tool as a text. */
+/** A result of a tool as a text without unprintable characters. */
 export const textOf = (result: unknown): string => {
   if (typeof result === "string") return Text.printable(result)
-  if (isRefusal(result)) return `${result.path}: ${result.problem}; ${result.advice}`
-  return JSON.stringify(result) ?? ""
+  if (isRefusal(result)) return Text.printable(`${result.path}: ${result.problem}; ${result.advice}`)
+  return Text.escaped(JSON.stringify(result) ?? "")
 }
 
 const isRefusal = (

@@ -213,7 +213,7 @@ const chat = Effect.fnUntraced(function*<E>(input: Settled, model: FolderAgent.M
     style,
     heading: [
       style.bold("Ask about this folder."),
-      style.dim(Text.oneLine(folder.root)),
+      style.dim(Text.oneLine(inHome(folder.root, yield* Config.withDefault(Config.String("HOME"), "")))),
       style.dim(Text.oneLine(model.title))
     ],
     afterAnswer: Effect.suspend(() => {
@@ -225,6 +225,10 @@ const chat = Effect.fnUntraced(function*<E>(input: Settled, model: FolderAgent.M
     Effect.provide(Layer.effect(Terminal.Terminal, NodeTerminal.make(() => false)))
   )
 }, Effect.scoped)
+
+/** The folder of the user is `~`, as in a shell. */
+const inHome = (path: string, home: string): string =>
+  home !== "" && `${path}/`.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path
 
 const once = Effect.fnUntraced(function*(
   input: Settled,

@@ -113,6 +113,18 @@ export const make = (): Answer => {
         return call(part, path)
       case "tool-result":
         return result(part, path, options)
+      case "file":
+        endText(options)
+        return print("line", [options.style.dim(`file ${Text.oneLine(part.mediaType)}, ${part.data.length} bytes`)])
+      case "source":
+        endText(options)
+        return print("line", [
+          options.style.dim(
+            `source ${Text.oneLine(part.title ?? "")} ${
+              part.sourceType === "url" ? Text.oneLine(String(part.url)) : ""
+            }`.trim()
+          )
+        ])
       case "steering":
         endText(options)
         return print("line", said(textOfMessage(part.message), options))

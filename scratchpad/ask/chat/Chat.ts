@@ -267,7 +267,7 @@ const openCalls = Effect.fnUntraced(function*(self: Chat) {
 const submit = Effect.fnUntraced(function*(self: Chat) {
   const text = self.editor.text.trim()
   if (text === "") return
-  const isCommand = text.startsWith("/")
+  const isCommand = Commands.isCommand(text)
   if (self.working !== undefined && isCommand) {
     self.hint = "Commands work when the answer has ended; Ctrl-C interrupts it."
     return

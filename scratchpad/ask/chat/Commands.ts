@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Prompt from "effect/ai/Prompt"
+import * as Question from "../Question.ts"
 import * as Screen from "../Screen.ts"
 import * as Text from "../Text.ts"
 import type * as Conversation from "./Conversation.ts"
@@ -144,6 +145,9 @@ const help: ReadonlyArray<readonly [string, string]> = [
 export const matching = (text: string): ReadonlyArray<Command> =>
   /^\/[a-z]*$/i.test(text) ? commands.filter(({ name }) => name.startsWith(text.slice(1).toLowerCase())) : []
 
+/** Whether a line is a command. A path that begins with a slash is none. */
+export const isCommand = (line: string): boolean => /^\/[a-z]*(\s|$)/i.test(line)
+
 /** Runs the command of a line. */
 export const run = (
   self: Conversation.Conversation,
@@ -178,8 +182,9 @@ export const opened = (
 
 /** The texts of the user, the oldest first. */
 export const questions = (history: ReadonlyArray<Prompt.Message>): ReadonlyArray<string> =>
-  history.flatMap((message) =>
-    message.role === "user"
-      ? [message.content.flatMap((part) => part.type === "text" ? [part.text] : []).join("\n")]
-      : []
-  ).filter((text) => text.trim() !== "")
+  history.flatMap((message) => message.role === "user" ? [textOf(message)] : []).filter((text) => text.trim() !== "")
+
+/** What was piped in with a question was not typed. */
+const textOf = (message: Prompt.UserMessage): string =>
+  message.content.flatMap((part) => part.type === "text" && Question.piped(part.text) === undefined ? [part.text] : [])
+    .join("\n")

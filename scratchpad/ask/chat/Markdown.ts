@@ -132,7 +132,7 @@ const block = (token: Token, options: Options): ReadonlyArray<string> => {
 
 const wrapped = (text: string, columns: number): ReadonlyArray<string> => Text.wrap(text, columns)
 
-const code = (line: string, { style }: Options): string => `  ${style.cyan(line)}`
+const code = (line: string, { style }: Options): string => line === "" ? "" : `  ${style.cyan(line)}`
 
 const list = (token: Tokens.List, options: Options): ReadonlyArray<string> =>
   token.items.flatMap((item, index) => {

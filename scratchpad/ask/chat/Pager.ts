@@ -17,8 +17,17 @@ export interface Size {
   readonly rows: number
 }
 
-/** Opens a page at its end. */
-export const make = (content: Pager["content"]): Pager => ({ content, top: Number.MAX_SAFE_INTEGER })
+/** Opens a page at its end. Its lines are made once for each width. */
+export const make = (content: Pager["content"]): Pager => {
+  let made: { readonly columns: number; readonly lines: ReadonlyArray<string> } | undefined
+  return {
+    content: (columns) => {
+      if (made?.columns !== columns) made = { columns, lines: content(columns) }
+      return made.lines
+    },
+    top: Number.MAX_SAFE_INTEGER
+  }
+}
 
 const lastTop = ({ content }: Pager, { columns, rows }: Size): number =>
   Math.max(0, content(columns).length - (rows - 1))

@@ -25,6 +25,19 @@ const introduction =
   "I am an offline planner: I match the words of your question to tools and quote what they return. " +
   "I do not understand language and I know nothing by myself."
 
+/** What the user can try, by what the tools are for. */
+const suggestions = (tools: ReadonlyArray<Tools.Shape>): string => {
+  const has = (role: Tools.Shape["role"]) => tools.some((tool) => tool.role === role)
+  const lines = [
+    ...(has("search") ? ["- where is the word LOOP? who uses NAME? how do I install it?"] : []),
+    ...(has("read") ? ["- show README.md, lines 1-20"] : []),
+    ...(has("list") ? ["- which markdown files are there?"] : []),
+    ...(tools.some((tool) => tool.name.includes("note")) ? ["- take a note: water the plants"] : []),
+    "- my name is Ada (and later: what is my name?)"
+  ]
+  return `You can try:\n${lines.join("\n")}`
+}
+
 /** Answers questions that need no tools: about earlier questions, and about the planner itself. */
 export const aside = (
   conversation: Conversation.Conversation,
@@ -49,22 +62,41 @@ export const aside = (
   if (piped.length > 0) return undefined
   const recalled = Memory.recall(conversation)
   if (recalled !== undefined) return recalled
-  const order = Tools.impossibleOrder(tools, Words.parse(question))
+  const words = Words.parse(question)
+  const order = Tools.impossibleOrder(tools, words)
   if (order !== undefined) {
     return `I cannot do this: none of my tools can ${order}. ${introduction} ${toolsSentence(tools)}`
   }
-  const asksForHelp =
-    /^\s*(hi|hello|hey|help)\b[\s!.?]*$|\bwhat can you do\b|\bwho are you\b|\bwhat are you\b|\bhow can you help\b/i
-  return asksForHelp.test(question) ? `${introduction} ${toolsSentence(tools)}` : undefined
+  if (thanks.test(question)) return "You are welcome."
+  if (chatter.test(question)) return `There is nothing in this for me to look up. ${suggestions(tools)}`
+  if (unknowable.test(question) && !tools.some((tool) => tool.role === "other" && Tools.score(tool, words) >= 1)) {
+    return `I cannot know this: none of my tools tells sizes, dates, authors or anything outside of the files. ${
+      toolsSentence(tools)
+    }`
+  }
+  return asksForHelp.test(question) ? `${introduction} ${toolsSentence(tools)}\n\n${suggestions(tools)}` : undefined
 }
+
+const thanks = /^\s*(many\s+)?(thanks|thank you|thx|cheers)\b[^?]{0,30}$/i
+
+const chatter =
+  /^\s*(ok(ay)?|yes|no|yeah|nope|great|nice|cool|good|perfect|wow|lol|hm+|bye|goodbye|good (morning|evening|night))\b[\s.!]*$/i
+
+const unknowable =
+  /\b(biggest|largest|smallest|longest|newest|oldest|most recent)\b.*\b(file|folder|directory)|\b(last|latest|recent) commits?\b|\bgit (log|blame|history)\b|\bwho (wrote|committed|changed)\b|\bwhat(['’]s| is)? (the )?(time|date|day|weather)\b/i
+
+const asksForHelp =
+  /^\W*$|^\s*(hi|hello|hey|help)\b[\s!.?]*$|\bwhat can (you|i|we) (do|ask)\b|\bwho are you\b|\bwhat are you\b|\bhow can you help\b|^\s*(can|could) you help( me)?\s*\??$|^\s*help me\b[\s.!]*$/i
 
 const toolsSentence = (tools: ReadonlyArray<Tools.Shape>): string =>
   tools.length === 0
     ? "I have no tools here."
     : `My tools here:\n${
-      tools.map((tool) => `- ${tool.name}${tool.description === "" ? "" : `: ${tool.description.split("\n")[0]}`}`)
+      tools.map((tool) => `- ${tool.name}${tool.description === "" ? "" : `: ${firstSentence(tool.description)}`}`)
         .join("\n")
     }`
+
+const firstSentence = (text: string): string => /^[^\n]*?[.!](?=\s|$)/.exec(text)?.[0] ?? text.split("\n")[0]!
 
 /** Answers from what has been found. */
 export const compose = (state: State): string => {
@@ -207,16 +239,31 @@ const fromHits = (state: State): string | undefined => {
     : /^#+\s/.test(shown.text) && /\.(md|mdx|txt|rst)$/i.test(shown.path)
     ? ", a heading"
     : ""
+  const inLine = Words.stems(shown.text)
+  const isPart = topic.exact.length === 0 && !topic.words.every((word) => inLine.has(Words.stem(word))) &&
+    !Words.squash(shown.text).includes(Words.squash(topic.words.map(Words.singular).join("")))
   const missing = topic.tests && !Evidence.isTest(shown.path)
     ? `I found no test about ${subject(topic)}. `
+    : isPart
+    ? `${nowhere(state)} `
     : ""
   const others = relevant.filter((hit) =>
     hit !== shown && !(hit.path === shown.path && Math.abs(hit.line - shown.line) < 14)
   )
     .slice(0, 4).map((hit) => `${hit.path}:${hit.line}`)
-  return `${missing}The best match for ${subject(topic)} is ${shown.path}:${shown.line}${role}:\n\n${quotation}${
+  const lead = isPart ? "The nearest" : `The best match for ${subject(topic)}`
+  return `${missing}${lead} is ${shown.path}:${shown.line}${role}:\n\n${quotation}${
     others.length > 0 ? `\n\nAlso: ${others.join(", ")}` : ""
   }`
+}
+
+/** Says what of the topic no line has. */
+const nowhere = ({ evidence, topic }: State): string => {
+  const found = evidence.hits.map((hit) => Words.stems(hit.text))
+  const absent = topic.words.filter((word) => !found.some((stems) => stems.has(Words.stem(word))))
+  return absent.length === 0
+    ? `No line that I found has all of ${subject(topic)}.`
+    : `Nothing that I found mentions ${absent.map((word) => `"${word}"`).join(" or ")}.`
 }
 
 const covers = (passage: Evidence.Passage, line: number): boolean =>

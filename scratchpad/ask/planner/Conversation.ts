@@ -123,7 +123,8 @@ const aboutTests = "test tests tested testing spec covered coverage"
 /** Returns the topic of the open question. */
 export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
   const question = Words.parse(text)
-  const tests = Words.mentions(question, aboutTests)
+  // "How do I run the tests?" is about running, not about a test
+  const tests = !question.guide && Words.mentions(question, aboutTests)
   const stems = aboutTests.split(" ").map(Words.stem)
   const exact = [...question.quoted, ...question.identifiers]
   const written = new Set(question.identifiers.map((identifier) => identifier.toLowerCase()))
@@ -155,7 +156,7 @@ export const topicOf = ({ earlier, question: text }: Conversation): Topic => {
     question,
     words: shows ? [] : about.words,
     exact: shows ? [] : about.exact,
-    goal: question.usage ? "usage" : "definition",
+    goal: question.usage ? "usage" : question.guide ? "guide" : "definition",
     tests,
     path: question.paths[0] ?? place?.[1],
     line: question.lines?.first ?? (place === null || question.paths.length > 0 ? undefined : Number(place[2])),

@@ -94,12 +94,16 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   if (best >= (has("search") || has("read") || has("list") ? 3 : 1)) return "other"
   const nothing = topic.exact.length === 0 &&
     topic.words.every((word) =>
-      `${aboutFolder} ${listing} overview summary purpose tool tools`.split(" ").includes(Words.singular(word)) ||
+      `${aboutFolder} ${listing} overview summary purpose architecture design tool tools`.split(" ").includes(
+        Words.singular(word)
+      ) ||
       !Words.isContent(word)
     )
   if (
-    nothing && Words.mentions(question, aboutFolder) &&
-    /\babout\b|\boverview\b|\bpurpose\b|\bsummar|\bwhat(’s|'s| is| does)\b.*\b(do|this)\b/i.test(question.text)
+    asksForAll.test(question.text) && topic.exact.length === 0 && topic.path === undefined ||
+    nothing && Words.mentions(question, `${aboutFolder} architecture design`) &&
+      /\babout\b|\boverview\b|\bpurpose\b|\bsummar|\barchitecture\b|\bwhat(’s|'s| is| does)\b.*\b(do|this)\b/i
+        .test(question.text)
   ) {
     return "overview"
   }
@@ -115,6 +119,9 @@ const taskOf = (topic: Conversation.Topic, tools: ReadonlyArray<Tools.Shape>): A
   if (question.paths.some((path) => /\.\w+$/.test(path))) return "read"
   return "find"
 }
+
+/** Questions of somebody who knows nothing of the folder yet. */
+const asksForAll = /^\s*(so\s+)?(what(’s|'s| is)|how does) (this|it|all this)( all)?( about| work)?\s*[?.!]*\s*$/i
 
 const listing = "file files folder folders directory directories tree structure"
 
@@ -256,7 +263,7 @@ const find = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
   const { evidence, topic } = state
   if (topic.words.length === 0 && topic.exact.length === 0) return undefined
   const hits = Answer.rankedHits(state)
-  const searched = search(state, hits)
+  const searched = search(state, hits) ?? memberCall(state)
   if (searched !== undefined) return searched
   const file = topic.goal === "usage" ? undefined : Answer.namedFile(state)
   const begun = file === undefined ? undefined : readCall(state, [file], { first: 1, last: 40 })
@@ -284,8 +291,11 @@ const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): Readonl
   if (shape === undefined || evidence.passages.length > 0) return undefined
   const field = shape.fields.find((field) => field.kind === "query")
   if (field === undefined || failures(conversation, shape) > 2) return undefined
+  // The manifest is searched first; where there is none, the same words are searched everywhere
+  const isManifest = topic.question.manifest && failures(conversation, shape) === 0
   const asked = new Set(
-    conversation.calls.filter((call) => call.name === shape.name).map((call) => String(call.params[field.name]))
+    conversation.calls.filter((call) => call.name === shape.name && !(topic.question.manifest && call.isFailure))
+      .map((call) => String(call.params[field.name]))
   )
   const best = hits[0] === undefined ? 0 : Evidence.score(hits[0], topic)
   const rounds = Words.queries({ ...topic.question, salient: topic.words, quoted: topic.exact, identifiers: [] })
@@ -293,11 +303,24 @@ const search = (state: Answer.State, hits: ReadonlyArray<Evidence.Hit>): Readonl
   if (hits.length > 0 && (tried > 2 || best >= Math.min(7, topic.words.length * 3 + 4))) return undefined
   for (const round of rounds) {
     const calls = round.filter((query) => !asked.has(query)).flatMap((query) =>
-      toCall(shape, { question: topic.question, query, folder: folderOf(topic) }) ?? []
+      toCall(shape, { question: topic.question, query, folder: isManifest ? "package.json" : folderOf(topic) }) ?? []
     )
-    if (calls.length > 0) return asked.size === 0 ? [...calls, ...nameCall(state)] : calls
+    if (calls.length > 0) return asked.size === 0 && !isManifest ? [...calls, ...nameCall(state)] : calls
   }
   return undefined
+}
+
+/** Looks for `make` in the file `Agent.ts`, if that is where `Agent.make` is. */
+const memberCall = (state: Answer.State): ReadonlyArray<NewCall> | undefined => {
+  const { evidence, topic } = state
+  const [, owner, member] = /^([A-Z]\w*)\.(\w+)$/.exec(topic.exact[0] ?? "") ?? []
+  const [shape] = toolsOf(state, "search")
+  if (owner === undefined || topic.goal === "usage" || shape === undefined) return undefined
+  const folder = Evidence.rankPaths(evidence.paths, topic).find((path) =>
+    path.split("/").at(-1)!.replace(/\.\w+$/, "") === owner && Evidence.isTest(path) === topic.tests
+  )
+  const call = folder === undefined ? undefined : toCall(shape, { question: topic.question, query: member, folder })
+  return call === undefined || !isNew(state, call) ? undefined : [call]
 }
 
 const folderOf = ({ question }: Conversation.Topic): string | undefined => {

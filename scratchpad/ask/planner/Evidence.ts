@@ -132,7 +132,7 @@ const pathOf = (line: string): string | undefined => {
 export interface Aim {
   readonly words: ReadonlyArray<string>
   readonly exact: ReadonlyArray<string>
-  readonly goal: "definition" | "usage"
+  readonly goal: "definition" | "usage" | "guide"
   readonly tests: boolean
 }
 
@@ -161,7 +161,9 @@ export const score = (hit: Hit, aim: Aim): number => {
     const squashed = Words.squash(name)
     const exported = /^\s*export\b/.test(text) ? 1 : 0
     const names = [whole, ...aim.exact.flatMap((term) => [term, term.split(/[.:#]/).at(-1)!]).map(Words.squash)]
-    const fits = names.some((term) => term !== "" && squashed === term)
+    const fits = aim.exact.some((term) => isMemberOf(hit.path, name, term))
+      ? 24
+      : names.some((term) => term !== "" && squashed === term)
       ? 12
       : names.some((term) => term.length > 2 && squashed.includes(term))
       ? 6
@@ -170,6 +172,7 @@ export const score = (hit: Hit, aim: Aim): number => {
       : 0
     total += aim.goal === "definition" ? fits + (fits > 0 ? exported : 0) : -fits
   }
+  if (aim.goal === "guide" && /^\s*(\$ )?(npm|npx|node|yarn|pnpm|pip|cargo|go|make) /.test(text)) total += 3
   if (/^#+\s/.test(text) && present > 0) total += present === wanted.length ? 4 : 1
   if (aim.tests && /^\s*(describe|it|test)\b/.test(text)) total += 4
   if (aim.goal === "definition" && !aim.tests && /^\s*(import\b|export \*|\} from )/.test(text)) total -= 4
@@ -177,6 +180,12 @@ export const score = (hit: Hit, aim: Aim): number => {
   if (aim.goal === "usage" && isNamedAfter(hit.path, aim)) total -= 8
   if (aim.goal === "usage" && /^\s*(\/?\*|\/\/)/.test(text)) total -= 3
   return total + scorePath(hit.path, aim)
+}
+
+/** Whether `make` in the file `Agent.ts` is `Agent.make`. */
+const isMemberOf = (path: string, name: string, term: string): boolean => {
+  const [owner, member] = term.split(".")
+  return member !== undefined && name === member && path.split("/").at(-1)!.replace(/\.\w+$/, "") === owner
 }
 
 /** Scores how well a path fits by itself. */
@@ -189,7 +198,8 @@ export const scorePath = (path: string, aim: Aim): number => {
   else if (whole.length > 2 && Words.squash(base).includes(whole)) total += 3
   if (aim.exact.some((term) => Words.squash(base) === Words.squash(term.split(".")[0]!))) total += 3
   if (isTest(path)) total += aim.tests ? 12 : -8
-  if (/\.(md|mdx|txt)$/i.test(path)) total -= 3
+  if (/\.(md|mdx|txt)$/i.test(path)) total += aim.goal === "guide" ? 6 : -3
+  if (aim.goal === "guide" && /^readme\./i.test(path)) total += 3
   if (/(^|\/)(changelog|license)\b/i.test(path)) total -= 6
   if (/(^|\/)(dist|build|node_modules|vendor|\.git)\/|\.lock$|lock\.json$|\.min\.|\.d\.ts$/.test(path)) total -= 10
   if (/(^|\/)(examples?|scratchpad|fixtures?|bench(mark)?s?)\//.test(path)) total -= 3

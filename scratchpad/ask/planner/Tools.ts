@@ -194,6 +194,9 @@ const roleOf = (name: string, purpose: ReadonlySet<string>, fields: ReadonlyArra
 const changing =
   "write create delete remove update edit patch move rename run exec execute send post put insert drop set apply commit"
 
+/** Other orders that change something. */
+const making = "fix refactor implement change improve rewrite correct translate generate build deploy install format"
+
 const writing = "write create save add append"
 
 /** Verbs with which people order something to be written. */
@@ -209,7 +212,7 @@ const orderOf = (question: Words.Question): string | undefined => {
 /** Returns the verb with which a question orders a change that none of the tools makes. */
 export const impossibleOrder = (shapes: ReadonlyArray<Shape>, question: Words.Question): string | undefined => {
   const [first] = question.words.filter((word) => !["please", "can", "could", "would", "you", "now"].includes(word))
-  return first !== undefined && changing.split(" ").includes(first) &&
+  return first !== undefined && `${changing} ${making}`.split(" ").includes(first) &&
       !shapes.some((shape) => Words.stems(`${shape.name} ${shape.description}`).has(Words.stem(first)))
     ? first
     : undefined

@@ -21,6 +21,10 @@ export interface Question {
   readonly extension: string | undefined
   /** Whether it asks who uses something. */
   readonly usage: boolean
+  /** Whether it asks how the user does something, which documents tell and not definitions. */
+  readonly guide: boolean
+  /** Whether it asks for something that the manifest of a project says. */
+  readonly manifest: boolean
 }
 
 const setOf = (words: string): ReadonlySet<string> => new Set(words.split(" "))
@@ -40,7 +44,8 @@ const intentWords = setOf(
   "find search look looking locate list ls show read open print cat display view dump line lines content contents " +
     "file files folder folders directory directories tree structure defined define defines definition declared " +
     "declaration implemented implement implements implementation located location live lives code source exist exists " +
-    "count number ask asked before first last earlier previous previously question answer"
+    "count number ask asked before first last earlier previous previously question answer example examples sample " +
+    "summarize summarise summary overview"
 )
 
 /** Such words in questions about who uses something. */
@@ -50,6 +55,16 @@ const usageWords = setOf(
 
 const usage =
   /\b(is|are|was|were|gets?)\b.*\b(used|called|imported|referenced)\b|\b(who|what|which(\s+\w+)?)\s+(uses?|calls?|imports?|references)\b|\busages?\s+of\b|\b(callers?|users?)\s+of\b|\breferences?\s+to\b/i
+
+const guide = /\bhow\s+(do|can|could|should|would)\s+(i|we|you|one)\b|\bhow\s+to\b/i
+
+/** Words that ask for what a manifest says about a project. */
+const manifestWords = setOf(
+  "version license licence dependency dependencies script scripts engine engines author authors"
+)
+
+/** Words that ask for what is new in a project. */
+const newsWords = setOf("new news changed change changes changelog recent recently latest release releases")
 
 const fileTypes: Readonly<Record<string, string>> = {
   typescript: "ts",
@@ -72,7 +87,7 @@ export const parse = (text: string): Question => {
     (match) => (match[1] ?? match[2] ?? match[3] ?? match[4] ?? "").trim()
   ).filter((term) => term !== "")
   const tokens = text.split(/\s+/).map(trimToken).filter((token) => token !== "")
-  const paths = tokens.filter(isPath)
+  const named = tokens.filter(isPath)
   const globs = tokens.filter((token) => token.includes("*"))
   const plain = tokens.filter((token) => !isPath(token) && !token.includes("*"))
   const identifiers = plain.filter(isIdentifier).map((token) => token.replace(/\(\)$/, ""))
@@ -80,9 +95,15 @@ export const parse = (text: string): Question => {
     .filter((word) => /[\p{L}\p{N}]/u.test(word))
   const content = words.filter((word) => !stopWords.has(word))
   const isUsage = usage.test(text)
-  const topical = content.filter((word) =>
-    !intentWords.has(word) && !(isUsage && usageWords.has(word)) && !/^\d+$/.test(word)
+  const isGuide = guide.test(text)
+  const asked = content.filter((word) =>
+    !intentWords.has(word) && !((isUsage || isGuide) && usageWords.has(word)) && !/^\d+$/.test(word)
   )
+  const isPlain = named.length === 0 && quoted.length === 0 && identifiers.length === 0
+  const isNews = isPlain && asked.length > 0 && asked.every((word) => newsWords.has(word))
+  const isManifest = isPlain && asked.length > 0 && asked.every((word) => manifestWords.has(word))
+  const paths = isNews ? ["CHANGELOG.md"] : named
+  const topical = isNews ? [] : asked
   const typeAt = words.findIndex((word, index) =>
     /^files?$/.test(words[index + 1] ?? "") && (word in fileTypes || extensions.has(word))
   )
@@ -102,7 +123,9 @@ export const parse = (text: string): Question => {
     extension: typeAt === -1
       ? undefined
       : fileTypes[words[typeAt]!] ?? words[typeAt],
-    usage: isUsage
+    usage: isUsage,
+    guide: isGuide,
+    manifest: isManifest
   }
 }
 
@@ -129,7 +152,7 @@ export const isPath = (token: string): boolean => {
 }
 
 const isIdentifier = (token: string): boolean =>
-  /^[A-Za-z_$][\w$]*([.:#-]+[\w$]+)*(\(\))?$/.test(token) &&
+  /^[A-Za-z_$][\w$]*([.:#-]+[\w$]+)*(\(\))?$/.test(token) && !/^[A-Z]{2,}s$/.test(token) &&
   (/[a-z0-9][A-Z]|[A-Z]{2,}[a-z]|[_$]|\w[.:#-]+\w|\(\)$/.test(token))
 
 const trimToken = (token: string): string =>
