@@ -87,7 +87,8 @@ describe("the line editor", () => {
         assert.strictEqual(rows.join(""), editor.text.replaceAll("\n", ""))
         const before = rows.slice(0, row).join("") + prefix(rows[row], column)
         assert.strictEqual(before, editor.text.slice(0, editor.cursor).replaceAll("\n", ""))
-      })
+      }),
+    { arbitrary: { runs: 50 } }
   )
 
   /** The part of a row before a column. */
@@ -189,7 +190,8 @@ describe("Markdown", () => {
           stream.rest(plain)
         }
         assert.deepStrictEqual([...lines, ...stream.end(plain)], Markdown.render(text, plain))
-      })
+      }),
+    { arbitrary: { runs: 50 } }
   )
 
   it("prints a long list and a long piece of code in parts, each line once", () => {
@@ -246,7 +248,8 @@ describe("the end of the terminal", () => {
         const expected = [...steps.flatMap(({ printed }) => printed), ...steps.at(-1)!.rows]
         assert.strictEqual(lines.join("\n").trimEnd(), expected.join("\n").trimEnd())
         emulator.dispose()
-      })
+      }),
+    { arbitrary: { runs: 50 } }
   )
 })
 

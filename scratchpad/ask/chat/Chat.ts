@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Terminal from "effect/Terminal"
 import type * as AgentRun from "../../../src/AgentRun.ts"
 import type * as Approval from "../../../src/Approval.ts"
@@ -248,10 +248,12 @@ const interrupt = Effect.fnUntraced(function*(self: Chat, working: NonNullable<C
   if (working.isEnding) return
   working.isEnding = true
   self.hint = "Ctrl-C again leaves at once."
+  const scope = yield* Scope.make()
+  yield* Scope.provide(self.unguarded, scope)
   yield* draw(self)
   yield* self.write(pasteOff)
-  const ending = Effect.scoped(Effect.andThen(self.unguarded, Fiber.interrupt(working.fiber)))
-  yield* Effect.forkScoped(Effect.ensuring(ending, self.write(pasteOn)))
+  const guarded = Effect.andThen(Scope.close(scope, Exit.void), self.write(pasteOn))
+  yield* Effect.forkScoped(Effect.ensuring(Fiber.interrupt(working.fiber), guarded))
 })
 
 const openCalls = Effect.fnUntraced(function*(self: Chat) {

@@ -54,9 +54,11 @@ export const stream = () => {
       const last = tokens.findLastIndex((token) => token.type !== "space")
       if (last === -1) return []
       const done = tokens.slice(0, last)
-      const rest = tokens.slice(last).map((token) => token.raw).join("")
-      const out = done.some((token) => token.type !== "space") ? commit(blocks(done, options), rest, false) : []
-      const long = part(tokens[last], options)
+      const written = done.map((token) => token.raw).join("")
+      // The last token may be written in another way than the source, but not those before it
+      const isDone = done.some((token) => token.type !== "space") && source.startsWith(written)
+      const out = isDone ? commit(blocks(done, options), source.slice(written.length), false) : []
+      const long = part(tokens[last], source, options)
       return long === undefined ? out : [...out, ...commit(long.lines, long.rest, true)]
     },
     /** Returns the lines of the block that is still being written. */
@@ -78,15 +80,18 @@ const longBlock = 30
 
 const part = (
   token: Token,
+  source: string,
   options: Options
 ): { readonly lines: ReadonlyArray<string>; readonly rest: string } | undefined => {
   if (isList(token) && token.items.length > longBlock) {
-    const last = token.items.at(-1)!
-    const done = { ...token, items: token.items.slice(0, -1) }
-    return { lines: block(done, options), rest: token.raw.slice(token.raw.lastIndexOf(last.raw)) }
+    // The last item may be written in another way than the source, the one before it is complete
+    const begin = source.lastIndexOf(token.items.at(-2)!.raw)
+    const done = { ...token, items: token.items.slice(0, -2) }
+    return begin === -1 ? undefined : { lines: block(done, options), rest: source.slice(begin) }
   }
   if (!isCode(token) || token.codeBlockStyle === "indented") return undefined
-  const lines = token.raw.split("\n")
+  const lines = source.split("\n")
+  if (!lines[0].startsWith(token.raw.slice(0, 3))) return undefined
   // With its first line, and without the one that is being written
   if (lines.length < longBlock + 2) return undefined
   const done = lines.slice(1, -1)
