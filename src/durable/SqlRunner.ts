@@ -13,7 +13,9 @@
  *   that knows the agent gets their share. A process that only starts and reads executions uses `layerClient`.
  *
  * The client of the database is yours, for example `PgClient.layer` of `@effect/sql-pg`. A process holds one of its
- * connections for its lease, so its pool needs at least two.
+ * connections for its lease, so its pool needs at least two. Give it the `startupParameters`
+ * `{ idle_in_transaction_session_timeout: "5000" }`: without, what a process that is frozen in a transaction was working on
+ * waits until the database has lost its connection.
  *
  * **Example** (One of the processes)
  *
@@ -26,7 +28,7 @@
  *
  * const assistant = Durable.make(Agent.make("assistant"), { version: 1 })
  *
- * // in your service: PgClient.layer({ url })
+ * // in your service: PgClient.layer({ url, startupParameters: { idle_in_transaction_session_timeout: "5000" } })
  * const database = SqliteClient.layer({ filename: ":memory:" })
  *
  * const runner = Durable.layer(assistant).pipe(
@@ -47,7 +49,7 @@
  */
 
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
-import type * as MessageStorage from "effect/cluster/MessageStorage"
+import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerAddress from "effect/cluster/RunnerAddress"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
 import * as Runners from "effect/cluster/Runners"
@@ -59,9 +61,11 @@ import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
@@ -132,7 +136,7 @@ const engine = (
   const sharding = Sharding.layer.pipe(
     // a process is alive as long as it renews its lease, and what is sent to it lies in the database
     Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop, SqlRunnerStorage.layer]),
-    Layer.provideMerge(SqlMessageStorage.layer),
+    Layer.provideMerge(storage),
     Layer.provide([config, Digest.layerWebCrypto])
   )
   return Layer.merge(
@@ -140,3 +144,29 @@ const engine = (
     ExecutionStore.layer
   ).pipe(Layer.provide(Layer.succeed(References.TracerEnabled)(false)))
 }
+
+/**
+ * A process marks the messages that it reads, and whoever takes over its share takes the marks away. The engine tries
+ * that once, and reads a message with a mark again only after ten minutes; here it is tried until it succeeds.
+ */
+const storage: Layer.Layer<
+  MessageStorage.MessageStorage,
+  SqlError.SqlError,
+  SqlClient.SqlClient | ShardingConfig.ShardingConfig | Digest.Digest
+> = Layer.effect(MessageStorage.MessageStorage)(Effect.gen(function*() {
+  const scope = yield* Effect.scope
+  const storage = yield* MessageStorage.MessageStorage
+  const insistent = <A, E>(reset: (of: A) => Effect.Effect<void, E>) => (of: A): Effect.Effect<void, E> =>
+    // whoever stops waiting does not end it
+    Effect.flatMap(
+      Effect.forkIn(Effect.retry(reset(of), Schedule.spaced("500 millis")), scope, { startImmediately: true }),
+      Fiber.join
+    )
+  return {
+    ...storage,
+    resetAddress: insistent(storage.resetAddress),
+    resetAddresses: insistent(storage.resetAddresses),
+    resetRequests: insistent(storage.resetRequests),
+    resetShards: insistent(storage.resetShards)
+  }
+})).pipe(Layer.provide(SqlMessageStorage.layer))

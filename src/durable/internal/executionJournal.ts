@@ -14,7 +14,8 @@ import { identity } from "effect/Function"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
-import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as Workflow from "effect/workflow/Workflow"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Scope from "../../internal/journal/scope.ts"
 import { JournalError } from "../../internal/words/journalError.ts"
 import * as Journal from "../../Journal.ts"
@@ -70,30 +71,56 @@ export const make = (
 ): Journal.Journal["Service"] => {
   // the engine lets the other calls of a suspended execution run to their end, and that may never come
   const halted = Deferred.makeUnsafe<never>()
+  const engine = Context.get(context, WorkflowEngine.WorkflowEngine)
+  // an activity whose reply could not be stored is answered like one that waits; nobody would wake the execution
+  const activityExecute: typeof engine.activityExecute = (activity, attempt) =>
+    Effect.filterOrElse(
+      engine.activityExecute(activity, attempt),
+      (result) => result._tag === "Complete" || result.failed === true || Deferred.isDoneUnsafe(halted),
+      (result) =>
+        Effect.flatMap(
+          options.isInterrupted,
+          (isInterrupted) =>
+            isInterrupted ? Effect.succeed(result) : Effect.delay(activityExecute(activity, attempt), "100 millis")
+        )
+    )
+  const calls = callsOf(engine)
+  const { executionId } = Context.get(context, WorkflowEngine.WorkflowInstance)
+  const insistent = Context.add(context, WorkflowEngine.WorkflowEngine, { ...engine, activityExecute })
   const record: Journal.Journal["Service"]["record"] = (name, execute) =>
     Effect.contextWith((own: Context.Context<never>) => {
       // the engine makes spans for each activity; what runs inside is traced as the run is
       const isTraced = Context.get(own, References.TracerEnabled)
       const isTransaction = Context.get(own, InTransaction) || options.isTransaction(name)
+      const call = Effect.withTracerEnabled(isTransaction ? inTransaction(execute) : execute, isTraced).pipe(
+        // what cannot be recorded now may be recorded after a mend, so it is no result
+        Effect.orDie,
+        Effect.raceFirst(Deferred.await(halted)),
+        Effect.tap(options.onLive),
+        Effect.tapCause((cause) => {
+          if (!Cause.hasDies(cause)) return Effect.void
+          options.onDefect(cause)
+          return Deferred.failCause(halted, cause as Cause.Cause<never>)
+        })
+      )
+      const activityName = `${options.prefix}${name}`
+      const id = `${executionId}/${activityName}`
       const activity = Activity.make({
-        name: `${options.prefix}${name}`,
+        name: activityName,
         success: Schema.String,
         annotations: isTransaction ? transactional : Context.empty(),
-        execute: Effect.withTracerEnabled(isTransaction ? inTransaction(execute) : execute, isTraced).pipe(
-          // what cannot be recorded now may be recorded after a mend, so it is no result
-          Effect.orDie,
-          Effect.raceFirst(Deferred.await(halted)),
-          Effect.tap(options.onLive),
-          Effect.tapCause((cause) => {
-            if (!Cause.hasDies(cause)) return Effect.void
-            options.onDefect(cause)
-            return Deferred.failCause(halted, cause as Cause.Cause<never>)
-          })
-        )
+        execute: Effect.suspend(() => calls.get(id) ?? unasked)
       })
-      const recorded = Object.assign(activity, schemas).pipe(
+      const recording = Object.assign(activity, schemas)
+      const recorded = Effect.suspend(() => {
+        calls.set(id, call)
+        return recording
+      }).pipe(
+        Effect.ensuring(Effect.sync(() => {
+          if (calls.get(id) === call) calls.delete(id)
+        })),
         Effect.withTracerEnabled(false),
-        Effect.updateContext((_: Context.Context<never>) => Context.merge(own, context))
+        Effect.updateContext((_: Context.Context<never>) => Context.merge(own, insistent))
       )
       // the mask of a region that cannot be interrupted restores nothing
       return Effect.uninterruptibleMask((restore) =>
@@ -122,6 +149,21 @@ export const make = (
   }
   return journal
 }
+
+/**
+ * The calls that attempts in this process wait for. The engine keeps the effect of an activity that was asked for by an
+ * attempt that ended meanwhile, and would run it for the next attempt, or before that one asks for it.
+ */
+const callsOf = (engine: object): Map<string, Effect.Effect<string>> => {
+  let calls = byEngine.get(engine)
+  if (calls === undefined) byEngine.set(engine, calls = new Map())
+  return calls
+}
+
+const byEngine = new WeakMap<object, Map<string, Effect.Effect<string>>>()
+
+/** The answer to an activity for which no attempt waits: the next attempt asks again. */
+const unasked = Effect.flatMap(WorkflowEngine.WorkflowInstance, Workflow.suspend)
 
 /**
  * Waits for a record in a region that cannot be interrupted, as long as this process has the execution. A process that

@@ -151,21 +151,27 @@ export class PartLog {
     })
   }
 
-  /** Never ends if a newer attempt has the execution: the engine ends this one when it notices. */
-  readonly flush: Effect.Effect<void, ExecutionStoreError> = Effect.suspend(() =>
-    this.turn.withPermit(Effect.suspend(() => {
-      this.isScheduled = false
-      const { pending } = this
-      if (!Arr.isArrayNonEmpty(pending)) return Effect.void
-      const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
-      const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
-      return Effect.flatMap(this.store.append(this.id, this.epoch, [row]), (isOwned) => {
-        // also where the run cannot be interrupted
-        if (!isOwned) return Effect.interruptible(Effect.never)
+  /**
+   * Never ends if a newer attempt has the execution: the engine interrupts this one when it notices, also where the run
+   * itself cannot be interrupted.
+   */
+  readonly flush: Effect.Effect<void, ExecutionStoreError> = Effect.flatMap(
+    this.turn.withPermit(Effect.suspend(() => this.write())),
+    (isOwned) => isOwned ? Effect.void : Effect.interruptible(Effect.never)
+  )
+
+  /** Returns whether the execution is still that of this attempt. */
+  private write(): Effect.Effect<boolean, ExecutionStoreError> {
+    this.isScheduled = false
+    const { pending } = this
+    if (!Arr.isArrayNonEmpty(pending)) return Effect.succeed(true)
+    const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
+    const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
+    return Effect.tap(this.store.append(this.id, this.epoch, [row]), (isOwned) =>
+      Effect.sync(() => {
+        if (!isOwned) return
         this.next += row.count
         this.pending = this.pending.slice(row.count)
-        return Effect.void
-      })
-    }))
-  )
+      }))
+  }
 }
