@@ -5,7 +5,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Layer, Metric, References, Scheduler, Schema, SchemaGetter, Stream, Tracer } from "effect"
 import { LanguageModel, Response, Tool, Toolkit } from "effect/ai"
-import { Agent, AgentRun, AgentTelemetry, ContextProvider, DirectLanguageModel } from "../src/index.ts"
+import {
+  Agent,
+  AgentRun,
+  AgentTelemetry,
+  AgentTool,
+  ContextProvider,
+  DirectLanguageModel,
+  Guardrail,
+  Middleware,
+  SessionStore,
+  Steering
+} from "../src/index.ts"
+import { RunHub } from "../src/server/index.ts"
 
 type Encoded = Response.StreamPartEncoded
 
@@ -308,5 +320,42 @@ describe("hot path", () => {
         // is it a string, and the string; a decoder reads every key several times
         assert.isAtMost(reads, 2_000)
       }))
+  })
+
+  describe("what a run does not use", () => {
+    const Unused = Toolkit.make(Tool.make("unused", { success: Schema.String }))
+    const member = AgentTool.toolkit({ member: Agent.make("member") })
+    const around = Middleware.make("around", { tool: (request, next) => next(request) })
+    const check = Guardrail.tool("check", { before: () => Effect.succeed(Guardrail.pass) })
+    const services = Layer.mergeAll(
+      model(() => textArrays(1, 1)),
+      Unused.toLayer({ unused: () => Effect.succeed("") }),
+      SessionStore.layerMemory,
+      RunHub.layer()
+    )
+    const unused: Readonly<Record<string, Effect.Effect<Agent.Agent<any, any, any, any, any>>>> = {
+      "nothing": Effect.succeed(Agent.make("plain", { providers: [hooks], middleware: [], stopWhen: [] })),
+      "tools": Effect.succeed(Agent.make("plain", { providers: [hooks], toolkit: Unused })),
+      "agents as tools": Effect.succeed(Agent.make("plain", { providers: [hooks], toolkit: member })),
+      "functions around tool calls": Effect.succeed(
+        Agent.make("plain", { providers: [hooks], toolkit: Unused, middleware: [around, check] })
+      )
+    }
+    for (const [name, make] of Object.entries(unused)) {
+      it.effect(`costs no operation and no fiber: ${name}`, () =>
+        Effect.gen(function*() {
+          const bare = yield* counted(Agent.run(plain, input))
+          const { fibers, operations } = yield* counted(Agent.run(yield* make, input))
+          assert.deepStrictEqual({ fibers, operations }, { fibers: bare.fibers, operations: bare.operations })
+        }).pipe(Effect.provide(services)))
+    }
+
+    it.effect("costs no operation and no fiber: services in the context, and steering without messages", () =>
+      Effect.gen(function*() {
+        const bare = yield* Effect.provide(counted(Agent.run(plain, input)), model(() => textArrays(1, 1)))
+        const steering = yield* Steering.make
+        const { fibers, operations } = yield* counted(Agent.run(plain, { ...input, steering }))
+        assert.deepStrictEqual({ fibers, operations }, { fibers: bare.fibers, operations: bare.operations })
+      }).pipe(Effect.provide(services)))
   })
 })

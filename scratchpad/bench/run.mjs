@@ -1,4 +1,4 @@
-// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves|serving|durable] [--cpu] [--built]
+// npm run bench -- [--quick] [--peers a,b] [--rounds n] [--only table|curves|serving|durable|features] [--cpu] [--built]
 //
 // --quick: fewer and shorter rounds. --built: with what was built last. --cpu: the time that the
 // main thread works, not that of the clock, for a machine that others use too.
@@ -8,7 +8,7 @@
 // a noisy moment of the machine falls on all of them. Ratios are medians of the rounds' ratios.
 //
 // A whole run writes RESULTS.md and results.svg beside this file, a part of one writes them to results/. With
-// `--only serving` or `--only durable` its sections in RESULTS.md are written again, too.
+// `--only serving`, `--only durable` or `--only features` its sections in RESULTS.md are written again, too.
 import { execFileSync, fork } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
@@ -19,6 +19,7 @@ import { buildOurs } from "./lib/build.mjs"
 import { curves } from "./lib/curves.mjs"
 import { COLUMNS, markdown, median, svg, withSections } from "./lib/report.mjs"
 import { durable } from "./lib/durable.mjs"
+import { features } from "./lib/features.mjs"
 import { serving } from "./lib/serving.mjs"
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -201,7 +202,8 @@ const results = {
   spans: isOnly("table") ? await spans() : [],
   serving: [
     ...isOnly("serving") ? await serving(here, { quick: flags.quick, log }) : [],
-    ...isOnly("durable") ? durable(here, { quick: flags.quick, log }) : []
+    ...isOnly("durable") ? durable(here, { quick: flags.quick, log }) : [],
+    ...isOnly("features") ? features(here, { quick: flags.quick, log }) : []
   ],
   curves: isOnly("curves") ? await curves(here, { quick: flags.quick, log }) : []
 }
@@ -212,7 +214,7 @@ const folder = whole ? here : join(here, "results")
 mkdirSync(folder, { recursive: true })
 writeFileSync(join(folder, "RESULTS.md"), text)
 if (results.table.length > 0) writeFileSync(join(folder, "results.svg"), svg(results))
-if ((flags.only === "serving" || flags.only === "durable") && !flags.quick) {
+if (["serving", "durable", "features"].includes(flags.only) && !flags.quick) {
   const file = join(here, "RESULTS.md")
   writeFileSync(file, withSections(readFileSync(file, "utf8"), results))
 }

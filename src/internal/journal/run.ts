@@ -19,7 +19,6 @@ import * as AgentError from "../../AgentError.ts"
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import * as Session from "../../Session.ts"
-import * as SessionStore from "../../SessionStore.ts"
 import type { ModelSpan, ToolEnd, ToolSpan } from "../telemetry/instrumentation.ts"
 import type * as ToolHandler from "../tool/handler.ts"
 import * as NestedTools from "../tool/nested.ts"
@@ -98,7 +97,7 @@ export class RunJournal {
   /** The context that the run works in. */
   provide(context: Context.Context<never>): Context.Context<never> {
     const model = Context.getOrUndefined(context, LanguageModel.LanguageModel)
-    const store = Context.getOrUndefined(context, SessionStore.SessionStore)
+    const store = Context.getOrUndefined(context, Sessions.key)
     let own = Context.add(
       Context.add(context, Scope.Current, this.scope),
       IdGenerator.IdGenerator,
@@ -107,7 +106,7 @@ export class RunJournal {
     if (model !== undefined && Models.unwrap(model) === model) {
       own = Context.add(own, LanguageModel.LanguageModel, Models.wrap(model, Models.beside)) as Context.Context<never>
     }
-    if (store !== undefined) own = Context.add(own, SessionStore.SessionStore, Sessions.wrap(store))
+    if (store !== undefined) own = Context.add(own, Sessions.key, Sessions.wrap(store))
     return own
   }
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -15,6 +15,16 @@ import * as Scope from "./scope.ts"
 import * as Step from "./step.ts"
 
 type Store = SessionStore.SessionStore["Service"]
+
+/**
+ * The key of the store. The module that has it brings all stores with it, and an agent without a session needs none.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const key = Context.Service<SessionStore.SessionStore, Store>(
+  "effect-agents/SessionStore" satisfies typeof SessionStore.SessionStore.key
+)
 
 /**
  * Returns whether a record is that of a save.

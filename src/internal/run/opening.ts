@@ -33,13 +33,15 @@ export const withOwn = (
   toolkit: Own,
   context: Context.Context<never>,
   open: (own: ToolHandler.WithHandler | undefined) => Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown>
-): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> =>
-  toolkit !== undefined && Effect.isEffect(toolkit)
-    ? Effect.flatMap(Effect.provideContext(toolkit, context), (own) => {
-      const body = open(own)
-      return Effect.isEffect(body) ? body : Exit.succeed(body)
-    })
-    : open(toolkit)
+): Lifecycle.Body | Effect.Effect<Lifecycle.Body, unknown> => {
+  if (toolkit === undefined || !Effect.isEffect(toolkit)) return open(toolkit)
+  // agents as tools are resolved already
+  if (Exit.isExit(toolkit) && Exit.isSuccess(toolkit)) return open(toolkit.value as ToolHandler.WithHandler)
+  return Effect.flatMap(Effect.provideContext(toolkit, context), (own) => {
+    const body = open(own)
+    return Effect.isEffect(body) ? body : Exit.succeed(body)
+  })
+}
 
 /**
  * Returns all toolkits of a run, its own first. No two tools may have one name.
