@@ -1,8 +1,13 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js"
 import { Arbitrary, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Schema, Stream } from "effect"
 import { McpClient, McpProtocol, McpSchema, McpServer, Prompt, Tool, Toolkit } from "effect/ai"
 import { FetchHttpClient } from "effect/http"
+import { ChildProcess } from "effect/process"
 import { TestClock } from "effect/testing"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { Agent, AgentRun, Approval, SessionHistory, SessionStore, ToolLoop } from "../src/index.ts"
 import { toAccepted } from "../src/mcp/internal/names.ts"
 import { McpToolkit } from "../src/mcp/index.ts"
@@ -21,6 +26,7 @@ import {
   text,
   told
 } from "./fixtures/mcp.ts"
+import { changing } from "./fixtures/mcpSdkChanging.ts"
 
 const script = ScriptedModel.layer
 const calls = (...names: ReadonlyArray<string>) =>
@@ -526,6 +532,97 @@ describe("McpToolkit", () => {
           counts.push(listed())
         }
         assert.deepStrictEqual(counts, [1, 1, 2, 2])
+      }).pipe(Effect.scoped))
+  })
+
+  describe("a list that is used for long", () => {
+    /** Calls the tool that adds one, and waits until the list is asked for again. */
+    const grows = (toolkit: McpToolkit.McpToolkit["Service"]["toolkit"], grow: Effect.Effect<unknown, any>) =>
+      Effect.gen(function*() {
+        const before = yield* toolkit
+        assert.strictEqual(yield* toolkit, before)
+        yield* grow
+        const after = yield* Effect.repeat(Effect.delay(toolkit, "5 millis"), {
+          until: ({ tools }) => Object.keys(tools).length > Object.keys(before.tools).length
+        }).pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual(yield* toolkit, after)
+        return [Object.keys(before.tools), Object.keys(after.tools)]
+      })
+    const call = (kit: McpToolkit.McpToolkit["Service"]["toolkit"], name: string) =>
+      Effect.flatMap(
+        kit,
+        (toolkit) => Effect.flatMap(toolkit.handle(name, {} as never, "c"), Stream.runDrain)
+      ) as Effect.Effect<void, any>
+    const forLong = { ...free, listFor: "1 hour" } as const
+
+    it.live("is asked for again when a server on stdio says that it has changed", () =>
+      Effect.gen(function*() {
+        const s = McpClient.layerStdio({
+          name: "test",
+          version: "1",
+          command: ChildProcess.make(process.execPath, [`${import.meta.dirname}/fixtures/mcpSdkChanging.ts`]),
+          protocol: McpProtocol.v2025_11_25
+        })
+        const { toolkit } = yield* McpToolkit.make({ s }, forLong)
+        for (
+          const [before, after] of [[["s__grow"], ["s__grow", "s__grown-1"]], [["s__grow", "s__grown-1"], [
+            "s__grow",
+            "s__grown-1",
+            "s__grown-2"
+          ]]]
+        ) {
+          assert.deepStrictEqual(yield* grows(toolkit, call(toolkit, "s__grow")), [before, after])
+        }
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+
+    it.live("is asked for again when a server over HTTP says that it has changed, beside its responses", () =>
+      Effect.gen(function*() {
+        const server = changing()
+        const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: () => "session" })
+        yield* Effect.promise(() => server.connect(transport as never))
+        const http = yield* Effect.acquireRelease(
+          Effect.callback<ReturnType<typeof createServer>>((resume) => {
+            const http = createServer((request, response) => void transport.handleRequest(request, response))
+            http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
+          }),
+          (http) =>
+            Effect.promise(async () => {
+              await server.close()
+              http.closeAllConnections()
+              http.close()
+            })
+        )
+        const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`
+        const s = McpClient.layerHttp({ name: "test", version: "1", url, protocol: McpProtocol.v2025_11_25 })
+        const { toolkit } = yield* McpToolkit.make({ s }, forLong)
+        // what others have added
+        const grow = Effect.sync(() =>
+          server.registerTool("other", { annotations: { readOnlyHint: true } }, () => ({ content: [] }))
+        )
+        assert.deepStrictEqual(yield* grows(toolkit, grow), [["s__grow"], ["s__grow", "s__other"]])
+      }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer)))
+
+    it.live("is asked for again when a server without sessions says that it has changed", () =>
+      Effect.gen(function*() {
+        const registered = yield* Deferred.make<McpServer.McpServer["Service"]>()
+        const handle = () => Effect.succeed(answer(text("a")))
+        const served = yield* serve(
+          Layer.merge(
+            register({ a: { handle } }),
+            Layer.effectDiscard(Effect.flatMap(McpServer.McpServer, (server) => Deferred.succeed(registered, server)))
+          ),
+          McpProtocol.v2026_07_28
+        )
+        yield* Effect.gen(function*() {
+          const { toolkit } = yield* McpToolkit.make({ s: served.open }, forLong)
+          yield* toolkit
+          yield* Effect.repeat(Effect.sleep("5 millis"), {
+            until: () => served.requests.includes("subscriptions/listen")
+          })
+          yield* Effect.sleep("100 millis")
+          const server = yield* Deferred.await(registered)
+          assert.deepStrictEqual(yield* grows(toolkit, add(server, "b", handle)), [["s__a"], ["s__a", "s__b"]])
+        }).pipe(Effect.provide(served.http))
       }).pipe(Effect.scoped))
   })
 

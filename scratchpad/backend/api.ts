@@ -1,5 +1,5 @@
 /**
- * The HTTP API, as a client needs it: `HttpApiClient.make(Api)` is typed by it, and so is the documentation at `/docs`.
+ * The HTTP API, as a client needs it: `HttpApiClient.make(Api)` is typed by it, and `/openapi.json` describes it.
  */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"

@@ -8,6 +8,13 @@
  *   -d '{"prompt": "Refund o-1, please", "session": "chat"}'
  * ```
  *
+ * The run asks for an approval, which has an `approvalId`. The answer continues the session:
+ *
+ * ```
+ * curl -N localhost:3000/agents/support/sessions/chat/answers -H "authorization: Bearer ada" \
+ *   -H "content-type: application/json" -d '{"answers": [{"approvalId": "id_...", "approved": true}]}'
+ * ```
+ *
  * | variable | what it is | default |
  * |---|---|---|
  * | `PORT` | where it listens | 3000 |

@@ -24,10 +24,13 @@
  * - **Interrupting** a run, a `timeout` and `ToolLoop.ToolTimeout` cancel the request on the wire.
  * - **Listing**: each run lists the tools before its first model call, so that it sees what has changed (`listFor`). The
  *   toolkit of an unchanged list is the same object. A tool that no model can be offered is left out.
+ * - **Changes**: a list that is used for a time is asked for again when its server says that it has changed
+ *   (`tools/list_changed`). This is heard where the `HttpClient`, or the spawner of processes, is provided to the layer of
+ *   the toolkit and not to that of a client. A server on stdio of the revision without sessions is not heard.
  *
- * Effect's client takes no notifications, so progress of a call and `tools/list_changed` are not seen. It offers servers
- * neither sampling nor elicitation nor roots, and declines their requests for them. It does no OAuth: a server that asks
- * for it is `ServerUnavailable`, whose cause has the status and the challenge.
+ * Effect's client takes no notifications, so the progress of a call is not seen. It offers servers neither sampling nor
+ * elicitation nor roots, and declines their requests for them. It does no OAuth: a server that asks for it is
+ * `ServerUnavailable`, whose cause has the status and the challenge.
  *
  * **Example** (The tools of a server that is a program)
  *
@@ -175,7 +178,10 @@ export interface Options<Server extends string = string> {
   readonly optional?: ReadonlyArray<Server> | undefined
   /** How long a call may take. Use `Duration.infinity` for no limit. Default: 1 minute. */
   readonly timeout?: Duration.Input | undefined
-  /** How long a list of tools is used before the server is asked again. Default: each run asks. */
+  /**
+   * How long a list of tools is used before the server is asked again, unless the server says that it has changed.
+   * Default: each run asks.
+   */
   readonly listFor?: Duration.Input | undefined
   /** The longest text of one result, in UTF-16 units. Default: 100,000. */
   readonly maximumText?: number | undefined

@@ -16,6 +16,7 @@ import * as RcRef from "effect/RcRef"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Json from "../../internal/words/json.ts"
+import * as Notifications from "./notifications.ts"
 
 /**
  * A server cannot be used: it could not be reached, it refused the client, or it does not list its tools. `cause` is
@@ -69,8 +70,16 @@ export const make = <E, R>(
     let listed: { readonly at: number; readonly tools: ReadonlyArray<McpSchema.Tool> } | undefined
     let isClosed = false
     const unavailable = (cause: unknown) => new ServerUnavailable({ server, cause })
+    // a list that was asked for before a change may be an old one
+    let changes = 0
+    const changed = () => {
+      changes++
+      listed = undefined
+    }
     const clients = yield* RcRef.make({
-      acquire: Layer.build(Layer.fresh(layer)).pipe(
+      acquire: Effect.context<R | Scope.Scope>().pipe(
+        Effect.flatMap((context) => Notifications.watch(context, changed)),
+        Effect.flatMap((watched) => Effect.provideContext(Layer.build(Layer.fresh(layer)), watched)),
         Effect.map((context) => current = Context.get(context, McpClient.McpClient)),
         Effect.mapError(unavailable)
       ),
@@ -109,10 +118,11 @@ export const make = <E, R>(
       list: Effect.gen(function*() {
         const now = yield* Clock.currentTimeMillis
         if (listed !== undefined && now < listed.at + listFor) return listed.tools
+        const before = changes
         const tools = yield* Effect.catchIf(list, isGone, () => list).pipe(
           Effect.mapError((error) => error._tag === "ServerUnavailable" ? error : unavailable(error))
         )
-        listed = { at: now, tools }
+        if (changes === before) listed = { at: now, tools }
         return tools
       })
     }
