@@ -129,7 +129,8 @@ describe("the parts of a remote run", () => {
       it.effect(`${wire}: have an output, and its partial values`, () =>
         Effect.gen(function*() {
           const agent = yield* serve(wire, "reporter")
-          const told = yield* bothEnds((runId) => Agent.stream(agent, { prompt: "reports", runId }))
+          const session = `${wire} reports`
+          const told = yield* bothEnds((runId) => Agent.stream(agent, { prompt: "reports", session, runId }))
           yield* compare("reports", told)
           assert.include(types(told.seen), "output-partial")
           const { value } = yield* AgentRun.fold(Stream.fromIterable(told.seen))
