@@ -214,6 +214,34 @@ describe("Cassette", () => {
       assert.deepStrictEqual(yield* Effect.provide(Effect.all([arrays("a"), arrays("b")]), auto([], "1")), both)
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
+  it.effect("auto takes what another layer has recorded meanwhile, and keeps what was changed by hand", () =>
+    Effect.gen(function*() {
+      const files = yield* FileSystem.FileSystem
+      const path = yield* temporary
+      const open = (script: ReadonlyArray<ScriptedModel.Step>) =>
+        Effect.map(
+          Layer.build(Layer.provide(Cassette.layer({ path, mode: "auto", isCI: false }), text(script))),
+          (context) => (prompt: string) => Effect.provide(arrays(prompt), context)
+        )
+      const first = yield* open([ScriptedModel.text("1"), ScriptedModel.text("3"), ScriptedModel.text("4")])
+      const second = yield* open([ScriptedModel.text("2")])
+      const one = yield* first("a")
+      assert.deepStrictEqual(yield* second("a"), one)
+      yield* second("b")
+      yield* first("c")
+      // an answer that somebody mends is another text before the end of the file
+      yield* files.writeFileString(path, (yield* read(path)).replace(`"delta":"1"`, `"delta":"mended"`))
+      yield* first("d")
+      const lines = (yield* read(path)).split("\n")
+      assert.deepStrictEqual(
+        lines.flatMap((line) => /"delta":"(\w+)"/.exec(line)?.[1] ?? []),
+        ["mended", "2", "3", "4"]
+      )
+      yield* files.writeFileString(path, lines.with(1, "{").join("\n"))
+      const failed = yield* Effect.exit(second("e"))
+      assert.include(failureOf(failed), `\`${path}\`, line 2: The line is not a JSON object`)
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
   it.effect("refuses a file that is foreign, newer or damaged, and says in which line", () =>
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem

@@ -4,7 +4,7 @@ import { Prompt, Tool, Toolkit } from "effect/ai"
 import { Agent, AgentRun, AgentTool, ContextProvider, Middleware, SessionStore, ToolLoop } from "../src/index.ts"
 import * as CopilotAgent from "../src/copilot/CopilotAgent.ts"
 import * as CopilotRuntime from "../src/copilot/CopilotRuntime.ts"
-import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { Cassette, ScriptedModel } from "../src/testing/index.ts"
 import * as Copilot from "./fixtures/copilot.ts"
 import { Boom, collectAll, hanging, type Log, logged, showExit, showPrompt, types } from "./utils.ts"
 
@@ -43,6 +43,8 @@ layer(Copilot.runtime)("CopilotAgent", (it) => {
           "step-end",
           "run-end"
         ])
+        const encoded = yield* Effect.forEach(parts, (part) => Schema.encodeEffect(AgentRun.parts())(part))
+        assert.notInclude(Cassette.fromParts(encoded) + ScriptedModel.toTest(encoded), "canary-key")
         const end = parts[parts.length - 1]
         assert.isTrue(end.type === "run-end")
         const { agent: name, session, steps, stopReason, text, totalUsage, transcript, usage } =

@@ -156,7 +156,7 @@ export interface Unused {
  * @category models
  * @since 0.1.0
  */
-export interface Options<out M extends Mode = Mode, in out R extends Request = Request> {
+export interface Options<M extends Mode = Mode, R extends Request = Request> {
   /** The file. Its directory is made with the first recorded call. */
   readonly path: string
   readonly mode: M

@@ -24,7 +24,7 @@ import * as Turns from "./turns.ts"
  */
 export class Recorder {
   private readonly arrived: Array<Tape.Arrived> = []
-  private readonly write: (arrived: ReadonlyArray<Tape.Arrived>, end: Tape.End) => Effect.Effect<void, AiError.AiError>
+  readonly write: (arrived: ReadonlyArray<Tape.Arrived>, end: Tape.End) => Effect.Effect<void, AiError.AiError>
   private begin: number | undefined
   private isEnded = false
 
@@ -90,18 +90,32 @@ export const open = Effect.fnUntraced(function*<R extends Tape.Request>(
   const { normalise, onUnused, path } = options
   const fs = yield* FileSystem.FileSystem
   const mode = options.mode === "auto" && (yield* isCI(options)) ? "replay" : options.mode
-  const all = mode === "replay" ? yield* TapeFile.read(fs, path) : yield* TapeFile.readIfThere(fs, path)
+  const writer = new TapeFile.Writer(fs, path)
+  const all = mode === "replay" ? yield* TapeFile.read(fs, path) : Array.from((yield* writer.read).values())
   const own = all.filter(({ request }) => methods.includes(request.method as R["method"]))
-  const recorded = new Map(mode === "record" ? [] : own.map((entry) => [Tape.keyOf(entry), entry]))
-  const turns = mode === "record" ? [] : own.filter(({ request }) => "turn" in request)
+  // a call that was interrupted is made again where it can be made
+  const isUsable = ({ end }: Tape.Entry) => mode === "replay" || (mode === "auto" && end.end !== "interrupted")
+  const recorded = new Map(own.filter(isUsable).map((entry) => [Tape.keyOf(entry), entry]))
+  const turns = own.filter((entry) => "turn" in entry.request && isUsable(entry))
   const unused = new Map(own.map((entry) => [Tape.keyOf(entry), entry]))
   const counts = new Map<string, number>()
-  const change = TapeFile.makeWriter(fs, path)
 
-  const use = (entry: Tape.Entry): Tape.Entry => {
+  const found = (entry: Tape.Entry): Effect.Effect<Found> => {
     unused.delete(Tape.keyOf(entry))
-    return entry
+    return Effect.succeed({ _tag: "Recorded", entry })
   }
+
+  const writeTo = (request: R, key: string, nth: number): Recorder["write"] => (arrived, end) =>
+    Tape.makeEntry(request, key, nth, arrived, end).pipe(
+      Effect.flatMap((entry) =>
+        writer.change((entries) => {
+          const before = mode === "auto" ? entries.get(Tape.keyOf(entry)) : undefined
+          // another process was faster
+          if (before === undefined || before.end.end === "interrupted") entries.set(Tape.keyOf(entry), entry)
+        })
+      ),
+      Effect.catch(({ message }) => failed(request.method, `The call could not be recorded: ${message}`))
+    )
 
   const takeTurn = (request: Tape.Request): Tape.Entry | undefined => {
     const found = turns.length > 0 && "prompt" in request ? Turns.longest(turns, request) : undefined
@@ -117,7 +131,7 @@ export const open = Effect.fnUntraced(function*<R extends Tape.Request>(
         return onUnused({
           path,
           calls: left.map(({ call, nth, request }) => ({ call, nth, request })),
-          remove: change((entries) => {
+          remove: writer.change((entries) => {
             // another process may have recorded the same request meanwhile
             for (const entry of left) {
               if (entries.get(Tape.keyOf(entry))?.text === entry.text) entries.delete(Tape.keyOf(entry))
@@ -136,29 +150,26 @@ export const open = Effect.fnUntraced(function*<R extends Tape.Request>(
         const request = normalise === undefined ? made : normalise(made)
         const key = Address.textOf(request)
         const nth = (counts.get(key) ?? 0) + 1
-        const same = recorded.get(Tape.keyOf({ key, nth }))
-        // a call that was interrupted is made again where it can be made
-        const entry = same !== undefined && mode === "auto" && same.end.end === "interrupted"
-          ? undefined
-          : same ?? takeTurn(request)
-        if (entry === undefined || entry === same) counts.set(key, nth)
-        if (entry !== undefined) return Effect.succeed<Found>({ _tag: "Recorded", entry: use(entry) })
+        const name = Tape.keyOf({ key, nth })
+        const same = recorded.get(name)
+        const copied = same === undefined ? takeTurn(request) : undefined
+        if (copied !== undefined) return found(copied)
+        counts.set(key, nth)
+        if (same !== undefined) return found(same)
         if (mode === "replay") {
           return failed(request.method, `${Explain.explain(own, request, key)} (\`${path}\`)`)
         }
-        unused.delete(Tape.keyOf({ key, nth }))
-        const write = (arrived: ReadonlyArray<Tape.Arrived>, end: Tape.End) =>
-          Tape.makeEntry(request, key, nth, arrived, end).pipe(
-            Effect.flatMap((entry) =>
-              change((entries) => {
-                const before = mode === "auto" ? entries.get(Tape.keyOf(entry)) : undefined
-                // another process was faster
-                if (before === undefined || before.end.end === "interrupted") entries.set(Tape.keyOf(entry), entry)
-              })
-            ),
-            Effect.catch(({ message }) => failed(request.method, `The call could not be recorded: ${message}`))
-          )
-        return Effect.succeed<Found>({ _tag: "Missing", recorder: new Recorder(write) })
+        unused.delete(name)
+        const missing: Found = { _tag: "Missing", recorder: new Recorder(writeTo(request, key, nth)) }
+        if (mode === "record") return Effect.succeed(missing)
+        // another layer or process may have recorded it meanwhile
+        return Effect.matchEffect(writer.read, {
+          onSuccess: (entries) => {
+            const entry = entries.get(name)
+            return entry !== undefined && isUsable(entry) ? found(entry) : Effect.succeed(missing)
+          },
+          onFailure: ({ message }) => failed(request.method, message)
+        })
       })
   }
 })

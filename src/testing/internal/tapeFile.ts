@@ -13,7 +13,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as FileSystem from "effect/FileSystem"
-import type * as PlatformError from "effect/PlatformError"
+import * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Tape from "./tape.ts"
@@ -60,76 +60,104 @@ const maximumWait = 60_000
  * @since 0.1.0
  */
 export const read = (fs: FileSystem.FileSystem, path: string): Effect.Effect<ReadonlyArray<Tape.Entry>, Failure> =>
-  Effect.flatMap(fs.readFileString(path), (text) => decode(path, text))
+  Effect.flatMap(fs.readFileString(path), (text) =>
+    text === ""
+      ? Effect.fail(new InvalidCassette({ path, line: 1, call: undefined, description: "The file is empty" }))
+      : decode(path, text, ""))
 
-/**
- * Returns the calls in a file that may be missing or empty.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const readIfThere = (
-  fs: FileSystem.FileSystem,
-  path: string
-): Effect.Effect<ReadonlyArray<Tape.Entry>, Failure> =>
-  fs.readFileString(path).pipe(
-    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("")),
-    Effect.flatMap((text) => text === "" ? Effect.succeed([]) : decode(path, text))
+/** Decodes a file, or what stands after its known beginning. */
+const decode = (
+  path: string,
+  text: string,
+  known: string
+): Effect.Effect<ReadonlyArray<Tape.Entry>, InvalidCassette> => {
+  if (text === "") return Effect.succeed([])
+  const lines = known === "" ? 0 : known.split("\n").length - 2
+  return Effect.mapError(
+    Tape.read(known === "" ? text : `${Tape.header}\n${text.slice(known.length)}`),
+    ({ call, description, line }) => new InvalidCassette({ path, line: line + lines, call, description })
   )
-
-const decode = (path: string, text: string) =>
-  Effect.mapError(Tape.read(text), (damage) => new InvalidCassette({ path, ...damage }))
+}
 
 /**
- * Returns a function that changes the file. What several calls want to change meanwhile is written together.
+ * Writes to one file. What several calls want to change meanwhile is written together.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeWriter = (
-  fs: FileSystem.FileSystem,
-  path: string
-): (change: Change) => Effect.Effect<void, Failure> => {
-  const turns = Semaphore.makeUnsafe(1)
-  const waiting: Array<{ readonly change: Change; written: Exit.Exit<void, Failure> | undefined }> = []
-  return (change) => {
-    const own: typeof waiting[number] = { change, written: undefined }
+export class Writer {
+  private readonly fs: FileSystem.FileSystem
+  private readonly path: string
+  private readonly turns = Semaphore.makeUnsafe(1)
+  private readonly waiting: Array<{ readonly change: Change; written: Exit.Exit<void, Failure> | undefined }> = []
+  /** The file as it was last seen. A file of a thousand calls is not decoded again for each of them. */
+  private known: { readonly text: string; readonly entries: ReadonlyMap<string, Tape.Entry> } = {
+    text: "",
+    entries: new Map()
+  }
+
+  constructor(fs: FileSystem.FileSystem, path: string) {
+    this.fs = fs
+    this.path = path
+  }
+
+  /** Returns the calls in the file, which may be missing or empty. */
+  readonly read: Effect.Effect<ReadonlyMap<string, Tape.Entry>, Failure> = Effect.suspend(() =>
+    this.fs.readFileString(this.path).pipe(
+      Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("")),
+      Effect.flatMap((text) => {
+        const { known } = this
+        if (text === known.text) return Effect.succeed(known.entries)
+        // what others have written is mostly at the end
+        const isLonger = known.text.endsWith("\n") && text.startsWith(known.text)
+        const decoded = isLonger ? decode(this.path, text, known.text) : decode(this.path, text, "")
+        return Effect.map(decoded, (found) => {
+          const entries = new Map(isLonger ? known.entries : [])
+          for (const entry of found) entries.set(Tape.keyOf(entry), entry)
+          this.known = { text, entries }
+          return entries
+        })
+      })
+    )
+  )
+
+  change(change: Change): Effect.Effect<void, Failure> {
+    const own: typeof this.waiting[number] = { change, written: undefined }
     const write = Effect.suspend(() => {
       if (own.written !== undefined) return own.written
-      const together = waiting.splice(0)
-      const changes = together.map(({ change }) => change)
-      return Effect.flatMap(
-        Effect.exit(locked(fs, path, (isHeld) => rewrite(fs, path, changes, isHeld))),
-        (written) => {
-          for (const one of together) one.written = written
-          return written
-        }
-      )
+      const together = this.waiting.splice(0)
+      const rewrite = this.rewrite(together.map(({ change }) => change))
+      return Effect.flatMap(Effect.exit(locked(this.fs, this.path, rewrite)), (written) => {
+        for (const one of together) one.written = written
+        return written
+      })
     })
     return Effect.uninterruptible(Effect.suspend(() => {
-      waiting.push(own)
-      return turns.withPermits(1)(write)
+      this.waiting.push(own)
+      return this.turns.withPermits(1)(write)
     }))
   }
-}
 
-const rewrite = Effect.fnUntraced(function*(
-  fs: FileSystem.FileSystem,
-  path: string,
-  changes: ReadonlyArray<Change>,
-  isHeld: Effect.Effect<boolean, PlatformError.PlatformError>
-): Effect.fn.Return<boolean, Failure> {
-  const entries = new Map((yield* readIfThere(fs, path)).map((entry) => [Tape.keyOf(entry), entry]))
-  for (const change of changes) change(entries)
-  const temporary = `${path}.${SecureRandom.uuidV4Unsafe()}.tmp`
-  yield* fs.writeFileString(temporary, Tape.write(entries.values()))
-  if (yield* isHeld) {
-    yield* fs.rename(temporary, path)
-    return true
+  private rewrite(changes: ReadonlyArray<Change>) {
+    return (isHeld: Effect.Effect<boolean, PlatformError.PlatformError>): Effect.Effect<boolean, Failure> =>
+      Effect.flatMap(this.read, (before) => {
+        const entries = new Map(before)
+        for (const change of changes) change(entries)
+        const text = Tape.write(entries.values())
+        const temporary = `${this.path}.${SecureRandom.uuidV4Unsafe()}.tmp`
+        return Effect.andThen(
+          this.fs.writeFileString(temporary, text),
+          Effect.flatMap(isHeld, (held) => {
+            if (!held) return Effect.as(this.fs.remove(temporary), false)
+            return Effect.map(this.fs.rename(temporary, this.path), () => {
+              this.known = { text, entries }
+              return true
+            })
+          })
+        )
+      })
   }
-  yield* fs.remove(temporary)
-  return false
-})
+}
 
 // a test clock does not move while a process waits for another one
 const real = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -186,15 +214,14 @@ const take = (fs: FileSystem.FileSystem, path: string, token: string): Effect.Ef
     }
   }))
 
-const busy = (path: string): Effect.Effect<never, InvalidCassette> =>
-  Effect.fail(
-    new InvalidCassette({
-      path,
-      line: 1,
-      call: undefined,
-      description: `Other processes write without a pause. If there are none, remove \`${lockOf(path)}\``
-    })
-  )
+const busy = (path: string): Effect.Effect<never, PlatformError.PlatformError> =>
+  Effect.fail(PlatformError.systemError({
+    _tag: "Busy",
+    module: "Cassette",
+    method: "write",
+    pathOrDescriptor: path,
+    description: `Other processes write without a pause. If there are none, remove \`${lockOf(path)}\``
+  }))
 
 /** Of several processes one takes the lock away. It was that of the dead process, unless another one was faster. */
 const takeAway = (fs: FileSystem.FileSystem, path: string, token: string, holder: string) =>
