@@ -32,6 +32,14 @@ const AnyPart = Schema.Union([
     providerExecuted: Hosted,
     metadata: Metadata
   }),
+  Schema.Struct({
+    type: Schema.Literal("tool-result"),
+    id: Id,
+    name: Schema.String,
+    result: Schema.Json,
+    isFailure: Schema.Boolean,
+    providerExecuted: Schema.Literal(true)
+  }),
   Schema.Struct({ type: Schema.Literal("tool-approval-request"), approvalId: Id, toolCallId: Id }),
   Schema.Struct({
     type: Schema.Literal("file"),

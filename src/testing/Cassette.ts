@@ -355,6 +355,8 @@ export const replaceText = (pattern: RegExp, replacement: string): <R extends Re
  *
  * `"record"` keeps the calls that it does not make again. `onUnused` removes them if you wish.
  *
+ * The answers in a file may be mended by hand. A request may not: the call would be at a wrong address.
+ *
  * Headers, bodies and causes of provider errors, and the HTTP response of a finished answer, are neither recorded nor
  * passed on. A key in a prompt or in the message of a defect is recorded like any other text, unless `normalise`
  * replaces it.
@@ -427,7 +429,11 @@ const makeModel = Effect.fnUntraced(function*(options: Options<Mode, ModelReques
   const live = Option.getOrUndefined(yield* Effect.serviceOption(LanguageModel.LanguageModel))
 
   const ask = Effect.fnUntraced(function*(method: ModelRequest["method"], provided: LanguageModel.ProviderOptions) {
-    return yield* opened.find(yield* Live.toRequest(method, provided))
+    const request = yield* Effect.catch(
+      Live.toRequest(method, provided),
+      ({ message }) => Opened.failed(method, `The prompt is not JSON: ${message}`)
+    )
+    return yield* opened.find(request)
   })
 
   /** A call that is to be recorded has a model. */

@@ -170,23 +170,37 @@ const path = "run.jsonl"
 const record = Effect.fnUntraced(function*<R>(context: Context.Context<R>): Effect.fn.Return<Tape> {
   const model = Context.getOrUndefined(context, LanguageModel.LanguageModel)
   if (model === undefined) return { provide: (context) => context, close: Effect.void, text: () => undefined }
-  let written: string | undefined
+  const written = new Map<string, string>()
   const scope = yield* Scope.make()
+  const none = FileSystem.makeNoop({})
   const files = FileSystem.layerNoop({
-    writeFileString: (_, text) => Effect.sync(() => void (written = text)),
-    rename: () => Effect.void
+    readFileString: (path) =>
+      Effect.suspend(() => {
+        const text = written.get(path)
+        return text === undefined ? none.readFileString(path) : Effect.succeed(text)
+      }),
+    writeFileString: (path, text) => Effect.sync(() => void written.set(path, text)),
+    rename: (from, to) =>
+      Effect.sync(() => {
+        written.set(to, written.get(from) ?? "")
+        written.delete(from)
+      }),
+    remove: (path) => Effect.sync(() => void written.delete(path))
   })
   const built = yield* Layer.buildWithScope(
     Cassette.layer({ path, mode: "record" }).pipe(
       Layer.provide([files, Layer.succeed(LanguageModel.LanguageModel)(model)])
     ),
     scope
-    // an empty cassette is recorded, so nothing is read that could be wrong
+    // there is no file yet, so nothing is read that could be wrong
   ).pipe(Effect.orDie)
   return {
     provide: (context) => Context.merge(context, built) as typeof context,
     close: Scope.close(scope, Exit.void),
-    // the first line only names the version
-    text: () => written === undefined || written.length > maximumTape || !written.includes("\n{") ? undefined : written
+    text: () => {
+      const text = written.get(path)
+      // the first line only names the version
+      return text === undefined || text.length > maximumTape || !text.includes("\n{") ? undefined : text
+    }
   }
 })

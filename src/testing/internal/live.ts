@@ -32,8 +32,8 @@ const encodePrompt = Schema.encodeEffect(Schema.toCodecJson(Fields.Transcript))
 export const toRequest = (
   method: Tape.ModelRequest["method"],
   { prompt, responseFormat, toolChoice, tools }: LanguageModel.ProviderOptions
-): Effect.Effect<Tape.ModelRequest> =>
-  Effect.map(Effect.orDie(encodePrompt(prompt)), (messages) => ({
+): Effect.Effect<Tape.ModelRequest, Schema.SchemaError> =>
+  Effect.map(encodePrompt(prompt), (messages) => ({
     method,
     prompt: messages as Schema.Json,
     tools: tools.map(toTool),

@@ -43,13 +43,13 @@ export class Recorder {
       this.begin = undefined
     })
 
-  /** The first end counts. It is written before anybody hears of it. */
+  /** The first end counts. It is written before anybody hears of it, and wholly. */
   readonly end = (end: Tape.End): Effect.Effect<void, AiError.AiError> =>
-    Effect.suspend(() => {
+    Effect.uninterruptible(Effect.suspend(() => {
       if (this.isEnded) return Effect.void
       this.isEnded = true
       return Effect.flatMap(this.waited, (after) => this.write(this.arrived, { ...after, ...end }))
-    })
+    }))
 
   private readonly waited = Effect.map(
     Clock.currentTimeMillis,

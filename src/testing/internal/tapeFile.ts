@@ -148,7 +148,8 @@ export class Writer {
         return Effect.andThen(
           this.fs.writeFileString(temporary, text),
           Effect.flatMap(isHeld, (held) => {
-            if (!held) return Effect.as(this.fs.remove(temporary), false)
+            // whoever has taken the lock away may have removed it
+            if (!held) return Effect.as(Effect.ignore(this.fs.remove(temporary)), false)
             return Effect.map(this.fs.rename(temporary, this.path), () => {
               this.known = { text, entries }
               return true
@@ -169,7 +170,7 @@ const locked = Effect.fnUntraced(function*(
   path: string,
   write: (isHeld: Effect.Effect<boolean, PlatformError.PlatformError>) => Effect.Effect<boolean, Failure>
 ): Effect.fn.Return<void, Failure> {
-  while (true) {
+  for (let attempt = 0; attempt < 10; attempt++) {
     const token = SecureRandom.uuidV4Unsafe()
     const isHeld = Effect.map(holderOf(fs, path), (holder) => holder === token)
     const isWritten = yield* Effect.acquireUseRelease(
@@ -179,18 +180,21 @@ const locked = Effect.fnUntraced(function*(
     )
     if (isWritten) return
   }
+  return yield* busy(path)
 })
 
 const lockOf = (path: string): string => `${path}.lock`
 
 const holderOf = (fs: FileSystem.FileSystem, path: string) =>
-  Effect.catchReason(fs.readFileString(lockOf(path)), "PlatformError", "NotFound", () => Effect.undefined)
+  Effect.suspend(() => fs.readFileString(lockOf(path))).pipe(
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
+  )
 
 const take = (fs: FileSystem.FileSystem, path: string, token: string): Effect.Effect<void, Failure> =>
   real(Effect.gen(function*() {
     const begin = yield* Clock.currentTimeMillis
     let seen: { readonly holder: string; readonly since: number } | undefined
-    const create = Effect.as(fs.writeFileString(lockOf(path), token, { flag: "wx" }), true)
+    const create = Effect.suspend(() => Effect.as(fs.writeFileString(lockOf(path), token, { flag: "wx" }), true))
     while (true) {
       const isTaken = yield* create.pipe(
         Effect.catchReason(
