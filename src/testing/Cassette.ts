@@ -429,9 +429,8 @@ const makeModel = Effect.fnUntraced(function*(options: Options<Mode, ModelReques
   const live = Option.getOrUndefined(yield* Effect.serviceOption(LanguageModel.LanguageModel))
 
   const ask = Effect.fnUntraced(function*(method: ModelRequest["method"], provided: LanguageModel.ProviderOptions) {
-    const request = yield* Effect.catch(
-      Live.toRequest(method, provided),
-      ({ message }) => Opened.failed(method, `The prompt is not JSON: ${message}`)
+    const request = yield* Live.toRequest(method, provided).pipe(
+      Effect.catch(({ message }) => Opened.failed(method, `The prompt is not JSON: ${message}`))
     )
     return yield* opened.find(request)
   })
