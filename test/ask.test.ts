@@ -406,6 +406,7 @@ describe("the main job", () => {
             "--session",
             "--session-file",
             "--spans",
+            "--json",
             "--no-trace",
             "--version",
             "130",

@@ -65,7 +65,6 @@ interface Chat extends Options {
     readonly answers: ReadonlyArray<Approval.Answer>
   } | undefined
   consent: Consent.Consent | undefined
-  /** The calls of the answers before. */
   calls: ReadonlyArray<Answer.Call>
   pager: Pager.Pager | undefined
   hint: string

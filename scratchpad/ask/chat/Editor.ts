@@ -168,6 +168,9 @@ const commands: Readonly<Record<string, (self: Editor) => Editor>> = {
   "C-u": (self) => killed(self, lineStart(self), self.cursor),
   "C-k": (self) => killed(self, self.cursor, lineEnd(self)),
   "C-y": (self) => insert(self, self.killed),
+  // A tab is for completion, and escape for dialogues; in a paste a tab is text
+  tab: (self) => self,
+  escape: (self) => self,
   enter: newline,
   "M-return": newline
 }

@@ -22,6 +22,8 @@ export interface State {
   readonly size: Pager.Size
   readonly editor: Editor.Editor
   readonly answer: Answer.Answer | undefined
+  /** The tool calls of the answers before. */
+  readonly calls: ReadonlyArray<Answer.Call>
   /** A line below the text, about the last key. */
   readonly hint: string
   /** The call that waits for the user. */
@@ -47,18 +49,18 @@ export const frame = (self: State, now: number): Live.Frame => {
   const columns = Math.max(10, size.columns - 1)
   const spinner = style.cyan(frames[Math.floor(now / tick) % frames.length])
   const typed = typing(self, columns)
-  const end = [...status(self, spinner, now), ...typed.rows, ...below(self)].slice(0, size.rows - 1)
+  const before = status(self, spinner, now)
+  const end = [...before, ...typed.rows, ...below(self)].slice(0, size.rows - 1)
   const room = Math.max(0, size.rows - 2 - end.length)
   // While a call waits for the user its question is above
   const written = answer === undefined || consent !== undefined ? [] : answer.rest(shape(self), spinner)
   // The newest rows of an answer that is longer than the terminal
   const above = written.length === 0 || room === 0 ? [] : [...written.slice(-room), ""]
-  const before = end.length - typed.rows.length - below(self).length
   return {
     rows: [...above, ...end].map((line) => Text.fit(line, columns)),
     cursor: typed.cursor === undefined
       ? undefined
-      : { row: above.length + Math.max(0, before) + typed.cursor.row, column: typed.cursor.column }
+      : { row: above.length + before.length + typed.cursor.row, column: typed.cursor.column }
   }
 }
 
@@ -93,7 +95,7 @@ const typing = (
 
 /** A line about the last key, the commands that fit, or what the conversation is. */
 const below = (self: State): ReadonlyArray<string> => {
-  const { consent, conversation, editor, hint, style } = self
+  const { consent, editor, hint, style } = self
   if (hint !== "") return [style.yellow(hint)]
   if (consent !== undefined) return consent.problem === "" ? [] : [style.red(consent.problem)]
   const commands = Commands.matching(editor.text)
@@ -101,17 +103,18 @@ const below = (self: State): ReadonlyArray<string> => {
     ? commands.map(({ argument, description, name }) =>
       `  ${style.bold(`/${name} ${argument}`.padEnd(24))} ${style.dim(description)}`
     )
-    : [style.dim(`  ${footer(conversation)}`)]
+    : [style.dim(`  ${footer(self)}`)]
 }
 
-const footer = (conversation: Conversation.Conversation): string => {
+const footer = ({ calls, conversation }: State): string => {
   const { isKept, name } = conversation.session()
   const { left, total } = conversation.spent()
   return [
     Text.oneLine(conversation.model()).replace(/ \(.*/, ""),
     isKept ? `session ${Text.oneLine(name)}` : "not kept",
     `${amount(total)} tokens${left === undefined ? "" : `, ${amount(left)} left`}`,
-    "/help"
+    "/help",
+    ...(calls.length === 0 ? [] : ["Ctrl-O opens the calls"])
   ].join(" · ")
 }
 
