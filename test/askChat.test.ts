@@ -1,7 +1,7 @@
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
 import * as AgentRun from "../src/AgentRun.ts"
@@ -225,6 +225,33 @@ describe("one question", () => {
         const parts = stdout.trimEnd().split("\n").map((line) => JSON.parse(line))
         assert.deepStrictEqual([parts[0].type, parts.at(-1).type], ["run-start", "run-end"])
         assert.include(parts.at(-1).result.text, "glaze.ts:1")
+      }))
+
+    it.effect("does not wait for ever for a pipe into which nobody writes, and ends when nobody reads", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const end = (isRead: boolean) =>
+          Effect.callback<readonly [code: number | null, stderr: string]>((resume) => {
+            const child = spawn(process.execPath, [main, "--no-trace", "what is this?"], {
+              cwd: folder,
+              env: envOf(folder)
+            })
+            let stderr = ""
+            child.stderr.on("data", (text) => {
+              stderr += String(text)
+            })
+            child.stdout.once("data", () => {
+              if (!isRead) child.stdout.destroy()
+            }).resume()
+            child.on("close", (code) => resume(Effect.succeed([code, stderr])))
+            if (!isRead) child.stdin.end()
+            return Effect.sync(() => child.kill("SIGKILL"))
+          })
+        const ends = yield* Effect.all([end(true), end(false)], { concurrency: 2 })
+        assert.deepStrictEqual(ends, [
+          [0, "Nothing came from standard input in 3 seconds; going on without it\n"],
+          [141, ""]
+        ])
       }))
 
     it.effect("has its data from a pipe, without any colour", () =>

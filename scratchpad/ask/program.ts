@@ -265,6 +265,7 @@ const once = Effect.fnUntraced(function*(
     if (input.trace) yield* screen.trace(yield* recorder.spans, yield* Clock.currentTimeNanos)
     yield* keepSpans(input, recorder)
     if (outcome._tag === "Failed") return yield* new Reported()
+    if (outcome._tag !== "Completed") return yield* Effect.interrupt
   }))
 })
 

@@ -46,6 +46,8 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
     fiber.addObserver((exit) => {
       process.removeListener("SIGINT", onSignal)
       process.removeListener("SIGTERM", onSignal)
+      // Nobody waits for an input that is never closed
+      process.stdin.unref?.()
       teardown(exit, (code) => {
         if (interruptedWith !== undefined || code !== 0) process.exit(code)
       })
@@ -77,7 +79,9 @@ export const start = <A, E>(program: Effect.Effect<A, E, NodeServices.NodeServic
       disableErrorReporting: true,
       teardown: (exit, onExit) => {
         if (Exit.isSuccess(exit)) return onExit(0)
-        onExit(Cause.hasInterruptsOnly(exit.cause) ? isRead ? interruptedWith ?? 130 : 141 : 1)
+        if (!Cause.hasInterruptsOnly(exit.cause)) return onExit(1)
+        // The output tells last that nobody reads it
+        setImmediate(() => onExit(isRead ? interruptedWith ?? 130 : 141))
       }
     }
   )
