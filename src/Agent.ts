@@ -254,7 +254,9 @@ export const fromStream = <
     readonly stream: (input: Given.ProgramInput) => Stream.Stream<AgentRun.Part<Tools, A, P>, E, R>
   }
 ): Agent<Tools, E, R, A, P> =>
-  fromMaking({ name, description: options.description }, ofFunction(name, options.stream), undefined)
+  NestedTools.rememberWhole(
+    fromMaking({ name, description: options.description }, ofFunction(name, options.stream), undefined)
+  )
 
 /**
  * Runs an agent. Nothing happens until the stream is pulled.

@@ -93,6 +93,9 @@ const works = Effect.gen(function*() {
     Effect.map(store.list("cashier", after, limit), (all) => all.map(({ id }) => id))
   assert.deepStrictEqual(yield* ids("", 10), ["a", "b", "c"])
   assert.deepStrictEqual(yield* ids("a", 1), ["b"])
+  // `b` and `c` have ended
+  assert.deepStrictEqual((yield* store.unended("cashier", "", 10)).map(({ id }) => id), ["a"])
+  assert.deepStrictEqual(yield* store.unended("cashier", "a", 10), [])
   yield* store.remove("b")
   assert.deepStrictEqual(yield* ids("", 10), ["a", "c"])
   assert.deepStrictEqual([yield* store.rows("b", -1, 10), yield* store.asked("b")], [[], []])

@@ -49,6 +49,7 @@ import type * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import type * as ContextProvider from "../ContextProvider.ts"
 import { fromBody, toolkitOf, toolsOf } from "../internal/run/agentOf.ts"
+import * as NestedTools from "../internal/tool/nested.ts"
 import type * as Misuse from "../internal/words/misuse.ts"
 import type * as Middleware from "../Middleware.ts"
 import type * as CopilotError from "./CopilotError.ts"
@@ -228,7 +229,9 @@ export const make = <
     settings: options.settings ?? {}
   } as const
   const parts = { middleware: options.middleware ?? [], providers: options.providers ?? [] }
-  return fromBody({ name, description }, parts, (middleware, providers) => ({
+  // what the runtime does is in no record
+  const identity = NestedTools.rememberWhole({ name, description })
+  return fromBody(identity, parts, (middleware, providers) => ({
     name,
     description,
     remote: true,

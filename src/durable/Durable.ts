@@ -59,8 +59,7 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as References from "effect/References"
+import type * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -72,12 +71,18 @@ import type * as Approval from "../Approval.ts"
 import type * as Journal from "../Journal.ts"
 import type * as Session from "../Session.ts"
 import type * as ExecutionStore from "./ExecutionStore.ts"
-import * as Body from "./internal/body.ts"
 import { Definition } from "./internal/definition.ts"
-import type { AnswerRefused, ExecutionConflict, ExecutionParked, ExecutionUnknown } from "./internal/errors.ts"
+import type {
+  AgentUnknown,
+  AnswerRefused,
+  ExecutionConflict,
+  ExecutionParked,
+  ExecutionUnknown
+} from "./internal/errors.ts"
 import * as Executions from "./internal/executions.ts"
 import * as Reading from "./internal/reading.ts"
 import * as Retention from "./internal/retention.ts"
+import * as Worker from "./internal/worker.ts"
 
 /**
  * @category type IDs
@@ -129,6 +134,13 @@ export interface Numbered<out Part = AgentRun.Part> {
 }
 
 export {
+  /**
+   * This process does not know the agent, and reaches none that does: the layer of the agent is not there.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  AgentUnknown,
   /**
    * An answer was refused, and the execution waits on. Nobody asked for the approval (`unknown`), it has another answer
    * already (`answered`), or the edited parameters are not those of its tool (`invalid-params`).
@@ -225,23 +237,9 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   | WorkflowEngine.WorkflowEngine
   | ExecutionStore.ExecutionStore
   | Exclude<R, Journal.Journal | WorkflowEngine.WorkflowInstance | Scope.Scope>
-> => {
-  const definition = self[TypeId]
-  // the engine may have no spans, and the runs have them
-  const layer = Layer.unwrap(
-    Effect.map(
-      References.TracerEnabled,
-      (isTraced) =>
-        definition.workflow.toLayer((payload) => Effect.withTracerEnabled(Body.run(definition, payload), isTraced))
-    )
-  )
-  return layer as Layer.Layer<
-    never,
-    never,
-    // the agent is erased inside
-    any
-  >
-}
+> =>
+  // the agent is erased inside
+  Worker.layer(self[TypeId]) as Layer.Layer<never, never, any>
 
 // -----------------------------------------------------------------------------
 // Executions
@@ -267,7 +265,7 @@ export const start = (
   }
 ): Effect.Effect<
   string,
-  ExecutionConflict | ExecutionStore.ExecutionStoreError,
+  AgentUnknown | ExecutionConflict | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
 > => Executions.start(self[TypeId], input)
 
@@ -352,7 +350,7 @@ export const answer = (
   answers: ReadonlyArray<Approval.Answer>
 ): Effect.Effect<
   void,
-  AnswerRefused | ExecutionUnknown | ExecutionStore.ExecutionStoreError,
+  AgentUnknown | AnswerRefused | ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
 > => Executions.answer(self[TypeId], execution, answers)
 
@@ -368,7 +366,7 @@ export const interrupt = (
   execution: string
 ): Effect.Effect<
   void,
-  ExecutionUnknown | ExecutionStore.ExecutionStoreError,
+  AgentUnknown | ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
 > => Executions.interrupt(self[TypeId], execution)
 
@@ -383,7 +381,7 @@ export const resume = (
   execution: string
 ): Effect.Effect<
   void,
-  ExecutionUnknown | ExecutionStore.ExecutionStoreError,
+  AgentUnknown | ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   WorkflowEngine.WorkflowEngine | ExecutionStore.ExecutionStore
 > => Executions.resume(self[TypeId], execution)
 
@@ -475,6 +473,7 @@ export const asAgent = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 ): Agent.Agent<
   Tools,
   | E
+  | AgentUnknown
   | AnswerRefused
   | ExecutionConflict
   | ExecutionUnknown

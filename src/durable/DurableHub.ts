@@ -69,6 +69,7 @@ import * as PartLog from "./internal/partLog.ts"
  * @since 0.1.0
  */
 export type Failure =
+  | Durable.AgentUnknown
   | Durable.AnswerRefused
   | Durable.ExecutionConflict
   | Durable.ExecutionParked

@@ -146,6 +146,7 @@ export {
  * - `asked`: the approvals of an execution in the order in which they were asked for.
  * - `ofApproval`: the id of the execution of an agent that asked for an approval.
  * - `list`: the executions of an agent by id, after the id `after`, and at most `limit` of them.
+ * - `unended`: the same of the executions that have not ended.
  * - `remove`: deletes all of an execution.
  *
  * @category models
@@ -192,6 +193,11 @@ export interface Options {
   readonly ofSession: (
     agent: string,
     session: string
+  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  readonly unended: (
+    agent: string,
+    after: string,
+    limit: number
   ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
   readonly remove: (id: string) => Effect.Effect<void, ExecutionStoreError>
 }
@@ -254,6 +260,11 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
     const execution = executions.get(id)
     return execution?.epoch === epoch ? execution : undefined
   }
+  const page = (agent: string, after: string, limit: number, isListed: (execution: Execution) => boolean) =>
+    [...executions.values()]
+      .filter((execution) => execution.agent === agent && execution.id > after && isListed(execution))
+      .sort((a, b) => a.id < b.id ? -1 : 1)
+      .slice(0, limit)
   return make({
     create: (execution) =>
       Effect.sync(() => {
@@ -334,19 +345,15 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
         }
         return undefined
       }),
-    list: (agent, after, limit) =>
-      Effect.sync(() =>
-        [...executions.values()]
-          .filter((execution) => execution.agent === agent && execution.id > after)
-          .sort((a, b) => a.id < b.id ? -1 : 1)
-          .slice(0, limit)
-      ),
     ofSession: (agent, session) =>
       Effect.sync(() =>
         [...executions.values()].filter((execution) =>
           execution.agent === agent && execution.endedAt === undefined && sessionOf(execution) === session
         )
       ),
+    list: (agent, after, limit) => Effect.sync(() => page(agent, after, limit, () => true)),
+    unended: (agent, after, limit) =>
+      Effect.sync(() => page(agent, after, limit, ({ endedAt }) => endedAt === undefined)),
     remove: (id) =>
       Effect.sync(() => {
         for (const map of [executions, rows, asked]) map.delete(id)

@@ -34,7 +34,7 @@ import type * as MessageStorage from "effect/cluster/MessageStorage"
 import type * as Sharding from "effect/cluster/Sharding"
 import * as SingleRunner from "effect/cluster/SingleRunner"
 import * as Digest from "effect/crypto/Digest"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
@@ -45,6 +45,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as SqliteClient from "../sqlite/SqliteClient.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
+import * as Registry from "./internal/registry.ts"
 
 /**
  * The options of a runner.
@@ -100,6 +101,8 @@ export const layer = (options: Options): Layer.Layer<
       shardingConfig: {
         // each record asks for new messages with the names of all shards in the statement, and there is one runner
         shardsPerGroup: 1,
+        // an execution of an agent that is not known here has not failed
+        entityRegistrationTimeout: Duration.infinity,
         entityMessagePollInterval: poll,
         entityTerminationTimeout: "2 seconds"
       }
@@ -107,7 +110,7 @@ export const layer = (options: Options): Layer.Layer<
     // only the sharding is read from the environment, and it has defaults for all
     Layer.catchTag("ConfigError", (error) => Layer.effectDiscard(Effect.die(error)) as Layer.Layer<never>)
   )
-  return Layer.merge(engine, ExecutionStore.layer).pipe(
+  return Layer.merge(Layer.provideMerge(Registry.layerAlone, engine), ExecutionStore.layer).pipe(
     Layer.provideMerge(SqliteClient.layer({ filename, synchronous })),
     Layer.provide([Digest.layerWebCrypto, lock(filename), Layer.succeed(References.TracerEnabled)(false)])
   ) as Layer.Layer<any, RunnerExists | SqlError.SqlError>

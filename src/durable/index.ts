@@ -18,8 +18,8 @@
  * - Whole again: an agent that is a function to a stream, such as one of `Agent.fromStream`, one of
  *   `effect-agents/copilot` or one in another process. It has no records inside, so after the death of its process its run
  *   begins again. As a tool of a durable agent it is one call with one record: that is the way to use it.
- * - Not at all: a defect is not retried. It parks the execution, and the calls beside it are interrupted. A model that
- *   interrupts itself cannot be told from a process that stops, so its call is made again.
+ * - Not at all: a defect is not retried. It parks the execution, and the calls beside it are interrupted. A run that
+ *   interrupts itself has ended: its execution is interrupted.
  *
  * With `synchronous: "NORMAL"`, the default of `SqliteRunner`, a loss of power may lose the last records. The death of the
  * process loses none.

@@ -201,6 +201,7 @@ class Attempt {
         yield* log.append(parts)
       })
       const { transactions } = this.definition
+      let isLost = false
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
         prefix: n === 0 ? "" : `r${n}/`,
@@ -209,6 +210,9 @@ class Attempt {
           this.defect ??= cause
         },
         isInterrupted: this.isInterrupted,
+        onLost: () => {
+          isLost = true
+        },
         isTransaction: (name) =>
           transactions.includes("session") && isSave(name) || transactions.includes("afterRun") && isAfterRun(name)
       })
@@ -221,6 +225,11 @@ class Attempt {
       if (Exit.isSuccess(exit)) return result!
       const { cause } = exit
       const failure = cause.reasons.find(Cause.isFailReason)
+      // an interrupt of this fiber does not come here: the code of the run has interrupted itself, and would do so again
+      if (Cause.hasInterruptsOnly(cause) && !isLost && !this.instance.suspended) {
+        yield* this.end({ status: "interrupted" })
+        return undefined
+      }
       if (ExecutionJournal.isParked(cause) || failure === undefined) return yield* Effect.failCause(cause)
       yield* this.end({ status: "failed", failure: yield* Schema.encodeEffect(this.definition.failure)(failure.error) })
       return undefined

@@ -7,6 +7,21 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * This process does not know the agent, and reaches none that does: the layer of the agent is not there.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AgentUnknown extends Schema.Error<AgentUnknown>("effect-agents/durable/AgentUnknown")({
+  _tag: Schema.tag("AgentUnknown"),
+  agent: Schema.String
+}) {
+  override get message(): string {
+    return `This process does not know the agent \`${this.agent}\`: provide \`Durable.layer\` of it to the engine`
+  }
+}
+
+/**
  * There is an execution with this id, and it was started with something else: another prompt, session or version.
  *
  * @category errors

@@ -65,6 +65,8 @@ export const make = (
     readonly onDefect: (cause: Cause.Cause<unknown>) => void
     /** Whether somebody has asked for the end of the execution. */
     readonly isInterrupted: Effect.Effect<boolean>
+    /** Called when a record ends without its value, because its process stops or has lost the execution. */
+    readonly onLost: () => void
     /** Whether a record of this name is one transaction with what is recorded. */
     readonly isTransaction: (name: string) => boolean
   }
@@ -123,9 +125,10 @@ export const make = (
         Effect.updateContext((_: Context.Context<never>) => Context.merge(own, insistent))
       )
       // the mask of a region that cannot be interrupted restores nothing
-      return Effect.uninterruptibleMask((restore) =>
+      const kept = Effect.uninterruptibleMask((restore) =>
         restore === identity ? unlessLost(recorded, options.isInterrupted) : restore(recorded)
       )
+      return Effect.onInterrupt(kept, () => Effect.sync(options.onLost))
     })
   /** What is recorded in a transaction is recorded as a whole. */
   const inTransaction = <A, E>(execute: Effect.Effect<A, E>): Effect.Effect<A, E> =>

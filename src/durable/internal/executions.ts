@@ -6,6 +6,8 @@
 
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
@@ -17,8 +19,9 @@ import * as ExecutionStore from "../ExecutionStore.ts"
 import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
 import { AnswerRefused, ExecutionConflict, ExecutionUnknown } from "./errors.ts"
-import * as Trace from "./trace.ts"
 import * as PartLog from "./partLog.ts"
+import * as Registry from "./registry.ts"
+import * as Trace from "./trace.ts"
 
 /**
  * Returns the id in the store. Two agents may have executions of the same id.
@@ -27,6 +30,15 @@ import * as PartLog from "./partLog.ts"
  * @since 0.1.0
  */
 export const keyOf = (agent: Agent.Any, id: string): string => `${agent.name.length}:${agent.name}:${id}`
+
+/**
+ * Returns the id of a stored execution among those of its agent.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const idOf = (agent: Agent.Any, { id }: Pick<ExecutionStore.Execution, "id">): string =>
+  id.slice(keyOf(agent, "").length)
 
 /**
  * Runs an effect of the engine without the engine's own spans, which are not those of the run.
@@ -111,13 +123,27 @@ export const answer = (self: Definition, execution: string, answers: ReadonlyArr
     }
     const asked = yield* store.asked(id)
     if (asked.some(({ answer }) => answer === undefined) || run < 0) return
+    yield* goOn(self, found, run)
+  })
+
+/**
+ * Lets an execution go on whose last approvals, those of its n-th run, have answers.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const goOn = (self: Definition, found: ExecutionStore.Execution, run: number) =>
+  Effect.gen(function*() {
     const { workflow } = self
     const deferred = Body.answered(run)
     const executionId = yield* workflow.executionId(found)
-    yield* untraced(DurableDeferred.succeed(deferred, {
-      token: DurableDeferred.tokenFromExecutionId(deferred, { workflow, executionId }),
-      value: undefined
-    }))
+    yield* Registry.reaching(
+      self,
+      untraced(DurableDeferred.succeed(deferred, {
+        token: DurableDeferred.tokenFromExecutionId(deferred, { workflow, executionId }),
+        value: undefined
+      }))
+    )
   })
 
 const checkParams = (
@@ -155,7 +181,7 @@ export const onEngine = (
     const found = yield* find(self, execution)
     const { workflow } = self
     const engine = yield* WorkflowEngine.WorkflowEngine
-    yield* untraced(use(engine, workflow, yield* workflow.executionId(found)))
+    yield* Registry.reaching(self, untraced(use(engine, workflow, yield* workflow.executionId(found))))
   })
 
 /**
@@ -184,8 +210,18 @@ export const resume = (self: Definition, execution: string) =>
     const store = yield* ExecutionStore.ExecutionStore
     const { endedAt, epoch, id, status } = yield* find(self, execution)
     if (endedAt !== undefined) return
-    if (status === "parked") yield* store.change(id, epoch, { status: "running", attempts: 0 })
-    yield* onEngine(self, execution, (engine, workflow, id) => engine.resume(workflow, id))
+    if (status === "parked") yield* store.change(id, epoch, { attempts: 0 })
+    yield* onEngine(self, execution, (engine, workflow, id) => {
+      // the engine notes a little later that it has stopped, and has nothing to resume until then
+      const hasStopped = Effect.repeat(engine.poll(workflow, id), {
+        until: Option.isSome,
+        schedule: Schedule.spaced("10 millis")
+      })
+      const resumes = engine.resume(workflow, id)
+      return status === "parked" ? Effect.andThen(Effect.timeoutOption(hasStopped, "5 seconds"), resumes) : resumes
+    })
+    // unless a process has begun already
+    if (status === "parked") yield* store.change(id, epoch, { status: "running" })
   })
 
 /**
@@ -204,7 +240,7 @@ export const start = (
   }
 ) =>
   Effect.gen(function*() {
-    const { agent, version, workflow } = self
+    const { agent, version } = self
     const store = yield* ExecutionStore.ExecutionStore
     const { id, runId, session } = input
     const payload = yield* Effect.orDie(
@@ -214,20 +250,30 @@ export const start = (
         ...(runId === undefined ? {} : { runId })
       })
     )
-    const stored = yield* Effect.flatMap(
-      ExecutionStore.created({
-        id: keyOf(agent, id),
-        agent: agent.name,
-        version,
-        payload,
-        trace: Trace.toText(yield* Effect.serviceOption(Tracer.ParentSpan))
-      }),
-      store.create
-    )
+    const created = yield* ExecutionStore.created({
+      id: keyOf(agent, id),
+      agent: agent.name,
+      version,
+      payload,
+      trace: Trace.toText(yield* Effect.serviceOption(Tracer.ParentSpan))
+    })
+    const stored = yield* store.create(created)
     if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
-    yield* untraced(workflow.execute({ id: stored.id, instance: stored.instance }, { discard: true }))
+    yield* Effect.tapError(
+      Registry.reaching(self, execute(self, stored)),
+      () => stored.instance === created.instance ? store.remove(stored.id) : Effect.void
+    )
     return id
   })
+
+/**
+ * Gives an execution to the engine, which knows it afterwards.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const execute = ({ workflow }: Definition, { id, instance }: ExecutionStore.Execution) =>
+  untraced(workflow.execute({ id, instance }, { discard: true }))
 
 /**
  * Starts the execution of a run, or answers the one that its answers are for. Returns where to read it.
@@ -246,7 +292,7 @@ export const opened = (self: Definition, input: Agent.Input & { readonly runId: 
     const { approvalId } = first.approval
     const id = yield* store.ofApproval(self.agent.name, approvalId)
     if (id === undefined) return yield* new AnswerRefused({ approvalId, problem: "unknown" })
-    const execution = id.slice(keyOf(self.agent, "").length)
+    const execution = idOf(self.agent, { id })
     yield* answer(self, execution, answers)
     const { all } = yield* waiting(self, execution)
     return { execution, after: all.find(({ approval }) => approval.approvalId === approvalId)?.seq }
@@ -264,8 +310,7 @@ export const list = (
 ) =>
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
-    const prefix = keyOf(agent, "")
     const after = options.after === undefined ? "" : keyOf(agent, options.after)
     const page = yield* store.list(agent.name, after, options.limit ?? 100)
-    return page.map((execution) => ({ ...execution, id: execution.id.slice(prefix.length) }))
+    return page.map((execution) => ({ ...execution, id: idOf(agent, execution) }))
   })

@@ -99,7 +99,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         PRIMARY KEY (execution_id, approval_id)
       )`,
       sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_session
-        ON effect_agents_executions (agent, ${sessionOf}) WHERE ended_at IS NULL`
+        ON effect_agents_executions (agent, ${sessionOf}) WHERE ended_at IS NULL`,
+      sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_unended ON effect_agents_executions (agent, id)
+        WHERE ended_at IS NULL`
     ]
     yield* Effect.retry(
       inTransaction(Effect.gen(function*() {
@@ -316,6 +318,16 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           Effect.map(
             sql<ExecutionRow>`SELECT * FROM effect_agents_executions
               WHERE agent = ${agent} AND ${sessionOf} = ${session} AND ended_at IS NULL`,
+            (rows) => rows.map(toExecution)
+          )
+        ),
+
+      unended: (agent, after, limit) =>
+        stored(
+          "unended",
+          Effect.map(
+            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+              WHERE agent = ${agent} AND id > ${after} AND ended_at IS NULL ORDER BY id LIMIT ${limit}`,
             (rows) => rows.map(toExecution)
           )
         ),

@@ -323,7 +323,7 @@ export class CallJournal implements ToolSpan {
 
   /** Records what happens below the middleware. A nested run records itself. */
   readonly keep: ToolHandler.Keep = (request, tool, handled) => {
-    if (NestedTools.isNested(tool)) return handled
+    if (NestedTools.isRecorded(tool)) return handled
     // a middleware may make the call again
     const count = ++this.count
     const own = Effect.andThen(

@@ -66,17 +66,19 @@ const makings = new WeakMap<object, Making>()
  * @since 0.1.0
  */
 export const fromMaking = (
-  { description, name }: Pick<Agent.Any, "description" | "name">,
+  of: Pick<Agent.Any, "description" | "name">,
   making: Making,
   tools: Readonly<Record<string, Tool.Any>> | undefined
 ): Agent.Agent<any, any, any, any, never> => {
   const self: Agent.Agent<any, any, any, any, never> = Object.assign(Object.create(Proto), {
-    name,
-    description,
+    name: of.name,
+    description: of.description,
     stream: (input: Agent.Input) => making.stream(input),
     withMiddleware: (outer: Middleware.Any) => fromMaking(self, making.withMiddleware(outer), tools)
   })
   makings.set(self, making)
+  // it may be made of another agent
+  if (NestedTools.isWhole(of)) NestedTools.rememberWhole(self)
   return NestedTools.remember(self, tools, making.value)
 }
 

@@ -353,7 +353,7 @@ export class ToolCalls {
     this.running.set(index, running)
     const { timeout, tool } = prepared
     // a journal that records the call also applies its time limit
-    const isTimed = timeout !== undefined && (kept === undefined || NestedTools.isNested(tool))
+    const isTimed = timeout !== undefined && (kept === undefined || NestedTools.isRecorded(tool))
     if (isTimed) running.timer = this.startTimer(index, call, timeout)
     fiber.addObserver((exit) => {
       this.runner.ending.delete(fiber)

@@ -58,6 +58,39 @@ export const annotations = (
 export const isNested = (tool: Tool.Any | undefined): boolean =>
   tool !== undefined && Option.isSome(Context.getOption(tool.annotations, CalledAgent))
 
+const whole = new WeakSet<object>()
+
+/**
+ * The runs of an agent leave no records in a journal, because its work is done by something else. A call of it is recorded
+ * like that of any tool.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const rememberWhole = <A extends object>(agent: A): A => {
+  whole.add(agent)
+  return agent
+}
+
+/**
+ * Returns whether the runs of an agent leave no records in a journal.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isWhole = (agent: object): boolean => whole.has(agent)
+
+/**
+ * Returns whether a tool calls an agent whose runs record themselves, so that the call has no record of its own.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRecorded = (tool: Tool.Any | undefined): boolean => {
+  const agent = tool && Context.getOrUndefined(tool.annotations, CalledAgent)
+  return agent !== undefined && !isWhole(agent())
+}
+
 // The key is an agent, or an effect that gives a toolkit.
 const known = new WeakMap<object, Tools>()
 

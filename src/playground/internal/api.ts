@@ -187,7 +187,7 @@ export const executionHandlers = (durable: Durable.Any) =>
     const asked = <A>(
       effect: Effect.Effect<
         A,
-        Durable.AnswerRefused | Durable.ExecutionUnknown | ExecutionStore.ExecutionStoreError,
+        Durable.AgentUnknown | Durable.AnswerRefused | Durable.ExecutionUnknown | ExecutionStore.ExecutionStoreError,
         Effect.Services<ReturnType<typeof Durable.resume>>
       >
     ): Effect.Effect<A, AgentApi.RunFailed> => Effect.mapError(Effect.provideContext(effect, context), refusal)
@@ -223,7 +223,7 @@ export const executionHandlers = (durable: Durable.Any) =>
   })
 
 const refusal = (
-  error: Durable.AnswerRefused | Durable.ExecutionUnknown | ExecutionStore.ExecutionStoreError
+  error: Durable.AgentUnknown | Durable.AnswerRefused | Durable.ExecutionUnknown | ExecutionStore.ExecutionStoreError
 ): AgentApi.RunFailed => {
   switch (error._tag) {
     case "AnswerRefused":

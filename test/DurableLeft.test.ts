@@ -1,0 +1,218 @@
+/** Executions that are left in the middle of something, and processes that do not know their agent: nothing hangs. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Layer, Schedule, Schema, Stream } from "effect"
+import { type AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { SqlClient } from "effect/sql"
+import { WorkflowEngine } from "effect/workflow"
+import { Durable, ExecutionStore, SqliteRunner } from "../src/durable/index.ts"
+import * as Body from "../src/durable/internal/body.ts"
+import { Agent, AgentTool, Approval, ContextProvider } from "../src/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { inFile } from "./fixtures/programKills.ts"
+
+const { hang, text, toolCalls } = ScriptedModel
+
+const Pay = Tool.make("pay", { parameters: Schema.Struct({}), success: Schema.String })
+const Refund = Tool.make("refund", { parameters: Schema.Struct({}), success: Schema.String, needsApproval: true })
+const toolkit = Toolkit.make(Pay, Refund)
+const cashier = Durable.make(Agent.make("cashier", { toolkit }), { version: 1 })
+
+const pays = toolCalls({ id: "c", name: "pay", params: {} })
+const refunds = toolCalls({ id: "c", name: "refund", params: {} })
+
+const memory = () => Layer.mergeAll(WorkflowEngine.layerMemory, ExecutionStore.layerMemory)
+const sqlite = () => SqliteRunner.layer({ filename: ":memory:", poll: "50 millis" })
+
+const worker = (script: ReadonlyArray<ScriptedModel.Step>, done: Array<string> = []) =>
+  Durable.layer(cashier).pipe(Layer.provide([
+    ScriptedModel.layer(script),
+    toolkit.toLayer({
+      pay: () => Effect.sync(() => `paid ${done.push("pay")}`),
+      refund: () => Effect.sync(() => `refunded ${done.push("refund")}`)
+    })
+  ]))
+
+/** Runs with a process that knows the agent, which then stops. */
+const within = <A, E, R>(process: ReturnType<typeof worker>, effect: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.andThen(Layer.build(Layer.fresh(process)), effect))
+
+const until = (id: string, status: ExecutionStore.Status) =>
+  Effect.repeat(Durable.status(cashier, id), {
+    until: (now) => now.status === status,
+    schedule: Schedule.spaced("5 millis")
+  })
+
+describe.each([["in memory", memory], ["in SQLite", sqlite]] as const)("Durable, %s", (_, engine) => {
+  it.live("a process that does not know the agent is told so, and leaves no execution behind", () =>
+    Effect.gen(function*() {
+      const start = Durable.start(cashier, { id: "bill", prompt: "Pay" })
+      const asks = [start, Effect.asVoid(Agent.run(Durable.asAgent(cashier), { prompt: "Pay" }))]
+      for (const ask of asks) {
+        const refused = yield* Effect.flip(ask as Effect.Effect<unknown, unknown, Effect.Services<typeof start>>)
+        assert.isTrue(refused instanceof Durable.AgentUnknown && refused.agent === "cashier")
+      }
+      assert.deepStrictEqual(yield* Durable.list(cashier), [])
+      // a layer that is built at the same time is waited for
+      const started = yield* Effect.forkChild(start, { startImmediately: true })
+      const result = yield* within(
+        worker([text("paid")]),
+        Effect.flatMap(Fiber.join(started), (id) => Durable.result(cashier, id))
+      )
+      assert.strictEqual(result.text, "paid")
+    }).pipe(Effect.provide(engine())))
+
+  it.live("a run that interrupts itself ends its execution as it would end alone", () => {
+    const giving = Durable.make(
+      Agent.make("giving", { providers: [ContextProvider.make("up", { beforeRun: () => Effect.interrupt })] }),
+      { version: 1 }
+    )
+    return Effect.gen(function*() {
+      const id = yield* Durable.start(giving, { id: "up", prompt: "Hi" })
+      const exit = yield* Effect.exit(Durable.result(giving, id))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.strictEqual((yield* Durable.status(giving, id)).status, "interrupted")
+    }).pipe(
+      Effect.provide(Durable.layer(giving).pipe(Layer.provideMerge(engine()), Layer.provide(ScriptedModel.layer([])))),
+      Effect.timeout("10 seconds")
+    )
+  })
+})
+
+describe("Durable, from one process to the next", () => {
+  it.live("what a process has written to the store only is told to the engine", () =>
+    inFile((filename) => {
+      const done: Array<string> = []
+      const engine = SqliteRunner.layer({ filename, poll: "50 millis" })
+      return Effect.gen(function*() {
+        yield* within(
+          worker([refunds]),
+          Effect.gen(function*() {
+            yield* Durable.start(cashier, { id: "answered", prompt: "Refund" })
+            yield* until("answered", "waiting")
+          })
+        ).pipe(Effect.provide(Layer.fresh(engine)))
+        yield* Effect.gen(function*() {
+          const store = yield* ExecutionStore.ExecutionStore
+          const [approval] = yield* Durable.approvals(cashier, "answered")
+          const answer = yield* Schema.encodeEffect(Body.Answer)(Approval.approve(approval!))
+          yield* store.answer("7:cashier:answered", approval!.approvalId, answer)
+          for (const id of ["interrupted", "started"]) {
+            yield* Effect.flatMap(
+              ExecutionStore.created({
+                id: `7:cashier:${id}`,
+                agent: "cashier",
+                version: 1,
+                payload: JSON.stringify({ prompt: { content: [{ role: "user", content: "Hi" }] } })
+              }),
+              store.create
+            )
+          }
+          yield* store.interrupt("7:cashier:interrupted")
+          yield* within(
+            worker([text("done"), text("done")], done),
+            Effect.gen(function*() {
+              const results = yield* Effect.forEach(["answered", "started"], (id) => Durable.result(cashier, id))
+              assert.deepStrictEqual(results.map(({ text }) => text), ["done", "done"])
+              yield* until("interrupted", "interrupted")
+              assert.deepStrictEqual(done, ["refund"])
+            })
+          )
+        }).pipe(Effect.provide(Layer.fresh(engine)))
+      }).pipe(Effect.timeout("30 seconds"))
+    }))
+
+  it.live("a record that does not decode parks the execution, and `resume` goes on after the mend", () =>
+    inFile((filename) => {
+      const done: Array<string> = []
+      const engine = SqliteRunner.layer({ filename, poll: "50 millis" })
+      return Effect.gen(function*() {
+        yield* within(
+          worker([pays, [text("half"), hang]], done),
+          Effect.gen(function*() {
+            yield* Durable.start(cashier, { id: "bill", prompt: "Pay" })
+            yield* Stream.runDrain(
+              Stream.takeUntil(Durable.attach(cashier, "bill"), ({ part }) => part.type === "text-delta")
+            )
+          })
+        ).pipe(Effect.provide(Layer.fresh(engine)))
+        yield* Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          const change = (from: string, to: string) =>
+            sql`UPDATE cluster_replies SET payload = replace(payload, ${from}, ${to})`
+          const text1 = `\\"encoded\\":\\"paid 1\\"`
+          // the success of the tool is a text, and this is a number
+          yield* change(text1, `\\"encoded\\":1`)
+          yield* within(
+            worker([text("The bill is paid")], done),
+            Effect.gen(function*() {
+              const { cause } = yield* until("bill", "parked")
+              assert.include(cause, "tool/0/c")
+              assert.include(cause, "does not decode")
+              yield* change(`\\"encoded\\":1`, text1)
+              yield* Durable.resume(cashier, "bill")
+              assert.strictEqual((yield* Durable.result(cashier, "bill")).text, "The bill is paid")
+              assert.deepStrictEqual(done, ["pay"])
+            })
+          )
+        }).pipe(Effect.provide(Layer.fresh(engine)))
+      }).pipe(Effect.timeout("30 seconds"))
+    }))
+
+  it.live("an agent that is a function to a stream runs whole again; as a tool it is one call with one record", () =>
+    inFile((filename) => {
+      let runs = 0
+      // nothing in it knows the journal, as in an agent of `effect-agents/copilot`
+      const wrapped = Agent.fromStream("wrapped", {
+        description: "Works elsewhere",
+        stream: ({ prompt, runId }) =>
+          Stream.unwrap(Effect.map(LanguageModel.LanguageModel, (model) => {
+            runs++
+            const parts = Agent.stream(Agent.make("elsewhere"), { prompt, runId }).pipe(
+              Stream.provideService(LanguageModel.LanguageModel, model)
+            )
+            return Stream.fromAsyncIterable(Stream.toAsyncIterable(parts), (error) => error as AiError.AiError)
+          }))
+      })
+      const alone = Durable.make(wrapped, { version: 1 })
+      const tool = AgentTool.make(wrapped, { name: "wrapped" })
+      const calling = Durable.make(Agent.make("calling", { toolkit: Toolkit.make(tool.tool) }), { version: 1 })
+      const process = <A, E, R>(script: ReadonlyArray<ScriptedModel.Step>, use: Effect.Effect<A, E, R>) =>
+        Effect.provide(
+          use,
+          Layer.fresh(
+            Layer.mergeAll(Durable.layer(alone), Durable.layer(calling)).pipe(
+              Layer.provide(Toolkit.make(tool.tool).toLayer({ wrapped: tool.handler })),
+              Layer.provide(ScriptedModel.layer(script)),
+              Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" }))
+            )
+          )
+        )
+      const half = (durable: Durable.Any, id: string) =>
+        Effect.andThen(
+          Durable.start(durable, { id, prompt: "Work" }),
+          Stream.runDrain(Stream.takeUntil(
+            Durable.attach(durable, id),
+            ({ part }) => part.type === "text-delta" && part.delta === "half"
+          ))
+        )
+      return Effect.gen(function*() {
+        yield* process([[text("half"), hang]], half(alone, "a"))
+        const parts = yield* process([text("whole")], Stream.runCollect(Durable.attach(alone, "a")))
+        assert.strictEqual(runs, 2)
+        assert.deepStrictEqual(parts.map(({ seq }) => seq), parts.map((_, index) => index))
+        assert.deepStrictEqual(
+          parts.flatMap(({ part }): ReadonlyArray<unknown> =>
+            part.type === "step-start" ? [part.restarted ?? false] : part.type === "text-delta" ? [part.delta] : []
+          ),
+          [false, "half", true, "whole"]
+        )
+        assert.strictEqual(parts.filter(({ part }) => part.type === "run-end").length, 1)
+
+        runs = 0
+        const calls = toolCalls({ id: "w", name: "wrapped", params: { prompt: "Work" } })
+        yield* process([calls, text("from elsewhere"), [text("half"), hang]], half(calling, "c"))
+        const result = yield* process([text("done")], Durable.result(calling, "c"))
+        assert.deepStrictEqual([result.text, runs], ["done", 1])
+      }).pipe(Effect.timeout("40 seconds"))
+    }))
+})
