@@ -1,7 +1,16 @@
 /** Durable executions in processes that are killed. In its whole size: `npm run test:durable`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { killAt } from "./fixtures/durableKills.ts"
+import { spawnSync } from "node:child_process"
+import { readFile } from "node:fs/promises"
+import { execPath } from "node:process"
+import { fileURLToPath } from "node:url"
+import { Durable } from "../src/durable/index.ts"
+import * as DurableApprovals from "./fixtures/durableApprovals.ts"
+import { killAt, readThrough } from "./fixtures/durableKills.ts"
+import { inFile } from "./fixtures/programKills.ts"
+
+const approvals = fileURLToPath(new URL("./fixtures/durableApprovals.ts", import.meta.url))
 
 /** In a stream, in a tool of a nested agent, in `afterRun`, after the save: as an execution comes to them. */
 const points = [
@@ -32,6 +41,45 @@ describe("Durable, in processes", () => {
           assert.isAbove(repeats, 0)
         }
       ),
+    120_000
+  )
+  it.live(
+    "approvals: one process asks, another one answers, a third one goes on; wrong answers change nothing",
+    () =>
+      inFile((filename) =>
+        Effect.gen(function*() {
+          const process = (phase: string) => {
+            const { signal, stdout } = spawnSync(execPath, [approvals, filename, phase], {
+              encoding: "utf8",
+              timeout: 60_000
+            })
+            assert.strictEqual(signal, "SIGKILL", phase)
+            return stdout
+          }
+          process("ask")
+          assert.deepStrictEqual(JSON.parse(process("answer")), {
+            asked: ["pay", "pay", "clerk/refund"],
+            refused: ["unknown", "invalid-params", "invalid-params", "answered"],
+            status: "waiting"
+          })
+          const { durable, layer } = DurableApprovals.make(filename)
+          const { text, usage } = yield* Effect.provide(Durable.result(durable, "day"), layer)
+          assert.strictEqual(text, "the day is closed")
+          assert.isDefined(usage)
+          const done = yield* Effect.promise(() => readFile(`${filename}.log`, "utf8"))
+          assert.deepStrictEqual(done.trim().split("\n").toSorted(), ["pay 2", "refund 5"])
+        })
+      ),
+    120_000
+  )
+
+  it.live(
+    "a reader that breaks 20 times while its processes are killed has each part once",
+    () =>
+      Effect.map(readThrough(["middle lead model 0", "begin lead tool 2 B"], 20), ({ breaks, ends, isWhole }) => {
+        assert.isAtLeast(breaks, 20)
+        assert.deepStrictEqual({ isWhole, ends }, { isWhole: true, ends: 1 })
+      }),
     120_000
   )
 })

@@ -6,17 +6,6 @@
  * that continues an execution makes only those calls that have no record. The parts are kept in the `ExecutionStore`, so that
  * any process can read them, from any number on.
  *
- * **What is promised**
- *
- * - A call with a record is never made again. A call that was in progress when its process ended is made again, so a tool
- *   should accept that it is called twice with the same id. A failure or a defect of a process is not the end of an execution.
- * - `run-end` comes once, with the result that the run would have had without an interruption.
- * - A reader gets each number once, without gaps. A model call that begins again is told by a `step-start` with
- *   `restarted`: the parts of that step before it do not count.
- * - An approval has one answer: the first.
- * - A defect, a record that cannot be read and another version park the execution with its cause. Nothing is lost;
- *   `resume` tries again.
- *
  * **Example** (An execution from its start to its end)
  *
  * ```ts
@@ -50,6 +39,17 @@
  * // => paid
  * // => The bill is paid completed
  * ```
+ *
+ * **What is promised**
+ *
+ * - A call with a record is never made again. A call that was in progress when its process ended is made again, so a tool
+ *   should accept that it is called twice with the same id. A failure or a defect of a process is not the end of an execution.
+ * - `run-end` comes once, with the result that the run would have had without an interruption.
+ * - A reader gets each number once, without gaps. A model call that begins again is told by a `step-start` with
+ *   `restarted`: the parts of that step before it do not count.
+ * - An approval has one answer: the first.
+ * - A defect, a record that cannot be read and another version park the execution with its cause. Nothing is lost;
+ *   `resume` tries again.
  *
  * @since 0.1.0
  */

@@ -1,7 +1,7 @@
 /** The proofs about durable executions in their whole size: `npm run test:durable`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
-import { killAt } from "../fixtures/durableKills.ts"
+import { killAt, readThrough } from "../fixtures/durableKills.ts"
 
 /** One after the other, as an execution comes to them. */
 const named = [
@@ -51,4 +51,17 @@ describe("Durable, on one machine", () => {
       }
       assert.isAtLeast(kills, 12)
     }), 300_000)
+
+  it.live(
+    "a reader that breaks 60 times while 20 processes are killed has each part once",
+    () =>
+      Effect.gen(function*() {
+        for (const points of [named.slice(0, 6), [3, 9, 4, 1, 7, 2], named.slice(5)]) {
+          const { breaks, ends, isWhole } = yield* readThrough(points, 20)
+          assert.isAtLeast(breaks, 20)
+          assert.deepStrictEqual({ isWhole, ends }, { isWhole: true, ends: 1 })
+        }
+      }),
+    600_000
+  )
 })
