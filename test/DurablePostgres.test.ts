@@ -7,7 +7,7 @@ import * as Postgres from "./fixtures/postgres.ts"
 
 const Live = Layer.merge(Postgres.Server.layer, NodeFileSystem.layer)
 
-layer(Live, { timeout: "3 minutes", excludeTestServices: true })("Durable, on several machines", (it) => {
+layer(Live, { timeout: "5 minutes", excludeTestServices: true })("Durable, on several machines", (it) => {
   it.effect(
     "two of three processes are killed under load: each execution ends once, as if nothing had been",
     () =>
@@ -31,6 +31,6 @@ layer(Live, { timeout: "3 minutes", excludeTestServices: true })("Durable, on se
           assert.isAbove(Fleet.takeover(lines, first).count + Fleet.takeover(lines, second).count, 0)
           assert.isTrue(read.every(({ breaks }) => breaks === 20))
         })),
-    240_000
+    300_000
   )
 })
