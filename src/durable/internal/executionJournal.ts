@@ -74,7 +74,8 @@ export const make = (
   // the engine lets the other calls of a suspended execution run to their end, and that may never come
   const halted = Deferred.makeUnsafe<never>()
   const engine = Context.get(context, WorkflowEngine.WorkflowEngine)
-  // an activity whose reply could not be stored is answered like one that waits; nobody would wake the execution
+  // an activity whose reply could not be stored is answered like one that waits; nobody would wake the execution, so the
+  // attempt ends, and the engine begins the next one
   const activityExecute: typeof engine.activityExecute = (activity, attempt) =>
     Effect.filterOrElse(
       engine.activityExecute(activity, attempt),
@@ -82,8 +83,7 @@ export const make = (
       (result) =>
         Effect.flatMap(
           options.isInterrupted,
-          (isInterrupted) =>
-            isInterrupted ? Effect.succeed(result) : Effect.delay(activityExecute(activity, attempt), "100 millis")
+          (isInterrupted) => isInterrupted ? Effect.succeed(result) : Effect.interrupt
         )
     )
   const calls = callsOf(engine)
@@ -111,7 +111,12 @@ export const make = (
         name: activityName,
         success: Schema.String,
         annotations: isTransaction ? transactional : Context.empty(),
-        execute: Effect.suspend(() => calls.get(id) ?? unasked)
+        execute: Effect.suspend(() => {
+          // a call that begins again is one of the next attempt, which tells its readers
+          const asked = calls.get(id)
+          calls.delete(id)
+          return asked ?? unasked
+        })
       })
       const recording = Object.assign(activity, schemas)
       const recorded = Effect.suspend(() => {
@@ -154,7 +159,7 @@ export const make = (
 }
 
 /**
- * The calls that attempts in this process wait for. The engine keeps the effect of an activity that was asked for by an
+ * The calls that attempts in this process have asked for, until they begin. The engine keeps the effect of an activity that was asked for by an
  * attempt that ended meanwhile, and would run it for the next attempt, or before that one asks for it.
  */
 const callsOf = (engine: object): Map<string, Effect.Effect<string>> => {
@@ -165,7 +170,7 @@ const callsOf = (engine: object): Map<string, Effect.Effect<string>> => {
 
 const byEngine = new WeakMap<object, Map<string, Effect.Effect<string>>>()
 
-/** The answer to an activity for which no attempt waits: the next attempt asks again. */
+/** The answer to an activity that no attempt has asked for: the next attempt asks again. */
 const unasked = Effect.flatMap(WorkflowEngine.WorkflowInstance, Workflow.suspend)
 
 /**
