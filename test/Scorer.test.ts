@@ -139,7 +139,7 @@ describe("Scorer", () => {
         assert.strictEqual(one === 1, words(a) === words(b))
         assert.strictEqual(same, 1)
       }),
-    { arbitrary: { runs: 50, seed: "similarity" } }
+    { arbitrary: { runs: 30, seed: "similarity" } }
   )
 
   it.effect("a threshold says what passes, and one without it only measures", () =>

@@ -51,6 +51,8 @@ import type * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Stream from "effect/Stream"
 import * as Budget from "../Budget.ts"
@@ -62,7 +64,7 @@ import { isPassed, scoresOf } from "./internal/scoring.ts"
 import * as Stored from "./internal/stored.ts"
 import * as Telemetry from "./internal/telemetry.ts"
 import * as Report from "./Report.ts"
-import type * as Scorer from "./Scorer.ts"
+import * as Scorer from "./Scorer.ts"
 import * as Trial from "./Trial.ts"
 
 /**
@@ -219,6 +221,40 @@ const unique = (where: string, what: string, names: ReadonlyArray<string>): void
   const twice = names.find((name, index) => names.indexOf(name, index + 1) !== -1)
   if (twice !== undefined) throw new Error(`Two ${what}s of ${where} are called \`${twice}\``)
 }
+
+// =============================================================================
+// Combinators
+// =============================================================================
+
+/**
+ * Returns the experiment with services for its task and its scorers. A layer is built anew for each of them, in each
+ * trial; build it outside and give it as a context if it has to outlive a trial.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provide: {
+  <ROut, E1, R1>(
+    layer: Layer.Layer<ROut, E1, R1>
+  ): <I, X, A, E, R>(self: Experiment<I, X, A, E, R>) => Experiment<I, X, A, E | E1, R1 | Exclude<R, ROut>>
+  <Services>(
+    context: Context.Context<Services>
+  ): <I, X, A, E, R>(self: Experiment<I, X, A, E, R>) => Experiment<I, X, A, E, Exclude<R, Services>>
+  <I, X, A, E, R, ROut, E1, R1>(
+    self: Experiment<I, X, A, E, R>,
+    layer: Layer.Layer<ROut, E1, R1>
+  ): Experiment<I, X, A, E | E1, R1 | Exclude<R, ROut>>
+  <I, X, A, E, R, Services>(
+    self: Experiment<I, X, A, E, R>,
+    context: Context.Context<Services>
+  ): Experiment<I, X, A, E, Exclude<R, Services>>
+} = dual(2, (self: Any, services: Context.Context<any>): Any =>
+  Object.assign(Object.create(Proto), {
+    name: self.name,
+    cases: self.cases,
+    task: (input: unknown, of: Dataset.Case) => Effect.provide(self.task(input, of), services),
+    scorers: self.scorers.map((scorer) => Scorer.provide(scorer, services))
+  }))
 
 // =============================================================================
 // Running

@@ -135,7 +135,7 @@ const flags = {
     Flag.optional
   ),
   compare: Flag.Boolean("compare").pipe(
-    Flag.withDescription("Compare the other experiments with the first one"),
+    Flag.withDescription("Compare each experiment with the first one that has the same cases"),
     Flag.withDefault(false)
   ),
   baselines: Flag.String("baselines").pipe(
@@ -217,7 +217,7 @@ const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Inpu
   const failed: Array<string> = []
   for (const [index, report] of reports.entries()) {
     const baseline = yield* baselineOf(report, input)
-    const before = input.compare && index > 0 ? reports[0] : baseline
+    const before = input.compare ? reports.slice(0, index).find(hasCasesOf(report)) ?? baseline : baseline
     const rule = Option.getOrUndefined(input.rule) ?? options.rule
     const regressions = baseline === undefined ? [] : Comparison.regressions(report, baseline, { rule })
     const view = { regressions, comparison: before === undefined ? undefined : Comparison.make(report, before) }
@@ -227,6 +227,10 @@ const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Inpu
   }
   if (failed.length > 0) return yield* new EvalsFailed({ experiments: failed })
 })
+
+const hasCasesOf = (report: Report.Report) => (other: Report.Report): boolean =>
+  other.cases.length === report.cases.length &&
+  other.cases.every(({ id }) => report.cases.some((one) => one.id === id))
 
 const chosen = Effect.fnUntraced(function*<R>(experiments: ReadonlyArray<Eval.Any<R>>, input: Input) {
   const known = experiments.map(({ name }) => name)

@@ -337,7 +337,7 @@ const encode = Schema.encodeEffect(Schema.toCodecJson(Report))
  */
 export const toJson = (self: Report): Effect.Effect<string> =>
   // every report has a JSON form
-  Effect.map(Effect.orDie(encode(self)), (json) => `${JSON.stringify(json, null, 1)}\n`)
+  Effect.map(Effect.orDie(encode(self)), (json) => `${JSON.stringify(json, null, 2)}\n`)
 
 /**
  * Reads a report from JSON.

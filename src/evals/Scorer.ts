@@ -46,9 +46,11 @@
  * @since 0.1.0
  */
 
-import type * as Effect from "effect/Effect"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
+import type * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -275,6 +277,39 @@ export const withName: {
 } = dual(
   2,
   <I, X, A, R>(self: Scorer<I, X, A, R>, name: string): Scorer<I, X, A, R> => fromFields({ ...self, name })
+)
+
+/**
+ * Returns the scorer with services. A layer is built anew for each score.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provide: {
+  <ROut, E1, R1>(
+    layer: Layer.Layer<ROut, E1, R1>
+  ): <I, X, A, R>(self: Scorer<I, X, A, R>) => Scorer<I, X, A, R1 | Exclude<R, ROut>>
+  <Services>(
+    context: Context.Context<Services>
+  ): <I, X, A, R>(self: Scorer<I, X, A, R>) => Scorer<I, X, A, Exclude<R, Services>>
+  <I, X, A, R, ROut, E1, R1>(
+    self: Scorer<I, X, A, R>,
+    layer: Layer.Layer<ROut, E1, R1>
+  ): Scorer<I, X, A, R1 | Exclude<R, ROut>>
+  <I, X, A, R, Services>(
+    self: Scorer<I, X, A, R>,
+    context: Context.Context<Services>
+  ): Scorer<I, X, A, Exclude<R, Services>>
+} = dual(
+  2,
+  (self: Scorer<any, any, any, any>, services: Context.Context<any>): Scorer<any, any, any, any> =>
+    fromFields({
+      ...self,
+      score: (trial) => {
+        const verdict = self.score(trial)
+        return Effect.isEffect(verdict) ? Effect.provide(verdict, services) : verdict
+      }
+    })
 )
 
 /**
