@@ -63,16 +63,18 @@ for (let round = 0; round < 3; round++) {
   }
 }
 
-// in the middle of a stream of trials, the heap does not grow
+// in the middle of a stream of trials, the heap does not grow; a scripted model keeps its requests, so each trial has
+// one of its own
+const fresh = Eval.provide(experiment, ScriptedModel.layer([ScriptedModel.text("It is Oslo.")]))
 const samples: Array<number> = []
 let seen = 0
 await Effect.runPromise(
-  Stream.runForEach(Eval.stream(experiment, options), () =>
+  Stream.runForEach(Eval.stream(fresh, options), () =>
     Effect.sync(() => {
       if (++seen % 1000 !== 0) return
       collect()
       samples.push(heap())
-    })).pipe(Effect.provide(model))
+    }))
 )
 console.log(`heap after each 1,000 trials of a stream: ${samples.map((_) => _.toFixed(1)).join(", ")} MB`)
 console.log(
