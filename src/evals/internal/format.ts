@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as AgentRun from "../../AgentRun.ts"
 import type * as Statistics from "../Statistics.ts"
 

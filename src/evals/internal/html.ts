@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Prompt from "effect/ai/Prompt"
 import * as Inspectable from "effect/Inspectable"
 import type * as Comparison from "../Comparison.ts"

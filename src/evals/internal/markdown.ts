@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Comparison from "../Comparison.ts"
 import type * as Report from "../Report.ts"
 import { number } from "./format.ts"

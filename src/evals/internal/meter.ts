@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Context from "effect/Context"
 import * as Budget from "../../Budget.ts"
 import * as AgentRun from "../../AgentRun.ts"

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Context from "effect/Context"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Cause from "effect/Cause"

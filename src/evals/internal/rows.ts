@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Effect from "effect/Effect"
 import * as Csv from "effect/encoding/Csv"
 import * as Yaml from "effect/encoding/Yaml"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as TextDiff from "effect/TextDiff"
 
 /** The work of a comparison is the length of the texts times this number, so longer edit scripts are approximations. */

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { Attribute, Event, Operation } from "../../internal/telemetry/genAi.ts"

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import type * as Comparison from "../Comparison.ts"
 import * as Report from "../Report.ts"
 import { number, percent, percents, pText, time, tokens } from "./format.ts"
