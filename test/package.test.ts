@@ -1,5 +1,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { execFileSync, spawnSync } from "node:child_process"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import {
   mkdirSync,
   mkdtempSync,
@@ -104,6 +105,7 @@ describe("the tarball", () => {
         "CHANGELOG.md",
         "LICENSE",
         "README.md",
+        "bin/effect-agents.mjs",
         "package.json",
         "scratchpad/bench/README.md",
         "scratchpad/bench/RESULTS.md",
@@ -166,6 +168,111 @@ describe("the tarball", () => {
     const manifest = JSON.parse(readFileSync(join(project, "node_modules/effect-agents/package.json"), "utf8"))
     const required = Object.keys(manifest.peerDependencies).filter((_) => !manifest.peerDependenciesMeta[_]?.optional)
     assert.deepStrictEqual([manifest.dependencies, required], [undefined, ["effect"]])
+  })
+})
+
+describe("the command `effect-agents`", { timeout: 60_000 }, () => {
+  const start = (...args: ReadonlyArray<string>) => {
+    const manifest = JSON.parse(readFileSync(join(project, "node_modules/effect-agents/package.json"), "utf8"))
+    const bin = join("node_modules/effect-agents", manifest.bin["effect-agents"])
+    return spawn(process.execPath, [bin, ...args], { cwd: project })
+  }
+
+  const ended = async (...args: ReadonlyArray<string>) => {
+    const child = start(...args)
+    let [said, complained] = ["", ""]
+    child.stdout.on("data", (data) => said += data)
+    child.stderr.on("data", (data) => complained += data)
+    const [code] = await once(child, "close")
+    return { code, said, complained }
+  }
+
+  it("serves the agents that a module of TypeScript exports", async () => {
+    writeFileSync(
+      join(project, "agents.ts"),
+      `import { Effect, Schema } from "effect"
+import { Tool, Toolkit } from "effect/ai"
+import { Layer } from "effect"
+import { Agent, SessionHistory } from "effect-agents"
+import { AgentGraph } from "effect-agents/orchestration"
+import { ScriptedModel } from "effect-agents/testing"
+
+const toolkit = Toolkit.make(Tool.make("add", { parameters: Schema.Struct({ a: Schema.Int }), success: Schema.Int }))
+export const assistant = Agent.make("assistant", { toolkit, providers: [SessionHistory.provider] })
+export const others: Array<Agent.Any> = [Agent.make("other")]
+export const flow = AgentGraph.make("flow").agent("first", Agent.make("first"))
+export const version: number = 1
+export const layer = Layer.merge(
+  toolkit.toLayer({ add: ({ a }) => Effect.succeed(a + 1) }),
+  ScriptedModel.layer([ScriptedModel.toolCalls({ name: "add", params: { a: 1 } }), ScriptedModel.text("It is two.")])
+)
+export const playground = { prices: { input: 1, output: 1 } }
+`
+    )
+    const child = start("playground", "./agents.ts", "--no-open")
+    try {
+      let said = ""
+      while (!said.includes("#token=")) said += (await once(child.stdout, "data"))[0]
+      const [, address = "", token = ""] = /(http:\S+)\/playground#token=(\w{60,})\n/.exec(said) ?? []
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" }
+      const send = (path: string, body?: object) =>
+        fetch(`${address}/playground${path}`, {
+          headers,
+          ...(body !== undefined && { method: "POST", body: JSON.stringify(body) })
+        })
+      assert.include(await (await send("")).text(), "<title>effect-agents playground</title>")
+      assert.strictEqual((await fetch(`${address}/playground/api/agents`)).status, 401)
+      const agents = await (await send("/api/agents")).json() as ReadonlyArray<{ readonly name: string }>
+      assert.deepStrictEqual(agents.map(({ name }) => name), ["assistant", "other", "flow"])
+      const run = await send("/api/agents/0/runs", { prompt: "1 + 1?", session: "s" })
+      assert.include(await run.text(), "It is two.")
+      // a request that its client leaves hurts nobody
+      const leaving = new AbortController()
+      await Promise.allSettled([
+        fetch(`${address}/playground/api/agents`, { headers, signal: leaving.signal }),
+        Promise.resolve().then(() => leaving.abort())
+      ])
+      assert.strictEqual((await send("/api/agents/0/sessions/s")).status, 200)
+      child.kill("SIGINT")
+      assert.strictEqual((await once(child, "close"))[0], 130)
+    } finally {
+      child.kill("SIGKILL")
+    }
+  })
+
+  it("says what is wrong: no file, no agent, a syntax error, a layer, an option", async () => {
+    const files = {
+      "nothing.ts": "export const answer = 42\n",
+      "broken.ts": "export const answer = \nexport const b = 2\n",
+      "throws.ts": "export const answer = 42\nthrow new Error(\"no key\")\n",
+      "imports.ts": "import \"./none.ts\"\n",
+      "dies.ts": `import { Effect, Layer } from "effect"
+import { Agent } from "effect-agents"
+export const assistant = Agent.make("assistant")
+export const layer = Layer.effectDiscard(Effect.die(new Error("no database")))
+`
+    }
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text)
+    const cases: ReadonlyArray<readonly [ReadonlyArray<string>, number, RegExp]> = [
+      [["playground", "none.ts"], 1, /^There is no file `.*none\.ts`\.\n$/],
+      [["playground", "nothing.ts"], 1, /^`nothing\.ts` exports no agent\. It exports `answer`\./],
+      [["playground", "broken.ts"], 1, /`broken\.ts` cannot be loaded\.[^]*(Syntax|Expression expected|Unexpected)/],
+      [["playground", "throws.ts"], 1, /`throws\.ts` cannot be loaded\.\n\nError: no key\n {4}at .*throws\.ts:2/],
+      [["playground", "imports.ts"], 1, /Cannot find module .*none\.ts/],
+      [["playground", "dies.ts", "--no-open"], 1, /The layers of the module cannot be built\.[^]*no database/],
+      [["playground", "agents.ts", "--port", "x"], 2, /`--port` needs a number/],
+      [["playground", "agents.ts", "--unknown"], 2, /`--unknown` is not understood/],
+      [["playground"], 2, /Which module\?/],
+      [["other"], 2, /There is no command `other`/]
+    ]
+    await Promise.all(cases.map(async ([args, status, expected]) => {
+      const { code, complained, said } = await ended(...args)
+      assert.deepStrictEqual([code, said], [status, ""], args.join(" "))
+      assert.match(complained, expected)
+    }))
+    const { code, said } = await ended("--help")
+    assert.strictEqual(code, 0)
+    assert.match(said, /^effect-agents playground <module>/)
   })
 })
 

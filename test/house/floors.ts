@@ -49,7 +49,16 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
   durable: [],
   server: [],
   mcp: [],
-  playground: [],
+  playground: [
+    "node:child_process",
+    "node:fs",
+    "node:http",
+    "node:net",
+    "node:os",
+    "node:path",
+    "node:stream",
+    "node:url"
+  ],
   evals: [],
   sql: [],
   prices: ["@pydantic/genai-prices"],

@@ -59,6 +59,10 @@ export const runs = <const Name extends string>(name: Name) => {
   ).prefix(`/agents/${name}`)
 }
 
+interface OfRun {
+  readonly params: { readonly runId: string }
+}
+
 /**
  * The handlers of the runs of an agent. A run of somebody else does not exist.
  *
@@ -84,10 +88,6 @@ export const runHandlers = Effect.gen(function*() {
     const run = yield* told(journal.get(runId))
     return run === undefined || run.owner !== id ? yield* runUnknown : yield* shown(run, id)
   })
-
-  interface OfRun {
-    readonly params: { readonly runId: string }
-  }
 
   return {
     list: Effect.fnUntraced(function*({ params }: { readonly params: { readonly session: string } }) {
@@ -174,6 +174,10 @@ export const executions = <const Name extends string>(name: Name) => {
   ).prefix(`/agents/${name}/executions`)
 }
 
+interface One {
+  readonly params: { readonly execution: string }
+}
+
 const pageSize = 100
 
 /**
@@ -191,10 +195,6 @@ export const executionHandlers = (durable: Durable.Any) =>
         Effect.Services<ReturnType<typeof Durable.resume>>
       >
     ): Effect.Effect<A, AgentApi.RunFailed> => Effect.mapError(Effect.provideContext(effect, context), refusal)
-
-    interface One {
-      readonly params: { readonly execution: string }
-    }
 
     return {
       list: ({ query: { after } }: { readonly query: { readonly after?: string | undefined } }) =>

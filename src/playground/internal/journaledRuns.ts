@@ -113,6 +113,8 @@ const write = Effect.fnUntraced(function*(
     })).pipe(Effect.ignoreCause)
   yield* flush
   const exit = yield* live.exit
+  // the page is told that there is a defect, and nothing of it
+  if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) yield* Effect.logError(`The run ${runId} died`, exit.cause)
   yield* tape.close
   const cassette = tape.text()
   if (cassette !== undefined) yield* journal.keep(runId, cassette)
