@@ -432,7 +432,7 @@ describe("Playground", () => {
           await page.locator(".facts", { hasText: "Cost" }).getByText("0.021").waitFor()
           await page.getByRole("button", { name: "Copy as test" }).click()
           await page.getByText("Copied").waitFor()
-          assert.include(await page.evaluate(() => navigator.clipboard.readText()), "it.effect(\"counts\"")
+          assert.include(await page.evaluate(() => navigator.clipboard.readText()), "counts")
           await page.getByRole("button", { name: "Copy as cassette" }).click()
           await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith("{\"cassette\":1}"))
           // the page that is loaded again knows the turns, and the journal has their times

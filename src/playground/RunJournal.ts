@@ -131,9 +131,8 @@ export interface Bounds {
  *
  * - `write`: stores what is known of a run, in the place of what was known before.
  * - `append`: adds parts to a run.
- * - `keep`: stores the recording of the model calls of a run, as the text of a `Cassette`.
  * - `list`: the runs of a session, the last first.
- * - `get`, `parts`, `cassette`: what is stored of a run.
+ * - `get`, `parts`: what is stored of a run.
  * - `remove`: deletes the runs of a session.
  *
  * @category services
@@ -142,11 +141,9 @@ export interface Bounds {
 export class RunJournal extends Context.Service<RunJournal, {
   readonly write: (run: Run) => Effect.Effect<void, RunJournalError>
   readonly append: (runId: string, parts: ReadonlyArray<Told>) => Effect.Effect<void, RunJournalError>
-  readonly keep: (runId: string, cassette: string) => Effect.Effect<void, RunJournalError>
   readonly list: (session: string) => Effect.Effect<ReadonlyArray<Run>, RunJournalError>
   readonly get: (runId: string) => Effect.Effect<Run | undefined, RunJournalError>
   readonly parts: (runId: string) => Effect.Effect<ReadonlyArray<Told>, RunJournalError>
-  readonly cassette: (runId: string) => Effect.Effect<string | undefined, RunJournalError>
   readonly remove: (session: string) => Effect.Effect<void, RunJournalError>
 }>()("effect-agents/playground/RunJournal") {}
 
@@ -162,7 +159,6 @@ export const begun = (
 
 interface Kept {
   run: Run
-  cassette: string | undefined
   readonly parts: Array<Told>
 }
 
@@ -182,7 +178,7 @@ export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<Run
         Effect.sync(() => {
           const kept = runs.get(run.runId)
           if (kept !== undefined) return void (kept.run = run)
-          runs.set(run.runId, { run, parts: [], cassette: undefined })
+          runs.set(run.runId, { run, parts: [] })
           const session = run.session === undefined ? [] : ofSession(run.session)
           const tooOld = [
             ...session.slice(0, Math.max(0, session.length - maximumRuns)).map(({ run }) => run.runId),
@@ -191,15 +187,9 @@ export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<Run
           for (const runId of tooOld) runs.delete(runId)
         }),
       append: (runId, parts) => Effect.sync(() => void runs.get(runId)?.parts.push(...parts)),
-      keep: (runId, cassette) =>
-        Effect.sync(() => {
-          const kept = runs.get(runId)
-          if (kept !== undefined) kept.cassette = cassette
-        }),
       list: (session) => Effect.sync(() => ofSession(session).map(({ run }) => run).reverse()),
       get: (runId) => Effect.sync(() => runs.get(runId)?.run),
       parts: (runId) => Effect.sync(() => runs.get(runId)?.parts.slice() ?? []),
-      cassette: (runId) => Effect.sync(() => runs.get(runId)?.cassette),
       remove: (session) =>
         Effect.sync(() => {
           for (const { run } of ofSession(session)) runs.delete(run.runId)

@@ -8,7 +8,9 @@ import * as Effect from "effect/Effect"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Durable from "../../durable/Durable.ts"
 import type * as ExecutionStore from "../../durable/ExecutionStore.ts"
@@ -17,8 +19,9 @@ import { failed } from "../../server/internal/failures.ts"
 import * as OwnedRuns from "../../server/internal/ownedRuns.ts"
 import * as Sessions from "../../server/internal/sessions.ts"
 import * as RunHub from "../../server/RunHub.ts"
+import * as Cassette from "../../testing/Cassette.ts"
+import * as ScriptedModel from "../../testing/ScriptedModel.ts"
 import * as RunJournal from "../RunJournal.ts"
-import * as Script from "./script.ts"
 
 const failures = [404, 409, 422, 500, 503].map((status) =>
   AgentApi.RunFailed.check(Schema.makeFilter((error) => error.status === status)).pipe(HttpApiSchema.status(status))
@@ -89,6 +92,18 @@ export const runHandlers = Effect.gen(function*() {
     return run === undefined || run.owner !== id ? yield* runUnknown : yield* shown(run, id)
   })
 
+  /** The parts to copy, and the prompt of a run that has not told it. */
+  const copied = Effect.fnUntraced(function*(runId: string) {
+    const { prompt } = yield* find(runId)
+    // encoded when they were written
+    const parts = (yield* told(journal.parts(runId))).map(({ part }) => part as unknown as AgentRun.PartEncoded)
+    const isTold = parts.some((part) =>
+      Predicate.hasProperty(part, "result") &&
+      Predicate.hasProperty(part.result, "transcript")
+    )
+    return [parts, isTold ? {} : { prompt }] as const
+  })
+
   return {
     list: Effect.fnUntraced(function*({ params }: { readonly params: { readonly session: string } }) {
       const { id } = yield* AgentApi.Owner
@@ -100,14 +115,10 @@ export const runHandlers = Effect.gen(function*() {
       return { run, parts: yield* told(journal.parts(runId)) }
     }),
     test: Effect.fnUntraced(function*({ params: { runId } }: OfRun) {
-      const { outcome, ...run } = yield* find(runId)
-      const known = { ...run, outcome: outcome === "lost" ? "running" as const : outcome }
-      return { text: Script.testOf(known, yield* told(journal.parts(runId))) }
+      return { text: ScriptedModel.toTest(...(yield* copied(runId))) }
     }),
     cassette: Effect.fnUntraced(function*({ params: { runId } }: OfRun) {
-      yield* find(runId)
-      const text = yield* told(journal.cassette(runId))
-      return text === undefined ? yield* noCassette : { text }
+      return { text: Cassette.fromParts(...(yield* copied(runId))) }
     })
   }
 })
@@ -119,13 +130,6 @@ const told = <A>(effect: Effect.Effect<A, RunJournal.RunJournalError>): Effect.E
   )
 
 const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not in the journal."))
-
-const noCassette = Effect.fail(failed(
-  "no-cassette",
-  404,
-  false,
-  "No model call of this run was recorded: it works still, it made none, or its agent brings its own model."
-))
 
 // -----------------------------------------------------------------------------
 // Executions

@@ -70,8 +70,6 @@ export const make = Effect.fnUntraced(function*(
             SELECT ${runId}, coalesce(max(seq) + 1, 0), ${text} FROM effect_agents_run_parts WHERE run_id = ${runId}
           `)
       ),
-    keep: (runId, cassette) =>
-      told("keep", sql`UPDATE effect_agents_runs SET cassette = ${cassette} WHERE run_id = ${runId}`),
     list: (session) =>
       read("list", () =>
         Effect.flatMap(
@@ -99,12 +97,6 @@ export const make = Effect.fnUntraced(function*(
               (parts) => parts.flat()
             )
         )),
-    cassette: (runId) =>
-      read("cassette", () =>
-        Effect.map(
-          sql<{ readonly cassette: string | null }>`SELECT cassette FROM effect_agents_runs WHERE run_id = ${runId}`,
-          (rows) => first(rows)?.cassette ?? undefined
-        )),
     remove: (session) => told("remove", sql.withTransaction(prune(keyOf(session), 0)))
   }
 })
@@ -127,8 +119,7 @@ const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
         run_id ${text} NOT NULL PRIMARY KEY,
         session ${text},
         started_at BIGINT NOT NULL,
-        run TEXT NOT NULL,
-        cassette TEXT
+        run TEXT NOT NULL
       )
     `
     yield* sql`

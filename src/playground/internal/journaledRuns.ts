@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 
-import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
@@ -13,9 +12,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as Agent from "../../Agent.ts"
@@ -26,7 +23,6 @@ import { PartCodec } from "../../internal/wire/parts.ts"
 import * as AgentApi from "../../server/AgentApi.ts"
 import * as Sessions from "../../server/internal/sessions.ts"
 import * as RunHub from "../../server/RunHub.ts"
-import * as Cassette from "../../testing/Cassette.ts"
 import * as RunJournal from "../RunJournal.ts"
 import { Recorder } from "./recorder.ts"
 
@@ -52,11 +48,7 @@ export const layer = (
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           const context = yield* Effect.context<R>()
-          const tape = yield* record(context)
-          const begun = restore(
-            Effect.updateContext(hub.start(agent, input, options), (given: Context.Context<R>) => tape.provide(given))
-          )
-          const live = yield* Effect.onError(begun, () => tape.close)
+          const live = yield* restore(hub.start(agent, input, options))
           const run = RunJournal.begun({
             runId: live.runId,
             agent: agent.name,
@@ -70,7 +62,7 @@ export const layer = (
             model: Context.getOrUndefined(context, Model.ModelName),
             provider: Context.getOrUndefined(context, Model.ProviderName)
           })
-          const writing = write(journal, run, live as RunHub.Live, recorder, tape)
+          const writing = write(journal, run, live as RunHub.Live, recorder)
           yield* Effect.forkIn(Effect.catchCause(writing, tellFailure(run.runId)), scope)
           return live
         })
@@ -90,8 +82,7 @@ const write = Effect.fnUntraced(function*(
   journal: RunJournal.RunJournal["Service"],
   run: RunJournal.Run,
   live: RunHub.Live,
-  recorder: Recorder,
-  tape: Tape
+  recorder: Recorder
 ) {
   const { runId } = run
   yield* journal.write(run)
@@ -115,9 +106,6 @@ const write = Effect.fnUntraced(function*(
   const exit = yield* live.exit
   // the page is told that there is a defect, and nothing of it
   if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) yield* Effect.logError(`The run ${runId} died`, exit.cause)
-  yield* tape.close
-  const cassette = tape.text()
-  if (cassette !== undefined) yield* journal.keep(runId, cassette)
   yield* journal.write({
     ...run,
     ...endOf(exit, recorder.isWaiting),
@@ -152,57 +140,3 @@ const traceOf = (context: Context.Context<never>): string | undefined =>
   Context.getOrUndefined(context, Instrumentation) === undefined
     ? undefined
     : Context.getOrUndefined(context, Tracer.ParentSpan)?.traceId
-
-// -----------------------------------------------------------------------------
-// The calls of the model
-// -----------------------------------------------------------------------------
-
-interface Tape {
-  readonly provide: <R>(context: Context.Context<R>) => Context.Context<R>
-  readonly close: Effect.Effect<void>
-  readonly text: () => string | undefined
-}
-
-/** A longer recording is not kept. */
-const maximumTape = 4_000_000
-
-const path = "run.jsonl"
-
-/** Records the calls of the model in the context of a run. An agent that brings its own model calls another one. */
-const record = Effect.fnUntraced(function*<R>(context: Context.Context<R>): Effect.fn.Return<Tape> {
-  const model = Context.getOrUndefined(context, LanguageModel.LanguageModel)
-  if (model === undefined) return { provide: (context) => context, close: Effect.void, text: () => undefined }
-  const written = new Map<string, string>()
-  const scope = yield* Scope.make()
-  const none = FileSystem.makeNoop({})
-  const files = FileSystem.layerNoop({
-    readFileString: (path) =>
-      Effect.suspend(() => {
-        const text = written.get(path)
-        return text === undefined ? none.readFileString(path) : Effect.succeed(text)
-      }),
-    writeFileString: (path, text) => Effect.sync(() => void written.set(path, text)),
-    rename: (from, to) =>
-      Effect.sync(() => {
-        written.set(to, written.get(from) ?? "")
-        written.delete(from)
-      }),
-    remove: (path) => Effect.sync(() => void written.delete(path))
-  })
-  const built = yield* Layer.buildWithScope(
-    Cassette.layer({ path, mode: "record" }).pipe(
-      Layer.provide([files, Layer.succeed(LanguageModel.LanguageModel)(model)])
-    ),
-    scope
-    // there is no file yet, so nothing is read that could be wrong
-  ).pipe(Effect.orDie)
-  return {
-    provide: (context) => Context.merge(context, built) as typeof context,
-    close: Scope.close(scope, Exit.void),
-    text: () => {
-      const text = written.get(path)
-      // the first line only names the version
-      return text === undefined || text.length > maximumTape || !text.includes("\n{") ? undefined : text
-    }
-  }
-})

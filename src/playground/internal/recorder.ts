@@ -58,7 +58,7 @@ export class Recorder {
       if (this.fits(delta.length)) (last.part as Encoded).delta += delta
       return false
     }
-    const kept = withoutTranscript({ ...encoded })
+    const kept: Encoded = { ...encoded }
     const length = JSON.stringify(kept).length
     if (length > maximumPart) this.isCut = true
     const shown = length > maximumPart ? shortened(kept) : kept
@@ -106,14 +106,6 @@ export class Recorder {
 
 const isSameDelta = (before: Encoded, encoded: Encoded): boolean =>
   before.type === encoded.type && before.id === encoded.id && typeof before.delta === "string"
-
-/** The parts say all that is in the transcript. */
-const withoutTranscript = (part: Encoded): Encoded => {
-  if (part.type === "run-end") {
-    return { ...part, result: { ...part["result"], transcript: { content: [] }, steps: [] } } as Encoded
-  }
-  return part.type === "agent-part" ? { ...part, part: withoutTranscript(part["part"]) } as Encoded : part
-}
 
 /** What tells a part from others, without its values. */
 const shortened = (part: Encoded): Encoded => {
