@@ -1,5 +1,5 @@
 /**
- * Takes the README's picture of the playground, from the page itself: `node scratchpad/playground/picture.ts`.
+ * Takes the README's picture of the playground, from the page itself: `npx node scratchpad/pictures/playground.ts`.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Console, Context, Effect, Layer, Redacted, Schema } from "effect"
@@ -93,7 +93,7 @@ const Server = HttpRouter.serve(
   Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
 )
 
-const file = join(import.meta.dirname, "../pictures/playground.png")
+const file = join(import.meta.dirname, "playground.png")
 
 const program = Effect.gen(function*() {
   const { address } = Context.get(yield* Layer.build(Server), HttpServer.HttpServer)
