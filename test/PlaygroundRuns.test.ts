@@ -145,13 +145,19 @@ describe("the runs of the playground", () => {
     Effect.gen(function*() {
       const script = [
         [reasoning("look"), text("Let me \"see\". "), toolCalls({ name: "helper", params: { prompt: "x" }, id: "c1" })],
-        [text("I help.")],
+        [text(["I ", "help", "."])],
         answer("It rains.")
       ]
       const page = yield* made({ script })
       const { json, post, send } = page
       yield* post("agents/0/runs", { prompt: "weather?", session: "s", runId: "run-00001" })
       yield* ended(page, "s")
+      const { parts } = yield* json("agents/0/journal/run-00001")
+      const nested = parts.flatMap(({ part }: Json) => part.type === "agent-part" ? [part.part] : [])
+      assert.deepStrictEqual(
+        nested.flatMap(({ delta }: Json) => delta ?? []),
+        ["I help."]
+      )
       const { text: test } = yield* json("agents/0/journal/run-00001/test")
       assert.include(test, "import { ScriptedModel } from \"effect-agents/testing\"")
       assert.include(test, "weather?")

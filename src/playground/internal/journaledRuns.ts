@@ -88,7 +88,9 @@ const write = Effect.fnUntraced(function*(
   yield* journal.write(run)
   const prefix = Sessions.prefixOf(live.owner ?? "")
   const flush = Effect.suspend(() => journal.append(runId, recorder.take()))
-  yield* Stream.runForEachArray(live.parts(), (parts) =>
+  // how the run ends is read below
+  const told = Stream.catchCause(live.parts(), () => Stream.empty)
+  yield* Stream.runForEachArray(told, (parts) =>
     Effect.gen(function*() {
       const at = yield* Clock.currentTimeMillis
       let isUrgent = false
@@ -101,7 +103,7 @@ const write = Effect.fnUntraced(function*(
         isUrgent = recorder.add(shown, encoded, at) || isUrgent
       }
       if (isUrgent) yield* flush
-    })).pipe(Effect.ignoreCause)
+    }))
   yield* flush
   const exit = yield* live.exit
   // the page is told that there is a defect, and nothing of it

@@ -51,11 +51,11 @@ export class Recorder {
   /** Takes a part, and returns whether what is pending should be written now. */
   add(part: AgentRun.Part, encoded: PartEncoded, at: number): boolean {
     this.count(part, "")
-    const isDelta = part.type.endsWith("-delta")
+    const own = innermost(encoded)
+    const isDelta = own.type.endsWith("-delta")
     const last = this.pending.at(-1)
-    if (isDelta && last !== undefined && isSameDelta(last.part as Encoded, encoded)) {
-      const { delta } = encoded as Encoded
-      if (this.fits(delta.length)) (last.part as Encoded).delta += delta
+    if (isDelta && last !== undefined && isSameDelta(last.part as Encoded, encoded as Encoded)) {
+      if (this.fits(own.delta.length)) innermost(last.part as Encoded).delta += own.delta
       return false
     }
     const kept: Encoded = { ...encoded }
@@ -104,8 +104,16 @@ export class Recorder {
   }
 }
 
-const isSameDelta = (before: Encoded, encoded: Encoded): boolean =>
-  before.type === encoded.type && before.id === encoded.id && typeof before.delta === "string"
+/** What a nested run has told, or the part itself. */
+const innermost = (part: PartEncoded): Encoded =>
+  part.type === "agent-part" ? innermost((part as Encoded)["part"]) : part as Encoded
+
+const isSameDelta = (before: Encoded, encoded: Encoded): boolean => {
+  if (before.type !== encoded.type) return false
+  return before.type === "agent-part"
+    ? before["runId"] === encoded["runId"] && isSameDelta(before["part"], encoded["part"])
+    : before.id === encoded.id && typeof before.delta === "string"
+}
 
 /** What tells a part from others, without its values. */
 const shortened = (part: Encoded): Encoded => {
