@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Schedule, Schema } from "effect"
+import { Effect, FileSystem, Layer, Schedule, Schema, Tracer } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { WorkflowEngine } from "effect/workflow"
 import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
-import { Agent, AgentTool, SessionHistory } from "../src/index.ts"
+import { Agent, AgentTelemetry, AgentTool, SessionHistory } from "../src/index.ts"
 import { AgentGraph } from "../src/orchestration/index.ts"
 import { Playground, RunJournal } from "../src/playground/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
@@ -205,6 +205,23 @@ describe("the runs of the playground", () => {
       const { runs } = yield* json("agents/0/sessions/s/runs")
       assert.deepStrictEqual(runs.map(({ outcome }: Json) => outcome), ["lost", "completed"])
       assert.isAbove((yield* json("agents/0/journal/run-00001")).parts.length, 5)
+    }).pipe(Effect.scoped))
+
+  it.live("belong to the trace of their request, if there are spans", () =>
+    Effect.gen(function*() {
+      const page = yield* open(
+        Playground.layer({ agents: [assistant] }).pipe(
+          Layer.provide([handlers, AgentTelemetry.layer(), ScriptedModel.layer([answer("Hello.")]), services]),
+          // effect's own makes no spans of requests, because nobody could see them
+          Layer.provideMerge(
+            Layer.succeed(Tracer.Tracer)(
+              Tracer.make({ span: (options) => new Tracer.NativeSpan(options) })
+            )
+          )
+        ) as Layer.Layer<never, never, HttpRouter.HttpRouter>
+      )
+      yield* page.post("agents/0/runs", { prompt: "hello", session: "s" })
+      assert.match((yield* ended(page, "s"))[0].traceId, /^[0-9a-f]{32}$/)
     }).pipe(Effect.scoped))
 
   it.live("have parts that are bounded", () =>
