@@ -57,6 +57,8 @@ export const subpaths: Readonly<Record<string, ReadonlyArray<string>>> = {
     "node:os",
     "node:path",
     "node:stream",
+    "node:stream/promises",
+    "node:stream/web",
     "node:url"
   ],
   evals: [],
