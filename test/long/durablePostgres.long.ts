@@ -82,6 +82,31 @@ layer(Live, { timeout: "10 minutes", excludeTestServices: true })("Durable, on s
   )
 
   it.effect(
+    "a process that was frozen for longer than its lease writes nothing that counts, and works again",
+    () =>
+      Fleet.inFleet(tuned, (fleet) =>
+        Effect.gen(function*() {
+          const ids = named("e", 12)
+          const [a] = yield* Effect.replicateEffect(fleet.runner, 2)
+          yield* Fleet.begin(ids)
+          const readers = yield* Effect.forkScoped(readEach(ids, 0))
+          yield* Fleet.busy(fleet, a!, 20)
+          yield* a!.signal("SIGSTOP")
+          const frozen = { pid: a!.pid, at: Date.now() }
+          yield* Fleet.until(fleet, (lines) => Fleet.takeover(lines, frozen).count > 0 ? true : undefined)
+          yield* a!.signal("SIGCONT")
+          yield* Fleet.assertOutcomes((yield* Fiber.join(readers)).map(({ parts }) => parts))
+          yield* Effect.log("others went on after", Fleet.takeover(yield* fleet.log, frozen))
+          const later = named("later", 12)
+          yield* Fleet.begin(later)
+          yield* Fleet.assertOutcomes((yield* readEach(later, 0)).map(({ parts }) => parts))
+          const lines = yield* fleet.log
+          assert.isTrue(lines.some(({ execution, pid }) => pid === a!.pid && execution.startsWith("later")))
+        })),
+    240_000
+  )
+
+  it.effect(
     "approvals are answered from another process than the three that work: nested, denied, edited, twice, wrong",
     () =>
       Fleet.inFleet(tuned, (fleet) =>
