@@ -33,7 +33,7 @@ layer(Live, { timeout: "10 minutes", excludeTestServices: true })("Durable, on s
             readers.push(yield* Effect.forkScoped(Fleet.readWithBreaks(wave[0]!, 20)))
             ids.push(...wave.slice(1))
             if (n === 5) runners.push(yield* fleet.runner)
-            const [runner] = runners.splice(yield* Random.nextIntBetween(0, runners.length), 1)
+            const [runner] = runners.splice(yield* Random.nextIntBetween(0, runners.length - 1), 1)
             kills.push(yield* Fleet.kill(fleet, runner!, 20))
             runners.push(yield* fleet.runner)
           }
