@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Predicate from "effect/Predicate"
 import * as Tape from "./tape.ts"
 import * as Turns from "./turns.ts"
