@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { connect } from "node:net"
 import { AiError } from "effect/ai"
-import { AgentRun, ContextProvider } from "../src/index.ts"
+import { Agent, AgentRun, ContextProvider } from "../src/index.ts"
 import { AgentApi, type RunHub } from "../src/server/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { serve } from "./fixtures/agentServer.ts"
@@ -395,6 +395,21 @@ describe("AgentHttp", () => {
       for (const type of ["", "image", "image/png\r\nx: y", "a/b;\u0000", `a/${"b".repeat(255)}`]) {
         assert.strictEqual(yield* statusOf("AAAA", type), 400, type)
       }
+    }).pipe(Effect.scoped))
+
+  it.live("a run whose id no header can hold is joined like any other", () =>
+    Effect.gen(function*() {
+      const { hub, services, url } = yield* serve({ script: [text("a")] })
+      const runId = "Gr\u00f6\u00dfe \u65e5\u672c\n"
+      const run = hub.start(Agent.make("assistant"), { prompt: "hi", runId }, { owner: "ann" })
+      yield* Effect.provideContext(run, services)
+      const joined = yield* Effect.promise(() =>
+        fetch(`${url}/agents/assistant/runs/${encodeURIComponent(runId)}`, {
+          headers: { authorization: "Bearer ann" }
+        })
+      )
+      assert.deepStrictEqual([joined.status, joined.headers.get("x-run-id")], [200, encodeURIComponent(runId)])
+      yield* Effect.promise(() => joined.body!.cancel())
     }).pipe(Effect.scoped))
 
   it.live("a number of a part is a whole one", () =>

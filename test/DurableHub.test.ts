@@ -157,6 +157,28 @@ describe("DurableHub", () => {
       }))
     }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(worker, engine))))
 
+  it.live("while a hub is being closed a stop ends the execution, and a reader that goes away does not", () =>
+    Effect.gen(function*() {
+      const end = (whenLeft: "continue" | "stop", use: (run: RunHub.Live) => Effect.Effect<void>) =>
+        Effect.gen(function*() {
+          const hub = yield* RunHub.RunHub
+          const run = yield* hub.start(DurableHub.agent(durable), input, { whenLeft })
+          const reader = yield* Effect.forkChild(Stream.runDrain(run.parts()), { startImmediately: true })
+          yield* Effect.forkScoped(hub.close, { startImmediately: true })
+          assert.isTrue(yield* hub.isClosing)
+          yield* use({ ...run, stop: Effect.andThen(run.stop, Fiber.await(reader)) })
+          yield* Effect.andThen(Fiber.interrupt(reader), run.exit)
+          return yield* statusOf
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(RunHub.layer({ grace: "1 minute" })),
+          Effect.provide(Layer.fresh(Layer.provideMerge(worker, engine)))
+        )
+      assert.strictEqual(yield* end("stop", () => Effect.void), "running")
+      assert.strictEqual(yield* end("continue", ({ stop }) => stop), "interrupted")
+      assert.strictEqual(yield* end("stop", ({ stop }) => stop), "interrupted")
+    }))
+
   it.live("an execution that another process has started later is found when it is asked for, and stopped", () =>
     Effect.gen(function*() {
       const hubOf = Effect.map(Layer.build(Layer.fresh(RunHub.layer({ grace: 0 }))), Context.get(RunHub.RunHub))

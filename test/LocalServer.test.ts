@@ -92,4 +92,29 @@ describe("LocalServer", () => {
       const empty = yield* serve({ token: Redacted.make("") })
       assert.strictEqual(yield* empty.get({ host: "localhost", authorization: "Bearer " }), 401)
     }).pipe(Effect.scoped))
+
+  it.live("lets a page of another origin ask first whether it may send the token, where `cors` answers that", () =>
+    Effect.gen(function*() {
+      const origin = "http://localhost:5173"
+      const route = HttpRouter.add("POST", "/", HttpServerResponse.text("hello"))
+      const cors = HttpRouter.cors({ allowedOrigins: [origin] })
+      const local = LocalServer.layer({ token: Redacted.make("t0ken"), origins: [origin] })
+      const orders = [Layer.mergeAll(route, cors, local), route.pipe(Layer.provide(local), Layer.provide(cors))]
+      for (const routes of orders) {
+        const { handler } = HttpRouter.toWebHandler(Layer.provide(routes, HttpServer.layerServices), {
+          disableLogger: true
+        })
+        const send = (method: string, headers: Record<string, string>) =>
+          Effect.map(
+            Effect.promise(() =>
+              handler(new Request("http://localhost/", { method, headers: { host: "localhost", origin, ...headers } }))
+            ),
+            ({ headers, status }) => [status, headers.get("access-control-allow-origin")]
+          )
+        const asks = { "access-control-request-method": "POST", "access-control-request-headers": "authorization" }
+        assert.deepStrictEqual(yield* send("OPTIONS", asks), [204, origin])
+        assert.deepStrictEqual(yield* send("POST", { authorization: "Bearer t0ken" }), [200, origin])
+        assert.deepStrictEqual(yield* send("POST", {}), [401, origin])
+      }
+    }))
 })

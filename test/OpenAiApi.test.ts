@@ -329,6 +329,25 @@ describe("OpenAiApi, chat completions", () => {
       assert.strictEqual((yield* post("/chat/completions", deep)).status, 400)
     }).pipe(Effect.scoped))
 
+  it.live("a body that is not JSON is refused: a page of another origin can send any text", () =>
+    Effect.gen(function*() {
+      const { outcomes, post } = yield* serve()
+      const statusOf = (path: string, type: string) =>
+        Effect.map(
+          post(path, { ...say("hello"), input: "hello" }, {
+            headers: { authorization: "Bearer ann", "content-type": type }
+          }),
+          ({ status }) => status
+        )
+      for (const path of ["/chat/completions", "/responses"]) {
+        for (const type of ["text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"]) {
+          assert.strictEqual(yield* statusOf(path, type), 415, type)
+        }
+      }
+      assert.deepStrictEqual(outcomes, [])
+      assert.strictEqual(yield* statusOf("/chat/completions", "Application/JSON; charset=utf-8"), 200)
+    }).pipe(Effect.scoped))
+
   it.live("the model sees the conversation of the request, and system messages only where the server wants it", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []

@@ -8,7 +8,7 @@ import {
   lastAssistantMessageIsCompleteWithApprovalResponses,
   type UIMessage
 } from "ai"
-import { Cause, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Schedule } from "effect"
+import { Cause, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Redacted, Schedule } from "effect"
 import { FetchHttpClient, HttpClientRequest, HttpServer } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { spawn } from "node:child_process"
@@ -17,8 +17,10 @@ import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Api, Authorization } from "../scratchpad/backend/api.ts"
+import { Sessions } from "../scratchpad/backend/http.ts"
 import { Main } from "../scratchpad/backend/server.ts"
-import { Agent, Approval } from "../src/index.ts"
+import { Tenants } from "../scratchpad/backend/tenants.ts"
+import { Agent, Approval, BudgetAccount, BudgetStore } from "../src/index.ts"
 import { RemoteAgent } from "../src/server/index.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import { databaseUrl } from "./fixtures/postgresClient.ts"
@@ -226,6 +228,26 @@ describe("backend", () => {
         "eve is of the same tenant"
       )
       assert.include((yield* ask(yield* as("bob"), "my orders")).text, "a kettle")
+    }).pipe(Effect.scoped))
+
+  it.effect("a request holds the account of its tenant no longer than it lasts", () =>
+    Effect.gen(function*() {
+      const services = Layer.provideMerge(Sessions.layer, Tenants.layer).pipe(
+        Layer.provide([BudgetStore.layerMemory, ConfigProvider.layer(ConfigProvider.fromUnknown(environment("")))])
+      )
+      const context = yield* Layer.build(services)
+      const { rcMap } = Context.get(context, Tenants)
+      const holders = () =>
+        rcMap.state._tag === "Open" ? Array.from(rcMap.state.map, ([, { refCount }]) => refCount) : []
+      const { of } = Context.get(context, Sessions)
+      const account = () => Effect.map(of(Redacted.make("ada")), Context.get(BudgetAccount.BudgetAccount))
+      const first = yield* Effect.scoped(
+        Effect.tap(account(), () => Effect.sync(() => assert.deepEqual(holders(), [1])))
+      )
+      for (let request = 0; request < 10; request++) {
+        assert.strictEqual(yield* Effect.scoped(account()), first)
+      }
+      assert.deepStrictEqual(holders(), [0])
     }).pipe(Effect.scoped))
 
   it.live("a process that is told to end lets runs end, and exports what they did", () =>

@@ -1,7 +1,7 @@
 /**
  * The handlers of the API.
  */
-import { Config, Context, Effect, Layer, Redacted, Scope } from "effect"
+import { Config, Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { type AgentError, BudgetAccount } from "../../src/index.ts"
@@ -32,7 +32,8 @@ const tokens = Config.Redacted("TOKENS").pipe(
 export class Sessions extends Context.Service<Sessions, {
   readonly of: (token: Redacted.Redacted) => Effect.Effect<
     Context.Context<AgentApi.Owner | CurrentUser | BudgetAccount.BudgetAccount>,
-    Unauthorized | AccountUnavailable
+    Unauthorized | AccountUnavailable,
+    Scope.Scope
   >
 }>()("backend/Sessions") {
   static readonly layer = Layer.effect(
@@ -40,14 +41,12 @@ export class Sessions extends Context.Service<Sessions, {
     Effect.gen(function*() {
       const known = yield* tokens
       const tenants = yield* Tenants
-      const scope = yield* Effect.scope
       return {
         of: Effect.fn(function*(token) {
           const user = known.get(Redacted.value(token))
           if (user === undefined || user.id === "") return yield* new Unauthorized()
-          // a run may go on after its request, so the service keeps the account, not the request
+          // for as long as the request; `Tenants` keeps it longer, because a run may go on for a while
           const account = yield* tenants.contextEffect(user.tenant).pipe(
-            Scope.provide(scope),
             Effect.tapCause((cause) => Effect.logError("An account cannot be opened", cause)),
             Effect.mapError(() => new AccountUnavailable())
           )

@@ -7,7 +7,8 @@
  *
  * - A stop of a run ends its execution: the stop button, a run that is replaced, and with `whenLeft: "stop"` the last
  *   client that goes away. Most durable agents are served with `whenLeft: "continue"`.
- * - A hub that is closed, or that dies, leaves its executions. They go on in the next process.
+ * - A hub that is closed, or that dies, leaves its executions. They go on in the next process. While it is being closed,
+ *   a client that goes away leaves them too; the stop button still ends them.
  * - The id of a run that a client starts is that of its execution. After a restart a run that goes on with answers has
  *   the id that its execution gave it, so a client finds it by its session.
  * - The owner of a run is that of its session. After a restart a run without a session is found by nobody, and ends by
@@ -151,10 +152,8 @@ const runOf = <Tools extends Record<string, Tool.Any>, E, R, A, P, E1, R1>(
       opened,
       ({ execution }, exit) =>
         Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)
-          ? Effect.flatMap(
-            hub.isClosing,
-            (isClosing) => isClosing ? Effect.void : Effect.ignore(Durable.interrupt(self, execution))
-          )
+          ? Effect.flatMap(isLeftToNext(hub, runId), (isLeft) =>
+            isLeft ? Effect.void : Effect.ignore(Durable.interrupt(self, execution)))
           : Effect.void
     )
     return Durable.attach(self, execution, { after }).pipe(
@@ -162,6 +161,14 @@ const runOf = <Tools extends Record<string, Tool.Any>, E, R, A, P, E1, R1>(
       Stream.takeUntil((part) => part.type === "run-end")
     )
   })))
+
+/** A hub that is being closed leaves an execution to the next process, unless somebody has stopped the run. */
+const isLeftToNext = (hub: RunHub.RunHub["Service"], runId: string) =>
+  Effect.gen(function*() {
+    if (!(yield* hub.isClosing)) return false
+    const live = yield* hub.get(runId)
+    return live === undefined || !(yield* live.isStopped)
+  })
 
 const named = <Tools extends Record<string, Tool.Any>, A, P>(
   part: AgentRun.Part<Tools, A, P>,

@@ -202,7 +202,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
   private respond(run: OwnedRuns.OwnedRun, after?: number) {
     return Sse.response(Sse.events(run.parts({ after })), {
       keepAlive: this.options.keepAlive,
-      headers: { "x-run-id": run.live.runId }
+      headers: Sse.runHeader(run.live.runId)
     })
   }
 }

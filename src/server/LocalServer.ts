@@ -2,6 +2,10 @@
  * What a server on the machine of its user has to check, because every page that the user has open in a browser can send
  * it requests: the host that a request names, the origin that it comes from, and a token.
  *
+ * A page of one of the `origins` needs the answers of `HttpRouter.cors` too. A browser asks without the token whether it
+ * may send one, so `cors` has to look at a request first: `Layer.mergeAll(HttpRouter.cors(...), LocalServer.layer(...))`
+ * in this order, or `Layer.provide(LocalServer.layer(...))` before `Layer.provide(HttpRouter.cors(...))`.
+ *
  * **Example** (A server that only this machine may use)
  *
  * ```ts

@@ -79,6 +79,7 @@ export interface Numbered<out Part = AgentRun.Part> {
  *   completed, and otherwise fails with the failure of the run. Each call is a reader.
  * - `hold`: counts as a reader until the scope closes. Use it before reading begins.
  * - `isLeft`: whether it has had readers, and has none now.
+ * - `isStopped`: whether somebody has stopped it. A hub that is closed, and a last reader that goes away, do not count.
  * - `exit`: waits for the end of the run.
  * - `stop`: interrupts the run, and returns when it has ended. It does not change a run that has ended.
  * - `steering`: its handle for messages, unless the input had one.
@@ -97,6 +98,7 @@ export interface Live<out Part = AgentRun.Part, out E = unknown> {
   }) => Stream.Stream<Numbered<Part>, E>
   readonly hold: Effect.Effect<void, never, Scope.Scope>
   readonly isLeft: Effect.Effect<boolean>
+  readonly isStopped: Effect.Effect<boolean>
   readonly exit: Effect.Effect<Exit.Exit<void, E>>
   readonly stop: Effect.Effect<void>
   readonly steering: Steering.Steering

@@ -30,6 +30,7 @@ export class Running<Part = any, E = any> {
   hasEnded = false
   private readers = 0
   private wasRead = false
+  private wasStopped = false
   private leavings = 0
   private readonly ending = Deferred.makeUnsafe<Exit.Exit<void, E>>()
   readonly runId: string
@@ -45,10 +46,11 @@ export class Running<Part = any, E = any> {
   }
 
   begin(start: AgentRun.RunStart, steering: Steering.Steering): Effect.Effect<RunHub.Live<Part, E>> {
-    const { exit, hold, isLeft, options: { owner }, parts, runId, stop } = this
+    const { exit, hold, isLeft, isStopped, options: { owner }, parts, runId, stop } = this
     return Effect.map(
       Clock.currentTimeMillis,
-      (startedAt) => this.live = { runId, start, startedAt, parts, hold, isLeft, exit, stop, steering, owner }
+      (startedAt) =>
+        this.live = { runId, start, startedAt, parts, hold, isLeft, isStopped, exit, stop, steering, owner }
     )
   }
 
@@ -64,9 +66,16 @@ export class Running<Part = any, E = any> {
 
   readonly exit: Effect.Effect<Exit.Exit<void, E>> = Deferred.await(this.ending)
 
-  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
+  private readonly interrupt: Effect.Effect<void> = Effect.suspend(() =>
     this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
   )
+
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    if (!this.hasEnded) this.wasStopped = true
+    return this.interrupt
+  })
+
+  private readonly isStopped: Effect.Effect<boolean> = Effect.sync(() => this.wasStopped)
 
   private readonly parts: RunHub.Live<Part, E>["parts"] = (options) =>
     Stream.scoped(Stream.unwrap(Effect.map(this.hold, () => this.log.read(options?.after))))
@@ -90,7 +99,7 @@ export class Running<Part = any, E = any> {
     if (whenLeft !== "stop" || this.readers > 0 || this.hasEnded) return Effect.void
     const left = ++this.leavings
     // a reader that has left waits for nothing; one that has come back and left again has a new time limit
-    const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.stop)
+    const stop = Effect.suspend(() => this.readers > 0 || this.leavings !== left ? Effect.void : this.interrupt)
     // a run that has ended needs no timer
     return Effect.forkIn(Effect.andThen(Effect.timeoutOption(this.exit, reconnect), stop), this.timers)
   })

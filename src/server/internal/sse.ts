@@ -137,6 +137,17 @@ export const named = <E, R>(
   written((value: { readonly type: string }) => JsonText.pieces(`event: ${value.type}\ndata: `, value, "\n\n"))(values)
 
 /**
+ * Returns the header that names a run. A program may have given the run an id that no header can hold, so the id is
+ * encoded as in the path of a URL.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const runHeader = (runId: string): { readonly "x-run-id": string } => ({
+  "x-run-id": encodeURIComponent(runId.toWellFormed())
+})
+
+/**
  * Creates the response whose body is a stream of events.
  *
  * @category constructors

@@ -254,7 +254,7 @@ export class Serving<R, Request> {
   private respond(run: OwnedRun, events: Stream.Stream<Models.Event>): HttpServerResponse.HttpServerResponse {
     return Sse.response(Sse.data(events), {
       keepAlive: this.served.keepAlive,
-      headers: { "x-run-id": run.live.runId }
+      headers: Sse.runHeader(run.live.runId)
     })
   }
 }

@@ -61,8 +61,10 @@ const unknownModel = (model: string): Failures.Failure =>
 export const readBody = (
   maximum: ByteSize.ByteSize
 ): Effect.Effect<unknown, Failures.Failure, HttpServerRequest.HttpServerRequest> =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    request.json.pipe(
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    // every page can make a browser send a text, with the cookies of its user
+    if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) return Effect.fail(notJson)
+    return request.json.pipe(
       Effect.provideService(HttpIncomingMessage.MaxBodySize, maximum),
       Effect.mapError(({ reason }) =>
         "reason" in reason && reason.reason === "BodyTooLarge"
@@ -70,7 +72,12 @@ export const readBody = (
           : Failures.refused("We could not parse the JSON body of your request.")
       ),
       Effect.filterOrFail((body) => !Json.isTooDeep(body), () => Failures.refused(Json.tooDeep))
-    ))
+    )
+  })
+
+const notJson = Failures.refused("The body of the request has to be JSON: `content-type: application/json`.", {
+  status: 415
+})
 
 /**
  * Decodes the body of a request.
