@@ -1,7 +1,7 @@
 /** Agents behind the A2A protocol, with the real client of its SDK, over loopback. */
 import type { StreamResponse, Task } from "@a2a-js/sdk"
 import type { Client } from "@a2a-js/sdk/client"
-import { InMemoryTaskStore, ServerCallContext } from "@a2a-js/sdk/server"
+import { InMemoryTaskStore, ServerCallContext, type TaskStore } from "@a2a-js/sdk/server"
 import { jsonRpcHandler } from "@a2a-js/sdk/server/express"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
@@ -316,6 +316,50 @@ describe("A2aServer", () => {
         yield* refusalOf(() => subscribe(ann, completed.id)),
         "UnsupportedOperationError: The task has ended."
       )
+    }).pipe(Effect.scoped))
+
+  it.live("a message that comes while its task is canceled runs nothing, whichever of the two the store keeps waiting", () =>
+    Effect.gen(function*() {
+      const inner = new InMemoryTaskStore()
+      // how long the next loads and saves take, in milliseconds
+      const loads: Array<number> = []
+      const saves: Array<number> = []
+      const pause = (millis = 0) => new Promise((resolve) => setTimeout(resolve, millis))
+      const store: TaskStore = {
+        load: async (id, context) => {
+          const task = structuredClone(await inner.load(id, context))
+          await pause(loads.shift())
+          return task
+        },
+        save: async (task, context) => {
+          await pause(saves.shift())
+          await inner.save(task, context)
+        },
+        list: (params, context) => inner.list(params, context)
+      }
+      const { client, done } = yield* serve({ store })
+      const ann = yield* client("ann")
+      const outcome = (request: () => Promise<unknown>) => Effect.map(refusalOf(request), (_) => _.split(":")[0]!)
+      const both = (slow: { readonly loads?: number; readonly saves?: number }, order: "cancel" | "message") =>
+        Effect.gen(function*() {
+          const { id, ...task } = yield* send(ann, "removes")
+          const given = approvalsOf({ id, ...task }).map(({ approvalId }) => ({ approvalId, approved: true }))
+          const requests = {
+            cancel: outcome(() => ann.cancelTask({ tenant: "", id, metadata: undefined })),
+            message: outcome(() => ann.sendMessage(message(answers(given), { taskId: id })))
+          }
+          if (slow.loads !== undefined) loads.push(slow.loads)
+          if (slow.saves !== undefined) saves.push(slow.saves)
+          const first = yield* Effect.forkChild(requests[order], { startImmediately: true })
+          yield* Effect.sleep("20 millis")
+          const second = yield* requests[order === "cancel" ? "message" : "cancel"]
+          return [yield* Fiber.join(first), second, stateOfTask(yield* get(ann, id))]
+        })
+      const refused = "UnsupportedOperationError"
+      assert.deepStrictEqual(yield* both({ loads: 60 }, "message"), [refused, "accepted", "CANCELED"])
+      assert.deepStrictEqual(yield* both({ loads: 60 }, "cancel"), ["accepted", refused, "CANCELED"])
+      assert.deepStrictEqual(yield* both({ saves: 60 }, "cancel"), ["accepted", refused, "CANCELED"])
+      assert.deepStrictEqual(done, [])
     }).pipe(Effect.scoped))
 
   it.live("a client that leaves and comes back has every word once; two read one task", () =>

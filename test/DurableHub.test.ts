@@ -171,8 +171,7 @@ describe("DurableHub", () => {
           return yield* statusOf
         }).pipe(
           Effect.scoped,
-          Effect.provide(RunHub.layer({ grace: "1 minute" })),
-          Effect.provide(Layer.fresh(Layer.provideMerge(worker, engine)))
+          Effect.provide([RunHub.layer({ grace: "1 minute" }), Layer.fresh(Layer.provideMerge(worker, engine))])
         )
       assert.strictEqual(yield* end("stop", () => Effect.void), "running")
       assert.strictEqual(yield* end("continue", ({ stop }) => stop), "interrupted")

@@ -44,6 +44,8 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   private readonly scope: Scope.Scope
   /** The tasks with a run, by owner and id. */
   private readonly working = new Map<string, Working.Working>()
+  /** The tasks without a run that are being canceled. No run starts on them. */
+  private readonly canceling = new Set<string>()
   private isClosing = false
 
   constructor(
@@ -130,7 +132,8 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   /** Ends a task, and returns when its run has ended. */
   cancel(owner: string, taskId: string): Effect.Effect<Sdk.Task, Requests.Refusal> {
     return Effect.gen({ self: this }, function*() {
-      const working = this.working.get(keyOf(owner, taskId))
+      const key = keyOf(owner, taskId)
+      const working = this.working.get(key)
       if (working !== undefined) {
         yield* this.stop(working)
         yield* working.ended
@@ -139,6 +142,16 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
         // answers that were refused, or a run that has ended by itself and waits
         return Parts.isTerminal(state) ? yield* Effect.fail(notCancelable) : yield* this.cancel(owner, taskId)
       }
+      this.canceling.add(key)
+      return yield* Effect.ensuring(
+        this.cancelStored(owner, taskId),
+        Effect.sync(() => this.canceling.delete(key))
+      )
+    })
+  }
+
+  private cancelStored(owner: string, taskId: string): Effect.Effect<Sdk.Task, Requests.Refusal> {
+    return Effect.gen({ self: this }, function*() {
       const task = yield* this.load(owner, taskId)
       const state = task.status?.state
       if (state === Sdk.TaskState.TASK_STATE_CANCELED) return task
@@ -202,7 +215,7 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
       })
       working.addMessage(Requests.kept(message, working.name))
       yield* this.save(working)
-      return { working, begin: this.work(working, { _tag: "Prompt", prompt }) }
+      return { working, begin: this.work(working, { _tag: "Prompt", prompt }, true) }
     })
   }
 
@@ -226,7 +239,7 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
       const asked = yield* Requests.asked(message)
       const next = yield* Working.make(owner, { taskId, contextId: task.contextId, runId: yield* RunId.next }, task)
       next.addMessage(Requests.kept(message, next.name))
-      return { working: next, begin: this.work(next, asked) }
+      return { working: next, begin: this.work(next, asked, false) }
     })
   }
 
@@ -256,20 +269,26 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
   /**
    * Starts a run, and with answers waits for its beginning: until then they may be refused, and the task waits as before.
    */
-  private work(working: Working.Working, asked: Requests.Asked): Effect.Effect<void, Requests.Refusal, Request> {
+  private work(
+    working: Working.Working,
+    asked: Requests.Asked,
+    isNew: boolean
+  ): Effect.Effect<void, Requests.Refusal, Request> {
     return Effect.suspend(() => {
       const key = keyOf(working.owner, working.name.taskId)
+      if (this.canceling.has(key)) return Effect.fail(Requests.ended)
       if (this.working.has(key)) return Effect.fail(Requests.overtaken)
       this.working.set(key, working)
-      const read = Effect.withFiber<void, AgentApi.RunFailed, Request>((fiber) => {
+      const read = Effect.withFiber<void, AgentApi.RunFailed | Requests.Refusal, Request>((fiber) => {
         working.fiber = fiber
-        return this.read(working, asked)
+        return Effect.andThen(this.check(working, isNew), this.read(working, asked))
       })
       const told = Effect.matchEffect(read, {
         onSuccess: () => Effect.void,
         onFailure: (failure) =>
           Effect.map(now, (timestamp) => {
-            if (asked._tag === "Answers") working.refuse(Requests.refused(failure))
+            if (!(failure instanceof AgentApi.RunFailed)) working.refuse(failure)
+            else if (asked._tag === "Answers") working.refuse(Requests.refused(failure))
             else working.publish([Updates.toldFailure(working.name, failure, timestamp)])
           })
       })
@@ -279,7 +298,18 @@ export class Tasks<Tools extends Record<string, Tool.Any>, E, R, A, P, Request =
         (fiber) => Effect.flatMap(Fiber.await(fiber), (exit) => this.end(working, exit))
       )
       const forked = Effect.forkIn(whole, this.scope, { startImmediately: true })
-      return Effect.andThen(forked, asked._tag === "Answers" ? working.begun : Effect.void)
+      return Effect.andThen(forked, asked._tag === "Answers" ? working.begun : working.checked)
+    })
+  }
+
+  /** A task may have been canceled after a message to it has read it, and before it had a run again. */
+  private check(working: Working.Working, isNew: boolean): Effect.Effect<void, Requests.Refusal> {
+    return Effect.gen({ self: this }, function*() {
+      if (!isNew) {
+        const { status } = yield* this.load(working.owner, working.name.taskId)
+        if (Parts.isTerminal(status?.state)) return yield* Effect.fail(Requests.ended)
+      }
+      working.check()
     })
   }
 

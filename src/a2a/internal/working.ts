@@ -50,6 +50,7 @@ export class Working {
   isRefused = false
   private readonly task: TaskState
   private readonly updates: PubSub.PubSub<Published>
+  private readonly checking = Deferred.makeUnsafe<void, Requests.Refusal>()
   private readonly beginning = Deferred.makeUnsafe<void, Requests.Refusal>()
   private readonly ending = Deferred.makeUnsafe<void>()
   private isOver = false
@@ -61,6 +62,9 @@ export class Working {
     this.task = new TaskState(task)
     this.updates = updates
   }
+
+  /** Waits until it is sure that the task has not ended. */
+  readonly checked: Effect.Effect<void, Requests.Refusal> = Deferred.await(this.checking)
 
   /** Waits for the beginning of the run. */
   readonly begun: Effect.Effect<void, Requests.Refusal> = Deferred.await(this.beginning)
@@ -92,6 +96,10 @@ export class Working {
     PubSub.publishUnsafe(this.updates, numbered)
   }
 
+  check(): void {
+    Deferred.doneUnsafe(this.checking, Exit.void)
+  }
+
   begin(): void {
     this.hasBegun = true
     Deferred.doneUnsafe(this.beginning, Exit.void)
@@ -99,12 +107,14 @@ export class Working {
 
   refuse(refusal: Requests.Refusal): void {
     this.isRefused = true
+    Deferred.doneUnsafe(this.checking, Exit.fail(refusal))
     Deferred.doneUnsafe(this.beginning, Exit.fail(refusal))
   }
 
   /** Nothing comes any more. */
   over(): void {
     this.isOver = true
+    Deferred.doneUnsafe(this.checking, Exit.fail(Requests.ended))
     Deferred.doneUnsafe(this.beginning, Exit.fail(Requests.ended))
     PubSub.publishUnsafe(this.updates, Exit.void)
     Deferred.doneUnsafe(this.ending, Exit.void)
