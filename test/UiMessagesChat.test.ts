@@ -653,5 +653,26 @@ describe("UiMessages.layer", () => {
         yield* Effect.promise(() => page.chat.regenerate({ messageId: open.last.id }))
         assert.deepStrictEqual(stored(yield* server.messages("c")), [["a"], ["1 a"]])
       }).pipe(Effect.scoped))
+
+    it.live("nothing is forgotten for a run that a hub which is being closed does not start", () =>
+      Effect.gen(function*() {
+        const agent = Agent.make("agent", { providers: [SessionHistory.provider] })
+        const model = ScriptedModel.layer([ScriptedModel.text("1"), ScriptedModel.text("2")])
+        const server = yield* ChatServer.serve(agent, Layer.merge(SessionStore.layerMemory, model))
+        const say = (id: string, trigger?: string) =>
+          server.call("POST", "", {
+            id: "c",
+            trigger,
+            messages: [{ id, role: "user", parts: [{ type: "text", text: id }] }]
+          })
+        yield* say("a")
+        yield* say("b")
+        const before = yield* server.messages("c")
+        assert.strictEqual(before.length, 4)
+        yield* server.hub.close
+        const { json, status } = yield* say("a", "regenerate-message")
+        assert.deepStrictEqual([status, json().code, json().retryable], [503, "unavailable", true])
+        assert.deepStrictEqual(yield* server.messages("c"), before)
+      }).pipe(Effect.scoped))
   })
 })

@@ -120,6 +120,9 @@ export const handlers = <
  * Creates a layer that limits the size of request bodies. A larger body is refused with 413 before it is decoded. Provide
  * the layer to the handlers of a group. Without it, there is no limit.
  *
+ * The requests of `AgentRpc` have no limit of their own either. Provide the layer to the whole server then
+ * (`HttpRouter.serve`).
+ *
  * @category layers
  * @since 0.1.0
  */

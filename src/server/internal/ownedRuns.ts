@@ -254,13 +254,17 @@ export class OwnedRuns<R, Request = never> {
     return this.hub.stopSession(Sessions.prefixOf(owner) + id)
   }
 
-  /** Sets a session of the owner back to a version. The versions after it are forgotten. */
+  /**
+   * Sets a session of the owner back to a version, for a run that begins there. The versions after it are forgotten. A hub
+   * that is closed would not start that run, so the session stays as it is then.
+   */
   rewind(owner: string, id: string, version: number): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
-    const stored = Effect.flatMap(
-      this.store.load(Sessions.prefixOf(owner) + id),
-      (session) => this.store.truncate(session, version)
-    )
-    return Effect.andThen(this.told(stored), this.session(owner, id))
+    return Effect.gen({ self: this }, function*() {
+      if (yield* this.hub.isClosing) return yield* unavailable
+      const stored = yield* this.told(this.store.load(Sessions.prefixOf(owner) + id))
+      yield* this.told(this.store.truncate(stored, version))
+      return yield* this.session(owner, id)
+    })
   }
 
   /** Creates another session of the owner from what a session was at a version. One that was never saved does not exist. */
@@ -398,7 +402,7 @@ const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined 
   }
   switch (reason.error.problem) {
     case "closing":
-      return failed("unavailable", 503, true, "The agent is not available now.")
+      return unavailable
     case "run-exists":
       return failed("run-exists", 409, false, "There is a run with this id.")
     case "session-busy":
@@ -406,6 +410,7 @@ const refusedBy = (cause: Cause.Cause<unknown>): AgentApi.RunFailed | undefined 
   }
 }
 
+const unavailable = failed("unavailable", 503, true, "The agent is not available now.")
 const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not known, or it ended a while ago."))
 const sessionUnknown = Effect.fail(failed("session-not-found", 404, false, "The conversation is not known."))
 const runEnded = Effect.fail(failed("run-ended", 409, false, "The run has ended."))
