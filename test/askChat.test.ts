@@ -1,6 +1,7 @@
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import { execFile, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
@@ -152,6 +153,72 @@ describe("the chat", () => {
         yield* chat.type(ctrl("c"))
         assert.strictEqual((yield* chat.exit).code, 0)
         assert.isFalse(yield* fs.exists(`${folder}/pots-broken.md`))
+      }))
+
+    it.effect("takes what the user is writing or pasting for text, and not for an answer to a question", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const fs = yield* FileSystem.FileSystem
+        const chat = yield* open(folder, ["--script", "writes"], { columns: 100 })
+        const held = "A call waits for your answer. Enter goes to it; what you have written stays."
+        // The user was writing when the question came
+        yield* chat.type("write it\rsay yes")
+        yield* chat.see(held)
+        yield* chat.type(" to them")
+        yield* chat.see("❯ say yes to them")
+        yield* chat.type("\r")
+        yield* chat.until("question", () => lastLines(chat, 1)[0].startsWith("Allow it?"))
+        yield* chat.type("\u001b[200~y\r\u001b[201~")
+        yield* chat.see("❯ say yes to themy")
+        yield* chat.type("\r")
+        yield* chat.until("question again", () => lastLines(chat, 1)[0].startsWith("Allow it?"))
+        assert.deepStrictEqual(yield* fs.readDirectory(folder), ["README.md", "glaze.ts"])
+        yield* chat.type("y")
+        yield* chat.see("pots.md is written")
+        assert.strictEqual(yield* fs.readFileString(`${folder}/pots.md`), "Nine pots.\n")
+        // The script asks once more, and what was written is still there
+        yield* chat.until("second question", () => lastLines(chat, 1)[0] === held)
+        assert.include(lastLines(chat, 3), "❯ say yes to themy")
+      }))
+
+    it.effect("takes the keys of a paste for text, and is not stuck if it never ends", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const chat = yield* open(folder, ["--script", "hangs"], { columns: 100 })
+        yield* chat.type("go\r")
+        yield* chat.see("It is here, and")
+        yield* chat.type(`\u001b[200~a${ctrl("c")}b${ctrl("o")}c${ctrl("d")}d\u001b[201~`)
+        yield* chat.see("❯ a\ufffdb\ufffdc\ufffdd")
+        assert.notInclude(chat.text(), "Interrupted")
+        yield* chat.type(ctrl("u"))
+        yield* chat.until("empty line", () => lastLines(chat, 2)[0] === "❯")
+
+        // A long one is not drawn character by character
+        const before = chat.raw().length
+        yield* chat.type(`\u001b[200~${"clay pots ".repeat(500)}\u001b[201~`)
+        yield* chat.see("clay pots")
+        assert.isBelow(chat.raw().slice(before).split("\u001b[?2026h").length, 250)
+        yield* chat.type(ctrl("u"))
+        yield* chat.until("empty line", () => lastLines(chat, 2)[0] === "❯")
+
+        yield* chat.type("\u001b[200~never ends\r")
+        // Until the paste is over, Ctrl-C belongs to it
+        const end = yield* Effect.race(
+          chat.exit,
+          Effect.forever(Effect.delay(chat.type(ctrl("c")), 300)).pipe(TestClock.withLive)
+        )
+        assert.strictEqual(end.code, 0)
+        assert.include(chat.text(), "Interrupted")
+      }))
+
+    it.effect("is left by two Ctrl-C that come at once", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const chat = yield* open(folder, ["--script", "hangs"])
+        yield* chat.type("go\r")
+        yield* chat.see("It is here, and")
+        yield* chat.type(ctrl("c") + ctrl("c"))
+        assert.strictEqual((yield* chat.exit).code, 0)
       }))
 
     it.effect("is interrupted by Ctrl-C, keeps the partial answer, and is left by the second one", () =>

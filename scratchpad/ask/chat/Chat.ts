@@ -65,6 +65,10 @@ interface Chat extends Options {
     readonly answers: ReadonlyArray<Approval.Answer>
   } | undefined
   consent: Consent.Consent | undefined
+  /** Whether the user was writing when the question came, and is not yet at it: the keys are none of its answers. */
+  isWriting: boolean
+  /** When the last key of a paste came. */
+  pastedAt: number
   calls: ReadonlyArray<Answer.Call>
   pager: Pager.Pager | undefined
   hint: string
@@ -78,6 +82,9 @@ interface Chat extends Options {
   since: number
   drawnAt: number
 }
+
+/** A paste comes at once. A Ctrl-C that comes so many milliseconds after it was pressed, though the paste has no end. */
+const endOfPaste = 200
 
 /** So many tool calls are remembered for the page of Ctrl-O. */
 const maxCalls = 200
@@ -99,6 +106,8 @@ export const run = Effect.fnUntraced(function*(options: Options) {
     steering: yield* Steering.make,
     asking: undefined,
     consent: undefined,
+    isWriting: false,
+    pastedAt: 0,
     calls: [],
     pager: undefined,
     hint: "",
@@ -115,7 +124,10 @@ export const run = Effect.fnUntraced(function*(options: Options) {
   const sizes = yield* terminal.size
   yield* Effect.forkScoped(
     Effect.ensuring(
-      Effect.ignore(Effect.forever(Effect.flatMap(Queue.take(keys), (input) => self.send({ _tag: "Key", input })))),
+      Effect.ignore(Effect.forever(Effect.flatMap(
+        Queue.takeAll(keys),
+        (inputs) => Queue.offerAll(events, inputs.map((input): Event => ({ _tag: "Key", input })))
+      ))),
       self.send({ _tag: "Closed" })
     )
   )
@@ -147,8 +159,9 @@ const take = Effect.fnUntraced(function*(self: Chat, batch: ReadonlyArray<Event>
     yield* handle(self, event)
     if (self.isOver) break
   }
-  // Parts come faster than anybody reads
-  const isUrgent = self.isOver || batch.some(({ _tag }) => _tag !== "Part")
+  // Parts, and the characters of a paste, come faster than anybody reads
+  const isPasting = editing(self).paste !== undefined
+  const isUrgent = self.isOver || !isPasting && batch.some(({ _tag }) => _tag !== "Part")
   if (isUrgent || (yield* Clock.currentTimeMillis) - self.drawnAt >= View.tick) yield* draw(self)
 })
 
@@ -204,26 +217,56 @@ const draw = Effect.fnUntraced(function*(self: Chat) {
 
 const pressed = Effect.fnUntraced(function*(self: Chat, input: Terminal.UserInput) {
   const { key } = input
+  const isControlC = key.ctrl === true && key.name === "c"
+  // Whatever a paste contains is text
+  if (editing(self).paste !== undefined) {
+    const now = yield* Clock.currentTimeMillis
+    if (!isControlC || now - self.pastedAt < endOfPaste) {
+      self.pastedAt = now
+      return edit(self, input)
+    }
+  }
   if (self.pager !== undefined) {
     self.pager = Pager.press(self.pager, input, self.size)
     return self.pager === undefined ? yield* self.write(alternateOff) : undefined
   }
-  if (key.ctrl && key.name === "c") return yield* controlC(self)
+  if (isControlC) return yield* controlC(self)
   self.isLeaving = false
   self.hint = ""
   if (key.ctrl && key.name === "l") return yield* self.write(self.live.clear())
   if (key.ctrl && key.name === "o") return yield* openCalls(self)
-  if (self.consent !== undefined) return yield* consented(self, Consent.press(self.consent, input))
-  const { editor } = self
+  if (key.name === "paste-start") {
+    self.pastedAt = yield* Clock.currentTimeMillis
+    // Its first letter is no answer
+    self.isWriting ||= self.consent?.asks === "choice"
+    return edit(self, input)
+  }
+  const { consent, editor } = self
+  if (consent !== undefined && !self.isWriting) return yield* consented(self, Consent.press(consent, input))
+  if (consent !== undefined) {
+    if (key.name === "escape" || key.name === "return" && !key.meta) self.isWriting = false
+    else edit(self, input)
+    return
+  }
   if (key.ctrl && key.name === "d" && editor.text === "") {
     if (self.working !== undefined) yield* interrupt(self, self.working)
     self.isOver = true
     return
   }
-  if (editor.paste === undefined && key.name === "return" && !key.meta) return yield* submit(self)
+  if (key.name === "return" && !key.meta) return yield* submit(self)
   const [command] = key.name === "tab" ? Commands.matching(editor.text) : []
   self.editor = command === undefined ? Editor.press(editor, input) : Editor.set(editor, `/${command.name} `)
 })
+
+/** The editor that has the keys. */
+const editing = ({ consent, editor, isWriting }: Chat): Editor.Editor =>
+  consent === undefined || isWriting ? editor : consent.editor
+
+const edit = (self: Chat, input: Terminal.UserInput): void => {
+  const editor = Editor.press(editing(self), input)
+  if (self.consent === undefined || self.isWriting) self.editor = editor
+  else self.consent = { ...self.consent, editor, problem: "" }
+}
 
 /** The first one interrupts the answer, drops the question about a call, or drops the text. A second one leaves. */
 const controlC = Effect.fnUntraced(function*(self: Chat) {
@@ -233,18 +276,23 @@ const controlC = Effect.fnUntraced(function*(self: Chat) {
     if (self.answer !== undefined) printAnswer(self, self.answer)
     print(self, [""])
     self.answer = self.asking = self.consent = undefined
+    self.isWriting = false
   } else if (self.isLeaving && self.editor.text === "") {
     self.isOver = true
     return
   }
-  self.editor = Editor.set(self.editor, "")
+  self.editor = { ...Editor.set(self.editor, ""), paste: undefined }
   self.isLeaving = true
   self.hint = "Ctrl-C again leaves."
 })
 
 /** From here on the next Ctrl-C ends the process, even if a tool or a finalizer does not end. */
 const interrupt = Effect.fnUntraced(function*(self: Chat, working: NonNullable<Chat["working"]>) {
-  if (working.isEnding) return
+  if (working.isEnding) {
+    // Both came before the terminal was told to end the process at the second one
+    self.isOver = true
+    return
+  }
   working.isEnding = true
   self.hint = "Ctrl-C again leaves at once."
   const scope = yield* Scope.make()
@@ -330,6 +378,7 @@ const ended = Effect.fnUntraced(function*(self: Chat, outcome: AgentRun.Outcome)
   self.hint = ""
   if (outcome._tag === "Completed" && outcome.result.approvals.length > 0) {
     self.asking = { result: outcome.result, waiting: outcome.result.approvals, answers: [] }
+    self.isWriting = self.editor.text !== "" || self.editor.paste !== undefined
     return askNext(self)
   }
   if (answer !== undefined) {

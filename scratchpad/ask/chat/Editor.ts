@@ -175,6 +175,9 @@ const commands: Readonly<Record<string, (self: Editor) => Editor>> = {
   "M-return": newline
 }
 
+/** Whether a character is one of ASCII: the width of most texts is known without a table. */
+const isPlain = (segment: string): boolean => segment.length === 1 && segment >= " " && segment <= "~"
+
 /** The rows of an editor on a screen, and the place of the cursor in them. */
 export interface View {
   readonly rows: ReadonlyArray<string>
@@ -188,7 +191,7 @@ export const view = ({ cursor, text }: Editor, columns: number): View => {
   let width = 0
   let place = { row: 0, column: 0 }
   for (const { index, segment } of graphemes.segment(text)) {
-    const taken = segment === "\n" ? 0 : Text.width(segment)
+    const taken = segment === "\n" ? 0 : isPlain(segment) ? 1 : Text.width(segment)
     if (width + taken > columns) {
       rows.push("")
       width = 0

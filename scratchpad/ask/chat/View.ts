@@ -28,6 +28,8 @@ export interface State {
   readonly hint: string
   /** The call that waits for the user. */
   readonly consent: Consent.Consent | undefined
+  /** Whether the user writes on, and is not yet at the question. */
+  readonly isWriting: boolean
   /** The run or the command that is in progress. */
   readonly working: { readonly since: number; readonly isEnding: boolean } | undefined
 }
@@ -74,9 +76,10 @@ const status = ({ answer, style, working }: State, spinner: string, now: number)
 
 /** The label and the text that is being typed; a long text around the cursor. */
 const typing = (
-  { consent, editor, size, style }: State,
+  { consent: waiting, editor, isWriting, size, style }: State,
   columns: number
 ): { readonly rows: ReadonlyArray<string>; readonly cursor: Live.Frame["cursor"] } => {
+  const consent = isWriting ? undefined : waiting
   const label = consent === undefined ? `${style.cyan("❯")} ` : Consent.label(consent, style)
   if (consent?.asks === "choice") return { rows: [label], cursor: undefined }
   const isBelow = consent?.asks === "arguments"
@@ -95,8 +98,9 @@ const typing = (
 
 /** A line about the last key, the commands that fit, or what the conversation is. */
 const below = (self: State): ReadonlyArray<string> => {
-  const { consent, editor, hint, style } = self
+  const { consent, editor, hint, isWriting, style } = self
   if (hint !== "") return [style.yellow(hint)]
+  if (isWriting) return [style.yellow("A call waits for your answer. Enter goes to it; what you have written stays.")]
   if (consent !== undefined) return consent.problem === "" ? [] : [style.red(consent.problem)]
   const commands = Commands.matching(editor.text)
   return commands.length > 0
