@@ -93,6 +93,20 @@ describe("Comparison", () => {
     assert.deepStrictEqual(Comparison.regressions(baseline, baseline), [])
   })
 
+  it("a case without a trial was not tried", () => {
+    const before = reportOf("a", [[true], [false], []])
+    const now = reportOf("b", [[], [false], [true]])
+    const { added, cases, removed } = Comparison.make(now, before)
+    assert.deepStrictEqual([cases.map(({ id }) => id), added, removed], [["case-1"], ["case-2"], ["case-0"]])
+    for (const rule of ["significant", "every-case"] as const) {
+      assert.deepStrictEqual(Comparison.regressions(now, before, { rule }), [{
+        kind: "removed",
+        case: "case-0",
+        description: "the case `case-0` of the baseline was not tried"
+      }])
+    }
+  })
+
   it("has an interval also where all cases differ by the same", () => {
     const all = reportOf("a", Array.from({ length: 20 }, () => [true]))
     const none = reportOf("b", Array.from({ length: 20 }, () => [false]))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeFileSystem } from "@effect/platform-node"
 import { Arbitrary, Effect, FileSystem, Layer, Schema } from "effect"
-import { Prompt } from "effect/ai"
+import { Prompt, Tool, Toolkit } from "effect/ai"
 import { Agent, SessionHistory, SessionStore } from "../src/index.ts"
 import { Dataset, Eval, Report, Scorer } from "../src/evals/index.ts"
 import { Cassette, ScriptedModel } from "../src/testing/index.ts"
@@ -24,11 +24,11 @@ describe("Dataset", () => {
         const json = cases.map((one) => JSON.stringify(one))
         const read = (format: Dataset.Format, text: string) => Dataset.parse(text, { ...schemas, format })
         assert.deepStrictEqual(yield* read("jsonl", `\ufeff${json[0]}\r\n\r\n${json[1]}\n`), cases)
-        assert.deepStrictEqual(yield* read("json", `[${json.join()}]`), cases)
+        assert.deepStrictEqual(yield* read("json", `\ufeff[${json.join()}]`), cases)
         assert.deepStrictEqual(
           yield* read(
             "yaml",
-            "# two cases\n- id: a\n  input: 1.5\n  expected: 2026-01-01T00:00:00.000Z\n  tags: [x, y]\n  split: test\n" +
+            "\ufeff# two cases\n- id: a\n  input: 1.5\n  expected: 2026-01-01T00:00:00.000Z\n  tags: [x, y]\n  split: test\n" +
               "-\n  id: b\n  input: -2\n"
           ),
           cases
@@ -36,7 +36,7 @@ describe("Dataset", () => {
         assert.deepStrictEqual(
           yield* read(
             "csv",
-            "\ufeffid,input,expected,tags,split\r\na,1.5,2026-01-01T00:00:00.000Z,x y,test\r\n\r\nb,-2,,,\r\n"
+            "\ufeffid, input ,expected, tags,split\r\na,1.5,2026-01-01T00:00:00.000Z,x y,test\r\n\r\nb,-2,,,\r\n"
           ),
           cases
         )
@@ -55,7 +55,7 @@ describe("Dataset", () => {
           csv: failure("csv", `id,input\na,"x\ny"\nb,"z`),
           cells: failure("csv", `id,input\na,"x\ny"\nb\n`),
           cell: failure("csv", "id,input,expected\na,1,2\n\nb,1,two\n", numbers),
-          columns: failure("csv", "id,input,id\n")
+          columns: failure("csv", "id,input, id\n")
         }, { concurrency: 1 })
         const starts: Record<keyof typeof messages, string> = {
           json: "`a`, line 3: This is not JSON",
@@ -155,6 +155,35 @@ describe("Dataset", () => {
       SessionStore.layerMemory,
       ScriptedModel.layer(["1", "2", "1", "3"].map((answer) => ScriptedModel.text(answer)))
     ])))
+
+  it.effect("fromCassette takes the first of several runs with one prompt", () =>
+    Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const path = `${yield* fileSystem.makeTempDirectoryScoped()}/runs.jsonl`
+      const Roll = Tool.make("roll", { success: Schema.Finite })
+      const dice = Agent.make("dice", { toolkit: Toolkit.make(Roll) })
+      let rolled = 0
+      const model = ScriptedModel.layer([
+        ScriptedModel.toolCalls({ name: "roll", params: {} }),
+        ScriptedModel.text("one"),
+        ScriptedModel.toolCalls({ name: "roll", params: {} }),
+        ScriptedModel.text("two"),
+        ScriptedModel.text("hello"),
+        ScriptedModel.text("hello again")
+      ])
+      const recording = Effect.gen(function*() {
+        yield* Agent.run(dice, { prompt: "Roll" })
+        yield* Agent.run(dice, { prompt: "Roll" })
+        yield* Agent.run(dice, { prompt: "Hello?" })
+        yield* Agent.run(dice, { prompt: "Hello?" })
+      })
+      yield* Effect.provide(recording, [
+        Cassette.layer({ path, mode: "record" }).pipe(Layer.provide(model)),
+        Toolkit.make(Roll).toLayer({ roll: () => Effect.sync(() => ++rolled) })
+      ])
+      const cases = yield* Dataset.fromCassette(path)
+      assert.deepStrictEqual(cases.map(({ expected }) => expected), ["one", "hello"])
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
 
   it.effect("fromCassette makes a case of each recorded run", () =>
     Effect.gen(function*() {

@@ -168,6 +168,50 @@ describe("Eval", () => {
         ])
       }))
 
+    it.effect("errors that cannot be read and verdicts that are none do not end it", () =>
+      Effect.gen(function*() {
+        const unreadable = new class {
+          get message(): string {
+            throw new Error("no message")
+          }
+        }()
+        const foreign = (name: string, verdict: unknown) =>
+          Scorer.make(name, { score: () => verdict as Scorer.Verdict | undefined })
+        const report = yield* Eval.run(
+          Eval.make("foreign", {
+            cases: cases("fails", "dies", "completes"),
+            task: (id: string) =>
+              id === "fails"
+                ? Effect.fail(unreadable)
+                : id === "dies"
+                ? Effect.die(unreadable)
+                : Effect.succeed(new Proxy({}, { has: () => unreadable.message !== "" })),
+            scorers: [
+              foreign("null", null),
+              foreign("symbol", Symbol("verdict")),
+              foreign("judged", { value: 1, judgements: [{ judge: "a", value: NaN, passed: true, reason: "" }] })
+            ]
+          }),
+          { concurrency: NaN }
+        )
+        const failed = ["null", "symbol", "judged"].map((name) => [name, 0, false])
+        assert.deepStrictEqual(
+          report.cases.map(({ trials: [{ error, outcome, output, scores }] }) => ({
+            error,
+            outcome,
+            output,
+            scores: scores.map(({ name, passed, value }) => [name, value, passed])
+          })),
+          [
+            { error: "(cannot be read)", outcome: "failed", output: "", scores: failed },
+            { error: "(cannot be read)", outcome: "died", output: "", scores: failed },
+            { error: undefined, outcome: "completed", output: "(cannot be read)", scores: failed }
+          ]
+        )
+        assert.strictEqual(report.cases[2].trials[0].scores[2].error, "the score is NaN")
+        assert.deepStrictEqual(yield* Report.fromJson(yield* Report.toJson(report)), report)
+      }))
+
     it.effect("interrupting it interrupts all trials, and has ended them when it goes on", () =>
       Effect.gen(function*() {
         const log: Array<string> = []

@@ -82,6 +82,44 @@ describe("EvalCommand", () => {
       })
     ))
 
+  it.effect("compares and updates the baselines of the chosen cases only", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const passed = Effect.map(
+          Report.read(`${folder}/other.baseline.json`),
+          ({ cases }) => cases.map(({ id, trials }) => `${id} ${trials.map((_) => _.passed).join()}`)
+        )
+        const every = ["other", "--baselines", folder, "--rule", "every-case"]
+        yield* run([...every, "--update-baselines"])
+        assert.strictEqual((yield* run([...every, "--case", "case-3"])).error, undefined)
+        assert.match((yield* run([...every, "--case", "case-3"], (n) => n)).error ?? "", /Worse.*other/)
+        assert.match((yield* run([...every, "--trials", "0"])).error ?? "", /Worse.*other/)
+        const before = yield* passed
+        yield* run([...every, "--case", "case-3", "--update-baselines"], (n) => n)
+        assert.deepStrictEqual(yield* passed, before.with(3, "case-3 false"))
+      })
+    ))
+
+  it.effect("refuses cases that nobody has, and experiments whose files would be the same", () =>
+    Effect.gen(function*() {
+      const messages = yield* Effect.forEach(
+        [["--case", "case-9"], ["--tag", "prime"], ["--split", "test"], ["--case", "case-1", "--case", "case-9"]],
+        (args) => Effect.map(run(args), ({ error, lines }) => [error, lines.length])
+      )
+      assert.deepStrictEqual(messages, [
+        ["No case has the id `case-9`", 0],
+        ["No case has the tag `prime`", 0],
+        ["No case has the split `test`", 0],
+        ["No case has the id `case-9`", 0]
+      ])
+      const clash = EvalCommand.runWith({
+        name: "evals",
+        experiments: [experiment("a/b", (n) => n), experiment("A b", (n) => n)]
+      })([])
+      const exit = yield* Effect.exit(Effect.provide(clash, NodeServices.layer))
+      assert.match(String(exit), /`a\/b` and `A b` would have the same files/)
+    }))
+
   it.effect("compares with the first, and writes all reports", () =>
     inFolder((folder) =>
       Effect.gen(function*() {

@@ -68,6 +68,15 @@ const now = reportOf("capitals v2", [[true, true], [false, false], [false, false
 const comparison = Comparison.make(now, before)
 const regressions = Comparison.regressions(now, before, { rule: "every-case" })
 
+describe("Report of very many cases", () => {
+  it("has the smallest number of trials", () => {
+    const [one] = reportOf("one", [[true]]).cases
+    const many = reportOf("many", [[true, true]])
+    assert.strictEqual(Report.trialsOfEach({ ...many, cases: Array.from({ length: 200_000 }, () => one) }), 1)
+    assert.deepStrictEqual([Report.trialsOfEach(many), Report.trialsOfEach({ ...many, cases: [] })], [2, 0])
+  })
+})
+
 describe("ReportView", () => {
   it("is a table in a terminal", () => {
     assert.deepStrictEqual(ReportView.toText(now, { comparison, regressions }).split("\n"), [

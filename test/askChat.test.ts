@@ -1,12 +1,15 @@
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer } from "effect"
+import { Effect, FileSystem, Layer, Schema } from "effect"
+import { Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { execFile, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
+import * as Agent from "../src/Agent.ts"
 import * as AgentRun from "../src/AgentRun.ts"
 import * as SessionStore from "../src/SessionStore.ts"
+import * as Cassette from "../src/testing/Cassette.ts"
 import * as TestTerminal from "./fixtures/terminal.ts"
 
 const main = fileURLToPath(new URL("../scratchpad/ask/main.ts", import.meta.url))
@@ -110,6 +113,48 @@ describe("the chat", () => {
           Effect.provide(SqliteSessionStore.layerFile({ filename: `${folder}/state/effect-agents/sessions.sqlite` }))
         )
         assert.strictEqual(history.content.filter(({ role }) => role === "user").length, 4)
+      }))
+
+    it.effect("copies an answer as a cassette and as a test", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const fs = yield* FileSystem.FileSystem
+        const chat = yield* open(folder, [], { columns: 120 })
+        yield* chat.type("/copy celadon\r")
+        yield* chat.see("Nothing was asked yet.")
+        yield* chat.type("where is celadon?\r")
+        yield* chat.until("answer", (text) => answers(text) === 1)
+        yield* chat.type("/copy celadon\r")
+        yield* chat.see("a test.")
+        yield* chat.type("/copy celadon\r")
+        yield* chat.see("celadon.jsonl: it is there already")
+        yield* chat.type("/copy no/celadon\r")
+        yield* chat.see("there is no such folder")
+        yield* chat.type(ctrl("d"))
+        yield* chat.exit
+        // The cassette answers as the model has: the same call, then the same text
+        const Search = Tool.make("search_text", {
+          parameters: Schema.Struct({ query: Schema.String }),
+          success: Schema.Json
+        })
+        const calls: Array<string> = []
+        const tape = yield* fs.readFileString(`${folder}/celadon.jsonl`)
+        const [question, searched] = tape.trimEnd().split("\n").map((line) => JSON.parse(line)).filter((line) => line.turn)
+        assert.include(JSON.stringify(question), "where is celadon?")
+        const found = searched.turn[0].content[0].result
+        const { text } = yield* Agent.run(Agent.make("ask", { toolkit: Toolkit.make(Search) }), {
+          prompt: Prompt.make(question.turn)
+        }).pipe(Effect.provide([
+          Cassette.layer({ path: `${folder}/celadon.jsonl`, mode: "replay" }),
+          Toolkit.make(Search).toLayer({
+            search_text: ({ query }) => Effect.sync(() => (calls.push(query), found))
+          })
+        ]))
+        assert.deepStrictEqual(calls, ["celadon"])
+        assert.include(text, "The best match for \"celadon\" is glaze.ts:1")
+        const test = yield* fs.readFileString(`${folder}/celadon.test.ts`)
+        assert.include(test, "where is celadon?")
+        assert.include(test, "ScriptedModel.toolCalls")
       }))
 
     it.effect("asks before it writes: no with a reason, other arguments, and yes", () =>

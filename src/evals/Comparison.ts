@@ -85,7 +85,7 @@ export interface ScorerComparison {
 /**
  * A comparison of a report with a report before it.
  *
- * - `cases`: those that both have. `added` and `removed` are the ids of the others.
+ * - `cases`: those that both have tried. `added` and `removed` are the ids of those that one of them has not.
  * - `rate`, `rateBefore`: the means of the pass rates of these cases; `difference` is the difference of the two.
  * - `interval`: where the difference lies with a confidence of 95 %: a bootstrap over the cases. If all cases differ by
  *   the same, it is Wilson's bound on the part of the cases that differ by something else.
@@ -220,15 +220,17 @@ const pairsOf = (report: Report.Report, before: Report.Report) => {
   const earlier = new Map(before.cases.map((_) => [_.id, _]))
   const pairs: Array<Pair> = []
   const added: Array<string> = []
+  const removed: Array<string> = []
   for (const one of report.cases) {
     const same = earlier.get(one.id)
     earlier.delete(one.id)
-    if (same === undefined) added.push(one.id)
-    else if (one.trials.length > 0 && same.trials.length > 0) {
-      pairs.push({ id: one.id, now: passedOf(one), before: passedOf(same) })
-    }
+    // a case without a trial was not tried
+    const [isTried, wasTried] = [one.trials.length > 0, same !== undefined && same.trials.length > 0]
+    if (same === undefined || (isTried && !wasTried)) added.push(one.id)
+    else if (isTried) pairs.push({ id: one.id, now: passedOf(one), before: passedOf(same) })
+    else if (wasTried) removed.push(one.id)
   }
-  return { pairs, added, removed: Array.from(earlier.keys()) }
+  return { pairs, added, removed: [...removed, ...earlier.keys()] }
 }
 
 const passedOf = ({ trials }: Report.Case): Passed => ({
@@ -291,7 +293,7 @@ const meansByScorer = (report: Report.Report): Map<string, Map<string, number>> 
 
 /**
  * Returns what is worse in a report than in its baseline; nothing if the report is good. A case of the baseline that the
- * report does not have is a regression, too.
+ * report does not have, or has no trial of, is a regression, too.
  *
  * **Details**
  *

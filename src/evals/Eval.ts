@@ -218,7 +218,8 @@ export const make = <
 }
 
 const unique = (where: string, what: string, names: ReadonlyArray<string>): void => {
-  const twice = names.find((name, index) => names.indexOf(name, index + 1) !== -1)
+  const seen = new Set<string>()
+  const twice = names.find((name) => seen.size === seen.add(name).size)
   if (twice !== undefined) throw new Error(`Two ${what}s of ${where} are called \`${twice}\``)
 }
 
@@ -304,7 +305,8 @@ export const stream = <I, X, A, E, R>(
     const records = Stream.mapEffect(
       Stream.fromIterable({ [Symbol.iterator]: () => attemptsOf(self.cases, trials) }),
       ([of, number]) => Stored.once(self, of, number, trial(self, of, number, options)),
-      { concurrency: Math.max(1, concurrency), unordered: true }
+      // not a number is less than one, too
+      { concurrency: concurrency >= 1 ? concurrency : 1, unordered: true }
     )
     return onTrial === undefined ? records : Stream.tap(records, (record) => {
       progress.finished++

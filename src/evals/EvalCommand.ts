@@ -59,7 +59,7 @@ import * as TrialStore from "./TrialStore.ts"
 export interface Options<R> {
   /** The name of the program in its help. */
   readonly name: string
-  /** The experiments, with different names. */
+  /** The experiments. Two whose names make the same file name are a defect of the program. */
   readonly experiments: ReadonlyArray<Eval.Any<R>>
   /** How the experiments run. Default: as `Eval.run` does. */
   readonly options?: Eval.Options | undefined
@@ -103,6 +103,22 @@ export class UnknownExperiment extends Schema.Error<UnknownExperiment>(
 }) {
   override get message(): string {
     return `There is no experiment \`${this.name}\`; there are ${this.known.map((name) => `\`${name}\``).join(", ")}`
+  }
+}
+
+/**
+ * The command line asks for cases that no experiment has.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnknownCases extends Schema.Error<UnknownCases>("effect-agents/evals/EvalCommand/UnknownCases")({
+  _tag: Schema.tag("UnknownCases"),
+  by: Schema.Literals(["id", "tag", "split"]),
+  value: Schema.String
+}) {
+  override get message(): string {
+    return `No case has the ${this.by} \`${this.value}\``
   }
 }
 
@@ -184,6 +200,7 @@ export const run = <R>(options: Options<R>): Effect.Effect<
   void,
   | EvalsFailed
   | UnknownExperiment
+  | UnknownCases
   | Report.InvalidReport
   | TrialStore.InvalidTrialStore
   | PlatformError.PlatformError
@@ -209,6 +226,7 @@ const commandOf = <R>(options: Options<R>) =>
   )
 
 const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Input) {
+  yield* distinct(options.experiments.map(({ name }) => name))
   const experiments = yield* chosen(options.experiments, input)
   const running = Effect.forEach(experiments, (experiment) => tryExperiment(experiment, options, input))
   const reports = Option.isNone(input.resume)
@@ -228,6 +246,15 @@ const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Inpu
   if (failed.length > 0) return yield* new EvalsFailed({ experiments: failed })
 })
 
+/** Experiments with one file would take the baseline of the other. Some file systems do not know upper case. */
+const distinct = (names: ReadonlyArray<string>): Effect.Effect<void> => {
+  const files = names.map((name) => fileName(name).toLowerCase())
+  const second = files.findIndex((file, index) => files.indexOf(file) !== index)
+  if (second === -1) return Effect.void
+  const first = names[files.indexOf(files[second])]
+  return Effect.die(new Error(`The experiments \`${first}\` and \`${names[second]}\` would have the same files`))
+}
+
 const hasCasesOf = (report: Report.Report) => (other: Report.Report): boolean =>
   other.cases.length === report.cases.length &&
   other.cases.every(({ id }) => report.cases.some((one) => one.id === id))
@@ -236,16 +263,21 @@ const chosen = Effect.fnUntraced(function*<R>(experiments: ReadonlyArray<Eval.An
   const known = experiments.map(({ name }) => name)
   const unknown = input.names.find((name) => !known.includes(name))
   if (unknown !== undefined) return yield* new UnknownExperiment({ name: unknown, known })
-  return experiments
-    .filter(({ name }) => input.names.length === 0 || input.names.includes(name))
-    .map((experiment) => ({
-      ...experiment,
-      cases: Dataset.select(experiment.cases, {
-        ids: input.cases.length === 0 ? undefined : input.cases,
-        tags: input.tags.length === 0 ? undefined : input.tags,
-        split: Option.getOrUndefined(input.split)
-      })
-    }))
+  const wanted = experiments.filter(({ name }) => input.names.length === 0 || input.names.includes(name))
+  const all = wanted.flatMap(({ cases }) => cases)
+  const missing = [
+    ...input.cases.map((value) => ({ by: "id" as const, value, selection: { ids: [value] } })),
+    ...input.tags.map((value) => ({ by: "tag" as const, value, selection: { tags: [value] } })),
+    ...Option.toArray(input.split).map((value) => ({ by: "split" as const, value, selection: { split: value } }))
+  ].find(({ selection }) => Dataset.select(all, selection).length === 0)
+  if (missing !== undefined) return yield* new UnknownCases({ by: missing.by, value: missing.value })
+  return wanted.map((experiment) => ({ ...experiment, cases: Dataset.select(experiment.cases, selectionOf(input)) }))
+})
+
+const selectionOf = (input: Input) => ({
+  ids: input.cases.length === 0 ? undefined : input.cases,
+  tags: input.tags.length === 0 ? undefined : input.tags,
+  split: Option.getOrUndefined(input.split)
 })
 
 const tryExperiment = <R>(experiment: Eval.Any<R>, { options }: Options<R>, input: Input) =>
@@ -259,15 +291,23 @@ const tryExperiment = <R>(experiment: Eval.Any<R>, { options }: Options<R>, inpu
     })
   }))
 
-/** The baseline of a report, unless it is written anew. */
-const baselineOf = Effect.fnUntraced(function*(report: Report.Report, { baselines, update }: Input) {
-  if (Option.isNone(baselines)) return undefined
-  const path = yield* fileFor(baselines.value, report, "baseline.json")
-  if (update) {
-    yield* Report.write(path, Report.toBaseline(report))
-    return undefined
+/** The baseline of the chosen cases, unless it is written anew. Then the baselines of the other cases stay. */
+const baselineOf = Effect.fnUntraced(function*(report: Report.Report, input: Input) {
+  if (Option.isNone(input.baselines)) return undefined
+  const path = yield* fileFor(input.baselines.value, report, "baseline.json")
+  const isSelected = Object.values(selectionOf(input)).some((wanted) => wanted !== undefined)
+  if (!input.update) {
+    const baseline = yield* Report.read(path)
+    return { ...baseline, cases: Dataset.select(baseline.cases, selectionOf(input)) }
   }
-  return yield* Report.read(path)
+  const written = Report.toBaseline(report)
+  const fileSystem = yield* FileSystem.FileSystem
+  const cases = isSelected && (yield* fileSystem.exists(path)) ? (yield* Report.read(path)).cases : []
+  const now = new Map(written.cases.map((one) => [one.id, one]))
+  const kept = cases.map((one) => now.get(one.id) ?? one)
+  const known = new Set(kept.map(({ id }) => id))
+  yield* Report.write(path, { ...written, cases: [...kept, ...written.cases.filter(({ id }) => !known.has(id))] })
+  return undefined
 })
 
 const writeAll = Effect.fnUntraced(function*(folder: string, report: Report.Report, view: ReportView.Options) {
@@ -282,8 +322,8 @@ const fileFor = Effect.fnUntraced(function*(folder: string, { experiment }: Repo
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* fileSystem.makeDirectory(folder, { recursive: true })
-  return path.join(
-    folder,
-    `${experiment.replace(/[^\p{L}\p{N}.-]+/gu, "-").replace(/^[.-]+|-+$/g, "") || "experiment"}.${end}`
-  )
+  return path.join(folder, `${fileName(experiment)}.${end}`)
 })
+
+const fileName = (experiment: string): string =>
+  experiment.replace(/[^\p{L}\p{N}.-]+/gu, "-").replace(/^[.-]+|-+$/g, "") || "experiment"

@@ -140,7 +140,7 @@ const tryCase = <I, X, A, E, R>(
     Effect.forEach(
       Array.from({ length: options.trials ?? 1 }),
       (_, index) => Eval.trial(experiment, of, index + 1, options),
-      { concurrency: options.concurrency ?? 4 }
+      { concurrency: Math.max(1, options.concurrency ?? 4) || 1 }
     ),
     (trials) => Report.caseOf(of, trials)
   )

@@ -282,7 +282,7 @@ export const passHatK = (self: Report, k: number): number =>
  * @since 0.1.0
  */
 export const trialsOfEach = (self: Report): number =>
-  self.cases.length === 0 ? 0 : Math.min(...self.cases.map((one) => one.trials.length))
+  self.cases.reduce((least, one) => Math.min(least, one.trials.length), self.cases[0]?.trials.length ?? 0)
 
 /**
  * Returns the flaky cases: some of their trials pass, and some do not.

@@ -34,6 +34,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as AgentRun from "../AgentRun.ts"
 import * as Budget from "../Budget.ts"
@@ -266,10 +267,11 @@ const isResult = (u: unknown): u is AgentRun.Result =>
  * @category accessors
  * @since 0.1.0
  */
-export const textOf = (value: unknown): string => {
-  const answer = answerOf(value)
-  return answer === undefined ? "" : Inspectable.toStringUnknown(answer, 2)
-}
+export const textOf = (value: unknown): string =>
+  readable(() => {
+    const answer = answerOf(value)
+    return answer === undefined ? "" : Inspectable.toStringUnknown(answer, 2)
+  })
 
 /**
  * Returns what a failed trial says of its failure: one line. Returns `undefined` for a trial with a value.
@@ -285,11 +287,16 @@ export const errorOf = (exit: Exit.Exit<unknown, unknown>): string | undefined =
   ]
   if (reason === undefined) return "interrupted"
   const error = Cause.isDieReason(reason) ? reason.defect : reason.error
-  const said = Predicate.hasProperty(error, "message") && typeof error.message === "string"
-    ? error.message
-    : Inspectable.toStringUnknown(error, 0)
-  return said.trim() === "" ? "failed without a message" : said.trim()
+  const said = readable(() =>
+    Predicate.hasProperty(error, "message") && typeof error.message === "string"
+      ? error.message
+      : Inspectable.toStringUnknown(error, 0)
+  ).trim()
+  return said === "" ? "failed without a message" : said
 }
+
+/** The getters of a foreign value may throw. */
+const readable = (text: () => string): string => Result.getOrElse(Result.try(text), () => "(cannot be read)")
 
 /**
  * Returns the traces of the runs of a trial.

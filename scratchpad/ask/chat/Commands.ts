@@ -74,6 +74,20 @@ export const commands: ReadonlyArray<Command> = [
     })
   },
   {
+    name: "copy",
+    argument: "NAME",
+    description: "writes the last answer into NAME.jsonl, a cassette, and NAME.test.ts, a test",
+    run: Effect.fnUntraced(function*(self, name) {
+      if (name === "") return ["/copy NAME writes the last answer into NAME.jsonl and NAME.test.ts."]
+      return Option.match(yield* self.copy(name), {
+        onNone: () => ["Nothing was asked yet."],
+        onSome: ({ cassette, test }) => [
+          `${Text.oneLine(cassette)} is a cassette of the last answer, and ${Text.oneLine(test)} a test.`
+        ]
+      })
+    })
+  },
+  {
     name: "compact",
     argument: "",
     description: "goes on with a shorter history, in a new session; the old one stays as it is",

@@ -23,6 +23,7 @@ import type * as Steering from "../../../src/Steering.ts"
 import * as FolderAgent from "../FolderAgent.ts"
 import * as Sessions from "../Sessions.ts"
 import * as SpanRecorder from "../SpanRecorder.ts"
+import * as Copy from "./Copy.ts"
 
 /** A conversation. */
 export interface Conversation {
@@ -53,6 +54,8 @@ export interface Conversation {
   ) => Effect.Effect<AgentRun.Outcome>
   /** The spans and metrics of the last question. */
   readonly recorder: () => SpanRecorder.SpanRecorder["Service"] | undefined
+  /** Writes the last answer into two files: a cassette and a test. `None` if nothing was asked yet. */
+  readonly copy: (name: string) => Effect.Effect<Option.Option<Copy.Files>, unknown>
   readonly spent: () => Spent
   readonly budget: () => number | undefined
   /** Sets how many tokens the conversation may spend from now on. */
@@ -104,6 +107,7 @@ export const make = Effect.fnUntraced(function*<E>(options: {
   let telemetry = Option.none<Context.Context<SpanRecorder.SpanRecorder>>()
   let budget: { readonly tokens: number; readonly from: number } | undefined
   const spent = { steps: 0, input: 0, output: 0, total: 0 }
+  let last: { readonly question: string; readonly parts: Array<AgentRun.Part> } | undefined
 
   const left = () => budget === undefined ? undefined : Math.max(0, budget.tokens - (spent.total - budget.from))
 
@@ -123,6 +127,7 @@ export const make = Effect.fnUntraced(function*<E>(options: {
     const running = FolderAgent.run(agent, start, (part) =>
       Effect.suspend(() => {
         count(part)
+        last?.parts.push(part)
         return emit(part)
       }))
     return (tokens === undefined ? running : Budget.provide(Budget.make({ tokens }))(running)).pipe(
@@ -137,6 +142,7 @@ export const make = Effect.fnUntraced(function*<E>(options: {
 
   const ask = Effect.fnUntraced(function*(question: string, steering: Steering.Steering, emit: Emit) {
     Object.assign(spent, { steps: 0, input: 0, output: 0 })
+    last = { question, parts: [] }
     telemetry = Option.some(yield* build(AgentTelemetry.layer().pipe(Layer.provideMerge(SpanRecorder.layer))))
     return yield* run((agent) => Agent.stream(agent, { prompt: question, session: session.name, steering }), emit)
   })
@@ -208,6 +214,10 @@ export const make = Effect.fnUntraced(function*<E>(options: {
     answer: (result, answers, emit) =>
       Effect.provide(run((agent) => Agent.resumeStream(agent, { result }, answers), emit), services),
     recorder: () => Option.getOrUndefined(Option.map(telemetry, Context.get(SpanRecorder.SpanRecorder))),
+    copy: (name) =>
+      Effect.suspend(() =>
+        last === undefined ? Effect.succeedNone : Effect.asSome(Copy.write(name, last.parts, last.question))
+      ).pipe(Effect.provide(services)),
     spent: () => ({ ...spent, left: left() }),
     budget: () => budget?.tokens,
     setBudget: (tokens) => {

@@ -52,17 +52,36 @@ export const read = Effect.fnUntraced(function*(
     ({ message }) => ({ line: undefined, description: message })
   )
   const runs = new Map<string, RecordedRun>()
-  for (const { id, keys, messages } of calls) {
+  for (const first of calls) {
+    const { id, messages } = first
     if (messages.at(-1)?.role !== "user" || runs.has(id)) continue
-    const last = calls.findLast((call) =>
-      // a later message of the user is the beginning of another run
-      keys.every((key, index) => key === call.keys[index]) &&
-      call.messages.slice(keys.length).every(({ role }) => role !== "user")
-    )
-    runs.set(id, { id, prompt: Prompt.fromMessages(messages), answer: last?.answer ?? "" })
+    runs.set(id, { id, prompt: Prompt.fromMessages(messages), answer: lastOf(first, calls).answer })
   }
   return Array.from(runs.values())
 })
+
+interface Call {
+  readonly messages: ReadonlyArray<Prompt.Message>
+  readonly keys: ReadonlyArray<string>
+  readonly answer: string
+}
+
+/** The last call of the run that begins with this one: of several runs with the same prompt, of the first. */
+const lastOf = (first: Call, calls: ReadonlyArray<Call>): Call => {
+  let last = first
+  let next: Call | undefined = first
+  while (next !== undefined) {
+    last = next
+    const { keys }: Call = last
+    next = calls.find((call) =>
+      call.keys.length > keys.length &&
+      keys.every((key, index) => key === call.keys[index]) &&
+      // a later message of the user is the beginning of another run
+      call.messages.slice(keys.length).every(({ role }) => role !== "user")
+    )
+  }
+  return last
+}
 
 /** The text of recorded parts: those of a stream, and those of an answer as a whole. */
 const answerOf = (parts: ReadonlyArray<unknown>): string =>

@@ -90,7 +90,8 @@ type Read = (text: string) => Result.Result<ReadonlyArray<Row<unknown>>, Damage>
 
 const parseJson = Schema.decodeResult(Schema.fromJsonString(Schema.Unknown))
 
-const json: Read = (text) => Result.flatMap(jsonValue(text, undefined), (value) => sequence(value, () => undefined))
+const json: Read = (text) =>
+  Result.flatMap(jsonValue(withoutMark(text), undefined), (value) => sequence(value, () => undefined))
 
 const jsonValue = (text: string, line: number | undefined): Result.Result<unknown, Damage> =>
   Result.mapError(parseJson(text), () => ({ line, description: "This is not JSON" }))
@@ -109,7 +110,7 @@ const jsonl: Read = (text) => {
 }
 
 const yaml: Read = (text) => {
-  const parsed = Result.try(() => Yaml.parse(text))
+  const parsed = Result.try(() => Yaml.parse(withoutMark(text)))
   if (Result.isFailure(parsed)) {
     const message = Predicate.isError(parsed.failure) ? parsed.failure.message : String(parsed.failure)
     const [, said = message, line] = /^(.*) at line (\d+)$/s.exec(message) ?? []
@@ -162,7 +163,7 @@ const csv = (
         if (cells.length === 1 && cells[0].trim() === "") continue
         if (header === undefined) {
           header = cells.map((name) => name.trim())
-          const twice = header.find((name, index) => cells.indexOf(name) !== index)
+          const twice = header.find((name, index, all) => all.indexOf(name) !== index)
           if (twice !== undefined) {
             return Effect.fail({ line: begins, description: `Two columns are called \`${twice}\`` })
           }

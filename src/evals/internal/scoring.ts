@@ -69,30 +69,32 @@ const scoreOf = <R>(
   scorer: AnyScorer<R>,
   trial: Trial.Trial
 ): Effect.Effect<Trial.Score | undefined, never, R> => {
-  const { name, threshold } = scorer
+  const { name } = scorer
   const valued = Exit.isSuccess(trial.exit) ? { ...trial, value: trial.exit.value } : trial
   const scoring = Effect.suspend((): Effect.Effect<Scorer.Verdict | undefined, unknown, R> => {
     const verdict = scorer.score(valued as Scorer.Valued)
     return Effect.isEffect(verdict) ? verdict : Effect.succeed(verdict)
   })
-  return Effect.map(attempt(scoring), (exit): Trial.Score | undefined => {
-    if (Exit.isFailure(exit)) return { name, value: 0, passed: false, error: failureOf(exit.cause) }
-    if (exit.value === undefined) return undefined
-    const { explanation, judgements, label, value } = typeof exit.value === "object"
-      ? exit.value
-      : { value: exit.value }
-    const number = Number(value)
-    if (!Number.isFinite(number)) return { name, value: 0, passed: false, error: `the score is ${number}` }
-    const passed = Scorer.passes(threshold, number)
-    return {
-      name,
-      value: number,
-      ...(passed !== undefined && { passed }),
-      ...(label !== undefined && { label }),
-      ...(explanation !== undefined && { explanation }),
-      ...(judgements !== undefined && { judgements })
-    }
-  })
+  // a verdict that is none is a failure of the scorer
+  const scored = Effect.map(scoring, (verdict) => verdict === undefined ? undefined : toScore(scorer, verdict))
+  return Effect.map(attempt(scored), (exit): Trial.Score | undefined =>
+    Exit.isFailure(exit) ? { name, value: 0, passed: false, error: failureOf(exit.cause) } : exit.value)
+}
+
+const toScore = ({ name, threshold }: AnyScorer, verdict: Scorer.Verdict): Trial.Score => {
+  const { explanation, judgements, label, value } = typeof verdict === "object" ? verdict : { value: verdict }
+  const number = Number(value)
+  const strange = [number, ...(judgements ?? []).map(({ value }) => value)].find((_) => !Number.isFinite(_))
+  if (strange !== undefined) return { name, value: 0, passed: false, error: `the score is ${strange}` }
+  const passed = Scorer.passes(threshold, number)
+  return {
+    name,
+    value: number,
+    ...(passed !== undefined && { passed }),
+    ...(label !== undefined && { label }),
+    ...(explanation !== undefined && { explanation }),
+    ...(judgements !== undefined && { judgements })
+  }
 }
 
 const failureOf = (cause: Cause.Cause<unknown>): string => Trial.errorOf(Exit.failCause(cause)) ?? ""
