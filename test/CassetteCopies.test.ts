@@ -185,6 +185,45 @@ describe("Cassette", () => {
         assert.deepStrictEqual(withoutIds(again), withoutIds(parts))
       }))
 
+    it.effect("has the model calls alone of a run that goes on after approvals, however it ends", () =>
+      Effect.gen(function*() {
+        const [now, remove] = [
+          { name: "now", params: { zone: "Oslo" } },
+          { name: "remove", params: { path: "a" } }
+        ] as const
+        const script = [calls(now, remove), ScriptedModel.text("That is it.")]
+        const both = (answer: (approval: Approval.Approval) => Approval.Answer, isCut = false) =>
+          Effect.gen(function*() {
+            const parts = yield* Stream.runCollect(Agent.stream(clock, { prompt: "Remove it" }))
+            const waiting = parts.flatMap((part) => part.type === "run-end" ? [part.result] : [])[0]
+            const going = Agent.resumeStream(clock, { result: waiting }, waiting.approvals.map(answer))
+            const rest = yield* Stream.runCollect(isCut ? Stream.take(going, 2) : going)
+            const encoded = (some: ReadonlyArray<AgentRun.Part>) => Effect.forEach(some, (part) => encode(part))
+            return [yield* encoded(parts), yield* encoded(rest)] as const
+          })
+        const roles = (text: string) =>
+          text.trimEnd().split("\n").map((line) => JSON.parse(line)).flatMap(({ request }) =>
+            request === undefined ? [] : [request.turn.map(({ role }: { readonly role: string }) => role).join()]
+          )
+        for (const answer of [Approval.approve, (approval: Approval.Approval) => Approval.deny(approval, "no")]) {
+          const [parts, rest] = yield* Effect.provide(both(answer), live(script))
+          const text = Cassette.fromParts([...parts, ...rest])
+          assert.deepStrictEqual(roles(text).length, 2)
+          assert.notInclude(roles(text), "")
+          // the results that came before the approval are in the turn, too
+          const again = yield* Effect.provide(both(answer), replay(text))
+          assert.deepStrictEqual(withoutIds(again[1]), withoutIds(rest))
+          const alone = Cassette.fromParts(rest)
+          assert.deepStrictEqual(roles(alone).length, 1)
+          assert.notInclude(roles(alone), "")
+          const other = yield* Effect.flip(Effect.provide(run(clock, "Rome?"), replay(alone)))
+          assert.include((other as Error).message, "No recorded call has this request")
+        }
+        const [parts, cut] = yield* Effect.provide(both(Approval.approve, true), live(script))
+        assert.deepStrictEqual(cut.map(({ type }) => type), ["run-start", "step-start"])
+        assert.deepStrictEqual(roles(Cassette.fromParts([...parts, ...cut])), ["user"])
+      }))
+
     it.effect("replays a run that was cut as far as it came", () =>
       Effect.gen(function*() {
         const script = [calls({ name: "now", params: { zone: "Oslo" } }), ScriptedModel.text(["noon ", "in Oslo"])]

@@ -1,11 +1,13 @@
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Schema } from "effect"
-import { Prompt, Tool, Toolkit } from "effect/ai"
+import { Effect, FileSystem, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { execFile, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
+import * as Folder from "../scratchpad/ask/Folder.ts"
+import * as FolderAgent from "../scratchpad/ask/FolderAgent.ts"
+import * as FolderTools from "../scratchpad/ask/FolderTools.ts"
 import * as Agent from "../src/Agent.ts"
 import * as AgentRun from "../src/AgentRun.ts"
 import * as SessionStore from "../src/SessionStore.ts"
@@ -132,25 +134,19 @@ describe("the chat", () => {
         yield* chat.see("there is no such folder")
         yield* chat.type(ctrl("d"))
         yield* chat.exit
-        // The cassette answers as the model has: the same call, then the same text
-        const Search = Tool.make("search_text", {
-          parameters: Schema.Struct({ query: Schema.String }),
-          success: Schema.Json
-        })
-        const calls: Array<string> = []
-        const tape = yield* fs.readFileString(`${folder}/celadon.jsonl`)
-        const [question, searched] = tape.trimEnd().split("\n").map((line) => JSON.parse(line)).filter((line) => line.turn)
-        assert.include(JSON.stringify(question), "where is celadon?")
-        const found = searched.turn[0].content[0].result
-        const { text } = yield* Agent.run(Agent.make("ask", { toolkit: Toolkit.make(Search) }), {
-          prompt: Prompt.make(question.turn)
-        }).pipe(Effect.provide([
-          Cassette.layer({ path: `${folder}/celadon.jsonl`, mode: "replay" }),
-          Toolkit.make(Search).toLayer({
-            search_text: ({ query }) => Effect.sync(() => (calls.push(query), found))
-          })
-        ]))
-        assert.deepStrictEqual(calls, ["celadon"])
+        // The cassette answers as the model has, in a folder with the same files
+        const replay = Cassette.layer({ path: `${folder}/celadon.jsonl`, mode: "replay" })
+        const { steps, text } = yield* Agent.run(FolderAgent.make("completed"), { prompt: "where is celadon?" }).pipe(
+          Effect.provide([
+            replay,
+            SessionStore.layerMemory,
+            FolderTools.layer.pipe(Layer.provideMerge(Folder.layer(yield* makeProject)))
+          ])
+        )
+        assert.deepStrictEqual(
+          steps.map(({ toolCalls }) => toolCalls.map(({ name }) => name)),
+          [["search_text", "list_files"], ["read_file"], []]
+        )
         assert.include(text, "The best match for \"celadon\" is glaze.ts:1")
         const test = yield* fs.readFileString(`${folder}/celadon.test.ts`)
         assert.include(test, "where is celadon?")

@@ -18,6 +18,8 @@ export interface Files {
   readonly test: string
 }
 
+const encode = Schema.encodeEffect(AgentRun.parts())
+
 /** Writes both files. A file that is there already is not changed. */
 export const write = Effect.fnUntraced(function*(
   name: string,
@@ -27,7 +29,7 @@ export const write = Effect.fnUntraced(function*(
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const files: Files = { cassette: path.resolve(`${name}.jsonl`), test: path.resolve(`${name}.test.ts`) }
-  const encoded = yield* Effect.forEach(parts, Schema.encodeEffect(AgentRun.parts()))
+  const encoded = yield* Effect.forEach(parts, (part) => encode(part))
   // A run that completed tells its prompt
   const options = parts.some(({ type }) => type === "run-end") ? {} : { prompt: question }
   for (const file of [files.cassette, files.test]) {

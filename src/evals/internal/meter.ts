@@ -28,9 +28,9 @@ export class Meter implements Accountant {
     this.prices = prices === undefined ? undefined : Budget.make({ money: Infinity, prices })
   }
 
-  /** The cost of all calls; `undefined` without prices, or if one of the calls has no price. */
+  /** The cost of all calls; `undefined` without prices, or if one of the calls has no price, or none that is a number. */
   get cost(): number | undefined {
-    return this.prices === undefined || this.unpriced > 0 ? undefined : this.money
+    return this.prices === undefined || this.unpriced > 0 || !Number.isFinite(this.money) ? undefined : this.money
   }
 
   readonly begin = (): undefined => {

@@ -68,6 +68,8 @@ interface Step {
   readonly parts: Array<Part>
   readonly results: Array<Part>
   readonly steering: Array<Json>
+  /** Whether a tool of the program has told something. */
+  hasResults: boolean
 }
 
 class Found {
@@ -76,9 +78,18 @@ class Found {
   result: Fields | undefined
   readonly waiting = new Set<string>()
   readonly isNested: boolean
+  readonly isContinued: boolean
 
-  constructor(isNested: boolean) {
+  constructor(isNested: boolean, isContinued: boolean) {
     this.isNested = isNested
+    this.isContinued = isContinued
+  }
+
+  /** The steps with a model call. A run that goes on after approvals begins with a step that has tool calls only. */
+  get asked(): ReadonlyArray<Step> {
+    return this.steps.filter(({ hasResults, parts }, index) =>
+      parts.length > 0 || !(hasResults || (index === 0 && this.isContinued))
+    )
   }
 
   add(part: Part, order: number): void {
@@ -93,7 +104,7 @@ class Found {
       case "step-start":
         // the process has ended in the middle of this step, and another one makes its call again
         if (step !== undefined && step.index === part.index) this.steps.pop()
-        this.steps.push({ order, index: Number(part.index), parts: [], results: [], steering: [] })
+        this.steps.push({ order, index: Number(part.index), parts: [], results: [], steering: [], hasResults: false })
         return
       case "run-end":
         this.result = part.result as Fields
@@ -108,6 +119,7 @@ class Found {
       case "tool-result": {
         const isOfRun = part.providerExecuted !== true
         if (!isOfRun) step?.parts.push(part)
+        else if (step !== undefined) step.hasResults = true
         if (isOfRun && part.preliminary !== true) step?.results.push(part)
         return
       }
@@ -143,7 +155,7 @@ const turnAfter = (before: Step, step: Step): ReadonlyArray<Turns.Message> =>
   ])
 
 /** The turns of the steps in the transcript, if each step has one answer in it. */
-const turnsOf = ({ result, steps }: Found): ReadonlyArray<ReadonlyArray<Turns.Message>> | undefined => {
+const turnsOf = ({ asked: steps, result }: Found): ReadonlyArray<ReadonlyArray<Turns.Message>> | undefined => {
   const messages = Turns.messagesOf(result?.transcript)
   const answers = messages.flatMap(({ role }, index) => role === "assistant" ? [index] : []).slice(-steps.length)
   const isComplete = answers.length === steps.length && answers.every((at, index) => {
@@ -158,7 +170,7 @@ interface Ordered extends Run {
 }
 
 const toRun = (found: Found, prompt: Said | undefined): Ordered => {
-  const { agent, isNested, result, steps, waiting } = found
+  const { agent, asked, isNested, result, steps, waiting } = found
   const turns = turnsOf(found)
   const first = prompt === undefined
     ? []
@@ -166,17 +178,21 @@ const toRun = (found: Found, prompt: Said | undefined): Ordered => {
   return {
     agent,
     isNested,
-    prompt: prompt === undefined ? turns?.[0] ?? [] : first,
+    // the first turn of a run that goes on has results of tools
+    prompt: prompt === undefined && steps[0] === asked[0] ? turns?.[0] ?? [] : first,
     result,
     waiting,
-    orders: steps.map(({ order }) => order),
-    calls: steps.map((step, index): ModelCall => ({
-      parts: step.parts,
-      results: inOrder(step),
-      isWhole: step.parts.some(({ type }) => type === "finish"),
-      turn: turns?.[index] ??
-        (index === 0 ? [...first, ...Turns.messagesOf(step.steering)] : turnAfter(steps[index - 1], step))
-    }))
+    orders: asked.map(({ order }) => order),
+    calls: asked.map((step, index): ModelCall => {
+      const before = steps[steps.indexOf(step) - 1]
+      return {
+        parts: step.parts,
+        results: inOrder(step),
+        isWhole: step.parts.some(({ type }) => type === "finish"),
+        turn: turns?.[index] ??
+          (before === undefined ? [...first, ...Turns.messagesOf(step.steering)] : turnAfter(before, step))
+      }
+    })
   }
 }
 
@@ -184,7 +200,8 @@ const toRun = (found: Found, prompt: Said | undefined): Ordered => {
 const collect = (parts: Iterable<Part>, prompt: Said | undefined): ReadonlyArray<Ordered> => {
   const runs = new Map<string, Found>()
   const runOf = (id: string, isNested: boolean) => {
-    const run = runs.get(id) ?? new Found(isNested)
+    const isContinued = !isNested && Array.from(runs.values()).some((run) => !run.isNested && run.waiting.size > 0)
+    const run = runs.get(id) ?? new Found(isNested, isContinued)
     runs.set(id, run)
     return run
   }
@@ -210,7 +227,7 @@ const collect = (parts: Iterable<Part>, prompt: Said | undefined): ReadonlyArray
  * @since 0.1.0
  */
 export const runOf = (parts: Iterable<Part>, prompt: Said | undefined): Run =>
-  collect(parts, prompt).find(({ isNested }) => !isNested) ?? toRun(new Found(false), prompt)
+  collect(parts, prompt).find(({ isNested }) => !isNested) ?? toRun(new Found(false, false), prompt)
 
 /**
  * Returns the text of a cassette with the model calls of these parts, in the order in which they began.

@@ -51,7 +51,8 @@ const withoutOptions = (part: Schema.Json): Schema.Json => {
 }
 
 /**
- * Returns the messages of an encoded prompt, without those of the system.
+ * Returns the messages of an encoded prompt, without those of the system. The results of tools that follow each other are
+ * one message: so a model reads them, also if some came before an approval and some after it.
  *
  * @category conversions
  * @since 0.1.0
@@ -59,13 +60,18 @@ const withoutOptions = (part: Schema.Json): Schema.Json => {
 export const messagesOf = (encoded: unknown): ReadonlyArray<Message> => {
   const messages = isObject(encoded) ? encoded.content : encoded
   if (!Array.isArray(messages)) return []
-  return messages.flatMap((message: unknown): ReadonlyArray<Message> => {
-    if (!isMessage(message) || message.role === "system") return []
+  const found: Array<Message> = []
+  for (const message of messages as ReadonlyArray<unknown>) {
+    if (!isMessage(message) || message.role === "system") continue
     const { content, role } = message
     const parts: ReadonlyArray<Schema.Json> = typeof content === "string" ? [{ type: "text", text: content }] : content
     const read = parts.filter((part) => !isApproval(part)).map((part) => wellFormed(withoutOptions(part)))
-    return read.length === 0 ? [] : [{ role, content: read }]
-  })
+    if (read.length === 0) continue
+    const last = found.at(-1)
+    if (role === "tool" && last?.role === "tool") found[found.length - 1] = { role, content: [...last.content, ...read] }
+    else found.push({ role, content: read })
+  }
+  return found
 }
 
 /**
