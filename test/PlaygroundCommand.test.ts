@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Console, Deferred, Effect } from "effect"
+import { join } from "node:path"
 import * as Command from "../src/playground/internal/command.ts"
 
 // test/package.test.ts runs the command, from the tarball
@@ -22,5 +23,21 @@ describe("effect-agents playground", () => {
         assert.strictEqual(error.problem, problem, args.join(" "))
         assert.match(error.message, message)
       }
+    }))
+
+  it.live("prints the address of the page, also of one with a path of its own", () =>
+    Effect.gen(function*() {
+      const said = yield* Deferred.make<string>()
+      const log = (text: string) => Deferred.doneUnsafe(said, Effect.succeed(text))
+      yield* Effect.forkScoped(
+        Command.run(["playground", join(import.meta.dirname, "fixtures/playgroundAgents.ts"), "--no-open"]).pipe(
+          Effect.provideService(Console.Console, { ...globalThis.console, log })
+        )
+      )
+      const [address] = /http:\S+/.exec(yield* Deferred.await(said)) ?? [""]
+      assert.match(address, /^http:\/\/127\.0\.0\.1:\d+\/talk#token=\w+$/)
+      const page = yield* Effect.promise(() => fetch(address))
+      assert.strictEqual(page.status, 200)
+      assert.include(yield* Effect.promise(() => page.text()), "<!doctype html>")
     }))
 })

@@ -39,7 +39,7 @@ What the module exports:
 
   any name          an agent, a durable agent, a graph of agents, or an array of these
   layer             a Layer with what the agents need: a model, the handlers of their tools
-  playground        further options of Playground.layer: sessions, journal, prices
+  playground        further options of Playground.layer: sessions, journal, prices, path
 `
 
 /**
@@ -73,7 +73,8 @@ export const run = (args: ReadonlyArray<string>): Effect.Effect<void, CommandErr
     const found = yield* load(given.file)
     const token = Redacted.make(`${SecureRandom.uuidV4Unsafe()}${SecureRandom.uuidV4Unsafe()}`.replaceAll("-", ""))
     const origin = yield* serve(found, token, given.port)
-    const address = `${origin}/playground#token=${Redacted.value(token)}`
+    const { path = "/playground" } = found.options
+    const address = `${origin}${path}#token=${Redacted.value(token)}`
     yield* Console.log(
       `The playground of ${found.agents.map(({ name }) => `\`${name}\``).join(", ")}:\n\n  ${address}\n`
     )
@@ -124,7 +125,7 @@ interface Found {
   readonly graphs: ReadonlyArray<AgentGraph.Any>
   readonly executions: ReadonlyArray<Durable.Any>
   readonly layer: Layer.Layer<any, any, any>
-  readonly options: object
+  readonly options: Pick<Playground.Options<unknown>, "path">
 }
 
 const load = Effect.fnUntraced(function*(file: string): Effect.fn.Return<Found, CommandError> {
