@@ -369,11 +369,11 @@ describe("Playground", () => {
           await page.getByRole("button", { name: "Edit and fork" }).nth(2).click()
           await page.getByLabel("Edited message").fill("who are you?")
           await page.getByRole("button", { name: "Send in a fork" }).click()
-          await page.locator("article:nth-child(3)[data-state=done]").waitFor()
+          await page.locator("article:nth-child(3):last-child[data-state=done]").waitFor()
           assert.deepStrictEqual(await said.allTextContents(), ["weather", markup, "who are you?"])
           await titles.nth(2).waitFor()
           await page.getByRole("button", { name: "Ask again" }).nth(1).click()
-          await page.locator("article:nth-child(2)[data-state=done]").waitFor()
+          await page.locator("article:nth-child(2):last-child[data-state=done]").waitFor()
           assert.deepStrictEqual(await said.allTextContents(), ["weather", markup])
           await titles.nth(3).waitFor()
           // what was there before the fork still is
@@ -390,6 +390,12 @@ describe("Playground", () => {
           await choose(page, "patient")
           await say(page, "sleep")
           await page.locator(".call[data-state=running]").waitFor()
+          // a message that is not taken comes back
+          const refused = JSON.stringify({ code: "not-running", message: "The run has ended.", retryable: false })
+          await page.route("**/messages", (route) => route.fulfill({ status: 422, body: refused }), { times: 1 })
+          await say(page, "and hurry")
+          await page.getByText("The run has ended.").waitFor()
+          await page.waitForFunction(() => document.querySelector("textarea")!.value === "and hurry")
           await say(page, "and wake up")
           await page.waitForFunction(() => document.querySelector("textarea")!.value === "")
         })
@@ -532,7 +538,8 @@ describe("Playground", () => {
                 )
               )
               const options = { bubbles: true, cancelable: true }
-              document.querySelector("#message")!.dispatchEvent(
+              // a file may be dropped anywhere
+              document.querySelector(type === "paste" ? "#message" : ".log")!.dispatchEvent(
                 type === "paste"
                   ? new ClipboardEvent("paste", { ...options, clipboardData: data })
                   : new DragEvent("drop", { ...options, dataTransfer: data })

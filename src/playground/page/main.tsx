@@ -135,7 +135,7 @@ const Composer = () => {
     if (waiting || (text.trim() === "" && (files.length === 0 || running))) return
     for (const own of chats()) {
       if (!running) void ask(own, text, files)
-      else if (own.isRunning) void steer(own, text)
+      else if (own.isRunning) void steer(own, text).then((sent) => sent || setText((now) => now === "" ? text : now))
     }
     if (!running) setFiles([])
     setText("")
@@ -156,16 +156,28 @@ const Composer = () => {
       reader.readAsDataURL(file)
     }
   }
+  useEffect(() => {
+    // a file that is dropped beside the message would take the place of the page
+    const over = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault()
+    }
+    const drop = (event: DragEvent) => {
+      if (!event.dataTransfer?.files.length) return
+      event.preventDefault()
+      attach(event.dataTransfer.files)
+    }
+    addEventListener("dragover", over)
+    addEventListener("drop", drop)
+    return () => {
+      removeEventListener("dragover", over)
+      removeEventListener("drop", drop)
+    }
+  }, [])
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault()
         send()
-      }}
-      onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => {
-        event.preventDefault()
-        attach(event.dataTransfer?.files)
       }}
     >
       {files.length > 0 && (

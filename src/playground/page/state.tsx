@@ -75,12 +75,25 @@ export const failureOf = (error: unknown): Failure =>
     ? error.failure
     : { code: "no-connection", message: "The server does not answer.", retryable: true }
 
+/** Does what the user wants. The problem of what was wanted before is over. */
 export const attempt = async (work: () => Promise<void>): Promise<void> => {
+  problem.value = undefined
   try {
     await work()
-    problem.value = undefined
   } catch (error) {
     problem.value = failureOf(error)
+  }
+}
+
+let stale: Failure | undefined
+
+/** Reads again what the page shows. It takes no problem away but its own. */
+const refresh = async (work: () => Promise<void>): Promise<void> => {
+  try {
+    await work()
+    if (problem.value === stale) problem.value = undefined
+  } catch (error) {
+    problem.value = stale = failureOf(error)
   }
 }
 
@@ -89,7 +102,7 @@ export const remember = (text?: string): void =>
 
 let asked = 0
 export const list = (cursor?: string): Promise<void> =>
-  attempt(async () => {
+  refresh(async () => {
     const own = ++asked
     const query = new URLSearchParams({
       limit: "100",
@@ -147,7 +160,7 @@ export const follow = async (
   // a session that was opened meanwhile is another one
   if (place[0] !== agent.value || place[1] !== session.value) return
   if (own === chat) remember()
-  await attempt(async () => {
+  await refresh(async () => {
     if (end.type === "complete") own.size = turn.before + turn.added
     else {
       // a run that did not complete may have been saved, and is the first of the list then
@@ -215,6 +228,7 @@ export const ask = (own: Chat, text: string, files: Turn["files"] = []): Promise
   const turn = new Turn(text, files, performance.now(), own.turns.value, own.size)
   own.turns.value = [...own.turns.value, turn]
   inspected.value = undefined
+  problem.value = undefined
   if (own === chat) remember(text)
   const prompt = files.length === 0 ? text : [
     ...(text === "" ? [] : [{ type: "text", text }]),
@@ -248,10 +262,15 @@ export const stop = (own: Chat): Promise<void> =>
     await request(own.path(`runs/${own.last!.runId}/stop`), { method: "POST" })
   })
 
-export const steer = (own: Chat, message: string): Promise<void> =>
-  attempt(async () => {
+/** Whether the message was taken. A run that has just ended takes none. */
+export const steer = async (own: Chat, message: string): Promise<boolean> => {
+  let sent = false
+  await attempt(async () => {
     await request(own.path(`runs/${own.last!.runId}/messages`), { method: "POST", body: { message } })
+    sent = true
   })
+  return sent
+}
 
 /** Asks once more. What the session has of the turn and of those after it stays in the session that it was said in. */
 export const branch = (own: Chat, turn: Turn, text = turn.text): Promise<void> =>
