@@ -168,6 +168,22 @@ describe("Eval", () => {
         ])
       }))
 
+    it.effect("a cost that is no number is not known", () =>
+      Effect.gen(function*() {
+        const experiment = Eval.make("priced", {
+          cases: cases("a"),
+          task: (prompt) => Agent.run(Agent.make("assistant"), { prompt }),
+          scorers: []
+        })
+        for (const input of [NaN, Infinity]) {
+          const report = yield* Eval.run(experiment, { prices: { input, output: 1 } }).pipe(
+            Effect.provide(ScriptedModel.layer([ScriptedModel.text("b")]))
+          )
+          assert.strictEqual(Report.summary(report).cost, undefined)
+          assert.deepStrictEqual(yield* Report.fromJson(yield* Report.toJson(report)), report)
+        }
+      }))
+
     it.effect("errors that cannot be read and verdicts that are none do not end it", () =>
       Effect.gen(function*() {
         const unreadable = new class {

@@ -93,6 +93,20 @@ describe("EvalSuite", () => {
         ["bad", "passes"]
       ])
     }))
+
+  it.effect("a case that was not tried does not pass", () =>
+    Effect.gen(function*() {
+      const baseline = yield* Effect.provide(Eval.run(make()), layer)
+      const results = yield* Effect.forEach([undefined, baseline], (baseline) => {
+        const own = runner()
+        EvalSuite.register(own, make(), { layer, baseline, trials: 0 })
+        return Effect.map(own.run, (tests) => tests.find(([name]) => name === "good")?.[1])
+      })
+      assert.deepStrictEqual(results, [
+        "The case `good` does not pass: it was not tried",
+        "The case `good` does not pass: the case `good` of the baseline was not tried"
+      ])
+    }))
 })
 
 // the same in this runner: two cases that pass

@@ -152,8 +152,9 @@ const judged = (
 ): Effect.Effect<void, CaseNotPassed> => {
   const before = baseline?.cases.find(({ id }) => id === one.id)
   const alone = (of: Report.Case) => Report.make({ experiment, started: "", milliseconds: 0, cases: [of] })
-  const reasons = before === undefined
-    ? Text.reasonsOf(one)
+  const isTried = one.trials.length > 0
+  const reasons = before === undefined || before.trials.length === 0
+    ? isTried ? Text.reasonsOf(one) : ["it was not tried"]
     : Comparison.regressions(alone(one), alone(before), { rule, significance }).flatMap(({ description }) => [
       description,
       ...Text.reasonsOf(one)

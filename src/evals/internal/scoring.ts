@@ -77,8 +77,11 @@ const scoreOf = <R>(
   })
   // a verdict that is none is a failure of the scorer
   const scored = Effect.map(scoring, (verdict) => verdict === undefined ? undefined : toScore(scorer, verdict))
-  return Effect.map(attempt(scored), (exit): Trial.Score | undefined =>
-    Exit.isFailure(exit) ? { name, value: 0, passed: false, error: failureOf(exit.cause) } : exit.value)
+  return Effect.map(
+    attempt(scored),
+    (exit): Trial.Score | undefined =>
+      Exit.isFailure(exit) ? { name, value: 0, passed: false, error: failureOf(exit.cause) } : exit.value
+  )
 }
 
 const toScore = ({ name, threshold }: AnyScorer, verdict: Scorer.Verdict): Trial.Score => {

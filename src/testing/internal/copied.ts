@@ -200,8 +200,10 @@ const toRun = (found: Found, prompt: Said | undefined): Ordered => {
 const collect = (parts: Iterable<Part>, prompt: Said | undefined): ReadonlyArray<Ordered> => {
   const runs = new Map<string, Found>()
   const runOf = (id: string, isNested: boolean) => {
+    const known = runs.get(id)
+    if (known !== undefined) return known
     const isContinued = !isNested && Array.from(runs.values()).some((run) => !run.isNested && run.waiting.size > 0)
-    const run = runs.get(id) ?? new Found(isNested, isContinued)
+    const run = new Found(isNested, isContinued)
     runs.set(id, run)
     return run
   }

@@ -68,8 +68,9 @@ export const messagesOf = (encoded: unknown): ReadonlyArray<Message> => {
     const read = parts.filter((part) => !isApproval(part)).map((part) => wellFormed(withoutOptions(part)))
     if (read.length === 0) continue
     const last = found.at(-1)
-    if (role === "tool" && last?.role === "tool") found[found.length - 1] = { role, content: [...last.content, ...read] }
-    else found.push({ role, content: read })
+    if (role === "tool" && last?.role === "tool") {
+      found[found.length - 1] = { role, content: [...last.content, ...read] }
+    } else found.push({ role, content: read })
   }
   return found
 }
