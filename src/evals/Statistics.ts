@@ -209,7 +209,8 @@ export const wilson = (passed: number, n: number, confidence = 0.95): Interval =
 
 /**
  * Returns the percentile bootstrap interval of a statistic of the values (Efron 1979). The values have to be
- * independent: give it one value for each case, not one for each trial.
+ * independent: give it one value for each case, not one for each trial. `statistic` must not keep its array: it is the
+ * same one for all samples.
  *
  * @category intervals
  * @since 0.1.0
@@ -224,11 +225,12 @@ export const bootstrap = (
 ): Interval => {
   const { confidence = 0.95, samples = 10_000, seed = 1 } = options
   const next = Seeded.make(seed)
-  const drawn = Array.from(
-    { length: samples },
-    () => statistic(values.map(() => values[Math.floor(next() * values.length)]))
-  )
-    .sort((a, b) => a - b)
+  // one array for all samples: thousands of cases would make gigabytes
+  const sample = values.slice()
+  const drawn = Array.from({ length: samples }, () => {
+    for (let index = 0; index < sample.length; index++) sample[index] = values[Math.floor(next() * values.length)]
+    return statistic(sample)
+  }).sort((a, b) => a - b)
   const at = (p: number) => drawn[Math.min(samples - 1, Math.max(0, Math.floor(p * samples)))]
   return { lower: at((1 - confidence) / 2), upper: at((1 + confidence) / 2) }
 }
