@@ -66,7 +66,10 @@ describe("EvalCommand", () => {
   it.effect("writes baselines, and fails when an experiment is worse than its own", () =>
     inFolder((folder) =>
       Effect.gen(function*() {
-        assert.match((yield* run(["--baselines", folder])).error ?? "", /double\.baseline\.json/)
+        let tried = 0
+        const missing = yield* run(["--baselines", folder], (n) => (tried++, 2 * n))
+        assert.match(missing.error ?? "", /double\.baseline\.json/)
+        assert.strictEqual(tried, 0)
         assert.strictEqual((yield* run(["--baselines", folder, "--update-baselines"])).error, undefined)
         assert.strictEqual((yield* run(["--baselines", folder])).error, undefined)
         const worse = yield* run(["--baselines", folder], (n) => n)

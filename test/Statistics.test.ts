@@ -109,6 +109,14 @@ describe("Statistics", () => {
     assert.deepStrictEqual(Statistics.signFlip([0, 0]), { less: 1, greater: 1, twoSided: 1 })
   })
 
+  it("signFlip draws samples of what is too much work for an exact answer, and says nearly the same", () => {
+    const differences = Array.from({ length: 200 }, (_, index) => index % 3 === 0 ? -1 : 1)
+    const few = Statistics.signFlip(differences)
+    const large = Statistics.signFlip(differences.map((difference) => difference * 1_000_000))
+    assert.isTrue(Math.abs(few.greater - large.greater) < 0.001, `${few.greater} and ${large.greater}`)
+    assert.isAtLeast(large.greater, 1 / 10_001)
+  })
+
   it.effect.prop(
     "signFlip of single trials is the exact McNemar test",
     { changes: Schema.Array(Schema.Literals([-1, 0, 1])) },

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeFileSystem } from "@effect/platform-node"
-import { Deferred, Effect, Fiber, FileSystem, type Layer, Logger } from "effect"
+import { Deferred, Effect, Fiber, FileSystem, type Layer, Logger, type PlatformError } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { Agent } from "../src/index.ts"
 import { Eval, Report, Scorer, TrialStore } from "../src/evals/index.ts"
@@ -72,6 +72,26 @@ describe("TrialStore", () => {
       ])
       assert.deepStrictEqual((yield* tried(store, { scorers: [Scorer.latency()] })).log.length, 6)
       assert.deepStrictEqual((yield* tried(store, { scorers: [Scorer.latency({ atMost: 5 })] })).log.length, 6)
+    })))
+
+  it.effect("inputs that are the same as JSON are told apart", () =>
+    Effect.gen(function*() {
+      const log: Array<unknown> = []
+      const tried = (input: unknown) =>
+        Eval.run(Eval.make("maps", {
+          cases: [{ id: "one", input }],
+          task: (input) => Effect.sync(() => log.push(input)),
+          scorers: []
+        }))
+      const inputs = [new Map([[1, 2]]), new Map([[1, 3]]), new Set([1]), new Set([2]), { at: new Set([3]) }, {}]
+      for (const input of [...inputs, ...inputs]) yield* tried(input)
+      assert.deepStrictEqual(log, inputs)
+    }).pipe(Effect.provide(TrialStore.layerMemory)))
+
+  it.effect("a file that cannot be written is an error before the first trial", () =>
+    onDisk(Effect.gen(function*() {
+      const error = yield* Effect.flip(tried(TrialStore.layerFile(`${yield* file}/in/no/folder`)))
+      assert.strictEqual((error as PlatformError.PlatformError)._tag, "PlatformError")
     })))
 
   it.effect("a last line that is torn is tried again; damage before it is an error", () =>

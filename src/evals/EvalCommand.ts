@@ -228,13 +228,16 @@ const commandOf = <R>(options: Options<R>) =>
 const evaluate = Effect.fnUntraced(function*<R>(options: Options<R>, input: Input) {
   yield* distinct(options.experiments.map(({ name }) => name))
   const experiments = yield* chosen(options.experiments, input)
+  // a baseline that is missing is told before the first trial
+  const baselines = yield* Effect.forEach(experiments, ({ name }) => baselineOf(name, input))
   const running = Effect.forEach(experiments, (experiment) => tryExperiment(experiment, options, input))
   const reports = Option.isNone(input.resume)
     ? yield* running
     : yield* Effect.provide(running, TrialStore.layerFile(input.resume.value))
   const failed: Array<string> = []
   for (const [index, report] of reports.entries()) {
-    const baseline = yield* baselineOf(report, input)
+    yield* updateBaseline(report, input)
+    const baseline = baselines[index]
     const before = input.compare ? reports.slice(0, index).find(hasCasesOf(report)) ?? baseline : baseline
     const rule = Option.getOrUndefined(input.rule) ?? options.rule
     const regressions = baseline === undefined ? [] : Comparison.regressions(report, baseline, { rule })
@@ -291,15 +294,18 @@ const tryExperiment = <R>(experiment: Eval.Any<R>, { options }: Options<R>, inpu
     })
   }))
 
-/** The baseline of the chosen cases, unless it is written anew. Then the baselines of the other cases stay. */
-const baselineOf = Effect.fnUntraced(function*(report: Report.Report, input: Input) {
-  if (Option.isNone(input.baselines)) return undefined
-  const path = yield* fileFor(input.baselines.value, report, "baseline.json")
+/** The baseline of the chosen cases, unless it is written anew. */
+const baselineOf = Effect.fnUntraced(function*(experiment: string, input: Input) {
+  if (Option.isNone(input.baselines) || input.update) return undefined
+  const baseline = yield* Report.read(yield* fileFor(input.baselines.value, experiment, "baseline.json"))
+  return { ...baseline, cases: Dataset.select(baseline.cases, selectionOf(input)) }
+})
+
+/** Writes the baseline, if that is asked for. If only some cases were chosen, those of the others stay. */
+const updateBaseline = Effect.fnUntraced(function*(report: Report.Report, input: Input) {
+  if (Option.isNone(input.baselines) || !input.update) return
+  const path = yield* fileFor(input.baselines.value, report.experiment, "baseline.json")
   const isSelected = Object.values(selectionOf(input)).some((wanted) => wanted !== undefined)
-  if (!input.update) {
-    const baseline = yield* Report.read(path)
-    return { ...baseline, cases: Dataset.select(baseline.cases, selectionOf(input)) }
-  }
   const written = Report.toBaseline(report)
   const fileSystem = yield* FileSystem.FileSystem
   const cases = isSelected && (yield* fileSystem.exists(path)) ? (yield* Report.read(path)).cases : []
@@ -307,18 +313,20 @@ const baselineOf = Effect.fnUntraced(function*(report: Report.Report, input: Inp
   const kept = cases.map((one) => now.get(one.id) ?? one)
   const known = new Set(kept.map(({ id }) => id))
   yield* Report.write(path, { ...written, cases: [...kept, ...written.cases.filter(({ id }) => !known.has(id))] })
-  return undefined
 })
 
 const writeAll = Effect.fnUntraced(function*(folder: string, report: Report.Report, view: ReportView.Options) {
   const fileSystem = yield* FileSystem.FileSystem
-  yield* Report.write(yield* fileFor(folder, report, "json"), report)
-  yield* fileSystem.writeFileString(yield* fileFor(folder, report, "md"), ReportView.toMarkdown(report, view))
-  yield* fileSystem.writeFileString(yield* fileFor(folder, report, "html"), ReportView.toHtml(report, view))
+  yield* Report.write(yield* fileFor(folder, report.experiment, "json"), report)
+  yield* fileSystem.writeFileString(
+    yield* fileFor(folder, report.experiment, "md"),
+    ReportView.toMarkdown(report, view)
+  )
+  yield* fileSystem.writeFileString(yield* fileFor(folder, report.experiment, "html"), ReportView.toHtml(report, view))
 })
 
 /** A file in a folder, which is made if it is missing. The name of an experiment may have characters that a file cannot. */
-const fileFor = Effect.fnUntraced(function*(folder: string, { experiment }: Report.Report, end: string) {
+const fileFor = Effect.fnUntraced(function*(folder: string, experiment: string, end: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* fileSystem.makeDirectory(folder, { recursive: true })

@@ -263,9 +263,10 @@ export interface PValues {
 }
 
 /**
- * Tests whether paired differences have the mean zero, by changing their signs (Fisher 1935). The test is exact if the
- * differences are integers, or if not more than 16 of them differ from zero; otherwise it draws samples. Scale rates to
- * integers: the test does not depend on the unit. For differences of 1, 0 and -1 it is the exact McNemar test.
+ * Tests whether paired differences have the mean zero, by changing their signs (Fisher 1935). The test is exact if not
+ * more than 16 of them differ from zero, or if the differences are integers and the number of those that differ from zero
+ * times the sum of their sizes is at most 200,000,000; otherwise it draws samples. Scale rates to integers: the test does
+ * not depend on the unit. For differences of 1, 0 and -1 it is the exact McNemar test, up to 14,000 of them.
  *
  * @category tests
  * @since 0.1.0
@@ -275,7 +276,9 @@ export const signFlip = (differences: ReadonlyArray<number>, options: Sampling =
   const observed = nonzero.reduce((a, b) => a + b, 0)
   const size = nonzero.reduce((a, b) => a + Math.abs(b), 0)
   if (nonzero.length === 0) return { less: 1, greater: 1, twoSided: 1 }
-  if (nonzero.every(Number.isInteger) && size <= 100_000) return exactFlips(nonzero, observed, size)
+  if (nonzero.every(Number.isInteger) && size * nonzero.length <= maximumFlips) {
+    return exactFlips(nonzero, observed, size)
+  }
   // sums of the same numbers in another order may differ in the last digit
   const near = size * 1e-12
   const { samples = 10_000, seed = 1 } = options
@@ -299,14 +302,18 @@ export const signFlip = (differences: ReadonlyArray<number>, options: Sampling =
   return { less: p(less), greater: p(greater), twoSided: p(twoSided) }
 }
 
+/** About half a second of work. */
+const maximumFlips = 200_000_000
+
 /** The distribution of the sum, by convolution: `weights[size + sum]` is the probability of a sum. */
 const exactFlips = (nonzero: ReadonlyArray<number>, observed: number, size: number): PValues => {
   let weights = new Float64Array(2 * size + 1)
+  let following = new Float64Array(weights.length)
   weights[size] = 1
   let reach = 0
   for (const difference of nonzero) {
     const step = Math.abs(difference)
-    const following = new Float64Array(weights.length)
+    following.fill(0, size - reach - step, size + reach + step + 1)
     for (let sum = -reach; sum <= reach; sum++) {
       const half = weights[size + sum] / 2
       if (half === 0) continue
@@ -314,7 +321,9 @@ const exactFlips = (nonzero: ReadonlyArray<number>, observed: number, size: numb
       following[size + sum - step] += half
     }
     reach += step
+    const spare = weights
     weights = following
+    following = spare
   }
   const probability = (holds: (sum: number) => boolean) => {
     let p = 0

@@ -159,10 +159,9 @@ const makeFile = Effect.fnUntraced(function*(path: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const records = new Map<string, Trial.Record>()
   const writing = yield* Semaphore.make(1)
-  const lines = yield* fileSystem.readFileString(path).pipe(
-    Effect.map((text) => text.split("\n")),
-    Effect.catchIf((error) => error.reason._tag === "NotFound", () => Effect.succeed([""]))
-  )
+  // a file that cannot be written is told before the first trial
+  yield* fileSystem.writeFileString(path, "", { flag: "a" })
+  const lines = (yield* fileSystem.readFileString(path)).split("\n")
   for (let index = 0; index < lines.length - 1; index++) {
     const line = decodeLine(lines[index])
     if (Result.isFailure(line)) {

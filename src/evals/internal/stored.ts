@@ -6,10 +6,11 @@
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import type * as Dataset from "../Dataset.ts"
-import * as Trial from "../Trial.ts"
+import type * as Trial from "../Trial.ts"
 import * as TrialStore from "../TrialStore.ts"
 import type { AnyScorer } from "./scoring.ts"
 
@@ -45,6 +46,7 @@ const keyOf = (
   number: number
 ): string => {
   const judgedBy = scorers.map(({ name, of, threshold: { atLeast, atMost } }) => [name, of, atLeast, atMost])
-  const asked = [Trial.textOf(of.input), of.expected === undefined ? null : Trial.textOf(of.expected), judgedBy]
+  // JSON has nothing of a `Map` or a `Set`
+  const asked = [Formatter.format(of.input), Formatter.format(of.expected), judgedBy]
   return JSON.stringify([name, of.id, number, Hash.string(JSON.stringify(asked))])
 }
