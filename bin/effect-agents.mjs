@@ -8,6 +8,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, () => Effect.runPromise(Fiber.interrupt(fiber)).then(() => process.exit(130)))
 }
 
+// nothing is left that could end what the command waits for
+process.once("beforeExit", () => {
+  console.error("The module cannot be loaded: it waits for something that never comes, such as a top-level `await`.")
+  process.exit(1)
+})
+
 fiber.addObserver((exit) => {
   if (exit._tag === "Success") process.exit(0)
   const [reason] = exit.cause.reasons

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Console, Deferred, Effect } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Command from "../src/playground/internal/command.ts"
 
@@ -23,6 +24,26 @@ describe("effect-agents playground", () => {
         assert.strictEqual(error.problem, problem, args.join(" "))
         assert.match(error.message, message)
       }
+    }))
+
+  it.effect("says what is wrong with a module, without the control characters that it may hold", () =>
+    Effect.gen(function*() {
+      const folder = mkdtempSync(join(import.meta.dirname, "../node_modules/.playground-"))
+      const from = JSON.stringify(join(import.meta.dirname, "../src/Agent.ts"))
+      const agent = `import * as Agent from ${from}\nexport const one = Agent.make("same")\n`
+      const cases = [
+        ["same.ts", `${agent}export const two = [Agent.make("same")]`, "same-name", /two agents with the name `same`/],
+        ["throws.ts", `throw new Error("no key\\x1b[31m here\\u202e")`, "not-loaded", /no key\uFFFD\[31m here\uFFFD/],
+        ["layer.ts", `${agent}export const layer = "none"`, "not-loaded", /The export `layer` of `.*` is not a Layer/],
+        ["none.ts", `export const none = 1`, "no-agents", /exports no agent\. It exports `none`\./]
+      ] as const
+      for (const [name, text, problem, message] of cases) {
+        writeFileSync(join(folder, name), text)
+        const error = yield* Effect.flip(Effect.scoped(Command.run(["playground", join(folder, name), "--no-open"])))
+        assert.strictEqual(error.problem, problem, name)
+        assert.match(error.message, message)
+      }
+      rmSync(folder, { recursive: true })
     }))
 
   it.live("prints the address of the page, also of one with a path of its own", () =>

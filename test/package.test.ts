@@ -245,6 +245,7 @@ export const playground = { prices: { input: 1, output: 1 } }
       "nothing.ts": "export const answer = 42\n",
       "broken.ts": "export const answer = \nexport const b = 2\n",
       "throws.ts": "export const answer = 42\nthrow new Error(\"no key\")\n",
+      "waits.ts": "export const answer = await new Promise(() => {})\n",
       "dies.ts": `import { Effect, Layer } from "effect"
 import { Agent } from "effect-agents"
 export const assistant = Agent.make("assistant")
@@ -256,6 +257,7 @@ export const layer = Layer.effectDiscard(Effect.die(new Error("no database")))
       [["playground", "nothing.ts"], 1, /^`nothing\.ts` exports no agent\. It exports `answer`\./],
       [["playground", "broken.ts"], 1, /`broken\.ts` cannot be loaded\.[^]*(Syntax|Expression expected|Unexpected)/],
       [["playground", "throws.ts"], 1, /`throws\.ts` cannot be loaded\.\n\nError: no key\n {4}at .*throws\.ts:2/],
+      [["playground", "waits.ts"], 1, /it waits for something that never comes/],
       [["playground", "dies.ts", "--no-open"], 1, /The layers of the module cannot be built\.[^]*no database/],
       [["other"], 2, /^There is no command `other`/]
     ]

@@ -50,13 +50,17 @@ What the module exports:
  */
 export class CommandError extends Schema.Error<CommandError>("effect-agents/playground/CommandError")({
   _tag: Schema.tag("CommandError"),
-  problem: Schema.Literals(["usage", "no-file", "not-loaded", "no-agents", "not-served"]),
+  problem: Schema.Literals(["usage", "no-file", "not-loaded", "no-agents", "same-name", "not-served"]),
   description: Schema.String
 }) {
   override get message(): string {
-    return this.description
+    // it may quote what the module and its layers say
+    return this.description.replace(unprintable, "\uFFFD")
   }
 }
+
+/** Control characters but line breaks and tabs, and those that turn the direction of a text. */
+const unprintable = /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu
 
 const failed = (problem: CommandError["problem"], description: string) => new CommandError({ problem, description })
 
@@ -157,6 +161,14 @@ const load = Effect.fnUntraced(function*(file: string): Effect.fn.Return<Found, 
       "no-agents",
       `\`${file}\` exports no agent. ${found}\n\nExport what \`Agent.make\` returns:\n\n` +
         `  export const assistant = Agent.make("assistant", { ... })`
+    )
+  }
+  const names = Array.from(agents, ({ name }) => name)
+  const same = names.find((name, index) => names.includes(name, index + 1))
+  if (same !== undefined) {
+    return yield* failed(
+      "same-name",
+      `\`${file}\` exports two agents with the name \`${same}\`, and they would share their sessions. Name them apart.`
     )
   }
   if (!Layer.isLayer(layer)) return yield* failed("not-loaded", `The export \`layer\` of \`${file}\` is not a Layer.`)
