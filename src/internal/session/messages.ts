@@ -10,6 +10,7 @@
 
 import * as Prompt from "effect/ai/Prompt"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Parts from "../words/responseParts.ts"
 
@@ -45,7 +46,7 @@ export const readTexts = (texts: ReadonlyArray<string>): ReadonlyArray<Prompt.Me
  * @since 0.1.0
  */
 export const read = (value: unknown): Prompt.Message | undefined => {
-  if (!isObject(value)) return undefined
+  if (!Predicate.isObject(value)) return undefined
   const { content, options, role } = value
   if (!isEmpty(options) || !hasOnly(value, content !== undefined, role !== undefined, options !== undefined)) {
     return undefined
@@ -72,11 +73,9 @@ export const read = (value: unknown): Prompt.Message | undefined => {
 
 type Json = Readonly<Record<string, unknown>>
 
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
-
 const isEmpty = (options: unknown): boolean => {
   if (options === undefined) return true
-  if (!isObject(options)) return false
+  if (!Predicate.isObject(options)) return false
   for (const _ in options) return false
   return true
 }
@@ -97,7 +96,7 @@ const readParts = <A>(content: unknown, readPart: (part: Json) => A | undefined)
   if (!Array.isArray(content)) return undefined
   const parts: Array<A> = []
   for (const value of content) {
-    const part = isObject(value) && isEmpty(value.options) ? readPart(value) : undefined
+    const part = Predicate.isObject(value) && isEmpty(value.options) ? readPart(value) : undefined
     if (part === undefined) return undefined
     parts.push(part)
   }
