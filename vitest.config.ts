@@ -1,6 +1,7 @@
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 import { CountReporter } from "./test/count-reporter.ts"
+import { SlowestFirst } from "./test/slowest-first.ts"
 
 export default defineConfig({
   test: {
@@ -9,6 +10,7 @@ export default defineConfig({
     // the machine that runs this has two cores, and some tests start processes
     maxConcurrency: 2,
     maxWorkers: 2,
+    sequence: { sequencer: SlowestFirst },
     // a worker loads effect once, not once for each file; a test that changes the process puts it back
     isolate: false,
     // most of the time of a process that a test starts went into compiling effect: it is done once

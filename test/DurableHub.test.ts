@@ -7,17 +7,17 @@ import { RpcClient, RpcSerialization } from "effect/rpc"
 import { WorkflowEngine } from "effect/workflow"
 import { spawn } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
 import { Agent, AgentRun, Approval } from "../src/index.ts"
 import { RemoteAgent, RunHub } from "../src/server/index.ts"
 import * as Sessions from "../src/server/internal/sessions.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import { bundled } from "./fixtures/bundled.ts"
 import { OpenChat, show } from "./fixtures/chatServer.ts"
 import { Api, Auth, Rpcs } from "./fixtures/durableServer.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
-const fixture = fileURLToPath(new URL("./fixtures/durableServer.ts", import.meta.url))
+const fixture = await bundled("./durableServer.ts")
 
 /** A server in a process of its own. `kill` ends it without a word. */
 const serve = (filename: string) =>

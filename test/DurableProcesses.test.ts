@@ -4,13 +4,13 @@ import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
 import { readFile } from "node:fs/promises"
 import { execPath } from "node:process"
-import { fileURLToPath } from "node:url"
 import { Durable } from "../src/durable/index.ts"
+import { bundled } from "./fixtures/bundled.ts"
 import * as DurableApprovals from "./fixtures/durableApprovals.ts"
 import { killAt, readThrough } from "./fixtures/durableKills.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
-const approvals = fileURLToPath(new URL("./fixtures/durableApprovals.ts", import.meta.url))
+const approvals = await bundled("./durableApprovals.ts")
 
 /** In a stream, in a tool of a nested agent, in `afterRun`, after the save: as an execution comes to them. */
 const points = [

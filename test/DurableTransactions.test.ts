@@ -2,11 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { bundled } from "./fixtures/bundled.ts"
 import { make, work } from "./fixtures/durableTransactions.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
-const fixture = fileURLToPath(new URL("./fixtures/durableTransactions.ts", import.meta.url))
+const fixture = await bundled("./durableTransactions.ts")
 
 const expected = {
   text: "done",

@@ -6,10 +6,10 @@ import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { Agent, AgentRun, Approval, ContextProvider, Session, SessionHistory, SessionStore } from "../src/index.ts"
 import { SqliteSessionStore } from "../src/sqlite/index.ts"
 import { ScriptedModel } from "../src/testing/index.ts"
+import { bundled } from "./fixtures/bundled.ts"
 
 const { fail, layer: script, step, text, toolCalls } = ScriptedModel
 
@@ -533,7 +533,7 @@ describe("SessionHistory", () => {
   })
 
   describe("a process that is killed in its second step", () => {
-    const fixture = fileURLToPath(new URL("./fixtures/historyProcess.ts", import.meta.url))
+    const fixture = bundled("./historyProcess.ts")
     const firstStep = ["user: go", "assistant: call note", "tool: noted"]
     const keeps = { completed: [], "every-step": firstStep, always: firstStep }
 
@@ -543,9 +543,10 @@ describe("SessionHistory", () => {
           const folder = mkdtempSync(join(tmpdir(), "effect-agents-"))
           yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
           const filename = join(folder, "sessions.sqlite")
+          const program = yield* Effect.promise(() => fixture)
           yield* Effect.promise(() =>
             new Promise<void>((resolve) => {
-              const child = spawn(process.execPath, [fixture, filename, keep], { stdio: ["ignore", "pipe", "inherit"] })
+              const child = spawn(process.execPath, [program, filename, keep], { stdio: ["ignore", "pipe", "inherit"] })
               child.stdout.once("data", () => child.kill("SIGKILL"))
               child.once("exit", () => resolve())
             })

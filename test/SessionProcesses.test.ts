@@ -2,15 +2,15 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { type Cause, Effect, FileSystem, Layer, Queue, Random, Stream } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import * as Session from "../src/Session.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
+import { bundled } from "./fixtures/bundled.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import * as PostgresClient from "./fixtures/postgresClient.ts"
 import { files, inFolder, keyValueFiles, texts } from "./fixtures/sessions.ts"
 
-const fixture = fileURLToPath(new URL("./fixtures/sessionProcess.ts", import.meta.url))
+const fixture = await bundled("./sessionProcess.ts")
 
 type Kind = "files" | "keyValue" | "sqlite" | "postgres"
 
@@ -36,12 +36,13 @@ const start = (mode: "save" | "race" | "contend" | "lock", kind: Kind, path: str
 
 const sqlite = (filename: string) => SqliteSessionStore.layerFile({ filename, busyTimeout: "20 millis" })
 
-const load = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>) =>
-  Effect.provide(Effect.flatMap(SessionStore.SessionStore, (store) => store.load("shared")), Layer.fresh(layer))
+const load = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, E, R>, id = "shared") =>
+  Effect.provide(Effect.flatMap(SessionStore.SessionStore, (store) => store.load(id)), Layer.fresh(layer))
 
 const chains = 3
 const kills = 5
 const rounds = 500
+const roundsOfSession = 50
 
 /** Kills one process after the other at random moments, each going on with what the one before has left. */
 const chain = <E, R>(
@@ -79,7 +80,8 @@ const race = <E, R>(kind: Kind, path: string, layer: Layer.Layer<SessionStore.Se
     const one = yield* start("race", kind, path)
     const two = yield* start("race", kind, path)
     const winners: Array<number> = []
-    for (let version = 0; version < rounds; version++) {
+    for (let round = 0; round < rounds; round++) {
+      const version = round % roundsOfSession
       assert.deepStrictEqual([yield* one.line, yield* two.line], [`loaded ${version}`, `loaded ${version}`])
       yield* one.go
       yield* two.go
@@ -88,8 +90,10 @@ const race = <E, R>(kind: Kind, path: string, layer: Layer.Layer<SessionStore.Se
       assert.deepStrictEqual([won[1], lost[1]], [`saved ${version + 1}`, `conflict ${version} ${version + 1}`])
       winners.push(won[0])
     }
+    const ids = Array.from({ length: rounds / roundsOfSession }, (_, index) => `shared ${index}`)
+    const sessions = yield* Effect.forEach(ids, (id) => load(layer, id))
     assert.deepStrictEqual(
-      texts(yield* load(layer)),
+      sessions.flatMap(texts),
       winners.flatMap((pid) => [`${pid} ask`, `${pid} answer`])
     )
   })

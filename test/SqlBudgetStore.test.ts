@@ -5,14 +5,14 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import { Budget, BudgetAccount, BudgetStore } from "../src/index.ts"
 import { SqlBudgetStore } from "../src/sql/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
+import { bundled } from "./fixtures/bundled.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import { client } from "./fixtures/postgresClient.ts"
 
-const fixture = fileURLToPath(new URL("./fixtures/budgetProcess.ts", import.meta.url))
+const fixture = await bundled("./budgetProcess.ts")
 
 /** Starts processes on one account, lets them go together, and returns what each has said: its calls and its runs. */
 const race = (kind: "sqlite" | "postgres", path: string, count: number) =>

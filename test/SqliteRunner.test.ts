@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { fileURLToPath } from "node:url"
 import { SqliteRunner } from "../src/durable/index.ts"
+import { bundled } from "./fixtures/bundled.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
-const server = fileURLToPath(new URL("./fixtures/sqliteRunner.ts", import.meta.url))
+const server = await bundled("./sqliteRunner.ts")
 
 describe("SqliteRunner", () => {
   it.live("refuses a second process on its file, and accepts it when the first one was killed", () =>
