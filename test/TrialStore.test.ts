@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeFileSystem } from "@effect/platform-node"
 import { Deferred, Effect, Fiber, FileSystem, type Layer, Logger, type PlatformError } from "effect"
 import { KeyValueStore } from "effect/persistence"
-import { Agent } from "../src/index.ts"
+import { Agent, Budget } from "../src/index.ts"
 import { Eval, Report, Scorer, TrialStore } from "../src/evals/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 
@@ -73,6 +73,25 @@ describe("TrialStore", () => {
       assert.deepStrictEqual((yield* tried(store, { scorers: [Scorer.latency()] })).log.length, 6)
       assert.deepStrictEqual((yield* tried(store, { scorers: [Scorer.latency({ atMost: 5 })] })).log.length, 6)
     })))
+
+  it.effect("a trial is tried again when its time or its budget has changed, and not otherwise", () =>
+    Effect.gen(function*() {
+      let tries = 0
+      const experiment = Eval.make("limits", {
+        cases: [{ id: "one", input: 1 }],
+        task: () => Effect.sync(() => ++tries),
+        scorers: []
+      })
+      const limits: ReadonlyArray<Eval.TrialOptions> = [
+        {},
+        { timeout: "1 second" },
+        { timeout: "2 seconds" },
+        { budget: Budget.make({ tokens: 10 }) },
+        { budget: Budget.make({ tokens: 20 }) }
+      ]
+      for (const options of [...limits, ...limits, { timeout: 1000 }]) yield* Eval.run(experiment, options)
+      assert.strictEqual(tries, limits.length)
+    }).pipe(Effect.provide(TrialStore.layerMemory)))
 
   it.effect("inputs that are the same as JSON are told apart", () =>
     Effect.gen(function*() {

@@ -304,7 +304,7 @@ export const stream = <I, X, A, E, R>(
     const progress = { finished: 0, passed: 0, trials: trials * self.cases.length }
     const records = Stream.mapEffect(
       Stream.fromIterable({ [Symbol.iterator]: () => attemptsOf(self.cases, trials) }),
-      ([of, number]) => Stored.once(self, of, number, trial(self, of, number, options)),
+      ([of, number]) => Stored.once(self, of, number, options, trial(self, of, number, options)),
       // not a number is less than one, too
       { concurrency: concurrency >= 1 ? concurrency : 1, unordered: true }
     )

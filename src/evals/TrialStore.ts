@@ -3,8 +3,8 @@
  *
  * Where `Eval.run` finds a `TrialStore` in its context, it saves each trial when it has ended, and takes the trials that
  * are there already from the store. A trial belongs to an experiment by its name, to a case by its id, its input and its
- * reference, and to its scorers and their thresholds; when one of these changes the trial is tried again. A change of
- * the task is not seen: give the experiment a new name, or begin with an empty store.
+ * reference, to its scorers and their thresholds, and to its `timeout` and `budget`; when one of these changes the trial
+ * is tried again. A change of the task is not seen: give the experiment a new name, or begin with an empty store.
  *
  * **Example** (Two runs of one experiment)
  *
