@@ -214,7 +214,8 @@ export const cases: ReadonlyArray<Suite.Case> = [
         const listed = yield* all(store)
         for (const prefix of [...oddPrefixes, ...oddPrefixes.map((odd) => `${id}/${odd}`), id, `${id}/`, `${id}x`]) {
           const expected = listed.flatMap((summary) => summary.id.startsWith(prefix) ? [summary.id] : [])
-          for (const pageSize of [3, 1000]) {
+          // what fits into the smaller page is the same in both
+          for (const pageSize of expected.length < 3 ? [3] : [3, 1000]) {
             const found = (yield* pages(store, pageSize, prefix)).flat().map((summary) => summary.id)
             yield* expect(`the sessions of ${JSON.stringify(prefix)} in pages of ${pageSize}`, found, expected)
           }
