@@ -56,7 +56,6 @@ import * as Runners from "effect/cluster/Runners"
 import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
-import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
 import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
@@ -70,6 +69,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as ExecutionStore from "./ExecutionStore.ts"
+import * as Leases from "./internal/leases.ts"
 
 /**
  * The options of a runner. They should be the same in all processes.
@@ -135,7 +135,7 @@ const engine = (
   })
   const sharding = Sharding.layer.pipe(
     // a process is alive as long as it renews its lease, and what is sent to it lies in the database
-    Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop, SqlRunnerStorage.layer]),
+    Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop, Leases.layer(lease)]),
     Layer.provideMerge(storage),
     Layer.provide([config, Digest.layerWebCrypto])
   )

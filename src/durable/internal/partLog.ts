@@ -5,6 +5,7 @@
  */
 
 import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -18,8 +19,8 @@ import type { ExecutionStoreError } from "./storeError.ts"
 /** How many parts wait at most before they are written. */
 const most = 32
 
-/** How long a part waits at most before it is written. */
-const longest = "25 millis"
+/** The shortest time from one write to the next. A part that comes later than that is written at once. */
+const pause = 25
 
 /** How many rows are read at once. */
 const page = 500
@@ -100,6 +101,8 @@ export class PartLog {
   private next = 0
   private pending: Array<Encoded> = []
   private isScheduled = false
+  /** When the last write began. */
+  private writtenAt = 0
   /** One write at a time: whoever has seen a number has seen all before it. */
   private readonly turn = Semaphore.makeUnsafe(1)
 
@@ -145,8 +148,11 @@ export class PartLog {
       if (isUrgent || this.pending.length >= most) return yield* this.flush
       if (this.pending.length > 0 && !this.isScheduled) {
         this.isScheduled = true
+        const elapsed = (yield* Clock.currentTimeMillis) - this.writtenAt
+        // the clock may have been put back
+        const rest = elapsed < 0 ? pause : Math.max(0, pause - elapsed)
         // a write that fails here is made again with the next parts, which then fail
-        yield* Effect.forkIn(Effect.delay(Effect.ignore(this.flush), longest), this.scope)
+        yield* Effect.forkIn(Effect.delay(Effect.ignore(this.flush), rest), this.scope)
       }
     })
   }
@@ -162,16 +168,19 @@ export class PartLog {
 
   /** Returns whether the execution is still that of this attempt. */
   private write(): Effect.Effect<boolean, ExecutionStoreError> {
-    this.isScheduled = false
-    const { pending } = this
-    if (!Arr.isArrayNonEmpty(pending)) return Effect.succeed(true)
-    const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
-    const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
-    return Effect.tap(this.store.append(this.id, this.epoch, [row]), (isOwned) =>
-      Effect.sync(() => {
-        if (!isOwned) return
-        this.next += row.count
-        this.pending = this.pending.slice(row.count)
-      }))
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      this.isScheduled = false
+      const { pending } = this
+      if (!Arr.isArrayNonEmpty(pending)) return Effect.succeed(true)
+      this.writtenAt = now
+      const isEnd = Arr.lastNonEmpty(pending).type === "run-end"
+      const row = { seq: this.next, count: pending.length, isEnd, parts: JSON.stringify(pending) }
+      return Effect.tap(this.store.append(this.id, this.epoch, [row]), (isOwned) =>
+        Effect.sync(() => {
+          if (!isOwned) return
+          this.next += row.count
+          this.pending = this.pending.slice(row.count)
+        }))
+    })
   }
 }
