@@ -69,6 +69,13 @@ describe("Durable", () => {
     }).pipe(Effect.provide(runner([refunds, text("Refunded")], done)))
   })
 
+  it.live("runs with the services of its layer, whoever starts it", () =>
+    Effect.gen(function*() {
+      const another = Layer.merge(ScriptedModel.layer([text("another")]), tools([]))
+      const id = yield* Effect.provide(Durable.start(cashier, { id: "bill", prompt: "Pay" }), another)
+      assert.strictEqual((yield* Durable.result(cashier, id)).text, "its own")
+    }).pipe(Effect.provide(runner([text("its own")]))))
+
   it.live("one id is one execution: the same input finds it, another one is refused", () =>
     Effect.gen(function*() {
       yield* Durable.start(cashier, { id: "bill", prompt: "Pay" })

@@ -1,12 +1,14 @@
 /** Executions that are left in the middle of something, and processes that do not know their agent: nothing hangs. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Schedule, Schema, Stream } from "effect"
-import { type AiError, LanguageModel, Tool, Toolkit } from "effect/ai"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schedule, Schema, Stream } from "effect"
+import { type AiError, LanguageModel, type Prompt, Tool, Toolkit } from "effect/ai"
+import { EntityId, Sharding } from "effect/cluster"
 import { SqlClient } from "effect/sql"
-import { WorkflowEngine } from "effect/workflow"
-import { Durable, ExecutionStore, SqliteRunner } from "../src/durable/index.ts"
+import { Workflow, WorkflowEngine } from "effect/workflow"
+import { Durable, ExecutionStore, SqliteRunner, SqlRunner } from "../src/durable/index.ts"
 import * as Body from "../src/durable/internal/body.ts"
-import { Agent, AgentTool, Approval, ContextProvider } from "../src/index.ts"
+import { Agent, AgentRun, AgentTool, Approval, ContextProvider } from "../src/index.ts"
+import { SqliteClient } from "../src/sqlite/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import { inFile } from "./fixtures/programKills.ts"
 
@@ -23,14 +25,14 @@ const refunds = toolCalls({ id: "c", name: "refund", params: {} })
 const memory = () => Layer.mergeAll(WorkflowEngine.layerMemory, ExecutionStore.layerMemory)
 const sqlite = () => SqliteRunner.layer({ filename: ":memory:", poll: "50 millis" })
 
+const tools = (done: Array<string>) =>
+  toolkit.toLayer({
+    pay: () => Effect.sync(() => `paid ${done.push("pay")}`),
+    refund: () => Effect.sync(() => `refunded ${done.push("refund")}`)
+  })
+
 const worker = (script: ReadonlyArray<ScriptedModel.Step>, done: Array<string> = []) =>
-  Durable.layer(cashier).pipe(Layer.provide([
-    ScriptedModel.layer(script),
-    toolkit.toLayer({
-      pay: () => Effect.sync(() => `paid ${done.push("pay")}`),
-      refund: () => Effect.sync(() => `refunded ${done.push("refund")}`)
-    })
-  ]))
+  Durable.layer(cashier).pipe(Layer.provide([ScriptedModel.layer(script), tools(done)]))
 
 /** Runs with a process that knows the agent, which then stops. */
 const within = <A, E, R>(process: ReturnType<typeof worker>, effect: Effect.Effect<A, E, R>) =>
@@ -61,24 +63,107 @@ describe.each([["in memory", memory], ["in SQLite", sqlite]] as const)("Durable,
       assert.strictEqual(result.text, "paid")
     }).pipe(Effect.provide(engine())))
 
-  it.live("a run that interrupts itself ends its execution as it would end alone", () => {
+  it.live("a run that interrupts itself has ended, and so do its finalizers see it", () => {
+    const log: Array<string> = []
+    const witness = (name: string) =>
+      ContextProvider.make(name, {
+        beforeRun: () =>
+          AgentRun.addFinalizer((exit) =>
+            Effect.sync(() => void log.push(`${name} ${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`))
+          )
+      })
+    // in a tool, an agent that is left after a few parts, and one that takes too long
+    const nested = (name: string) => Agent.make(name, { providers: [witness(name)] })
+    const parts = (name: string) => Agent.stream(nested(name), { prompt: "Hi" })
+    const Ask = Tool.make("ask", {
+      parameters: Schema.Struct({}),
+      success: Schema.String,
+      dependencies: [LanguageModel.LanguageModel]
+    })
     const giving = Durable.make(
-      Agent.make("giving", { providers: [ContextProvider.make("up", { beforeRun: () => Effect.interrupt })] }),
+      Agent.make("giving", {
+        toolkit: Toolkit.make(Ask),
+        providers: [
+          witness("own"),
+          ContextProvider.make("up", { beforeRun: ({ prompt }) => isLast(prompt) ? Effect.interrupt : Effect.void })
+        ]
+      }),
       { version: 1 }
     )
-    return Effect.gen(function*() {
-      const id = yield* Durable.start(giving, { id: "up", prompt: "Hi" })
-      const exit = yield* Effect.exit(Durable.result(giving, id))
-      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-      assert.strictEqual((yield* Durable.status(giving, id)).status, "interrupted")
-    }).pipe(
-      Effect.provide(Durable.layer(giving).pipe(Layer.provideMerge(engine()), Layer.provide(ScriptedModel.layer([])))),
-      Effect.timeout("10 seconds")
+    const isLast = (prompt: Prompt.Prompt) => JSON.stringify(prompt.content).includes("Give up")
+    const layer = Durable.layer(giving).pipe(
+      Layer.provideMerge(engine()),
+      Layer.provide(
+        Toolkit.make(Ask).toLayer({
+          ask: () =>
+            Effect.gen(function*() {
+              yield* Stream.runDrain(Stream.take(parts("left"), 1))
+              yield* Effect.timeoutOption(Stream.runDrain(parts("slow")), "50 millis")
+              return "asked"
+            }).pipe(Effect.orDie)
+        })
+      ),
+      Layer.provide(ScriptedModel.layer([
+        toolCalls({ id: "c", name: "ask", params: {} }),
+        [text("half"), hang],
+        text("done")
+      ]))
     )
+    return Effect.gen(function*() {
+      const id = yield* Durable.start(giving, { id: "asks", prompt: "Ask" })
+      assert.strictEqual((yield* Durable.result(giving, id)).text, "done")
+      const up = yield* Durable.start(giving, { id: "up", prompt: "Give up" })
+      const exit = yield* Effect.exit(Durable.result(giving, up))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.strictEqual((yield* Durable.status(giving, up)).status, "interrupted")
+      assert.deepStrictEqual(log, [
+        "left Abandoned false",
+        "slow Interrupted false",
+        "own Completed false",
+        "own Interrupted false"
+      ])
+    }).pipe(Effect.provide(layer), Effect.timeout("10 seconds"))
   })
 })
 
 describe("Durable, from one process to the next", () => {
+  it.live("a record that the engine has not stored ends the attempt, and the next one goes on by itself", () => {
+    const log: Array<string> = []
+    const done: Array<string> = []
+    const witness = ContextProvider.make("witness", {
+      beforeRun: () =>
+        AgentRun.addFinalizer((exit) =>
+          Effect.sync(() => void log.push(`${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`))
+        )
+    })
+    const watched = Durable.make(Agent.make("cashier", { toolkit, providers: [witness] }), { version: 1 })
+    // as if the lease was lost before the reply: the engine answers that it waits, and wakes nobody
+    const losing = Layer.effect(
+      WorkflowEngine.WorkflowEngine,
+      Effect.map(WorkflowEngine.WorkflowEngine, (engine) => {
+        const lost = new Set<string>()
+        const activityExecute: typeof engine.activityExecute = (activity, attempt) => {
+          if (!/^tool|^model\/1/.test(activity.name) || lost.has(activity.name)) {
+            return engine.activityExecute(activity, attempt)
+          }
+          lost.add(activity.name)
+          return Effect.succeed(new Workflow.Suspended({}))
+        }
+        return { ...engine, activityExecute }
+      })
+    )
+    const layer = Durable.layer(watched).pipe(
+      Layer.provideMerge(Layer.provideMerge(losing, sqlite())),
+      Layer.provide([ScriptedModel.layer([pays, text("paid")]), tools(done)])
+    )
+    return Effect.gen(function*() {
+      const id = yield* Durable.start(watched, { id: "bill", prompt: "Pay" })
+      assert.strictEqual((yield* Durable.result(watched, id)).text, "paid")
+      assert.deepStrictEqual(log, ["Interrupted true", "Interrupted true", "Completed false"])
+      assert.deepStrictEqual(done, ["pay"])
+    }).pipe(Effect.provide(layer), Effect.timeout("10 seconds"))
+  })
+
   it.live("what a process has written to the store only is told to the engine", () =>
     inFile((filename) => {
       const done: Array<string> = []
@@ -215,4 +300,65 @@ describe("Durable, from one process to the next", () => {
         assert.deepStrictEqual([result.text, runs], ["done", 1])
       }).pipe(Effect.timeout("40 seconds"))
     }))
+})
+
+describe("Durable, in a process that loses its lease", () => {
+  it.live("leaves the execution alone until somebody has the lease again", () => {
+    const log: Array<string> = []
+    const called = Deferred.makeUnsafe<void>()
+    const answer = Deferred.makeUnsafe<string>()
+    const done: Array<string> = []
+    const witness = ContextProvider.make("witness", {
+      beforeRun: () =>
+        Effect.andThen(
+          Effect.sync(() => void log.push("begins")),
+          AgentRun.addFinalizer((exit) =>
+            Effect.sync(() => void log.push(`${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`))
+          )
+        )
+    })
+    const watched = Durable.make(Agent.make("cashier", { toolkit, providers: [witness] }), { version: 1 })
+    const layer = Durable.layer(watched).pipe(
+      Layer.provideMerge(SqlRunner.layer({ lease: "3 seconds", poll: "50 millis" })),
+      Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" })),
+      Layer.provide([
+        ScriptedModel.layer([pays, text("paid")]),
+        toolkit.toLayer({
+          pay: () =>
+            Effect.suspend(() => {
+              done.push("pay")
+              Deferred.doneUnsafe(called, Exit.void)
+              return Deferred.await(answer)
+            }),
+          refund: () => Effect.succeed("")
+        })
+      ])
+    )
+    return Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const sharding = yield* Sharding.Sharding
+      const store = yield* ExecutionStore.ExecutionStore
+      const id = yield* Durable.start(watched, { id: "bill", prompt: "Pay" })
+      yield* Deferred.await(called)
+      const { instance } = (yield* store.get("7:cashier:bill"))!
+      const executionId = yield* watched[Durable.TypeId].workflow.executionId({ id: "7:cashier:bill", instance })
+      const share = sharding.getShardId(EntityId.make(executionId), "default")
+      yield* sql`UPDATE cluster_locks SET address = 'another'`
+      yield* Effect.repeat(Effect.sync(() => sharding.hasShardId(share)), {
+        until: (has) => !has,
+        schedule: Schedule.spaced("10 millis")
+      })
+      // the reply of the tool comes too late
+      yield* Deferred.succeed(answer, "paid")
+      yield* Effect.repeat(Effect.sync(() => log.length), {
+        until: (n) => n > 1,
+        schedule: Schedule.spaced("10 millis")
+      })
+      yield* sql`DELETE FROM cluster_locks`
+      assert.strictEqual((yield* Durable.result(watched, id)).text, "paid")
+      assert.deepStrictEqual(log, ["begins", "Interrupted true", "begins", "Completed false"])
+      assert.deepStrictEqual(done, ["pay", "pay"])
+      assert.strictEqual((yield* store.get("7:cashier:bill"))!.epoch, instance + 2)
+    }).pipe(Effect.provide(layer), Effect.timeout("30 seconds"))
+  })
 })

@@ -15,7 +15,7 @@ const lastLines: Record<string, string> = {
   "budget-account.ts": "acme: Hello. (1 of 3 calls)",
   "budget.ts": "The budget `article` is exceeded: 4 of 4 model-calls are used",
   "compaction.ts": "stored: 14 messages, 180 tokens",
-  "durable.ts": "  the end: All three are paid.",
+  "durable.ts": "7 calls, 7 records",
   "fallback.ts": "Yes, says the second model. (2 steps)",
   "graph.ts": "web done ×1, archive done ×1, draft done ×2, words done ×2, editor done ×2, publish done ×1",
   "guardrail.ts": "  Guardrail `on-topic` has stopped the run at its input: { topic: 'poetry' }",

@@ -36,10 +36,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
@@ -240,12 +238,6 @@ export const make = (options: Options): Effect.Effect<ExecutionStore["Service"]>
     }
   })
 
-const decodeSession = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ session: Schema.optional(Schema.String) }))
-)
-
-const sessionOf = ({ payload }: Execution): string | undefined => Option.getOrUndefined(decodeSession(payload))?.session
-
 /**
  * Keeps executions in memory, for tests. They are lost with the process.
  *
@@ -348,7 +340,7 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
     ofSession: (agent, session) =>
       Effect.sync(() =>
         [...executions.values()].filter((execution) =>
-          execution.agent === agent && execution.endedAt === undefined && sessionOf(execution) === session
+          execution.agent === agent && execution.endedAt === undefined && Sql.sessionOf(execution) === session
         )
       ),
     list: (agent, after, limit) => Effect.sync(() => page(agent, after, limit, () => true)),

@@ -12,6 +12,7 @@ import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -202,6 +203,7 @@ class Attempt {
       })
       const { transactions } = this.definition
       let isLost = false
+      let isStopped = false
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
         prefix: n === 0 ? "" : `r${n}/`,
@@ -210,18 +212,29 @@ class Attempt {
           this.defect ??= cause
         },
         isInterrupted: this.isInterrupted,
+        isLeft: () => isStopped || isLost || this.instance.suspended || this.defect !== undefined,
         onLost: () => {
           isLost = true
         },
         isTransaction: (name) =>
           transactions.includes("session") && isSave(name) || transactions.includes("afterRun") && isAfterRun(name)
       })
-      const exit = yield* parts.pipe(
+      const running = parts.pipe(
         Stream.runForEachArray((parts) => told.call(this, parts)),
         Effect.provideService(Journal.Journal, journal),
-        Effect.onExit(() => log.flush),
-        Effect.exit
-      ) as Effect.Effect<Exit.Exit<void, unknown>>
+        Effect.onExit(() => log.flush)
+      ) as Effect.Effect<void, unknown>
+      // the finalizers of a run have to know whether it ends because this attempt is interrupted
+      const exit = yield* Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          Effect.forkChild(restore(running), { startImmediately: true }),
+          (fiber) =>
+            Effect.onInterrupt(restore(Fiber.await(fiber)), () => {
+              isStopped = true
+              return Fiber.interrupt(fiber)
+            })
+        )
+      )
       if (Exit.isSuccess(exit)) return result!
       const { cause } = exit
       const failure = cause.reasons.find(Cause.isFailReason)

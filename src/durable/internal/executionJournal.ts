@@ -67,6 +67,8 @@ export const make = (
     readonly isInterrupted: Effect.Effect<boolean>
     /** Called when a record ends without its value, because its process stops or has lost the execution. */
     readonly onLost: () => void
+    /** Whether what ends now ends only in this attempt. */
+    readonly isLeft: () => boolean
     /** Whether a record of this name is one transaction with what is recorded. */
     readonly isTransaction: (name: string) => boolean
   }
@@ -149,11 +151,14 @@ export const make = (
   const journal: Journal.Journal["Service"] = {
     id: options.id,
     record,
-    // a request to end is the end; everything else that interrupts is a process that stops, and another one goes on
+    // a request to end is the end, and so is an interrupt by the code of the run: only a process that stops is followed
+    // by another one
     isSuspended: (cause) =>
-      Cause.hasInterruptsOnly(cause)
+      !Cause.hasInterruptsOnly(cause)
+        ? Effect.succeed(isParked(cause))
+        : options.isLeft()
         ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
-        : Effect.succeed(isParked(cause))
+        : Effect.succeed(false)
   }
   return journal
 }

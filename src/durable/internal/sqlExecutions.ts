@@ -6,13 +6,20 @@
 
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
 // the store is made of this
 import type * as ExecutionStore from "../ExecutionStore.ts"
+import * as Names from "../../internal/session/names.ts"
 import { ExecutionStoreError } from "./storeError.ts"
 
 type Execution = ExecutionStore.Execution
+
+/** Ids, names and sessions are texts of others. */
+const text = Names.toText
 
 interface ExecutionRow {
   readonly id: string
@@ -32,8 +39,8 @@ interface ExecutionRow {
 }
 
 const toExecution = (row: ExecutionRow): Execution => ({
-  id: row.id,
-  agent: row.agent,
+  id: Names.fromUnicode(row.id),
+  agent: Names.fromUnicode(row.agent),
   version: Number(row.version),
   payload: row.payload,
   status: row.status,
@@ -47,6 +54,19 @@ const toExecution = (row: ExecutionRow): Execution => ({
   createdAt: Number(row.created_at),
   endedAt: row.ended_at === null ? undefined : Number(row.ended_at)
 })
+
+const decodeSession = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ session: Schema.optional(Schema.String) }))
+)
+
+/**
+ * Returns the session of an execution, or `undefined` if it has none.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const sessionOf = ({ payload }: Execution): string | undefined =>
+  Option.getOrUndefined(decodeSession(payload))?.session
 
 interface PartRow {
   readonly seq: number
@@ -76,16 +96,14 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     const isPostgres = sql.onDialectOrElse({ pg: () => true, orElse: () => false })
     const begin = isPostgres ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN IMMEDIATE"
     const moment = sql.literal(isPostgres ? "BIGINT" : "INTEGER")
-    const sessionOf = sql.literal(
-      isPostgres ? "(payload::jsonb ->> 'session')" : "json_extract(payload, '$.session')"
-    )
 
     const inTransaction = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
       Effect.provideService(sql.withTransaction(effect), SqlClient.BeginTransaction, begin)
 
     const tables = [
       sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
-        id TEXT PRIMARY KEY, agent TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL, status TEXT NOT NULL,
+        id TEXT PRIMARY KEY, agent TEXT NOT NULL, session TEXT, version INTEGER NOT NULL, payload TEXT NOT NULL,
+        status TEXT NOT NULL,
         instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL,
         trace TEXT, cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
       )`,
@@ -99,7 +117,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         PRIMARY KEY (execution_id, approval_id)
       )`,
       sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_session
-        ON effect_agents_executions (agent, ${sessionOf}) WHERE ended_at IS NULL`,
+        ON effect_agents_executions (agent, session) WHERE ended_at IS NULL`,
       sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_unended ON effect_agents_executions (agent, id)
         WHERE ended_at IS NULL`
     ]
@@ -118,14 +136,14 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
 
     const find = (id: string) =>
       Effect.map(
-        sql<ExecutionRow>`SELECT * FROM effect_agents_executions WHERE id = ${id}`,
+        sql<ExecutionRow>`SELECT * FROM effect_agents_executions WHERE id = ${text(id)}`,
         ([row]) => row === undefined ? undefined : toExecution(row)
       )
 
     /** The row stays locked until the transaction ends, so that no newer attempt begins before what this one writes. */
     const owned = (id: string, epoch: number) =>
       Effect.map(
-        sql`UPDATE effect_agents_executions SET epoch = epoch WHERE id = ${id} AND epoch = ${epoch} RETURNING id`,
+        sql`UPDATE effect_agents_executions SET epoch = epoch WHERE id = ${text(id)} AND epoch = ${epoch} RETURNING id`,
         (rows) => rows.length > 0
       )
 
@@ -134,15 +152,25 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         Effect.flatMap(owned(id, epoch), (isOwned) => isOwned ? Effect.as(effect, true) : Effect.succeed(false))
       )
 
+    /** The execution, if it is still that of this epoch. No newer attempt begins before the end of the statement. */
+    const owner = (id: string, epoch: number) =>
+      sql`SELECT id FROM effect_agents_executions WHERE id = ${text(id)} AND epoch = ${epoch} ${
+        sql.literal(isPostgres ? "FOR SHARE" : "")
+      }`
+
+    const joined = Statement.join(" UNION ALL ", false)
+
     return {
-      create: (execution) =>
-        stored(
+      create: (execution) => {
+        const session = sessionOf(execution)
+        return stored(
           "create",
           Effect.andThen(
             sql`INSERT INTO effect_agents_executions ${
               sql.insert({
-                id: execution.id,
-                agent: execution.agent,
+                id: text(execution.id),
+                agent: text(execution.agent),
+                session: session === undefined ? null : text(session),
                 version: execution.version,
                 payload: execution.payload,
                 status: execution.status,
@@ -159,7 +187,8 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             } ON CONFLICT (id) DO NOTHING`,
             Effect.map(find(execution.id), (found) => found ?? execution)
           )
-        ),
+        )
+      },
 
       get: (id) => stored("get", find(id)),
 
@@ -169,7 +198,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           Effect.andThen(
             sql`UPDATE effect_agents_executions
               SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, cause = NULL
-              WHERE id = ${id} AND ended_at IS NULL`,
+              WHERE id = ${text(id)} AND ended_at IS NULL`,
             find(id)
           )
         ),
@@ -181,12 +210,12 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             sql`UPDATE effect_agents_executions SET ${
               sql.update({
                 ...(attempts === undefined ? {} : { attempts }),
-                ...(cause === undefined ? {} : { cause }),
+                ...(cause === undefined ? {} : { cause: cause.replaceAll("\0", "\u2400") }),
                 ...(endedAt === undefined ? {} : { ended_at: endedAt }),
                 ...(failure === undefined ? {} : { failure }),
                 ...(status === undefined ? {} : { status })
               })
-            } WHERE id = ${id} AND epoch = ${epoch} RETURNING id`,
+            } WHERE id = ${text(id)} AND epoch = ${epoch} RETURNING id`,
             (rows) => rows.length > 0
           )
         ),
@@ -194,26 +223,23 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
       interrupt: (id) =>
         stored(
           "interrupt",
-          sql`UPDATE effect_agents_executions SET interrupted = 1 WHERE id = ${id} AND ended_at IS NULL`
+          sql`UPDATE effect_agents_executions SET interrupted = 1 WHERE id = ${text(id)} AND ended_at IS NULL`
         ),
 
       append: (id, epoch, rows) =>
         stored(
           "append",
-          ifOwned(
-            id,
-            epoch,
-            sql`INSERT INTO effect_agents_parts ${
-              sql.insert(
-                Arr.map(rows, ({ count, isEnd, parts, seq }) => ({
-                  execution_id: id,
-                  seq,
-                  count,
-                  is_end: isEnd ? 1 : 0,
-                  parts
-                }))
+          Effect.map(
+            // one statement: the run waits for its commit
+            sql`INSERT INTO effect_agents_parts (execution_id, seq, count, is_end, parts)
+              SELECT id, seq, count, is_end, parts FROM (${owner(id, epoch)}) AS owner CROSS JOIN (${
+              joined(
+                Arr.map(rows, ({ count, isEnd, parts, seq }) =>
+                  sql`SELECT CAST(${seq} AS INTEGER) AS seq, CAST(${count} AS INTEGER) AS count,
+                    CAST(${isEnd ? 1 : 0} AS INTEGER) AS is_end, CAST(${parts} AS TEXT) AS parts`)
               )
-            }`
+            }) AS added RETURNING seq`,
+            (inserted) => inserted.length > 0
           )
         ),
 
@@ -225,17 +251,17 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             epoch,
             Effect.gen(function*() {
               const [last] = yield* sql<{ readonly n: number | string }>`
-                SELECT count(*) AS n FROM effect_agents_approvals WHERE execution_id = ${id}`
+                SELECT count(*) AS n FROM effect_agents_approvals WHERE execution_id = ${text(id)}`
               const first = Number(last?.n ?? 0)
-              const rows = Arr.map(approvalIds, (approval_id, index) => ({
-                execution_id: id,
-                approval_id,
+              const rows = Arr.map(approvalIds, (approvalId, index) => ({
+                execution_id: text(id),
+                approval_id: text(approvalId),
                 place: first + index,
                 answer: null
               }))
               yield* sql`INSERT INTO effect_agents_approvals ${sql.insert(rows)}
                 ON CONFLICT (execution_id, approval_id) DO NOTHING`
-              yield* sql`UPDATE effect_agents_executions SET status = 'waiting' WHERE id = ${id}`
+              yield* sql`UPDATE effect_agents_executions SET status = 'waiting' WHERE id = ${text(id)}`
             })
           )
         ),
@@ -245,10 +271,10 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "answer",
           Effect.andThen(
             sql`UPDATE effect_agents_approvals SET answer = ${answer}
-              WHERE execution_id = ${id} AND approval_id = ${approvalId} AND answer IS NULL`,
+              WHERE execution_id = ${text(id)} AND approval_id = ${text(approvalId)} AND answer IS NULL`,
             Effect.map(
               sql<{ readonly answer: string | null }>`SELECT answer FROM effect_agents_approvals
-                WHERE execution_id = ${id} AND approval_id = ${approvalId}`,
+                WHERE execution_id = ${text(id)} AND approval_id = ${text(approvalId)}`,
               ([row]) => row?.answer ?? undefined
             )
           )
@@ -258,7 +284,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         stored(
           "reopen",
           sql`UPDATE effect_agents_approvals SET answer = NULL
-            WHERE execution_id = ${id} AND ${sql.in("approval_id", approvalIds)}`
+            WHERE execution_id = ${text(id)} AND ${sql.in("approval_id", approvalIds.map(text))}`
         ),
 
       rows: (id, after, limit) =>
@@ -266,7 +292,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "rows",
           Effect.map(
             sql<PartRow>`SELECT seq, count, is_end, parts FROM effect_agents_parts
-              WHERE execution_id = ${id} AND seq + count - 1 > ${after} ORDER BY seq LIMIT ${limit}`,
+              WHERE execution_id = ${text(id)} AND seq + count - 1 > ${after} ORDER BY seq LIMIT ${limit}`,
             (rows) => rows.map(toRow)
           )
         ),
@@ -276,7 +302,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "ends",
           Effect.map(
             sql<PartRow>`SELECT seq, count, is_end, parts FROM effect_agents_parts
-              WHERE execution_id = ${id} AND is_end = 1 ORDER BY seq`,
+              WHERE execution_id = ${text(id)} AND is_end = 1 ORDER BY seq`,
             (rows) => rows.map(toRow)
           )
         ),
@@ -286,8 +312,12 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "asked",
           Effect.map(
             sql<{ readonly approval_id: string; readonly answer: string | null }>`
-              SELECT approval_id, answer FROM effect_agents_approvals WHERE execution_id = ${id} ORDER BY place`,
-            (rows) => rows.map(({ answer, approval_id }) => ({ approvalId: approval_id, answer: answer ?? undefined }))
+              SELECT approval_id, answer FROM effect_agents_approvals WHERE execution_id = ${text(id)} ORDER BY place`,
+            (rows) =>
+              rows.map(({ answer, approval_id }) => ({
+                approvalId: Names.fromUnicode(approval_id),
+                answer: answer ?? undefined
+              }))
           )
         ),
 
@@ -297,8 +327,8 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           Effect.map(
             sql<{ readonly id: string }>`SELECT e.id FROM effect_agents_executions e
               JOIN effect_agents_approvals a ON a.execution_id = e.id
-              WHERE e.agent = ${agent} AND a.approval_id = ${approvalId}`,
-            ([row]) => row?.id
+              WHERE e.agent = ${text(agent)} AND a.approval_id = ${text(approvalId)}`,
+            ([row]) => row === undefined ? undefined : Names.fromUnicode(row.id)
           )
         ),
 
@@ -307,7 +337,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "list",
           Effect.map(
             sql<ExecutionRow>`SELECT * FROM effect_agents_executions
-              WHERE agent = ${agent} AND id > ${after} ORDER BY id LIMIT ${limit}`,
+              WHERE agent = ${text(agent)} AND id > ${text(after)} ORDER BY id LIMIT ${limit}`,
             (rows) => rows.map(toExecution)
           )
         ),
@@ -317,7 +347,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "ofSession",
           Effect.map(
             sql<ExecutionRow>`SELECT * FROM effect_agents_executions
-              WHERE agent = ${agent} AND ${sessionOf} = ${session} AND ended_at IS NULL`,
+              WHERE agent = ${text(agent)} AND session = ${text(session)} AND ended_at IS NULL`,
             (rows) => rows.map(toExecution)
           )
         ),
@@ -327,7 +357,7 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
           "unended",
           Effect.map(
             sql<ExecutionRow>`SELECT * FROM effect_agents_executions
-              WHERE agent = ${agent} AND id > ${after} AND ended_at IS NULL ORDER BY id LIMIT ${limit}`,
+              WHERE agent = ${text(agent)} AND id > ${text(after)} AND ended_at IS NULL ORDER BY id LIMIT ${limit}`,
             (rows) => rows.map(toExecution)
           )
         ),
@@ -336,9 +366,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         stored(
           "remove",
           inTransaction(Effect.all([
-            sql`DELETE FROM effect_agents_parts WHERE execution_id = ${id}`,
-            sql`DELETE FROM effect_agents_approvals WHERE execution_id = ${id}`,
-            sql`DELETE FROM effect_agents_executions WHERE id = ${id}`
+            sql`DELETE FROM effect_agents_parts WHERE execution_id = ${text(id)}`,
+            sql`DELETE FROM effect_agents_approvals WHERE execution_id = ${text(id)}`,
+            sql`DELETE FROM effect_agents_executions WHERE id = ${text(id)}`
           ], { discard: true }))
         )
     } satisfies ExecutionStore.Options

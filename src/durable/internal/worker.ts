@@ -4,9 +4,13 @@
  * @since 0.1.0
  */
 
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as ExecutionStore from "../ExecutionStore.ts"
 import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
@@ -21,13 +25,21 @@ import * as Registry from "./registry.ts"
  * @since 0.1.0
  */
 export const layer = (self: Definition) => {
-  // the engine may have no spans, and the runs have them
-  const works = Layer.unwrap(
-    Effect.map(
-      References.TracerEnabled,
-      (isTraced) => self.workflow.toLayer((payload) => Effect.withTracerEnabled(Body.run(self, payload), isTraced))
+  const works = Layer.unwrap(Effect.map(Effect.context<ExecutionStore.ExecutionStore>(), (context) => {
+    // the engine in memory runs an execution with the services of whoever has started it
+    const own = Context.omit(Scope.Scope, Tracer.ParentSpan)(
+      context as Context.Context<ExecutionStore.ExecutionStore | Scope.Scope | Tracer.ParentSpan>
     )
-  )
+    // the engine may have no spans, and the runs have them
+    const isTraced = Context.get(context, References.TracerEnabled)
+    return self.workflow.toLayer((payload) =>
+      Effect.updateContext(
+        Effect.withTracerEnabled(Body.run(self, payload), isTraced),
+        (given: Context.Context<WorkflowEngine.WorkflowEngine | WorkflowEngine.WorkflowInstance>) =>
+          Context.merge(given, own)
+      )
+    )
+  }))
   const recovers = Effect.catchCause(
     recover(self),
     (cause) =>

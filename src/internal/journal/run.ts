@@ -216,7 +216,8 @@ export class RunJournal {
 
   private marked(cause: Cause.Cause<unknown>): Effect.Effect<Cause.Cause<unknown>> {
     return Effect.uninterruptible(Effect.map(
-      this.scope.attempt.journal.isSuspended(cause),
+      // a record that could not be used ends everything in the attempt
+      this.failure === undefined ? this.scope.attempt.journal.isSuspended(cause) : Effect.succeed(true),
       (isSuspended) => isSuspended ? Cause.annotate(cause, Context.make(Outcomes.SuspendedRun, true)) : cause
     ))
   }

@@ -62,11 +62,20 @@ const escapeCharacter = (character: string): string => {
  * @category conversions
  * @since 0.1.0
  */
-export const toUnicode = (id: string): string =>
-  id.isWellFormed() && !id.startsWith(utf16) ? id : utf16 + Array.from(toUtf16(id), toHexadecimal).join("")
+export const toUnicode = (id: string): string => id.isWellFormed() && !id.startsWith(utf16) ? id : inUtf16(id)
+
+const inUtf16 = (id: string): string => utf16 + Array.from(toUtf16(id), toHexadecimal).join("")
 
 /**
- * Returns the id of a text made by `toUnicode`.
+ * Returns the id as a text that every database can hold: as by `toUnicode`, and without the null character.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toText = (id: string): string => id.includes("\0") ? inUtf16(id) : toUnicode(id)
+
+/**
+ * Returns the id of a text made by `toUnicode` or `toText`.
  *
  * @category conversions
  * @since 0.1.0
