@@ -362,3 +362,34 @@ describe("Durable, in a process that loses its lease", () => {
     }).pipe(Effect.provide(layer), Effect.timeout("30 seconds"))
   })
 })
+
+describe("Durable, where several processes may work", () => {
+  it.live("a process that works does not start what it does not know; what a client starts is queued until one knows it", () =>
+    Effect.gen(function*() {
+      const database = yield* Effect.context<SqlClient.SqlClient>()
+      const process = SqlRunner.layer({ lease: "3 seconds", poll: "50 millis" }).pipe(
+        Layer.provide(Layer.succeedContext(database))
+      )
+      const start = Durable.start(cashier, { id: "bill", prompt: "Pay" })
+      const refused = yield* Effect.flip(Effect.provide(start, Layer.fresh(process)))
+      assert.isTrue(refused instanceof Durable.AgentUnknown)
+      const status = Effect.map(Durable.status(cashier, "bill"), ({ status }) => status)
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual(yield* Durable.list(cashier), [])
+        yield* start
+        assert.strictEqual(yield* status, "queued")
+        assert.deepStrictEqual((yield* Durable.list(cashier)).map(({ id, status }) => [id, status]), [[
+          "bill",
+          "queued"
+        ]])
+        // what nobody has begun can be removed, too
+        yield* Durable.start(cashier, { id: "another", prompt: "Pay" })
+        yield* Durable.remove(cashier, "another")
+        const { text: said } = yield* Effect.provide(
+          Durable.result(cashier, "bill"),
+          worker([text("paid")]).pipe(Layer.provideMerge(Layer.fresh(process)))
+        )
+        assert.deepStrictEqual([said, yield* status], ["paid", "completed"])
+      }).pipe(Effect.provide(SqlRunner.layerClient({ poll: "50 millis" })))
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" })), Effect.timeout("30 seconds")))
+})

@@ -247,7 +247,8 @@ export const layer = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
 
 /**
  * Starts an execution, and returns its id. The same id with the same input is the same execution, so a request that is
- * sent twice starts one.
+ * sent twice starts one. A process that works on executions has to know the agent. A client may start it before any
+ * process knows it: `status` says then that it is queued.
  *
  * @category running
  * @since 0.1.0
@@ -279,10 +280,10 @@ export const status = (
   self: Any,
   execution: string
 ): Effect.Effect<
-  Pick<ExecutionStore.Execution, "status" | "cause" | "version" | "createdAt" | "endedAt">,
+  ExecutionStore.Overview,
   ExecutionUnknown | ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
-> => Executions.find(self[TypeId], execution)
+> => Effect.map(Executions.find(self[TypeId], execution), Executions.told)
 
 /**
  * Reads an execution: the parts that are stored, and then those that come. The stream ends when the execution has
@@ -436,7 +437,7 @@ export const list = (
     readonly limit?: number | undefined
   }
 ): Effect.Effect<
-  ReadonlyArray<Pick<ExecutionStore.Execution, "id" | "status" | "cause" | "version" | "createdAt" | "endedAt">>,
+  ReadonlyArray<ExecutionStore.Overview & { readonly id: string }>,
   ExecutionStore.ExecutionStoreError,
   ExecutionStore.ExecutionStore
 > => Executions.list(self[TypeId], options)

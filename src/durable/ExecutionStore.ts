@@ -92,6 +92,17 @@ export interface Execution {
 }
 
 /**
+ * What `Durable.status` and `Durable.list` tell of an execution. `queued` is one that no process has begun to work on: a
+ * process that knows its agent will.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overview extends Pick<Execution, "cause" | "version" | "createdAt" | "endedAt"> {
+  readonly status: Status | "queued"
+}
+
+/**
  * Some parts of an execution, as a JSON array. The first one has the number `seq`, and there are `count` of them. `isEnd`
  * says whether the last one is the end of a run of the execution.
  *

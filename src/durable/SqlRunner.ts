@@ -70,6 +70,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Leases from "./internal/leases.ts"
+import * as Registry from "./internal/registry.ts"
 
 /**
  * The options of a runner. They should be the same in all processes.
@@ -96,11 +97,16 @@ export interface Options {
  */
 export const layer = (options: Options = {}): Layer.Layer<Services, SqlError.SqlError, SqlClient.SqlClient> =>
   // the address is only the name of the process: nobody calls it
-  Layer.unwrap(Effect.sync(() => engine(options, Option.some(RunnerAddress.make(SecureRandom.uuidV4Unsafe(), 0)))))
+  Layer.unwrap(Effect.sync(() =>
+    Layer.provideMerge(
+      Registry.layerWorks,
+      engine(options, Option.some(RunnerAddress.make(SecureRandom.uuidV4Unsafe(), 0)))
+    )
+  ))
 
 /**
  * Starts, reads, answers and interrupts executions that other processes work on, and works on none: for a web server
- * beside its workers.
+ * beside its workers. What it starts is queued until a process that knows the agent works on it.
  *
  * @category layers
  * @since 0.1.0
@@ -126,7 +132,7 @@ const engine = (
     shardLockDisableAdvisory: true,
     shardLockExpiration: lease,
     shardLockRefreshInterval: Duration.divideUnsafe(Duration.fromInputUnsafe(lease), 3),
-    refreshAssignmentsInterval: "500 millis",
+    refreshAssignmentsInterval: "250 millis",
     entityMessagePollInterval: poll,
     entityTerminationTimeout: "2 seconds",
     // an execution of an agent that is not known here has not failed

@@ -22,7 +22,8 @@ export const durable = (bench, { log, quick }) => {
     { cwd: bench, env: { ...process.env, NODE_NO_WARNINGS: "1" }, encoding: "utf8", timeout: 600_000 }
   )
   rmSync(folder, { recursive: true })
-  const told = Object.entries(JSON.parse(text))
+  // the engine may warn before
+  const told = Object.entries(JSON.parse(text.trim().split("\n").at(-1)))
   const engines = told.filter(([, { replays }]) => replays !== undefined)
   return [
     {

@@ -63,6 +63,17 @@ export const find = ({ agent }: Definition, id: string) =>
   })
 
 /**
+ * Returns what an execution does, for its user. No process has begun to work on one that is queued.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const told = (found: ExecutionStore.Execution) => ({ ...found, status: statusOf(found) })
+
+const statusOf = ({ epoch, instance, status }: ExecutionStore.Execution): ExecutionStore.Overview["status"] =>
+  status === "running" && epoch === instance ? "queued" : status
+
+/**
  * Returns what an execution waits for.
  *
  * - `found`: the execution.
@@ -260,7 +271,7 @@ export const start = (
     const stored = yield* store.create(created)
     if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
     yield* Effect.tapError(
-      Registry.reaching(self, execute(self, stored)),
+      Registry.starting(self, execute(self, stored)),
       () => stored.instance === created.instance ? store.remove(stored.id) : Effect.void
     )
     return id
@@ -312,5 +323,5 @@ export const list = (
     const store = yield* ExecutionStore.ExecutionStore
     const after = options.after === undefined ? "" : keyOf(agent, options.after)
     const page = yield* store.list(agent.name, after, options.limit ?? 100)
-    return page.map((execution) => ({ ...execution, id: idOf(agent, execution) }))
+    return page.map((execution) => ({ ...told(execution), id: idOf(agent, execution) }))
   })

@@ -30,7 +30,16 @@ export const register = ({ agent }: Definition) =>
     return Effect.acquireRelease(Effect.sync(() => count(1)), () => Effect.sync(() => count(-1)))
   })
 
-const alone = new WeakSet<WorkflowEngine.WorkflowEngine["Service"]>()
+type Engine = WorkflowEngine.WorkflowEngine["Service"]
+
+const alone = new WeakSet<Engine>()
+
+const works = new WeakSet<Engine>()
+
+const layerOf = (...sets: ReadonlyArray<WeakSet<Engine>>) =>
+  Layer.effectDiscard(Effect.map(WorkflowEngine.WorkflowEngine, (engine) => {
+    for (const set of sets) set.add(engine)
+  }))
 
 /**
  * No other process works on the executions of the engine.
@@ -38,9 +47,15 @@ const alone = new WeakSet<WorkflowEngine.WorkflowEngine["Service"]>()
  * @category layers
  * @since 0.1.0
  */
-export const layerAlone = Layer.effectDiscard(
-  Effect.map(WorkflowEngine.WorkflowEngine, (engine) => void alone.add(engine))
-)
+export const layerAlone = layerOf(alone, works)
+
+/**
+ * This process works on executions of the engine, as others do.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWorks = layerOf(works)
 
 /**
  * Sends something to an agent that this process knows, or one of the others. Where none can know it, the engine would wait
@@ -49,7 +64,20 @@ export const layerAlone = Layer.effectDiscard(
  * @category combinators
  * @since 0.1.0
  */
-export const reaching = <A, E, R>(
+export const reaching = <A, E, R>(definition: Definition, send: Effect.Effect<A, E, R>) =>
+  reachingIf(alone, definition, send)
+
+/**
+ * The same for a start. A process that works on executions starts only those of agents that it knows.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const starting = <A, E, R>(definition: Definition, send: Effect.Effect<A, E, R>) =>
+  reachingIf(works, definition, send)
+
+const reachingIf = <A, E, R>(
+  hasToKnow: WeakSet<Engine>,
   { agent }: Definition,
   send: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | AgentUnknown, R | WorkflowEngine.WorkflowEngine> =>
@@ -59,7 +87,7 @@ export const reaching = <A, E, R>(
     if (yield* isKnown) return yield* send
     const unknown = Effect.fail(new AgentUnknown({ agent: agent.name }))
     const sharding = yield* Effect.serviceOption(Sharding.Sharding)
-    if (Option.isSome(sharding) && !alone.has(engine)) {
+    if (Option.isSome(sharding) && !hasToKnow.has(engine)) {
       return yield* Effect.timeoutOrElse(send, { duration: "5 seconds", orElse: () => unknown })
     }
     // its layer may be built at this moment

@@ -207,7 +207,12 @@ export const executionHandlers = (durable: Durable.Any) =>
           const executions = yield* Effect.forEach(page, (execution) =>
             Effect.map(
               execution.status === "waiting" ? Durable.approvals(durable, execution.id) : Effect.succeed([]),
-              (approvals) => ({ ...execution, approvals })
+              // the page tells no difference
+              (approvals) => ({
+                ...execution,
+                status: execution.status === "queued" ? "running" as const : execution.status,
+                approvals
+              })
             ))
           return { executions, next: page.length === pageSize ? page.at(-1)?.id : undefined }
         })),
