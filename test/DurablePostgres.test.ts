@@ -11,7 +11,7 @@ layer(Live, { timeout: "5 minutes", excludeTestServices: true })("Durable, on se
   it.effect(
     "two of three processes are killed under load: each execution ends once, as if nothing had been",
     () =>
-      Fleet.inFleet({ lease: 5000, pace: 15 }, (fleet) =>
+      Fleet.inFleet({ lease: 4000, pace: 15 }, (fleet) =>
         Effect.gen(function*() {
           const ids = Array.makeBy(12, (index) => `e${index}`)
           const [a, b] = yield* Effect.all([fleet.runner, fleet.runner], { concurrency: 2 })

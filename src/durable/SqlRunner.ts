@@ -81,8 +81,9 @@ import * as Registry from "./internal/registry.ts"
 export interface Options {
   /**
    * How long a process may give no sign of life before others take its executions. It tells three times in this time that
-   * it lives, and a process that cannot do so, because it or the database is overloaded, gives its executions away. With 5
-   * seconds the executions of a process that was killed go on within 8. Whole seconds; at least 3. Default: 15 seconds.
+   * it lives, and a process that cannot do so, because it or the database is overloaded, gives its executions away. With 4
+   * seconds the executions of a process that was killed go on within 8, also on a machine that is full. Whole seconds; at
+   * least 3. Default: 15 seconds.
    */
   readonly lease?: Duration.Input | undefined
   /** How often the database is asked for what other processes have sent: starts, answers, interrupts. Default: 250 milliseconds. */

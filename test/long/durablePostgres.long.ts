@@ -10,7 +10,7 @@ import * as Postgres from "../fixtures/postgres.ts"
 
 const Live = Layer.merge(Postgres.Server.layer, NodeFileSystem.layer)
 
-const tuned = { lease: 5000, pace: 15 }
+const tuned = { lease: 4000, pace: 15 }
 
 const named = (name: string, count: number) => Array.makeBy(count, (index) => `${name}${index}`)
 

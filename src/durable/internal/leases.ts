@@ -48,7 +48,16 @@ export const layer = (lease: Duration.Input): Layer.Layer<
         }))
     return {
       ...storage,
-      acquire: (address, shares) => renewing([], storage.acquire(address, shares)),
+      acquire: (address, some) =>
+        Effect.gen(function*() {
+          const shares = [...some]
+          const held = yield* renewing([], storage.acquire(address, shares))
+          if (held.length === shares.length) return held
+          // the leases of a process end a moment after its sign of life, and the engine asks again a whole second later
+          yield* Effect.sleep("200 millis")
+          const rest = shares.filter((share) => !held.some((one) => one.toString() === share.toString()))
+          return [...held, ...yield* Effect.orElseSucceed(renewing([], storage.acquire(address, rest)), () => [])]
+        }),
       refresh: (address, some) => {
         const shares = [...some]
         const [share] = shares
