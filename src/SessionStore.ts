@@ -197,6 +197,13 @@ export interface ManyOptions {
    */
   readonly list: (options?: ListOptions) => Effect.Effect<Page, Session.SessionError>
   /**
+   * Returns the session as it was at a version. It can only be read: a save that is made from it conflicts with the
+   * stored session, unless the version is the last one.
+   *
+   * Fails with `SessionVersionUnknown`.
+   */
+  readonly loadVersion: (id: string, version: number) => Effect.Effect<Session.Session, Session.SessionError>
+  /**
    * Creates a new session from another one as it was at a version: with its history, state and title. The new session
    * has that version and those before it. Afterwards the two are independent.
    *
@@ -208,11 +215,15 @@ export interface ManyOptions {
    * the next version afterwards. The versions in between are forgotten. With version 0 everything but the id is
    * forgotten.
    *
+   * With a change, the messages and the state of the change are added in the same save, after those of the version:
+   * either all of it is written, or nothing.
+   *
    * Fails with `SessionVersionUnknown`, or with `SessionConflict` like a save.
    */
   readonly truncate: (
     session: Session.Session,
-    version: number
+    version: number,
+    change?: Change
   ) => Effect.Effect<Session.Session, Session.SessionError>
   /**
    * Deletes the expired sessions, and returns how many there were. A session is never deleted whose record does not say
@@ -297,6 +308,7 @@ export const make = (options: Options & Partial<ManyOptions>): Effect.Effect<Ses
   Effect.sync(() =>
     SessionStore.of({
       list: () => Changes.unsupported("list", undefined),
+      loadVersion: (id) => Changes.unsupported("load", id),
       fork: (id) => Changes.unsupported("fork", id),
       truncate: ({ id }) => Changes.unsupported("truncate", id),
       sweep: Changes.unsupported("sweep", undefined),
@@ -395,7 +407,8 @@ export const layerKeyValueStoreSingleProcess = (options?: {
           inTurn(id, records.readLast("fork", id)),
           (kept) => inTurn(options.to, records.fork(kept, options))
         ),
-      truncate: (session, version) => inTurn(session.id, records.truncate(session, version)),
+      loadVersion: (id, version) => inTurn(id, records.loadVersion(id, version)),
+      truncate: (session, version, change) => inTurn(session.id, records.truncate(session, version, change)),
       sweep: Effect.flatMap(records.expired, (ids) =>
         Effect.map(
           Effect.forEach(ids, (id) => inTurn(id, records.sweepOne(id))),

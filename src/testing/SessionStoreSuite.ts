@@ -48,6 +48,7 @@ import * as Damaged from "./internal/sessionDamaged.ts"
 import * as Expiring from "./internal/sessionExpiring.ts"
 import * as Many from "./internal/sessionMany.ts"
 import { everyMessage, everyState, oddIds, text } from "./internal/sessionSamples.ts"
+import * as Versions from "./internal/sessionVersions.ts"
 
 /**
  * The store broke a rule.
@@ -470,7 +471,7 @@ export const casesShared = <E, R>(layer: Layer.Layer<SessionStore.SessionStore, 
  * @category cases
  * @since 0.1.0
  */
-export const casesMany: ReadonlyArray<Case> = Many.cases
+export const casesMany: ReadonlyArray<Case> = [...Many.cases, ...Versions.cases]
 
 /**
  * The cases for stores whose sessions expire. Each builds the layer with a `SessionStore.TimeToLive`.

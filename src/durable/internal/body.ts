@@ -25,7 +25,8 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Origin from "../../internal/approval/origin.ts"
 import { isAfterRun } from "../../internal/journal/run.ts"
-import { isSave } from "../../internal/journal/sessions.ts"
+import * as Sessions from "../../internal/journal/sessions.ts"
+import * as Rewound from "../../internal/session/rewound.ts"
 import * as JsonCodec from "../../internal/words/jsonCodec.ts"
 import * as Journal from "../../Journal.ts"
 import * as ExecutionStore from "../ExecutionStore.ts"
@@ -45,7 +46,9 @@ import type { ExecutionStoreError } from "./storeError.ts"
 export const Payload = Schema.fromJsonString(Schema.toCodecJson(Schema.Struct({
   prompt: Prompt.Prompt,
   session: Schema.optionalKey(Schema.String),
-  runId: Schema.optionalKey(Schema.String)
+  runId: Schema.optionalKey(Schema.String),
+  /** The version of the session that the run goes on from. */
+  rewind: Schema.optionalKey(Schema.Int)
 })))
 
 /**
@@ -169,8 +172,8 @@ class Attempt {
       }
       const log = new PartLog(this.store, this.execution.id, this.execution.epoch, this.definition.codec, scope)
       yield* log.open
-      const { prompt, runId, session } = yield* Schema.decodeEffect(Payload)(this.execution.payload)
-      let parts = Agent.stream(agent, { prompt, session, runId })
+      const { prompt, rewind, runId, session } = yield* Schema.decodeEffect(Payload)(this.execution.payload)
+      let parts = rewound(Agent.stream(agent, { prompt, session, runId }), session, rewind)
       for (let n = 0;; n++) {
         const result = yield* this.ended(log, n, parts)
         if (result === undefined) return
@@ -217,7 +220,8 @@ class Attempt {
           isLost = true
         },
         isTransaction: (name) =>
-          transactions.includes("session") && isSave(name) || transactions.includes("afterRun") && isAfterRun(name)
+          transactions.includes("session") && Sessions.isSave(name) ||
+          transactions.includes("afterRun") && isAfterRun(name)
       })
       const running = parts.pipe(
         Stream.runForEachArray((parts) => told.call(this, parts)),
@@ -319,3 +323,17 @@ class Attempt {
     )
   }
 }
+
+/** The run goes on from a version of its session. What it saves is recorded as with any other. */
+const rewound = <A, E, R>(
+  parts: Stream.Stream<A, E, R>,
+  session: string | undefined,
+  version: number | undefined
+): Stream.Stream<A, E, R> =>
+  session === undefined || version === undefined ? parts : Stream.unwrap(
+    Effect.map(Effect.serviceOption(Sessions.key), (store) =>
+      store._tag === "None"
+        ? parts
+        : Stream.provideService(parts, Sessions.key, Rewound.wrap(store.value, { session, version })))
+    // the service that is replaced is one that the agent may need
+  ) as Stream.Stream<A, E, R>

@@ -15,6 +15,7 @@ import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type * as Agent from "../../Agent.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import type * as Approval from "../../Approval.ts"
+import * as Rewound from "../../internal/session/rewound.ts"
 import * as ExecutionStore from "../ExecutionStore.ts"
 import * as Body from "./body.ts"
 import type { Definition } from "./definition.ts"
@@ -248,17 +249,19 @@ export const start = (
     readonly prompt: Prompt.RawInput
     readonly session?: string | undefined
     readonly runId?: string | undefined
+    readonly rewind?: number | undefined
   }
 ) =>
   Effect.gen(function*() {
     const { agent, version } = self
     const store = yield* ExecutionStore.ExecutionStore
-    const { id, runId, session } = input
+    const { id, rewind, runId, session } = input
     const payload = yield* Effect.orDie(
       Schema.encodeEffect(Body.Payload)({
         prompt: Prompt.make(input.prompt),
         ...(session === undefined ? {} : { session }),
-        ...(runId === undefined ? {} : { runId })
+        ...(runId === undefined ? {} : { runId }),
+        ...(rewind === undefined ? {} : { rewind })
       })
     )
     const created = yield* ExecutionStore.created({
@@ -297,7 +300,10 @@ export const opened = (self: Definition, input: Agent.Input & { readonly runId: 
     const { answers = [], prompt, runId, session } = input
     const [first] = answers
     if (first === undefined) {
-      return { execution: yield* start(self, { id: runId, prompt, session, runId }), after: undefined }
+      const rewind = yield* Rewound.Current
+      const version = rewind?.session === session ? rewind?.version : undefined
+      const execution = yield* start(self, { id: runId, prompt, session, runId, rewind: version })
+      return { execution, after: undefined }
     }
     const store = yield* ExecutionStore.ExecutionStore
     const { approvalId } = first.approval

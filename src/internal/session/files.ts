@@ -303,7 +303,9 @@ export const make = Effect.fnUntraced(function*(
       const kept = yield* readLast("fork", id)
       return yield* change("fork", Session.empty(options.to), (_, now) => Versions.fork(kept, options, now))
     }),
-    truncate: (session, version) => change("truncate", session, (kept, now) => Versions.truncate(kept, version, now)),
+    loadVersion: (id, version) => Effect.flatMap(readLast("load", id), (kept) => Versions.at(kept, version)),
+    truncate: (session, version, added) =>
+      change("truncate", session, (kept, now) => Versions.truncate(kept, version, now, added)),
     sweep: Effect.gen(function*() {
       const { expired } = yield* moment
       const old = (yield* readAll("sweep")).filter((each) => isExpired(each, expired))

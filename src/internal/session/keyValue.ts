@@ -256,8 +256,10 @@ export const make = (
     fork: (kept: Versions.Kept, options: SessionStore.ForkOptions) =>
       change("fork", Session.empty(options.to), (_, now) => Versions.fork(kept, options, now)),
     readLast,
-    truncate: (session: Session.Session, version: number) =>
-      change("truncate", session, (kept, now) => Versions.truncate(kept, version, now)),
+    loadVersion: (id: string, version: number) =>
+      Effect.flatMap(readLast("load", id), (kept) => Versions.at(kept, version)),
+    truncate: (session: Session.Session, version: number, added?: SessionStore.Change) =>
+      change("truncate", session, (kept, now) => Versions.truncate(kept, version, now, added)),
     expired: Effect.gen(function*() {
       const { expired } = yield* moment
       return (yield* readAll("sweep")).filter((summary) => isExpired(summary, expired)).map(({ id }) => id)

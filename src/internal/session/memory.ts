@@ -58,7 +58,8 @@ export const make = (timeToLive: Duration.Input): SessionStore.Options & Session
           Versions.fork(find(id, moment), options, moment.now),
           (forked) => change(Session.empty(options.to), () => Effect.succeed(forked))
         )),
-    truncate: (session, version) => change(session, (kept, now) => Versions.truncate(kept, version, now)),
+    loadVersion: (id, version) => Effect.flatMap(moment, (moment) => Versions.at(find(id, moment), version)),
+    truncate: (session, version, added) => change(session, (kept, now) => Versions.truncate(kept, version, now, added)),
     sweep: Effect.map(moment, ({ expired }) => {
       let count = 0
       for (const [id, { updated }] of sessions) if (updated <= expired && sessions.delete(id)) count++

@@ -18,12 +18,13 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as SqlError from "effect/sql/SqlError"
 import * as Session from "../../Session.ts"
 import type * as SessionStore from "../../SessionStore.ts"
-import { conflict, extend, invalid, isCurrent, type Operation, toStorable, unknownVersion } from "./change.ts"
+import { conflict, extend, invalid, type Operation, toStorable } from "./change.ts"
 import * as Expiry from "./expiry.ts"
 import * as Listing from "./listing.ts"
 import * as Messages from "./messages.ts"
 import * as Names from "./names.ts"
 import * as Tables from "./sqlTables.ts"
+import * as SqlVersions from "./sqlVersions.ts"
 import * as Versions from "./versions.ts"
 
 /** A session (with `seq` -1), or one of its messages. */
@@ -34,13 +35,6 @@ interface LoadedRow {
   readonly length: number | null
   readonly updated: unknown
   readonly json: string
-}
-
-interface SessionRow {
-  readonly version: number
-  readonly incarnation: string | null
-  readonly title: string | null
-  readonly forgotten: string
 }
 
 interface ListedRow {
@@ -113,25 +107,27 @@ export const make = Effect.fnUntraced(function*(
     const [session, ...messages] = rows
     if (session === undefined) return Session.empty(id)
     if (session.seq !== -1 || session.version === null || session.length === null) {
-      return yield* invalid(id, sessionRecord(id), "it is missing, but there are messages of the session")
+      return yield* invalid(id, SqlVersions.sessionRecord(id), "it is missing, but there are messages of the session")
     }
-    if (session.updated === null) return yield* invalid(id, sessionRecord(id), "the time of its last save is no date")
+    if (session.updated === null) {
+      return yield* invalid(id, SqlVersions.sessionRecord(id), "the time of its last save is no date")
+    }
     if (Number(session.updated) <= expired) return Session.empty(id)
     if (messages.length !== session.length) {
       const description = `it has length ${session.length}, but there are ${messages.length} messages`
-      return yield* invalid(id, sessionRecord(id), description)
+      return yield* invalid(id, SqlVersions.sessionRecord(id), description)
     }
     const read = Messages.readTexts(messages.map(({ json }) => json))
     const readOne = ({ json, seq }: LoadedRow, index: number) => {
       const record = messageRecord(id, index)
       if (seq !== index) return invalid(id, record, "it is missing")
       const message = read[index]
-      return message === undefined ? decode(id, record, Messages.FromJson, json) : Effect.succeed(message)
+      return message === undefined ? SqlVersions.decode(id, record, Messages.FromJson, json) : Effect.succeed(message)
     }
     return {
       id,
       version: session.version,
-      state: yield* decode(id, sessionRecord(id), StateFromJson, session.json),
+      state: yield* SqlVersions.decode(id, SqlVersions.sessionRecord(id), SqlVersions.StateFromJson, session.json),
       history: Prompt.fromMessages(yield* Effect.forEach(messages, readOne)),
       ...(session.incarnation === null ? {} : { incarnation: session.incarnation })
     } satisfies Session.Session as Session.Session
@@ -163,7 +159,7 @@ export const make = Effect.fnUntraced(function*(
    */
   const find = (key: string, expired: number) =>
     Effect.map(
-      sql<SessionRow>`
+      sql<SqlVersions.SessionRow>`
         SELECT version, incarnation, title, forgotten FROM effect_agents_sessions
         WHERE id = ${key} AND updated > ${expired} ${locked}
       `,
@@ -181,10 +177,14 @@ export const make = Effect.fnUntraced(function*(
     const next = extend(session, change)
     const messages = yield* Effect.forEach(
       change.append,
-      (message) => encode(id, Messages.FromJson, toStorable(message))
+      (message) => SqlVersions.encode(id, Messages.FromJson, toStorable(message))
     )
-    const changed = change.state === undefined ? null : yield* encode(id, StateFromJson, change.state)
-    const state = change.state === undefined ? null : yield* encode(id, StateFromJson, next.state)
+    const changed = change.state === undefined
+      ? null
+      : yield* SqlVersions.encode(id, SqlVersions.StateFromJson, change.state)
+    const state = change.state === undefined
+      ? null
+      : yield* SqlVersions.encode(id, SqlVersions.StateFromJson, next.state)
     const added = messages.length
     const set = Versions.titleToSave({ append: [], title: change.title }, true) ?? null
     const title = set ?? Versions.titleOf(change.append) ?? null
@@ -244,134 +244,14 @@ export const make = Effect.fnUntraced(function*(
     )
   })
 
-  /** The state and the title after all saves up to a version. */
-  const replay = Effect.fnUntraced(function*(id: string, key: string, version: number) {
-    const rows = yield* sql<{ readonly state: string | null; readonly title: string | null }>`
-      SELECT state, title FROM effect_agents_session_changes
-      WHERE session_id = ${key} AND version <= ${version} ORDER BY version
-    `
-    const states = yield* Effect.forEach(
-      rows.flatMap(({ state }) => state === null ? [] : [state]),
-      (state) => decode(id, sessionRecord(id), StateFromJson, state)
-    )
-    return {
-      state: yield* encode(id, StateFromJson, Versions.stateOf(states.map((state) => ({ state })))),
-      title: rows.findLast((row) => row.title !== null)?.title ?? null
-    }
-  })
-
-  const countMessages = (key: string, version: number) =>
-    Effect.map(
-      sql<{ readonly count: unknown }>`
-        SELECT count(*) AS count FROM effect_agents_session_messages
-        WHERE session_id = ${key} AND version <= ${version}
-      `,
-      (rows) => Number(rows[0]?.count)
-    )
-
-  /**
-   * Returns the ranges of versions that are forgotten. Fails if the version is in one of them, or does not exist yet.
-   */
-  const checkVersion = Effect.fnUntraced(function*(id: string, row: SessionRow | undefined, version: number) {
-    const forgotten = row === undefined ? [] : yield* decode(id, sessionRecord(id), RangesFromJson, row.forgotten)
-    const isKnown = Number.isInteger(version) && version >= 0 && version <= (row?.version ?? 0) &&
-      !forgotten.some(([from, to]) => version >= from && version <= to)
-    return isKnown ? forgotten.filter(([from]) => from <= version) : yield* unknownVersion(id, version)
-  })
-
-  /** The latest version with at most so many messages, of those that are not forgotten. */
-  const versionOf = Effect.fnUntraced(function*(id: string, key: string, row?: SessionRow, length?: number) {
-    if (row === undefined || length === undefined) return row?.version ?? 0
-    const [next] = yield* sql<{ readonly version: number | null }>`
-      SELECT min(version) AS version FROM effect_agents_session_messages WHERE session_id = ${key} AND seq >= ${length}`
-    const forgotten = yield* decode(id, sessionRecord(id), RangesFromJson, row.forgotten)
-    return Versions.before(next?.version ?? row.version + 1, forgotten)
-  })
-
-  const fork = Effect.fnUntraced(function*(id: string, { length, to, version }: SessionStore.ForkOptions) {
-    const [key, toKey] = yield* Effect.all([keyOf(id), keyOf(to)])
-    const { expired, now } = yield* moment
-    return yield* inTransaction(
-      "fork",
-      id,
-      Effect.gen(function*() {
-        const row = yield* find(key, expired)
-        const wanted = version ?? (yield* versionOf(id, key, row, length))
-        const forgotten = yield* checkVersion(id, row, wanted)
-        if (wanted === 0) {
-          return (yield* find(toKey, expired)) === undefined
-            ? Session.empty(to)
-            : yield* failConflict(Session.empty(to), toKey, expired)
-        }
-        if (toKey !== key) yield* eraseExpired(toKey, expired)
-        const { state, title } = yield* replay(id, key, wanted)
-        const { incarnation = null } = extend(Session.empty(to), { append: [] })
-        const written = yield* sql`
-        INSERT INTO effect_agents_sessions ${
-          sql.insert([{
-            id: toKey,
-            name: Names.nameOf(to, toKey),
-            version: wanted,
-            incarnation,
-            length: yield* countMessages(key, wanted),
-            state,
-            title,
-            updated: now,
-            forgotten: yield* encode(id, RangesFromJson, forgotten)
-          }])
-        } ON CONFLICT (id) DO NOTHING RETURNING id
-      `
-        if (written.length === 0) return yield* failConflict(Session.empty(to), toKey, expired)
-        yield* sql`
-        INSERT INTO effect_agents_session_messages (session_id, seq, message, version)
-        SELECT CAST(${toKey} AS TEXT), seq, message, version FROM effect_agents_session_messages
-        WHERE session_id = ${key} AND version <= ${wanted}
-      `
-        yield* sql`
-        INSERT INTO effect_agents_session_changes (session_id, version, state, title)
-        SELECT CAST(${toKey} AS TEXT), version, state, title FROM effect_agents_session_changes
-        WHERE session_id = ${key} AND version <= ${wanted}
-      `
-        return yield* load("fork", to)
-      })
-    )
-  })
-
-  const truncate = Effect.fnUntraced(function*(session: Session.Session, version: number) {
-    const { id } = session
-    const key = yield* keyOf(id)
-    const { expired, now } = yield* moment
-    return yield* inTransaction(
-      "truncate",
-      id,
-      Effect.gen(function*() {
-        const row = yield* find(key, expired)
-        const stored = row === undefined
-          ? Session.empty(id)
-          : { ...session, version: row.version, incarnation: row.incarnation ?? undefined }
-        if (!isCurrent(session, stored)) return yield* conflict(session, stored.version)
-        const forgotten = yield* checkVersion(id, row, version)
-        if (row === undefined) return stored
-        const { state, title } = yield* replay(id, key, version)
-        const length = version === 0 ? 0 : yield* countMessages(key, version)
-        const ranges = version < row.version ? [...forgotten, [version + 1, row.version] as const] : forgotten
-        yield* sql`
-        UPDATE effect_agents_sessions
-        SET version = version + 1, length = ${length}, state = ${state}, title = ${title}, updated = ${now},
-          forgotten = ${yield* encode(id, RangesFromJson, ranges)}
-        WHERE id = ${key}
-      `
-        yield* sql`DELETE FROM effect_agents_session_messages WHERE session_id = ${key} AND seq >= ${length}`
-        yield* sql`DELETE FROM effect_agents_session_changes WHERE session_id = ${key} AND version > ${version}`
-        return yield* load("truncate", id)
-      })
-    )
-  })
+  const versions = SqlVersions.make({ sql, moment, keyOf, find, load, save, failConflict, eraseExpired, inTransaction })
 
   const toSummary = Effect.fnUntraced(function*({ id: key, length, name, title, updated, version }: ListedRow) {
-    const id = name === null ? Names.fromUnicode(key) : yield* decode(undefined, sessionRecord(key), IdFromJson, name)
+    const id = name === null
+      ? Names.fromUnicode(key)
+      : yield* SqlVersions.decode(undefined, SqlVersions.sessionRecord(key), IdFromJson, name)
     if ((yield* keyOf(id)) !== key) {
-      return yield* invalid(undefined, sessionRecord(key), `it belongs to the session \`${id}\``)
+      return yield* invalid(undefined, SqlVersions.sessionRecord(key), `it belongs to the session \`${id}\``)
     }
     return {
       id,
@@ -416,7 +296,9 @@ export const make = Effect.fnUntraced(function*(
       WHERE updated > ${Listing.latest} OR updated < ${-Listing.latest} ORDER BY updated, id LIMIT 100
     `
     )
-    yield* Effect.forEach(rows, ({ id }) => Listing.leftOut(operation, sessionRecord(id)), { discard: true })
+    yield* Effect.forEach(rows, ({ id }) => Listing.leftOut(operation, SqlVersions.sessionRecord(id)), {
+      discard: true
+    })
   })
 
   const sweep = Effect.gen(function*() {
@@ -450,37 +332,17 @@ export const make = Effect.fnUntraced(function*(
       yield* inTransaction("remove", id, erase(key))
     }),
     list,
-    fork,
-    truncate,
-    sweep
+    sweep,
+    ...versions
   }
 })
 
 /** The number of rows in one statement, because every database limits the number of parameters. */
 const rowsOfStatement = 500
 
-const StateFromJson = Schema.fromJsonString(Session.State)
 const IdFromJson = Schema.fromJsonString(Schema.String)
-const RangesFromJson = Schema.fromJsonString(Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])))
-
-const sessionRecord = (id: string) => `effect_agents_sessions/${id}`
 
 const messageRecord = (id: string, seq: number) => `effect_agents_session_messages/${id}/${seq}`
-
-const decode = <A>(
-  id: string | undefined,
-  record: string,
-  schema: Schema.Codec<A, string>,
-  json: string
-): Effect.Effect<A, Session.SessionError> =>
-  Effect.mapError(Schema.decodeEffect(schema)(json), (error) => invalid(id, record, error.message))
-
-const encode = <A>(
-  id: string,
-  schema: Schema.Codec<A, string>,
-  value: A
-): Effect.Effect<string, Session.SessionError> =>
-  Effect.mapError(Schema.encodeEffect(schema)(value), (error) => invalid(id, sessionRecord(id), error.message))
 
 const isUndone = (error: unknown): boolean =>
   SqlError.isSqlError(error) &&

@@ -133,8 +133,32 @@ const versionOf = ({ session, versions }: Kept, length = Infinity): number =>
     : versions.findLast((each) => each.length <= length)?.version ?? 0
 
 /**
- * Returns the session as it was at a version, as its next version. The versions in between are forgotten. Fails if the
- * version is unknown.
+ * Returns the session as it was at a version. Fails if the version is unknown.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const at = (
+  { session, versions }: Kept,
+  version: number
+): Effect.Effect<Session.Session, Session.SessionError> => {
+  if (version === session.version) return Effect.succeed(session)
+  const kept = version === 0 ? [] : upTo(versions, version)
+  return kept === undefined
+    ? Effect.fail(unknownVersion(session.id, version))
+    : Effect.succeed({ ...contentOf(session, kept), version })
+}
+
+/** The session with the messages and the state that it has after these versions. */
+const contentOf = (session: Session.Session, versions: ReadonlyArray<Version>): Session.Session => ({
+  ...session,
+  history: Prompt.fromMessages(session.history.content.slice(0, versions.at(-1)?.length ?? 0)),
+  state: stateOf(versions)
+})
+
+/**
+ * Returns the session as it was at a version, as its next version, after a change if there is one. The versions in between
+ * are forgotten. Fails if the version is unknown.
  *
  * @category combinators
  * @since 0.1.0
@@ -142,18 +166,16 @@ const versionOf = ({ session, versions }: Kept, length = Infinity): number =>
 export const truncate = (
   kept: Kept,
   version: number,
-  now: number
+  now: number,
+  change?: SessionStore.Change
 ): Effect.Effect<Kept, Session.SessionError> => {
   const versions = version === 0 ? [] : upTo(kept.versions, version)
   if (versions === undefined) return Effect.fail(unknownVersion(kept.session.id, version))
   // there is nothing to remove
-  if (kept.session.version === 0) return Effect.succeed(kept)
-  const session = {
-    ...kept.session,
-    history: Prompt.fromMessages(kept.session.history.content.slice(0, versions.at(-1)?.length ?? 0)),
-    state: stateOf(versions),
-    version: kept.session.version + 1
-  }
+  if (kept.session.version === 0) return Effect.succeed(change === undefined ? kept : save(kept, change, now))
+  const back = contentOf(kept.session, versions)
+  if (change !== undefined) return Effect.succeed(save({ ...kept, session: back, versions }, change, now))
+  const session = { ...back, version: kept.session.version + 1 }
   return Effect.succeed({
     session,
     versions: [...versions, toVersion(session, undefined, undefined)],

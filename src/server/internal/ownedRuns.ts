@@ -19,6 +19,7 @@ import * as Agent from "../../Agent.ts"
 import type * as AgentError from "../../AgentError.ts"
 import * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
+import * as Rewound from "../../internal/session/rewound.ts"
 import { PartCodec } from "../../internal/wire/parts.ts"
 import * as RunId from "../../internal/words/runId.ts"
 import type * as Session from "../../Session.ts"
@@ -36,13 +37,18 @@ interface Options extends Omit<RunHub.StartOptions, "owner"> {
 }
 
 /**
- * The options of one run. `keep` says how long its session is kept (`AgentApi.Keep`).
+ * The options of one run.
+ *
+ * - `keep`: how long its session is kept (`AgentApi.Keep`).
+ * - `rewind`: the version of its session that the run goes on from. The versions after it are forgotten with the first
+ *   save of the run, and not before.
  *
  * @category options
  * @since 0.1.0
  */
 export interface StartOptions extends RunHub.StartOptions {
   readonly keep?: typeof AgentApi.Keep.Type | undefined
+  readonly rewind?: number | undefined
 }
 
 /**
@@ -124,7 +130,7 @@ export class OwnedRuns<R, Request = never> {
       Effect.gen({ self: this }, function*() {
         const runId = given.runId ?? (yield* RunId.next)
         const session = given.session === undefined ? undefined : Sessions.prefixOf(owner) + given.session
-        const { keep, ...own } = options
+        const { keep, rewind, ...own } = options
         const started = keep === "waiting" && session !== undefined ? this.forgetting(agent, session) : agent
         const starting = this.hub.start(started, { ...given, runId, session }, {
           ...this.options,
@@ -134,7 +140,7 @@ export class OwnedRuns<R, Request = never> {
         }).pipe(
           Effect.updateContext((request: Context.Context<Request>) =>
             // what the layer does not have, the request has
-            Context.merge(this.context, request) as Context.Context<R>
+            this.rewound(Context.merge(this.context, request), session, rewind) as Context.Context<R>
           )
         )
         // a run that begins has its own fiber, so that stopping it leaves the request alive to answer
@@ -163,20 +169,51 @@ export class OwnedRuns<R, Request = never> {
     )
   }
 
-  /** Returns the agent whose run deletes its session when it has ended, unless the session waits for answers. */
+  private rewound<S>(
+    context: Context.Context<S>,
+    session: string | undefined,
+    version: number | undefined
+  ): Context.Context<S> {
+    if (session === undefined || version === undefined) return context
+    const rewind = { session, version }
+    return Context.mergeAll(
+      context,
+      Context.make(SessionStore.SessionStore, Rewound.wrap(this.store, rewind)),
+      Context.make(Rewound.Current, rewind)
+    )
+  }
+
+  /**
+   * Returns the agent whose run deletes its session when it has ended, unless the session waits for answers. A run that
+   * has not begun deletes nothing, and neither does one beside which another run works on the session.
+   */
   private forgetting<Tools extends Record<string, Tool.Any>, E, A, P>(
     agent: Agent.Agent<Tools, E, R, A, P>,
     session: string
   ): Agent.Agent<Tools, E, R, A, P> {
-    const forget = Effect.gen({ self: this }, function*() {
-      const { history, version } = yield* this.store.load(session)
-      if (version > 0 && Approval.pending(history).length === 0) yield* this.store.remove(session)
-    })
+    const forget = (runId: string) =>
+      Effect.gen({ self: this }, function*() {
+        const running = yield* this.hub.running
+        if (running.some((live) => live.start.session === session && live.runId !== runId)) return
+        const { history, version } = yield* this.store.load(session)
+        if (version > 0 && Approval.pending(history).length === 0) yield* this.store.remove(session)
+      })
     const told = (cause: Cause.Cause<unknown>) => Effect.logWarning(`The session \`${session}\` was not deleted`, cause)
     return Agent.fromStream(agent.name, {
       description: agent.description,
-      // the run has saved its session before
-      stream: (input) => Stream.ensuring(Agent.stream(agent, input), Effect.catchCause(forget, told))
+      stream: (input) =>
+        Stream.suspend(() => {
+          let hasBegun = false
+          return Agent.stream(agent, input).pipe(
+            Stream.onFirst(() =>
+              Effect.sync(() => {
+                hasBegun = true
+              })
+            ),
+            // the run has saved its session before
+            Stream.ensuring(Effect.suspend(() => hasBegun ? Effect.catchCause(forget(input.runId), told) : Effect.void))
+          )
+        })
     })
   }
 
@@ -254,18 +291,10 @@ export class OwnedRuns<R, Request = never> {
     return this.hub.stopSession(Sessions.prefixOf(owner) + id)
   }
 
-  /**
-   * Sets a session of the owner back to a version, for a run that begins there. The versions after it are forgotten. A hub
-   * that is closed would not start that run, so the session stays as it is then.
-   */
-  rewind(owner: string, id: string, version: number): Effect.Effect<OwnedSession, AgentApi.RunFailed> {
-    return Effect.gen({ self: this }, function*() {
-      if (yield* this.hub.isClosing) return yield* unavailable
-      const stored = yield* this.told(this.store.load(Sessions.prefixOf(owner) + id))
-      yield* this.told(this.store.truncate(stored, version))
-      return yield* this.session(owner, id)
-    })
-  }
+  /** Fails if no run is started any more. A request that stops one run for another asks this before. */
+  readonly open: Effect.Effect<void, AgentApi.RunFailed> = Effect.suspend(() =>
+    Effect.flatMap(this.hub.isClosing, (isClosing) => isClosing ? unavailable : Effect.void)
+  )
 
   /** Creates another session of the owner from what a session was at a version. One that was never saved does not exist. */
   fork(owner: string, id: string, options: SessionStore.ForkOptions): Effect.Effect<void, AgentApi.RunFailed> {

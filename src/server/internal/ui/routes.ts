@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -23,6 +24,7 @@ import * as RunId from "../../../internal/words/runId.ts"
 import * as AgentApi from "../../AgentApi.ts"
 import * as ClientTools from "../../ClientTools.ts"
 import type * as RunHub from "../../RunHub.ts"
+import * as CrossSite from "../crossSite.ts"
 import { failed } from "../failures.ts"
 import * as OwnedRuns from "../ownedRuns.ts"
 import * as Sse from "../sse.ts"
@@ -34,11 +36,22 @@ import * as UiStream from "./stream.ts"
 import type * as UiMessages from "../../UiMessages.ts"
 import type * as Wire from "./wire.ts"
 
-/** What is known about a run that a page has started. `question` is the message of the user. */
+/**
+ * What is known about a run that a page has started. `question` is the message of the user, and `before` the number of
+ * messages that the conversation has before it.
+ */
 interface Known {
+  readonly before?: number | undefined
   readonly question?: Wire.Message | undefined
   readonly continues?: Wire.Message | undefined
   readonly answers?: ReadonlyArray<Approval.Answer> | undefined
+}
+
+/** `rewind` says whether the version before the message is not the last one. */
+interface Place {
+  readonly before: number
+  readonly version: number
+  readonly rewind: boolean
 }
 
 const defaultMaximum = ByteSize.fromInputUnsafe("20 MiB")
@@ -79,8 +92,14 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
     HttpRouter.route("DELETE", "/:chat", this.told(() => this.forget))
   ] as const
 
-  private told<Asks>(answer: () => Answered<Asks>): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Asks> {
-    return Effect.suspend(answer).pipe(
+  private told<Asks>(
+    answer: () => Answered<Asks>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Asks | HttpServerRequest.HttpServerRequest> {
+    const checked = Effect.flatMap(
+      HttpServerRequest.HttpServerRequest,
+      (request) => CrossSite.isForged(request) ? crossSite : answer()
+    )
+    return checked.pipe(
       Effect.catch(({ code, message, retryable, status }) =>
         Effect.succeed(HttpServerResponse.jsonUnsafe({ code, message, retryable }, { status }))
       )
@@ -98,50 +117,61 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
     { chat, message, messageId, replaces }: Extract<Request.Request, { readonly _tag: "Prompt" }>
   ): Answered<Request | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
-      const before = yield* this.ready(owner, chat)
-      const index = History.indexOf(before.history, messageId)
-      if (index !== undefined && !replaces) return yield* messageKnown
-      const { history, version } = index === undefined ? before : yield* this.rewind(owner, chat, before, index)
-      const runId = yield* RunId.next
-      const mark = { id: messageId, answer: runId, version, length: history.content.length }
-      const prompt = Marks.add(AgentApi.toUserMessage(message), mark)
-      const input = { prompt: Prompt.fromMessages([prompt]), session: chat, runId }
-      const run = yield* this.runs.start(this.agent, owner, input)
-      const question: Wire.Message = { id: messageId, role: "user", parts: History.userParts(prompt) }
-      return this.respond(run, { question })
-    })
-  }
-
-  /** A run that everybody has left only waits for its end, and does not keep the user from going on. */
-  private ready(owner: string, chat: string): Effect.Effect<OwnedRuns.OwnedSession, AgentApi.RunFailed> {
-    return Effect.gen({ self: this }, function*() {
       const session = yield* this.runs.session(owner, chat)
-      if (session.running === undefined || this.options.whenLeft === "continue") return session
-      const { isLeft, stop } = session.running.live
-      if (!(yield* isLeft)) return session
-      yield* stop
-      return yield* this.runs.session(owner, chat)
+      // nothing is stopped for a message that cannot be answered
+      const from = yield* this.placeOf(session, messageId, replaces)
+      const { before, rewind, version } = (yield* this.ready(session))
+        ? yield* Effect.flatMap(this.runs.session(owner, chat), (session) => this.placeOf(session, messageId, replaces))
+        : from
+      const runId = yield* RunId.next
+      const prompt = Marks.add(AgentApi.toUserMessage(message), {
+        id: messageId,
+        answer: runId,
+        version,
+        length: before
+      })
+      const input = { prompt: Prompt.fromMessages([prompt]), session: chat, runId }
+      const run = yield* (rewind
+        // no run may come in between, and so add to what the message replaces
+        ? this.runs.start(this.agent, owner, input, { whenBusy: this.replacing, rewind: version })
+        : this.runs.start(this.agent, owner, input))
+      const question: Wire.Message = { id: messageId, role: "user", parts: History.userParts(prompt) }
+      return this.respond(run, { question, before })
     })
   }
 
-  /** Sets the conversation back to what it was before a message of the user. */
-  private rewind(
-    owner: string,
-    chat: string,
-    { history, running }: OwnedRuns.OwnedSession,
-    index: number
-  ): Effect.Effect<OwnedRuns.OwnedSession, AgentApi.RunFailed> {
+  private get replacing(): "refuse" | "replace" {
+    return this.options.whenBusy === "replace" ? "replace" : "refuse"
+  }
+
+  /** Where a message of the user belongs: at the end, or at the place of the message that it replaces. */
+  private placeOf(
+    { history, version }: OwnedRuns.OwnedSession,
+    messageId: string,
+    replaces: boolean
+  ): Effect.Effect<Place, AgentApi.RunFailed> {
+    const index = History.indexOf(history, messageId)
+    if (index === undefined) return Effect.succeed({ before: history.content.length, version, rewind: false })
+    if (!replaces) return messageKnown
+    const mark = Marks.of(history.content[index])
+    // another run may have added messages between the mark and the message
+    const isExact = mark !== undefined && mark.length <= index &&
+      history.content.slice(mark.length, index).every(({ role }) => role === "tool")
+    return isExact ? Effect.succeed({ before: mark.length, version: mark.version, rewind: true }) : notReplaceable
+  }
+
+  /**
+   * Stops a run that everybody has left, and returns whether there was one. It only waits for its end, and does not keep
+   * the user from going on.
+   */
+  private ready({ running }: OwnedRuns.OwnedSession): Effect.Effect<boolean, AgentApi.RunFailed> {
     return Effect.gen({ self: this }, function*() {
-      const mark = Marks.of(history.content[index])
-      // another run may have added messages between the mark and the message
-      const isExact = mark !== undefined && mark.length <= index &&
-        history.content.slice(mark.length, index).every(({ role }) => role === "tool")
-      if (!isExact) return yield* notReplaceable
-      if (running !== undefined) {
-        if (this.options.whenBusy !== "replace") return yield* sessionInUse
-        yield* running.live.stop
-      }
-      return yield* this.runs.rewind(owner, chat, mark.version)
+      yield* this.runs.open
+      if (running === undefined || this.options.whenLeft === "continue") return false
+      const { isLeft, stop } = running.live
+      if (!(yield* isLeft)) return false
+      yield* stop
+      return true
     })
   }
 
@@ -201,9 +231,10 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
   private readonly messages = Effect.gen({ self: this }, function*() {
     const { id: owner } = yield* AgentApi.Owner
     const { history, running } = yield* this.runs.session(owner, yield* chatOfPath)
-    const messages = History.toMessages(history)
-    // most runs are saved when they end
-    const question = running && this.known.get(running.live)?.question
+    const { before, question } = (running && this.known.get(running.live)) ?? {}
+    // most runs are saved when they end, and what they replace is there until then
+    const isSaved = history.content.some((message) => Marks.of(message)?.answer === running?.live.runId)
+    const messages = History.toMessages(isSaved ? history : Prompt.fromMessages(history.content.slice(0, before)))
     return HttpServerResponse.jsonUnsafe(
       question === undefined || messages.some(({ id }) => id === question.id) ? messages : [...messages, question]
     )
@@ -242,6 +273,7 @@ const chatOfPath: Effect.Effect<string, AgentApi.RunFailed, HttpRouter.RouteCont
   ({ chat }) => Effect.mapError(decodeChat(chat), () => chatUnknown)
 )
 
+const crossSite = Effect.fail(new AgentApi.RunFailed(CrossSite.refusal))
 const chatUnknown = failed("session-not-found", 404, false, "The conversation is not known.")
 const callUnknown = Effect.fail(failed("call-unknown", 404, false, "No call waits for this result."))
 const messageKnown = Effect.fail(
@@ -250,4 +282,3 @@ const messageKnown = Effect.fail(
 const notReplaceable = Effect.fail(
   failed("message-not-replaceable", 409, false, "The conversation cannot be set back to this message.")
 )
-const sessionInUse = Effect.fail(failed("session-in-use", 409, true, "Another run works on the conversation."))

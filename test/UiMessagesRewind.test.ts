@@ -1,0 +1,179 @@
+/** A message that is answered again or edited: what it replaces is forgotten when its run saves, and not before. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Schema } from "effect"
+import { AiError, type Prompt } from "effect/ai"
+import { WorkflowEngine } from "effect/workflow"
+import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
+import { Agent, ContextProvider, Guardrail, SessionHistory, SessionStore } from "../src/index.ts"
+import { RunHub, type UiMessages } from "../src/server/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
+import * as ChatServer from "./fixtures/chatServer.ts"
+import { Boom } from "./utils.ts"
+
+const wordOf = (prompt: Prompt.Prompt): string => {
+  const last = prompt.content.findLast(({ role }) => role === "user")
+  return last?.role === "user" ? last.content.map((part) => part.type === "text" ? part.text : "").join("") : ""
+}
+
+const make = (keep: SessionHistory.Keep) => {
+  const refusing = ContextProvider.make("refusing", {
+    beforeRun: ({ prompt }) => wordOf(prompt) === "refused" ? Effect.fail(new Boom({ of: "refusing" })) : Effect.void
+  })
+  const guard = Guardrail.input(
+    "word",
+    ({ prompt }) => Effect.succeed(wordOf(prompt) === "tripped" ? Guardrail.trip("no") : Guardrail.pass)
+  )
+  const agent = Agent.make("agent", {
+    providers: [refusing, SessionHistory.make({ keep })],
+    middleware: [guard]
+  })
+  const overloaded = AiError.make({ module: "test", method: "run", reason: new AiError.RateLimitError({}) })
+  const model = ScriptedModel.layer(Array.from({ length: 30 }, () =>
+    ScriptedModel.step(({ prompt }) => {
+      const word = wordOf(prompt)
+      if (word === "fails") return [ScriptedModel.fail(overloaded)]
+      if (word === "waits") return [ScriptedModel.text("partly "), ScriptedModel.hang]
+      return [ScriptedModel.text(`${prompt.content.filter(({ role }) => role === "user").length} ${word}`)]
+    })))
+  return { agent, model }
+}
+
+const serve = (keep: SessionHistory.Keep, options?: UiMessages.Options<never, any>, grace = 0) => {
+  const { agent, model } = make(keep)
+  return Effect.gen(function*() {
+    const services = Layer.mergeAll(SessionStore.layerMemory, model, RunHub.layer({ grace }))
+    const server = yield* ChatServer.serve(agent, services, { reconnect: 0, ...options })
+    const say = (id: string, text: string, trigger?: string) =>
+      server.call("POST", "", {
+        id: "c",
+        trigger,
+        messageId: id,
+        messages: [{ id, role: "user", parts: [{ type: "text", text }] }]
+      })
+    const shown = Effect.map(server.messages("c"), (messages) => messages.map((message) => ChatServer.show(message)[0]))
+    const stored = Effect.map(server.store.load("ann/c"), ({ history, version }) => [version, history.content.length])
+    yield* say("a", "a")
+    yield* say("b", "b")
+    return { ...server, say, shown, stored }
+  })
+}
+
+const before = ["a", "1 a", "b", "2 b"]
+
+const running = (hub: RunHub.RunHub["Service"]) =>
+  Effect.eventually(Effect.filterOrFail(hub.running, (running) => running.length > 0))
+
+const idle = (hub: RunHub.RunHub["Service"]) =>
+  Effect.eventually(Effect.filterOrFail(hub.running, (running) => running.length === 0))
+
+describe("UiMessages, a message that is replaced", () => {
+  for (const message of ["a", "b"] as const) {
+    for (const word of ["fails", "refused", "tripped", "waits, stopped", "waits, left"] as const) {
+      it.live(`${message}: nothing is forgotten if its run saves nothing: ${word}`, () =>
+        Effect.gen(function*() {
+          const { call, hub, say, shown, stored } = yield* serve("completed")
+          const text = word.split(",")[0]
+          const sent = yield* Effect.forkChild(say(message, text, "regenerate-message"), { startImmediately: true })
+          if (text === "waits") {
+            yield* running(hub)
+            // a page that is loaded meanwhile sees what will be there
+            assert.deepStrictEqual(yield* shown, [...message === "b" ? ["a", "1 a"] : [], "waits"])
+            if (word.endsWith("stopped")) yield* call("POST", "/c/stop")
+            else yield* Fiber.interrupt(sent)
+            yield* idle(hub)
+          }
+          yield* Fiber.await(sent)
+          assert.deepStrictEqual(yield* shown, before)
+          assert.deepStrictEqual(yield* stored, [2, 4])
+          // and it can be replaced after all
+          yield* say(message, "new")
+          assert.deepStrictEqual(yield* shown, message === "a" ? ["new", "1 new"] : ["a", "1 a", "new", "2 new"])
+          assert.deepStrictEqual(yield* stored, [3, message === "a" ? 2 : 4])
+          yield* say("a", "again")
+          assert.deepStrictEqual(yield* shown, ["again", "1 again"])
+        }).pipe(Effect.scoped))
+    }
+  }
+
+  it.live("a run that keeps what it has said replaces the message when it begins, unless it is refused", () =>
+    Effect.gen(function*() {
+      const { call, hub, say, shown } = yield* serve("always")
+      for (const word of ["refused", "tripped"]) {
+        yield* say("b", word)
+        assert.deepStrictEqual(yield* shown, before)
+      }
+      const sent = yield* Effect.forkChild(say("b", "waits"), { startImmediately: true })
+      yield* running(hub)
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "waits"])
+      yield* call("POST", "/c/stop")
+      yield* Fiber.join(sent)
+      assert.deepStrictEqual((yield* shown).slice(0, 3), ["a", "1 a", "waits"])
+      yield* say("b", "fails")
+      assert.deepStrictEqual((yield* shown).slice(0, 3), ["a", "1 a", "fails"])
+      yield* say("b", "new")
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+    }).pipe(Effect.scoped))
+
+  it.live("no run is stopped for a message that is not answered", () =>
+    Effect.gen(function*() {
+      const { hub, say, shown } = yield* serve("completed", { whenBusy: "replace" }, 60_000)
+      const sent = yield* Effect.forkChild(say("c", "waits"), { startImmediately: true })
+      const [run] = yield* running(hub)
+      const closing = yield* Effect.forkChild(hub.close, { startImmediately: true })
+      const refused = yield* say("b", "new")
+      assert.deepStrictEqual([refused.status, refused.json().code], [503, "unavailable"])
+      assert.deepStrictEqual((yield* hub.running).map(({ runId }) => runId), [run.runId])
+      yield* run.stop
+      yield* Fiber.join(closing)
+      yield* Fiber.join(sent)
+      assert.deepStrictEqual(yield* shown, before)
+    }).pipe(Effect.scoped))
+
+  it.live("a run that is replaced may have saved before it stops", () =>
+    Effect.gen(function*() {
+      const { hub, say, shown } = yield* serve("always", { whenBusy: "replace" })
+      const sent = yield* Effect.forkChild(say("c", "waits"), { startImmediately: true })
+      yield* running(hub)
+      yield* say("b", "new")
+      yield* Fiber.join(sent)
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+    }).pipe(Effect.scoped))
+
+  it.live("a message is not replaced while another run works on the conversation", () =>
+    Effect.gen(function*() {
+      for (const whenBusy of ["refuse", "start"] as const) {
+        const { call, hub, say, shown } = yield* serve("completed", { whenBusy })
+        const sent = yield* Effect.forkChild(say("c", "waits"), { startImmediately: true })
+        yield* running(hub)
+        const refused = yield* say("b", "new")
+        assert.deepStrictEqual([refused.status, refused.json().code], [409, "session-in-use"])
+        yield* call("POST", "/c/stop")
+        yield* Fiber.join(sent)
+        assert.deepStrictEqual(yield* shown, before)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("of a durable agent: its execution takes the place of the message with it", () =>
+    Effect.gen(function*() {
+      const { agent, model } = make("completed")
+      const durable = Durable.make(agent, { version: 1, failure: Schema.Union([Boom, Guardrail.GuardrailTripped]) })
+      const engine = Layer.merge(WorkflowEngine.layerMemory, ExecutionStore.layerMemory)
+      const stores = Layer.merge(SessionStore.layerMemory, model)
+      const services = Layer.provideMerge(Durable.layer(durable), Layer.merge(engine, stores))
+      const hub = RunHub.layer({ grace: 0 })
+      const server = yield* ChatServer.serve(DurableHub.agent(durable), Layer.merge(services, hub))
+      const say = (id: string, text: string) =>
+        server.call("POST", "", {
+          id: "c",
+          messageId: id,
+          messages: [{ id, role: "user", parts: [{ type: "text", text }] }]
+        })
+      const shown = Effect.map(server.messages("c"), (messages) => messages.map((each) => ChatServer.show(each)[0]))
+      yield* say("a", "a")
+      yield* say("b", "b")
+      yield* say("b", "fails")
+      assert.deepStrictEqual(yield* shown, before)
+      yield* say("b", "new")
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+    }).pipe(Effect.scoped))
+})
