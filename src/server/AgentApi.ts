@@ -7,6 +7,11 @@
  * that has lost its connection can join the run after that part. A run that fails ends with an event that says so. A
  * stream that ends without an event for the end was cut.
  *
+ * A request that is refused has a status and a `RunFailed`, also where its body is too large (413, see
+ * `AgentHttp.layerBodyLimit`), is not JSON (415), is not what the API expects (400, the message says what is wrong), or was
+ * sent by a page of another site (403). A login by cookie is safe from other sites: a browser sends a `POST` without JSON
+ * and without a token for any page, and such a request is only accepted from pages of the server's own origin.
+ *
  * **Example** (An API with one agent)
  *
  * ```ts
@@ -45,6 +50,7 @@ import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as FileData from "../internal/words/fileData.ts"
 import { Described } from "./internal/described.ts"
+import * as Guard from "./internal/guard.ts"
 import {
   ForkRequest,
   isLimit,
@@ -84,7 +90,7 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
 // -----------------------------------------------------------------------------
 
 /**
- * The longest text of a prompt, in UTF-16 units. `AgentHttp.layerBodyLimit` bounds the whole body of a request.
+ * The longest text of a prompt, in UTF-16 units. The whole body of a request is bounded too, see `AgentHttp.layerBodyLimit`.
  *
  * @category constants
  * @since 0.1.0
@@ -233,6 +239,7 @@ export const statuses: ReadonlyArray<number> = [
   410,
   412,
   413,
+  415,
   422,
   423,
   424,
@@ -244,6 +251,8 @@ export const statuses: ReadonlyArray<number> = [
   503,
   504
 ]
+
+const guard = Guard.make((refusal) => new RunFailed(refusal))
 
 /** One schema for each status of a response. A client reads the same error from all of them. */
 const failures = statuses.map((status) =>
@@ -361,7 +370,7 @@ export const group = <
   const run = { runId: Schema.String }
   const seen = Schema.optional(Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(-1)))
   const session = { session: SessionId }
-  return HttpApiGroup.make(name).add(
+  const all = HttpApiGroup.make(name).add(
     HttpApiEndpoint.post("run", "/runs", {
       payload: RunRequest,
       success: parts,
@@ -415,4 +424,6 @@ export const group = <
       error: failures
     })
   ).prefix(`/agents/${name}`)
+  // nobody has to provide it, so it is not seen in the type
+  return all.middleware(guard) as unknown as typeof all
 }

@@ -36,7 +36,7 @@
  *   Effect.fn(function*(handlers) {
  *     return handlers.handleAll(yield* AgentHttp.handlers(assistant))
  *   })
- * ).pipe(Layer.provide([Everybody.layer, AgentHttp.layerBodyLimit()]))
+ * ).pipe(Layer.provide(Everybody.layer))
  *
  * const Server = RunHub.closeBefore(HttpRouter.serve(HttpApiBuilder.layer(Api))).pipe(
  *   Layer.provide(Handlers),
@@ -117,11 +117,8 @@ export const handlers = <
   )
 
 /**
- * Creates a layer that limits the size of request bodies. A larger body is refused with 413 before it is decoded. Provide
- * the layer to the handlers of a group. Without it, there is no limit.
- *
- * The requests of `AgentRpc` have no limit of their own either. Provide the layer to the whole server then
- * (`HttpRouter.serve`).
+ * Creates a layer that sets the largest size of request bodies. A larger body is refused with 413 before it is decoded.
+ * Provide the layer to the handlers of a group. Without it, the limit is 20 MiB.
  *
  * @category layers
  * @since 0.1.0

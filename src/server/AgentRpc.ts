@@ -56,11 +56,17 @@
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
 import * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as RpcServer from "effect/rpc/RpcServer"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import type * as Scope from "effect/Scope"
@@ -71,6 +77,10 @@ import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import type * as SessionStore from "../SessionStore.ts"
 import * as AgentApi from "./AgentApi.ts"
+import * as CrossSite from "./internal/crossSite.ts"
+import { failed } from "./internal/failures.ts"
+import * as Guard from "./internal/guard.ts"
+import { lenient, Malformed } from "./internal/malformed.ts"
 import * as OwnedRuns from "./internal/ownedRuns.ts"
 import * as Valued from "./internal/valued.ts"
 import type * as RunHub from "./RunHub.ts"
@@ -93,6 +103,11 @@ const Masked: Schema.Codec<unknown, typeof AgentApi.RunFailed.Encoded> = AgentAp
 )
 
 const RunId = { runId: Schema.String }
+
+const session = { session: AgentApi.SessionId }
+
+const fields = <const Fields extends Schema.Struct.Fields>(fields: Fields): Schema.Struct<Fields> =>
+  lenient(Schema.Struct(fields))
 
 /**
  * Creates the group of an agent. With the toolkit and the output of the agent a client reads parts of their types.
@@ -120,26 +135,26 @@ export const group = <
   const success = Schema.Struct({ seq: Schema.Int, part })
   const each = { error: AgentApi.RunFailed, defect: Masked }
   return RpcGroup.make(
-    Rpc.make("run", { ...each, payload: AgentApi.RunRequest, success, stream: true }),
+    Rpc.make("run", { ...each, payload: lenient(AgentApi.RunRequest), success, stream: true }),
     Rpc.make("answer", {
       ...each,
-      payload: Schema.Struct({ session: AgentApi.SessionId, ...AgentApi.AnswerRequest.fields }),
+      payload: lenient(Schema.Struct({ session: AgentApi.SessionId, ...AgentApi.AnswerRequest.fields })),
       success,
       stream: true
     }),
     Rpc.make("join", {
       ...each,
-      payload: { ...RunId, after: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(-1))) },
+      payload: fields({ ...RunId, after: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(-1))) }),
       success,
       stream: true
     }),
-    Rpc.make("stop", { ...each, payload: RunId }),
-    Rpc.make("steer", { ...each, payload: { ...RunId, message: AgentApi.Message } }),
-    Rpc.make("sessions", { ...each, payload: AgentApi.SessionQuery, success: AgentApi.SessionPage }),
-    Rpc.make("session", { ...each, payload: { session: AgentApi.SessionId }, success: AgentApi.SessionView }),
-    Rpc.make("rename", { ...each, payload: { session: AgentApi.SessionId, ...AgentApi.RenameRequest.fields } }),
-    Rpc.make("fork", { ...each, payload: { session: AgentApi.SessionId, ...AgentApi.ForkRequest.fields } }),
-    Rpc.make("forget", { ...each, payload: { session: AgentApi.SessionId } })
+    Rpc.make("stop", { ...each, payload: fields(RunId) }),
+    Rpc.make("steer", { ...each, payload: fields({ ...RunId, message: AgentApi.Message }) }),
+    Rpc.make("sessions", { ...each, payload: lenient(AgentApi.SessionQuery), success: AgentApi.SessionPage }),
+    Rpc.make("session", { ...each, payload: fields(session), success: AgentApi.SessionView }),
+    Rpc.make("rename", { ...each, payload: fields({ ...session, ...AgentApi.RenameRequest.fields }) }),
+    Rpc.make("fork", { ...each, payload: fields({ ...session, ...AgentApi.ForkRequest.fields }) }),
+    Rpc.make("forget", { ...each, payload: fields(session) })
   ).prefix(`${name}.`)
 }
 
@@ -200,10 +215,57 @@ export const handlers = <
   Effect.map(OwnedRuns.make<R, Service["Identifier"]>(options), (runs) => {
     const handlers: Procedures<Tools, A, P, Service["Identifier"]> = procedures(agent, runs)
     return Object.fromEntries(
-      Object.entries(handlers).map(([procedure, handler]) => [`${name}.${procedure}`, handler])
+      Object.entries(handlers).map(([procedure, handler]) => [`${name}.${procedure}`, guarded(procedure, handler)])
       // the type of an object that is made of entries does not know their names
-    ) as Handlers<Name, Tools, A, P, Service["Identifier"]>
+    ) as unknown as Handlers<Name, Tools, A, P, Service["Identifier"]>
   })
+
+/** Refuses what a page of another site has sent, and what is not valid. A client in the same process has no request. */
+const guarded = (
+  procedure: string,
+  handler: (request: any) => Effect.Effect<any, any, any> | Stream.Stream<any, any, any>
+) => {
+  const checked = (request: unknown): Effect.Effect<void, AgentApi.RunFailed> =>
+    Effect.flatMap(Effect.serviceOption(HttpServerRequest.HttpServerRequest), (http) => {
+      if (http._tag === "Some" && CrossSite.isForged(http.value)) {
+        return Effect.fail(new AgentApi.RunFailed(CrossSite.refusal))
+      }
+      return request instanceof Malformed
+        ? Effect.fail(failed("invalid-request", 400, false, request.message))
+        : Effect.void
+    })
+  return streaming.has(procedure)
+    ? (request: unknown) => Stream.unwrap(Effect.map(checked(request), () => handler(request) as Stream.Stream<any>))
+    : (request: unknown) => Effect.flatMap(checked(request), () => handler(request) as Effect.Effect<any>)
+}
+
+const streaming: ReadonlySet<string> = new Set(["run", "answer", "join"])
+
+/**
+ * Creates the layer that serves a group over HTTP, as `RpcServer.layerHttp` does. A request with a larger body than
+ * `maximumBody` is refused with 413; with `RpcServer.layerHttp` there is no limit.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttp = <Rpcs extends Rpc.Any>({ maximumBody, ...options }:
+  & Parameters<typeof RpcServer.layerHttp<Rpcs>>[0]
+  & {
+    /** The largest body of a request. A message of a WebSocket is bounded by the server. Default: 20 MiB. */
+    readonly maximumBody?: ByteSize.Input | undefined
+  }): ReturnType<typeof RpcServer.layerHttp<Rpcs>> =>
+{
+  const maximum = maximumBody === undefined ? Guard.defaultMaximum : ByteSize.fromInputUnsafe(maximumBody)
+  const limited = HttpRouter.middleware((handler) =>
+    Effect.catchDefect(Guard.bounded(handler, maximum), (defect) => {
+      const refusal = Guard.ofBody(defect)
+      return refusal === undefined
+        ? Effect.die(defect)
+        : Effect.succeed(HttpServerResponse.jsonUnsafe(refusal, { status: refusal.status }))
+    })
+  )
+  return Layer.provide(RpcServer.layerHttp(options), limited.layer)
+}
 
 /**
  * The handlers of a group. `Request` are the services of a request beside its owner.

@@ -86,6 +86,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
@@ -93,7 +94,8 @@ import type * as Agent from "../Agent.ts"
 import type * as AgentError from "../AgentError.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import type * as SessionStore from "../SessionStore.ts"
-import type * as AgentApi from "./AgentApi.ts"
+import * as AgentApi from "./AgentApi.ts"
+import * as CrossSite from "./internal/crossSite.ts"
 import * as Chat from "./internal/openAi/chat.ts"
 import type * as ChatModels from "./internal/openAi/chatModels.ts"
 import * as ChatParts from "./internal/openAi/chatParts.ts"
@@ -258,8 +260,13 @@ export const unauthorized: HttpServerResponse.HttpServerResponse = Failures.toRe
 
 const told = <R>(
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failures.Failure, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-  Effect.match(answer, { onFailure: Failures.toResponse, onSuccess: (response) => response })
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | HttpServerRequest.HttpServerRequest> =>
+  HttpServerRequest.HttpServerRequest.pipe(
+    Effect.flatMap((request) => CrossSite.isForged(request) ? crossSite : answer),
+    Effect.match({ onFailure: Failures.toResponse, onSuccess: (response) => response })
+  )
+
+const crossSite = Effect.fail(Failures.ofRun(new AgentApi.RunFailed(CrossSite.refusal)))
 
 // -----------------------------------------------------------------------------
 // The mappings alone

@@ -118,8 +118,10 @@ export class Responses<R, Request> {
       const kept = Kept.fromText(id)
       const session = kept && Kept.sessionOf(kept.conversation)
       if (kept !== undefined && session !== undefined) {
-        const { state } = yield* Effect.mapError(runs.session(owner, session), Failures.ofRun)
+        const { running, state } = yield* Effect.mapError(runs.session(owner, session), Failures.ofRun)
         if (Kept.find(state, kept.own) !== undefined) {
+          // it could not save what it has not seen, and is not stopped for this
+          if (running !== undefined) return yield* Effect.fail(inUse)
           const rest = Kept.without(state, kept.own)
           const changed = rest === undefined ? runs.forget(owner, session) : runs.setState(owner, session, rest)
           yield* Effect.mapError(changed, Failures.ofRun)
@@ -229,6 +231,14 @@ const partsOf = (run: OwnedRuns.OwnedRun) => Stream.map(run.parts(), ({ part }) 
 
 const toJson = (response: { readonly id: string }): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe(response, { headers: { "x-request-id": response.id } })
+
+const inUse: Failures.Failure = {
+  ...Failures.refused("Another response is being made in the conversation. Delete this one afterwards.", {
+    status: 409,
+    code: "session_in_use"
+  }),
+  retryable: true
+}
 
 const unknownResponse = (id: string): Failures.Failure =>
   Failures.refused(`Response with id '${Failures.shorten(id)}' not found.`, { status: 404 })
