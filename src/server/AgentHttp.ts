@@ -196,7 +196,7 @@ class Handlers<Tools extends Record<string, Tool.Any>, E, R, A, P, Service exten
     }) => Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.fork(id, params.session, payload)),
 
     forget: ({ params }: { readonly params: { readonly session: string } }) =>
-      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.forget(id, params.session))
+      Effect.flatMap(AgentApi.Owner, ({ id }) => this.runs.forget(id, params.session, this.agent))
   }
 
   private respond(run: OwnedRuns.OwnedRun, after?: number) {

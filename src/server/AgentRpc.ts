@@ -336,7 +336,7 @@ const procedures = <Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
     session: ({ session }) => own((owner) => runs.view(owner, session)),
     rename: ({ session, title }) => own((owner) => runs.rename(owner, session, title)),
     fork: ({ session, ...options }) => own((owner) => runs.fork(owner, session, options)),
-    forget: ({ session }) => own((owner) => runs.forget(owner, session))
+    forget: ({ session }) => own((owner) => runs.forget(owner, session, agent))
   }
 }
 

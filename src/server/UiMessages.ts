@@ -52,7 +52,7 @@
  *
  * `regenerate`, and a message that is sent again with its `messageId`, set the session back to the version before that
  * message: the messages after it, and what they have changed in the state of the session, are forgotten. What tools have
- * done stays. This needs a message that came through these routes, and a store with versions (all but a `SessionStore.make` of your own).
+ * done stays, and so does what the agents behind tools remember. This needs a message that came through these routes, and a store with versions (all but a `SessionStore.make` of your own).
  *
  * **Gotchas**
  *

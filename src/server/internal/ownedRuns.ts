@@ -29,6 +29,7 @@ import * as ClientTools from "../ClientTools.ts"
 import * as RunHub from "../RunHub.ts"
 import { Described } from "./described.ts"
 import { failed } from "./failures.ts"
+import * as Forgetting from "./forgetting.ts"
 import * as Sessions from "./sessions.ts"
 
 interface Options extends Omit<RunHub.StartOptions, "owner"> {
@@ -131,7 +132,9 @@ export class OwnedRuns<R, Request = never> {
         const runId = given.runId ?? (yield* RunId.next)
         const session = given.session === undefined ? undefined : Sessions.prefixOf(owner) + given.session
         const { keep, rewind, ...own } = options
-        const started = keep === "waiting" && session !== undefined ? this.forgetting(agent, session) : agent
+        const started = keep === "waiting" && session !== undefined
+          ? Forgetting.afterRun(agent, session, this.store, this.hub)
+          : agent
         const starting = this.hub.start(started, { ...given, runId, session }, {
           ...this.options,
           ...own,
@@ -181,40 +184,6 @@ export class OwnedRuns<R, Request = never> {
       Context.make(SessionStore.SessionStore, Rewound.wrap(this.store, rewind)),
       Context.make(Rewound.Current, rewind)
     )
-  }
-
-  /**
-   * Returns the agent whose run deletes its session when it has ended, unless the session waits for answers. A run that
-   * has not begun deletes nothing, and neither does one beside which another run works on the session.
-   */
-  private forgetting<Tools extends Record<string, Tool.Any>, E, A, P>(
-    agent: Agent.Agent<Tools, E, R, A, P>,
-    session: string
-  ): Agent.Agent<Tools, E, R, A, P> {
-    const forget = (runId: string) =>
-      Effect.gen({ self: this }, function*() {
-        const running = yield* this.hub.running
-        if (running.some((live) => live.start.session === session && live.runId !== runId)) return
-        const { history, version } = yield* this.store.load(session)
-        if (version > 0 && Approval.pending(history).length === 0) yield* this.store.remove(session)
-      })
-    const told = (cause: Cause.Cause<unknown>) => Effect.logWarning(`The session \`${session}\` was not deleted`, cause)
-    return Agent.fromStream(agent.name, {
-      description: agent.description,
-      stream: (input) =>
-        Stream.suspend(() => {
-          let hasBegun = false
-          return Agent.stream(agent, input).pipe(
-            Stream.onFirst(() =>
-              Effect.sync(() => {
-                hasBegun = true
-              })
-            ),
-            // the run has saved its session before
-            Stream.ensuring(Effect.suspend(() => hasBegun ? Effect.catchCause(forget(input.runId), told) : Effect.void))
-          )
-        })
-    })
   }
 
   /** Starts a run that continues a session with answers, each found by the id of an approval that the session waits for. */
@@ -382,10 +351,13 @@ export class OwnedRuns<R, Request = never> {
     })
   }
 
-  /** Deletes a session of the owner. The runs that work on it are stopped first, because they would still save it. */
-  forget(owner: string, id: string): Effect.Effect<void, AgentApi.RunFailed> {
+  /**
+   * Deletes a session of the owner, also for the agents behind its tools. The runs that work on it are stopped first,
+   * because they would still save it.
+   */
+  forget(owner: string, id: string, agent?: Agent.Any): Effect.Effect<void, AgentApi.RunFailed> {
     const session = Sessions.prefixOf(owner) + id
-    return Effect.andThen(this.hub.stopSession(session), this.told(this.store.remove(session)))
+    return Effect.andThen(this.hub.stopSession(session), this.told(Forgetting.remove(this.store, session, agent)))
   }
 
   private shownTo(owner: string, live: RunHub.Live): OwnedRun {

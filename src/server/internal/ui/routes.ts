@@ -242,7 +242,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
 
   private readonly forget = Effect.gen({ self: this }, function*() {
     const { id: owner } = yield* AgentApi.Owner
-    yield* this.runs.forget(owner, yield* chatOfPath)
+    yield* this.runs.forget(owner, yield* chatOfPath, this.agent)
     return HttpServerResponse.empty({ status: 204 })
   })
 

@@ -1,0 +1,123 @@
+/** Which wire has a word for which part of a run: every part has a row, also one that is added later. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Stream } from "effect"
+import { Prompt, Response } from "effect/ai"
+import { A2aServer } from "../src/a2a/index.ts"
+import { Agent, AgentRun } from "../src/index.ts"
+import { AgUi, OpenAiApi, UiMessages } from "../src/server/index.ts"
+import * as Sse from "../src/server/internal/sse.ts"
+import * as EveryPart from "./fixtures/everyPart.ts"
+
+type Parts = ReadonlyArray<AgentRun.Part>
+
+const wires: Readonly<Record<string, (parts: Parts) => Stream.Stream<unknown>>> = {
+  http: (parts) => Sse.events(Stream.fromIterable(parts.map((part, seq) => ({ seq, part })))),
+  ui: (parts) => UiMessages.fromParts(Stream.fromIterable(parts), { messageId: "m" }),
+  agUi: (parts) => AgUi.fromParts(Stream.fromIterable(parts), { threadId: "t", tools: EveryPart.toolkit.tools }),
+  chat: (parts) =>
+    OpenAiApi.chatChunksFromParts(Stream.fromIterable(parts), {
+      id: "chatcmpl-1",
+      model: "agent",
+      created: 1,
+      includeUsage: true
+    }),
+  responses: (parts) =>
+    OpenAiApi.responseEventsFromParts(Stream.fromIterable(parts), { id: "resp_1", model: "agent", created: 1 }),
+  a2a: (parts) => A2aServer.fromParts(Stream.fromIterable(parts), { taskId: "t", contextId: "c", runId: "r" })
+}
+
+/**
+ * The wires on which a client sees whether a part is there. The approvals of AG-UI, responses and A2A come with the end of
+ * the run, and what begins or ends a text is told by the text itself where a wire has no word for it.
+ */
+const table: Readonly<Record<AgentRun.Part["type"], string>> = {
+  "run-start": "http ui agUi chat responses a2a",
+  "step-start": "http ui agUi chat a2a",
+  "text-start": "http agUi a2a",
+  "text-delta": "http ui agUi chat responses a2a",
+  "text-end": "http ui agUi responses a2a",
+  "reasoning-start": "http agUi",
+  "reasoning-delta": "http ui agUi chat responses",
+  "reasoning-end": "http ui agUi responses",
+  "tool-params-start": "http ui agUi",
+  "tool-params-delta": "http ui agUi a2a",
+  "tool-params-end": "http",
+  "tool-call": "http ui agUi responses",
+  "tool-result": "http ui agUi responses",
+  "tool-approval-request": "http ui",
+  "agent-part": "http ui agUi",
+  "response-metadata": "http ui",
+  source: "http ui agUi chat responses a2a",
+  file: "http ui agUi a2a",
+  "output-partial": "http ui agUi a2a",
+  steering: "http ui agUi",
+  error: "http",
+  finish: "http",
+  "step-end": "http ui agUi responses",
+  "run-end": "http ui agUi chat responses a2a"
+}
+
+/** The parts of runs with everything that the agents of the fixture do, and two that no scripted model says. */
+const runs = Effect.gen(function*() {
+  const every = EveryPart.make()
+  const collect = <E, R>(parts: Stream.Stream<AgentRun.Part, E, R>) =>
+    Effect.gen(function*() {
+      const seen: Array<AgentRun.Part> = []
+      yield* Effect.exit(Stream.runForEach(parts, (part) => Effect.sync(() => void seen.push(part))))
+      return seen
+    })
+  const words = EveryPart.words.filter((word) => word !== "hangs")
+  const all: Array<Parts> = yield* Effect.provide(
+    Effect.forEach(
+      words,
+      (word, index) =>
+        Effect.flatMap(
+          collect(Agent.stream(every.agent, { prompt: word, runId: `run_${index}` })),
+          (first) =>
+            Effect.map(
+              word === "reports"
+                ? collect(Agent.stream(every.reporter, { prompt: word, runId: `report_${index}` }))
+                : Effect.succeed([]),
+              (second) => [first, second]
+            )
+        )
+    ),
+    every.layer
+  ).pipe(Effect.map((all) => all.flat()))
+  const text = all.find((parts) => parts.some(({ type }) => type === "text-delta") && parts.at(-1)?.type === "run-end")!
+  const end = text.findIndex(({ type }) => type === "step-end")
+  const message = Prompt.makeMessage("user", { content: [Prompt.makePart("text", { text: "and this" })] })
+  const added: Parts = [
+    { type: "steering", message } as AgentRun.Part,
+    Response.makePart("error", { error: new Error("no") }) as AgentRun.Part
+  ]
+  return [...all, ...added.map((part) => text.toSpliced(end, 0, part))]
+})
+
+/** What a client reads, without ids and times that are made anew. */
+const told = (wire: string, parts: Parts) =>
+  Effect.map(Effect.exit(Stream.runCollect(wires[wire](parts))), (exit) => {
+    assert.isTrue(Exit.isSuccess(exit), `${wire} fails`)
+    return JSON.stringify(exit).replace(/"[0-9a-f-]{36}"|"timestamp":"[^"]*"|"\w+_at":\d+/g, "")
+  })
+
+describe("the parts of a run", () => {
+  it.effect("are told on the wires that have a word for them, and change nothing on the others", () =>
+    Effect.gen(function*() {
+      const all = yield* runs
+      for (const [type, wordedBy] of Object.entries(table)) {
+        const having = all.filter((parts) => parts.some((part) => part.type === type))
+        assert.isAbove(having.length, 0, `a run with ${type}`)
+        const seen: Array<string> = []
+        for (const wire of Object.keys(wires)) {
+          for (const parts of having) {
+            const whole = yield* told(wire, parts)
+            if (whole === (yield* told(wire, parts.filter((part) => part.type !== type)))) continue
+            seen.push(wire)
+            break
+          }
+        }
+        assert.strictEqual(seen.join(" "), wordedBy, type)
+      }
+    }).pipe(Effect.scoped))
+})
