@@ -313,9 +313,23 @@ describe("Playground", () => {
 
           // failures, stop, retry
           await ask(page, "fails", "failed")
-          assert.match(await page.locator("article:last-child .failure").innerText(), /^rate-limit/)
+          const failure = page.locator("article:last-child .failure")
+          assert.match(
+            await failure.innerText(),
+            /^rate-limited The model gets too many requests\. Try again later\.\s+AiError › RateLimitError .*Rate limit exceeded/
+          )
+          await failure.locator("summary").click()
+          assert.strictEqual(JSON.parse(await failure.locator("pre").innerText()).reason._tag, "RateLimitError")
+          assert.include(await page.locator(".right .failure").innerText(), "AiError › RateLimitError")
           await page.getByRole("button", { name: "Retry" }).click()
           await turn(page, "failed").waitFor()
+          // a defect, too; and what it says stays text
+          await ask(page, "dies", "failed")
+          assert.match(
+            await failure.innerText(),
+            /^internal Something went wrong\.\s+defect › Error <img src=x> s3cret$/
+          )
+          assert.strictEqual(await page.locator("img[src=x]").count(), 0)
           await say(page, "hangs")
           await page.getByText("in the middle").last().waitFor()
           // a page that is loaded again joins the run
@@ -326,6 +340,16 @@ describe("Playground", () => {
           await turn(page, "stopped").waitFor()
 
           // details
+          const selected = page.locator("[role=tab][aria-selected=true]")
+          const tabs: Array<string> = []
+          await page.getByRole("tab", { name: "Run" }).focus()
+          for (const key of ["ArrowRight", "End", "ArrowRight", "ArrowLeft", "Home"]) {
+            await page.keyboard.press(key)
+            tabs.push(await selected.innerText())
+            assert.isTrue(await selected.evaluate((tab) => tab === document.activeElement && tab.tabIndex === 0))
+          }
+          assert.deepStrictEqual(tabs, ["Parts", "Agent", "Run", "Agent", "Run"])
+          assert.strictEqual(await page.locator("[role=tab][tabindex='0']").count(), 1)
           await page.getByRole("tab", { name: "Agent" }).click()
           await page.getByText("asks first").waitFor()
           await page.getByRole("tab", { name: "Parts" }).click()
@@ -444,10 +468,17 @@ describe("Playground", () => {
           // the page that is loaded again knows the turns, and the journal has their times
           await page.reload()
           await page.getByText("stored without its times").waitFor()
-          await runs.nth(1).click()
-          await page.getByText("An earlier run").waitFor()
           const waterfall = page.locator(".waterfall .name")
+          // each turn leads to its run
+          const weather = page.locator("article").first().getByRole("button", { name: /^Show its run · stop · .*0\.0/ })
+          await weather.click()
+          await page.getByText("An earlier run").waitFor()
           assert.deepStrictEqual(await waterfall.allTextContents(), ["assistant", "step 1", "get_weather", "step 2"])
+          assert.strictEqual(await weather.getAttribute("aria-current"), "true")
+          await runs.nth(0).click()
+          await page.locator(".waterfall", { hasText: "count_slowly" }).waitFor()
+          await runs.nth(1).click()
+          await page.locator(".waterfall", { hasText: "get_weather" }).waitFor()
           await tab("Graph")
           await page.locator(".node.done[data-node=get_weather]").waitFor()
           await page.getByRole("button", { name: "Back to the last one" }).click()
@@ -481,6 +512,9 @@ describe("Playground", () => {
           await page.getByRole("button", { name: "New session" }).click()
           await say(page, "dies")
           await execution("parked").waitFor()
+          await turn(page, "failed").getByText(/ExecutionParked[^]*<img src=x> s3cret/).waitFor()
+          await tab("Run")
+          await page.getByRole("button", { name: "Show the executions" }).click()
           await page.getByRole("button", { name: /^parked 1$/ }).click()
           assert.include(await execution("parked").locator("pre").textContent(), "s3cret")
           await execution("parked").getByRole("button", { name: "Resume" }).click()
@@ -505,6 +539,12 @@ describe("Playground", () => {
           assert.deepStrictEqual(await violations(page), [])
           await page.locator("article .note").last().click()
           assert.deepStrictEqual(await waterfall.allTextContents(), ["keeper", "step 1"])
+          // both conversations are there again
+          await page.reload()
+          await answers.nth(1).waitFor()
+          assert.strictEqual(await page.getByLabel("Agent beside it").locator("option:checked").innerText(), "keeper")
+          await page.locator(".lane").nth(1).getByRole("button", { name: /^Show its run/ }).click()
+          await page.locator(".waterfall", { hasText: "keeper" }).waitFor()
           await page.getByRole("button", { name: "Close the comparison" }).click()
           assert.strictEqual(await page.locator(".lane").count(), 1)
         })

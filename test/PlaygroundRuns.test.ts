@@ -4,7 +4,7 @@ import { AiError, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { WorkflowEngine } from "effect/workflow"
 import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
-import { Agent, AgentTelemetry, AgentTool, SessionHistory } from "../src/index.ts"
+import { Agent, AgentTelemetry, AgentTool, ContextProvider, SessionHistory } from "../src/index.ts"
 import { AgentGraph } from "../src/orchestration/index.ts"
 import { Playground, RunJournal } from "../src/playground/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
@@ -48,6 +48,7 @@ const Remove = Tool.make("remove", {
   success: Schema.String,
   needsApproval: true
 })
+class Full extends Schema.Error<Full>("test/Full")({ _tag: Schema.tag("Full"), rows: Schema.Int }) {}
 const helper = AgentTool.make(Agent.make("helper"), { name: "helper" })
 const toolkit = Toolkit.make(Weather, Remove, helper.tool)
 const handlers = toolkit.toLayer({
@@ -139,6 +140,128 @@ describe("the runs of the playground", () => {
 
       yield* send("DELETE", "agents/0/sessions/s1")
       assert.deepStrictEqual(yield* json("agents/0/sessions/s1/runs"), { runs: [] })
+    }).pipe(Effect.scoped))
+
+  it.live("tell failures as they are: those of the model, of tools, of agents that were called, and defects", () =>
+    Effect.gen(function*() {
+      const tellsFailures = AgentTool.make(Agent.make("helper"), { name: "helper", failureMode: "return" })
+      const Books = Tool.make("books", { success: Schema.String, failure: Full })
+      const tools = Toolkit.make(tellsFailures.tool, Books)
+      const limited = fail(new AiError.RateLimitError({}))
+      const page = yield* open(
+        Playground.layer({
+          agents: [
+            Agent.make("assistant", { toolkit: tools, providers: [SessionHistory.provider] }),
+            Agent.make("early", {
+              providers: [ContextProvider.make("early", { beforeRun: () => new Full({ rows: 0 }) })]
+            })
+          ]
+        }).pipe(
+          Layer.provide([
+            tools.toLayer({ helper: tellsFailures.handler, books: () => new Full({ rows: 7 }) }),
+            ScriptedModel.layer([
+              [text("in the middle"), limited],
+              toolCalls({ name: "helper", params: { prompt: "x" }, id: "c1" }),
+              [limited],
+              answer("Never mind."),
+              toolCalls({ name: "books", params: {}, id: "c2" }),
+              [ScriptedModel.die(new TypeError("s3cret"))],
+              [ScriptedModel.parts([{ type: "error", error: new Full({ rows: 3 }) } as never]), text("Well.")]
+            ]),
+            services
+          ])
+        ) as Layer.Layer<never, never, HttpRouter.HttpRouter>
+      )
+      const { json, post } = page
+      const tagsOf = ({ details }: Json) => details.map(({ tags }: Json) => tags.join(" "))
+      const told = (agent: number, session: string, said: string) =>
+        Effect.gen(function*() {
+          const { text } = yield* post(`agents/${agent}/runs`, { prompt: said, session, runId: `run-of-${session}` })
+          const [run] = (yield* until(
+            json(`agents/${agent}/sessions/${session}/runs`),
+            ({ runs }) => runs?.length > 0 && runs[0].outcome !== "running"
+          )).runs as ReadonlyArray<Json>
+          return {
+            run,
+            text,
+            parts: (yield* json(`agents/${agent}/journal/${run.runId}`)).parts as ReadonlyArray<Json>
+          }
+        })
+
+      const failed = yield* told(0, "s1", "fail")
+      assert.strictEqual(failed.run.failure.code, "rate-limited")
+      assert.deepStrictEqual(tagsOf(failed.run.failure), ["AiError RateLimitError"])
+      // the stream tells the same
+      assert.include(failed.text, JSON.stringify(failed.run.failure.details))
+
+      const nested = yield* told(0, "s2", "ask the helper")
+      assert.strictEqual(nested.run.outcome, "completed")
+      const { encodedResult, metadata } = nested.parts.find(({ part }) => part.type === "tool-result").part
+      assert.deepStrictEqual(Object.keys(encodedResult), ["agent", "message"])
+      assert.deepStrictEqual(metadata["effect-agents"].failure.tags, ["AiError", "RateLimitError"])
+
+      const tool = yield* told(0, "s3", "books")
+      assert.deepStrictEqual([tool.run.failure.code, tagsOf(tool.run.failure)], ["failed", ["Full"]])
+      assert.deepStrictEqual(tool.run.failure.details[0].data, { message: "", _tag: "Full", rows: 7 })
+
+      const died = yield* told(0, "s4", "die")
+      assert.deepStrictEqual([died.run.failure.code, tagsOf(died.run.failure)], ["internal", ["TypeError"]])
+      assert.match(died.run.failure.details[0].data.stack, /^TypeError: s3cret\n/)
+
+      const noted = yield* told(0, "s5", "note")
+      assert.match(tagsOf(noted.run.failure)[0], /^AiError /)
+
+      // a run that fails before its first part is one, too
+      const early = yield* told(1, "s6", "begin")
+      assert.deepStrictEqual([early.run.outcome, early.run.prompt, early.parts], ["failed", "begin", []])
+      assert.deepStrictEqual(tagsOf(early.run.failure), ["Full"])
+      assert.deepStrictEqual(tagsOf(JSON.parse(early.text)), ["Full"])
+    }).pipe(Effect.scoped))
+
+  it.live("know where in the session they began", () =>
+    Effect.gen(function*() {
+      const page = yield* made({
+        script: [
+          answer("Hello."),
+          [fail(new AiError.RateLimitError({}))],
+          toolCalls({ name: "remove", params: { file: "a" }, id: "c1" }),
+          answer("Done.")
+        ]
+      })
+      for (const [index, prompt] of ["hello", "fail", "remove"].entries()) {
+        yield* page.post("agents/0/runs", { prompt, session: "s" })
+        yield* until(page.json("agents/0/sessions/s/runs"), ({ runs }) =>
+          runs.length === index + 1 && runs[0].outcome !== "running")
+      }
+      const { approvals } = yield* page.json("agents/0/sessions/s")
+      yield* page.post("agents/0/sessions/s/answers", {
+        answers: [{ approvalId: approvals[0].approvalId, approved: true }]
+      })
+      const { runs } = yield* until(page.json("agents/0/sessions/s/runs"), ({ runs }) =>
+        runs.length === 4 && runs[0].outcome !== "running")
+      assert.deepStrictEqual(
+        runs.map(({ before, outcome, prompt }: Json) => [outcome, before, prompt]).reverse(),
+        [["completed", 0, "hello"], ["failed", 2, "fail"], ["waiting", 2, "remove"], ["completed", 4, null]]
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("have what came, if their process ends in the middle of a text; the end, if it stops in order", () =>
+    Effect.gen(function*() {
+      const database = yield* Layer.build(SqliteClient.layer({ filename: ":memory:" }))
+      const journal = Layer.orDie(Layer.provide(RunJournal.layer(), Layer.succeedContext(database)))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const page = yield* made({ script: [[text(["half a ", "sentence"]), hang]], journal })
+        yield* Effect.forkScoped(page.post("agents/0/runs", { prompt: "go", session: "s", runId: "run-00001" }))
+        // nothing comes any more, and all of it is written
+        const { parts } = yield* until(
+          page.json("agents/0/journal/run-00001"),
+          ({ parts }) => parts?.some(({ part }: Json) => part.type === "text-delta")
+        )
+        assert.strictEqual(parts.at(-1).part.delta, "half a sentence")
+      }))
+      const { json } = yield* made({ script: [], journal })
+      const { runs } = yield* json("agents/0/sessions/s/runs")
+      assert.deepStrictEqual(runs.map(({ outcome }: Json) => outcome), ["interrupted"])
     }).pipe(Effect.scoped))
 
   it.live("are copied as a test and as a cassette that say the same again", () =>

@@ -27,7 +27,12 @@ describe("RunJournal", () => {
             ...begun,
             outcome: "failed",
             endedAt: 2000.5,
-            failure: { code: "rate-limit", message: "\0 \ud83d\ude00 '", retryable: true },
+            failure: {
+              code: "rate-limit",
+              message: "\0 \ud83d\ude00 '",
+              retryable: true,
+              details: [{ tags: ["A", "B"], message: "\0", isDefect: false, data: { a: ["\0"] } }]
+            },
             usage: AgentRun.emptyUsage,
             cost: 0.25,
             traceId: "abc",
@@ -43,6 +48,18 @@ describe("RunJournal", () => {
           assert.deepStrictEqual(yield* journal.parts(begun.runId), [...told("a", "b"), ...told("c")])
           assert.isUndefined(yield* journal.get("unknown"))
           assert.deepStrictEqual([yield* journal.parts("unknown"), yield* journal.list("unknown")], [[], []])
+        }).pipe(Effect.provide(layer)))
+
+      it.effect("has no parts of a run that begins again, as one that a durable execution goes on with", () =>
+        Effect.gen(function*() {
+          const journal = yield* RunJournal.RunJournal
+          yield* journal.write(run(1))
+          yield* journal.append(run(1).runId, told("a", "b"))
+          yield* journal.write({ ...run(1), before: 2 })
+          assert.deepStrictEqual(yield* journal.parts(run(1).runId), [])
+          yield* journal.append(run(1).runId, told("a"))
+          assert.deepStrictEqual(yield* journal.get(run(1).runId), { ...run(1), before: 2 })
+          assert.deepStrictEqual(yield* journal.parts(run(1).runId), told("a"))
         }).pipe(Effect.provide(layer)))
 
       it.effect("keeps the last runs of each session, and forgets a session whole", () =>

@@ -5,7 +5,8 @@
  * The page is one HTML document without other files. It sends requests to the server that it came from, and to no other
  * host. It is made for a server on the machine of its user: a request that names another host is answered with 421,
  * one of a page with another origin with 403, and one without the token with 401. Only the document itself needs no
- * token. Open it with the token in the fragment: `/playground#token=...`.
+ * token. Open it with the token in the fragment: `/playground#token=...`. Whoever has the token sees failures and defects
+ * as they are, with their fields.
  *
  * **Example** (The page of one agent)
  *
@@ -153,7 +154,7 @@ export const layer = <R, E = never, D extends Durable.Any = never>(
     graph: graphs.filter(({ name }) => name === agent.name).map(Graphs.pictureOf)[0],
     hasExecutions: executions.some((durable) => durable.agent.name === agent.name)
   }))
-  const hub = Layer.provide(JournaledRuns.layer(options.prices), RunHub.layer())
+  const hub = Layer.provide(JournaledRuns.layer(options.prices), RunHub.layer({ grace: "1 second" }))
   return Layer.mergeAll(
     page(path, options),
     described(descriptions, `${api}/agents`, options),
@@ -241,7 +242,7 @@ const served = <R>(
     name,
     Effect.fnUntraced(function*(handlers) {
       const journal = yield* RunJournal.RunJournal
-      const all = yield* AgentHttp.handlers(agent, { whenLeft: "continue" })
+      const all = yield* AgentHttp.handlers(agent, { whenLeft: "continue", failures: "detailed" })
       return handlers.handleAll({
         ...all,
         // the runs of a session go with it

@@ -39,6 +39,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import * as AgentRun from "../AgentRun.ts"
+import * as AgentApi from "../server/AgentApi.ts"
 import * as Sql from "./internal/journalSql.ts"
 import type { RunJournalError } from "./internal/journalError.ts"
 
@@ -52,7 +53,9 @@ import type { RunJournalError } from "./internal/journalError.ts"
  * - `session`: the id of its session in the store. `owner`: whom it was started for.
  * - `prompt`: the beginning of what the user said, or nothing for a run that goes on with answers.
  * - `startedAt`, `endedAt`: in milliseconds since 1970. A run without an end works, or its process has ended.
+ * - `before`: how many messages the session had when the run began.
  * - `outcome`: `waiting` has ended and waits for approvals.
+ * - `failure`: the public description of its failure, and the failures themselves as `details`.
  * - `usage`: the tokens of all its model calls, with those of nested runs. `cost`: what they cost, if there are prices.
  * - `traceId`: the trace in which it was started.
  * - `isCut`: whether parts were left out, because the run was too large.
@@ -70,7 +73,13 @@ export const Run = Schema.Struct({
   endedAt: Schema.optional(Schema.Finite),
   outcome: Schema.Literals(["running", "waiting", "completed", "failed", "interrupted"]),
   stopReason: Schema.optional(Schema.String),
-  failure: Schema.optional(Schema.Struct({ code: Schema.String, message: Schema.String, retryable: Schema.Boolean })),
+  failure: Schema.optional(Schema.Struct({
+    code: Schema.String,
+    message: Schema.String,
+    retryable: Schema.Boolean,
+    details: Schema.optionalKey(Schema.Array(AgentApi.FailureDetails))
+  })),
+  before: Schema.optional(Schema.Int),
   usage: Schema.optional(AgentRun.Usage),
   cost: Schema.optional(Schema.Finite),
   traceId: Schema.optional(Schema.String),
@@ -129,7 +138,8 @@ export interface Bounds {
 /**
  * Service for the journal of runs.
  *
- * - `write`: stores what is known of a run, in the place of what was known before.
+ * - `write`: stores what is known of a run, in the place of what was known before. A run without an end begins with it,
+ *   so it has no parts then.
  * - `append`: adds parts to a run.
  * - `list`: the runs of a session, the last first.
  * - `get`, `parts`: what is stored of a run.
@@ -154,7 +164,9 @@ export class RunJournal extends Context.Service<RunJournal, {
  * @since 0.1.0
  */
 export const begun = (
-  run: Pick<Run, "runId" | "agent" | "startedAt"> & Partial<Pick<Run, "session" | "owner" | "prompt" | "traceId">>
+  run:
+    & Pick<Run, "runId" | "agent" | "startedAt">
+    & Partial<Pick<Run, "session" | "owner" | "prompt" | "before" | "traceId">>
 ): Run => ({ ...run, outcome: "running", isCut: false })
 
 interface Kept {
@@ -177,7 +189,11 @@ export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<Run
       write: (run) =>
         Effect.sync(() => {
           const kept = runs.get(run.runId)
-          if (kept !== undefined) return void (kept.run = run)
+          if (kept !== undefined) {
+            kept.run = run
+            if (run.endedAt === undefined) kept.parts.length = 0
+            return
+          }
           runs.set(run.runId, { run, parts: [] })
           const session = run.session === undefined ? [] : ofSession(run.session)
           const tooOld = [

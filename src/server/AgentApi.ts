@@ -50,6 +50,7 @@ import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as FileData from "../internal/words/fileData.ts"
 import { Described } from "./internal/described.ts"
+import { FailureDetails } from "./internal/failureDetails.ts"
 import * as Guard from "./internal/guard.ts"
 import {
   ForkRequest,
@@ -61,6 +62,15 @@ import {
   SessionView
 } from "./internal/sessionModels.ts"
 
+export {
+  /**
+   * Schema for a failure as data.
+   *
+   * @category schemas
+   * @since 0.1.0
+   */
+  FailureDetails
+} from "./internal/failureDetails.ts"
 export {
   ForkRequest,
   maximumSessions,
@@ -194,7 +204,8 @@ export const toUserMessage = (message: Message): Prompt.UserMessage =>
 
 /**
  * The reason why a request or a run did not succeed, in the form of `AgentError.describe`. It reveals nothing about the
- * inside of the server.
+ * inside of the server. Only a server that is told so adds the failures themselves as `details`
+ * (`failures: "detailed"` of `AgentHttp`).
  *
  * A run whose connection was lost before it ended has the code `"connection-lost"`.
  *
@@ -206,7 +217,8 @@ export class RunFailed extends Schema.Error<RunFailed>("effect-agents/server/Run
   code: Schema.String,
   message: Schema.String,
   retryable: Schema.Boolean,
-  status: Schema.Int
+  status: Schema.Int,
+  details: Schema.optionalKey(Schema.Array(FailureDetails))
 }) {}
 
 /**

@@ -6,7 +6,7 @@
  * security middleware of the API provides.
  *
  * A client receives failures in the form of `AgentError.describe`: no defect, no argument and no internal message
- * leaves the server.
+ * leaves the server, unless the option `failures` says so.
  *
  * **Example** (A server of one agent)
  *
@@ -90,6 +90,12 @@ export interface Options<out Service extends Context.Key<any, any> = never, in E
    * `AgentError.describe` for all failures.
    */
   readonly describe?: ((error: E) => AgentError.Description | undefined) | undefined
+  /**
+   * How much a client learns about failures. With `"detailed"` each has its tags, its message and its fields beside the
+   * public description, and defects have their stack: for a server on the machine of its user, and no other. Default:
+   * `"public"`.
+   */
+  readonly failures?: "public" | "detailed" | undefined
 }
 
 /**

@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Durable from "../../durable/Durable.ts"
-import type * as ExecutionStore from "../../durable/ExecutionStore.ts"
+import * as ExecutionStore from "../../durable/ExecutionStore.ts"
 import * as AgentApi from "../../server/AgentApi.ts"
 import { failed } from "../../server/internal/failures.ts"
 import * as OwnedRuns from "../../server/internal/ownedRuns.ts"
@@ -139,6 +139,7 @@ const Execution = Schema.Struct({
   id: Schema.String,
   status: Schema.Literals(["running", "waiting", "parked", "completed", "failed", "interrupted"]),
   cause: Schema.optional(Schema.String),
+  failure: Schema.optional(Schema.String),
   version: Schema.Int,
   createdAt: Schema.Finite,
   endedAt: Schema.optional(Schema.Finite),
@@ -204,16 +205,16 @@ export const executionHandlers = (durable: Durable.Any) =>
       list: ({ query: { after } }: { readonly query: { readonly after?: string | undefined } }) =>
         asked(Effect.gen(function*() {
           const page = yield* Durable.list(durable, { after, limit: pageSize })
+          const store = yield* ExecutionStore.ExecutionStore
           const executions = yield* Effect.forEach(page, (execution) =>
-            Effect.map(
-              execution.status === "waiting" ? Durable.approvals(durable, execution.id) : Effect.succeed([]),
+            Effect.gen(function*() {
+              const { id } = execution
               // the page tells no difference
-              (approvals) => ({
-                ...execution,
-                status: execution.status === "queued" ? "running" as const : execution.status,
-                approvals
-              })
-            ))
+              const status = execution.status === "queued" ? "running" as const : execution.status
+              const approvals = status === "waiting" ? yield* Durable.approvals(durable, id) : []
+              const failure = status === "failed" ? (yield* store.get(id))?.failure : undefined
+              return { ...execution, status, approvals, failure }
+            }))
           return { executions, next: page.length === pageSize ? page.at(-1)?.id : undefined }
         })),
       answer: ({ params: { execution }, payload: { answers } }: One & {

@@ -58,7 +58,9 @@ export const make = Effect.fnUntraced(function*(
             VALUES (${run.runId}, ${session}, ${run.startedAt}, ${text})
             ON CONFLICT (run_id) DO UPDATE SET run = excluded.run
           `
-          if (session !== null && run.endedAt === undefined) yield* prune(session, maximumRuns)
+          if (run.endedAt !== undefined) return
+          yield* sql`DELETE FROM effect_agents_run_parts WHERE run_id = ${run.runId}`
+          if (session !== null) yield* prune(session, maximumRuns)
         }))
       ),
     append: (runId, parts) =>

@@ -46,7 +46,8 @@ export const request = async (path: string, init: { method?: string; body?: Json
     message: said?.message ?? (response.status === 401
       ? "This page needs a token. Open the address that the program has printed."
       : `The server has answered with status ${response.status}.`),
-    retryable: said?.retryable === true
+    retryable: said?.retryable === true,
+    details: said?.details
   })
 }
 

@@ -2,9 +2,18 @@
 import { Component } from "preact"
 import { useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
-import { addressOf, type Block, type CallBlock, type Failure, type Frame, type Json, type Turn } from "./model.tsx"
+import {
+  addressOf,
+  type Block,
+  type CallBlock,
+  type Details,
+  type Failure,
+  type Frame,
+  type Json,
+  type Turn
+} from "./model.tsx"
 import { Icon } from "./icon.tsx"
-import { answer, branch, type Chat, drawer, inspected, knownOf, seen, tab } from "./state.tsx"
+import { answer, branch, type Chat, chat, knownOf, look, ms, seen, show } from "./state.tsx"
 
 const longest = 20_000
 const texts = new WeakMap<object, string>()
@@ -46,7 +55,7 @@ const words = {
 }
 
 /** Drawn again when one of its own properties has changed: the call itself stays the same object. */
-const Call = ({ call }: { call: CallBlock; state: string; written: number; params: Json; result: Json }) => {
+const Call = ({ call, state }: { call: CallBlock; state: string; written: number; params: Json; result: Json }) => {
   const [shown, setShown] = useState(false)
   return (
     <details
@@ -59,31 +68,52 @@ const Call = ({ call }: { call: CallBlock; state: string; written: number; param
         <i class="dot" />
         <b>{call.name}</b>
         <code class="brief">{oneLine(call.params ?? call.written)}</code>
-        <span class="state">{words[call.state]}</span>
+        <span class="state">{[words[call.state], ...call.failure?.tags.slice(-1) ?? []].join(" · ")}</span>
       </summary>
       {shown && <Value label="Arguments" value={call.params ?? call.written} />}
       {shown && call.result !== undefined && (
         <Value label={call.preliminary ? "Preliminary result" : "Result"} value={call.result} />
       )}
+      {shown && call.failure !== undefined && state === "failed" && <Reasons details={[call.failure]} />}
     </details>
   )
 }
 
 const Nested = ({ own }: { own: Frame }) => (
-  <details class="nested" open>
+  <details class={`nested ${own.state}`} open>
     <summary>
       {own.agent}
-      <span class="state">{own.ended ? "finished" : "working"}</span>
+      <span class="state">{own.state}</span>
     </summary>
     <Blocks blocks={own.blocks} />
   </details>
 )
 
-export const Problem = ({ failure }: { failure: Failure }) => (
-  <div class="failure" role="alert">
+export const Problem = ({ failure, isTold = false }: { failure: Failure; isTold?: boolean }) => (
+  <div class="failure" {...!isTold && { role: "alert" }}>
     <b>{failure.code}</b> {failure.message}
+    <Reasons details={failure.details ?? []} />
   </div>
 )
+
+/** Failures as they were: the tag, that of the reason, the message, and the fields when they are asked for. */
+const Reasons = ({ details }: { details: ReadonlyArray<Details> }) => (
+  <>{details.map((one, key) => <Reason key={key} of={one} />)}</>
+)
+
+const Reason = ({ of }: { of: Details }) => {
+  const [shown, setShown] = useState(false)
+  return (
+    <details class="reason" onToggle={(event) => setShown(event.currentTarget.open)}>
+      <summary>
+        <span>
+          <code>{[...of.isDefect ? ["defect"] : [], ...of.tags].join(" › ")}</code> {of.message}
+        </span>
+      </summary>
+      {shown && <Value label="Fields" value={of.data} />}
+    </details>
+  )
+}
 
 const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
   <>
@@ -291,14 +321,24 @@ const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"
   )
 }
 
+interface TurnProps {
+  readonly own: Chat
+  readonly turn: Turn
+  readonly live: boolean
+  /** What the journal says of its last run. */
+  readonly known: Json
+  readonly isInspected: boolean
+}
+
 /** Only the last turn is drawn again when parts come. */
-export class TurnView extends Component<{ own: Chat; turn: Turn; live: boolean }> {
-  override shouldComponentUpdate(next: { turn: Turn; live: boolean }) {
-    return next.live || this.props.live || next.turn !== this.props.turn
+export class TurnView extends Component<TurnProps> {
+  override shouldComponentUpdate(next: TurnProps) {
+    const { isInspected, known, live, turn } = this.props
+    return next.live || live || next.turn !== turn || next.known !== known || next.isInspected !== isInspected
   }
 
   override render() {
-    const { live, own, turn } = this.props
+    const { isInspected, live, own, turn } = this.props
     if (live) seen()
     return (
       <article data-state={turn.state}>
@@ -317,23 +357,36 @@ export class TurnView extends Component<{ own: Chat; turn: Turn; live: boolean }
           {turn.state === "stopped" && <div class="note">Stopped.</div>}
           {(turn.state === "failed" || turn.state === "stopped") && live &&
             <button onClick={() => void branch(own, turn)}>Retry</button>}
-          {turn.usage !== undefined && (
+          {isParked(turn) && own === chat && <button onClick={() => show("executions")}>Show the executions</button>}
+          {(turn.usage !== undefined || turn.runIds.length > 0 && turn.state !== "running") && (
             <button
               class="note"
               title="Show this run"
-              onClick={() => {
-                inspected.value = turn
-                if (tab.value === "executions" || tab.value === "agent") tab.value = "run"
-                drawer.value = "details"
-              }}
+              aria-current={isInspected}
+              onClick={() => look(own, turn)}
             >
-              {summary(turn)}
+              {turn.usage === undefined ? stored(turn) : summary(turn)}
             </button>
           )}
         </div>
       </article>
     )
   }
+}
+
+/** Whether its durable execution waits for somebody who lets it go on. */
+const isParked = ({ failure }: Turn): boolean =>
+  failure?.details?.some(({ tags }) => tags.includes("ExecutionParked")) === true
+
+/** A turn of which the journal has the run. */
+const stored = (turn: Turn): string => {
+  const { cost, last } = knownOf(turn)
+  return [
+    "Show its run",
+    ...last === undefined ? [] : [last.stopReason ?? last.outcome],
+    ...last?.endedAt == null ? [] : [ms(last.endedAt - last.startedAt)],
+    ...cost === undefined ? [] : [money(cost)]
+  ].join(" · ")
 }
 
 const summary = (turn: Turn): string =>

@@ -1,11 +1,9 @@
 /** The run beside the conversation: its waterfall, its parts, and the agent. */
 import { useState } from "preact/hooks"
-import { money, Value } from "./conversation.tsx"
-import type { Json, Span, Turn } from "./model.tsx"
-import { type AgentInfo, chat, copy, inspect, inspected, knownOf, runs, seen } from "./state.tsx"
+import { money, Problem, Value } from "./conversation.tsx"
+import { type Json, type Span, type Turn, usageOf } from "./model.tsx"
+import { type AgentInfo, chat, copy, inspect, inspected, knownOf, ms, runs, seen } from "./state.tsx"
 
-export const ms = (value: number): string =>
-  value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`
 const flat = (
   own: Span,
   depth = 0
@@ -20,8 +18,11 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
         <p class="empty">
           {turn === undefined
             ? "Send a message to see how the agent works on it."
-            : "This turn was stored without its times. Its run is below, if the journal has it."}
+            : "This turn was stored without its times. Its run is in the journal, if it is below."}
         </p>
+        {turn !== undefined && turn.runIds.length > 0 && (
+          <button onClick={() => void inspect(chat, turn.runIds)}>Show its run</button>
+        )}
         <Runs />
       </>
     )
@@ -30,13 +31,15 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
   const now = root.end ?? Math.max(root.start + 1, ...turn.parts.slice(-1).map(({ at }) => at))
   const whole = Math.max(1, now - root.start)
   const known = knownOf(turn)
+  // a run that has failed tells the journal alone what it has used
+  const used = turn.usage ?? usageOf(known.last?.usage)
   const facts: ReadonlyArray<readonly [string, string]> = [
     ["Outcome", turn.state === "done" ? turn.stopReason ?? "done" : turn.state],
     ["Time", ms(whole)],
     ["First text", turn.firstText === undefined ? "–" : ms(turn.firstText - root.start)],
-    ["Tokens in", turn.usage?.input.toLocaleString() ?? "–"],
-    ["Tokens out", turn.usage?.output.toLocaleString() ?? "–"],
-    ["From cache", turn.usage?.cached.toLocaleString() ?? "–"],
+    ["Tokens in", used?.input.toLocaleString() ?? "–"],
+    ["Tokens out", used?.output.toLocaleString() ?? "–"],
+    ["From cache", used?.cached.toLocaleString() ?? "–"],
     ...(known.cost === undefined ? [] : [["Cost", money(known.cost)] as const]),
     ...(known.traceId === undefined ? [] : [["Trace", known.traceId] as const])
   ]
@@ -50,6 +53,7 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
           </div>
         ))}
       </dl>
+      {turn.failure !== undefined && <Problem failure={turn.failure} isTold />}
       <ol class="waterfall" aria-label="Waterfall of the run">
         {rows.slice(0, 500).map(([own, depth], key) => {
           const end = own.end ?? now
@@ -103,7 +107,7 @@ const Runs = () =>
           <li key={run.runId}>
             <button
               aria-current={(inspected.value ?? chat.last)?.runIds.includes(run.runId) === true}
-              onClick={() => void inspect(run.runId)}
+              onClick={() => void inspect(chat, [run.runId])}
             >
               <i class={`dot ${run.outcome}`} />
               <span class="name">{run.prompt ?? "goes on with answers"}</span>
@@ -112,7 +116,8 @@ const Runs = () =>
                 {run.cost != null && ` · ${money(run.cost)}`}
               </span>
               <span class="time when">
-                {run.failure?.code ?? run.outcome} · {new Date(run.startedAt).toLocaleTimeString()}
+                {run.failure?.details?.[0]?.tags.join(" › ") || (run.failure?.code ?? run.outcome)} ·{" "}
+                {new Date(run.startedAt).toLocaleTimeString()}
                 {run.isCut && " · parts were left out"}
               </span>
             </button>

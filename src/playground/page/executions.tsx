@@ -1,12 +1,20 @@
 /** The executions of a durable agent, and what a person can do about them. */
 import { useEffect, useState } from "preact/hooks"
 import { json, request } from "./client.tsx"
-import { Approval, Problem } from "./conversation.tsx"
+import { Approval, Problem, Value } from "./conversation.tsx"
 import type { Failure, Json } from "./model.tsx"
 import { chat, failureOf } from "./state.tsx"
 
 const kinds = ["all", "running", "waiting", "parked", "ended"] as const
 const kindOf = (status: string): string => /^(running|waiting|parked)$/.test(status) ? status : "ended"
+
+const parsed = (text: string): Json => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
 
 export const ExecutionsView = () => {
   const [all, setAll] = useState<ReadonlyArray<Json> | undefined>(undefined)
@@ -53,7 +61,7 @@ export const ExecutionsView = () => {
       {failure !== undefined && <Problem failure={failure} />}
       {all !== undefined && shown.length === 0 && <p class="empty">No executions.</p>}
       <ul>
-        {shown.map(({ approvals, cause, createdAt, id, status }) => (
+        {shown.map(({ approvals, cause, createdAt, failure, id, status }) => (
           <li key={id} data-execution={id} data-status={status}>
             <div class="row">
               <i class={`dot ${status}`} />
@@ -62,6 +70,7 @@ export const ExecutionsView = () => {
             </div>
             <p class="note">{new Date(createdAt).toLocaleString()}</p>
             {cause != null && <pre tabIndex={0}>{cause}</pre>}
+            {failure != null && <Value label="Failure" value={parsed(failure)} />}
             {approvals.map((approval: Json) => (
               <details key={approval.approvalId}>
                 <summary>

@@ -23,11 +23,14 @@ import {
   forget,
   fork,
   inspected,
+  knownOf,
   list,
   more,
   open,
   problem,
+  remember,
   rename,
+  restore,
   search,
   second,
   seen,
@@ -274,7 +277,14 @@ const Lane = ({ own }: { own: Chat }) => {
           </div>
         )}
         {own.turns.value.map((turn, key, all) => (
-          <TurnView key={key} own={own} turn={turn} live={key === all.length - 1} />
+          <TurnView
+            key={key}
+            own={own}
+            turn={turn}
+            live={key === all.length - 1}
+            known={knownOf(turn).last}
+            isInspected={inspected.value !== undefined && turn.runIds.includes(inspected.value.runIds[0])}
+          />
         ))}
       </div>
     </div>
@@ -293,7 +303,7 @@ const AgentPicker = ({ label, own }: { label: string; own: Chat }) => (
           begin()
           if (tab.value === "executions" && !agents.value[own.agent.value].hasExecutions) tab.value = "run"
           void list()
-        }
+        } else remember()
       }}
     >
       {agents.value.map((agent, index) => <option key={index} value={index}>{agent.name}</option>)}
@@ -307,6 +317,9 @@ const App = () => {
   seen()
   const info = agents.value[chat.agent.value]
   const turn = inspected.value ?? chat.last
+  const tabs = (Object.keys(names) as Array<keyof typeof names>).filter((name) =>
+    name !== "executions" || info?.hasExecutions === true
+  )
   return (
     <div class="app" data-drawer={drawer.value}>
       <aside class="left" aria-label="Agents and sessions">
@@ -356,16 +369,28 @@ const App = () => {
         <Composer />
       </main>
       <aside class="right" aria-label="Details of the run">
-        <div class="tabs" role="tablist">
-          {(Object.keys(names) as Array<keyof typeof names>).filter((name) =>
-            name !== "executions" || info?.hasExecutions === true
-          ).map((name) => (
+        <div
+          class="tabs"
+          role="tablist"
+          aria-label="Details"
+          onKeyDown={(event) => {
+            const at = tabs.indexOf(tab.value)
+            const keys: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }
+            const to = keys[event.key]
+            if (to === undefined) return
+            event.preventDefault()
+            tab.value = tabs.at(to % tabs.length)!
+            document.getElementById(`tab-${tab.value}`)?.focus()
+          }}
+        >
+          {tabs.map((name) => (
             <button
               key={name}
               role="tab"
               id={`tab-${name}`}
               aria-controls="details"
               aria-selected={tab.value === name}
+              tabIndex={tab.value === name ? 0 : -1}
               onClick={() => tab.value = name}
             >
               {names[name]}
@@ -409,11 +434,7 @@ addEventListener("keydown", (event) => {
 render(<App />, document.getElementById("app")!)
 void attempt(async () => {
   agents.value = await json("agents")
-  const stored = JSON.parse(sessionStorage.getItem("open") ?? "null")
-  if (stored !== null && stored.agent < agents.value.length) {
-    chat.agent.value = stored.agent
-    await open(stored.session, stored.text)
-  }
+  await restore()
   await list()
   document.getElementById("message")?.focus()
 })

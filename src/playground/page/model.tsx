@@ -24,6 +24,8 @@ export interface CallBlock {
   state: "writing" | "running" | "waiting" | "done" | "failed" | "denied"
   preliminary: boolean
   result: Json
+  /** What its tool has failed with. */
+  failure: Details | undefined
   nested: Array<Frame>
   span: Span | undefined
 }
@@ -41,6 +43,15 @@ export interface Failure {
   readonly code: string
   readonly message: string
   readonly retryable: boolean
+  readonly details?: ReadonlyArray<Details>
+}
+
+/** A failure or a defect as it was: its tag and that of its reason, its message, and its fields. */
+export interface Details {
+  readonly tags: ReadonlyArray<string>
+  readonly message: string
+  readonly isDefect: boolean
+  readonly data: Json
 }
 
 /** A line of the waterfall. */
@@ -63,7 +74,7 @@ export interface Frame {
   readonly calls: Map<string, CallBlock>
   readonly span: Span | undefined
   model: Span | undefined
-  ended: boolean
+  state: "working" | "finished" | "failed" | "stopped"
 }
 
 export interface Attachment {
@@ -85,7 +96,8 @@ export class Turn {
   firstText: number | undefined
   runId: string | undefined
   /** Its runs: the first, and those that went on with answers. */
-  readonly runIds: Array<string> = []
+  runIds: Array<string> = []
+  failure: Failure | undefined
   /** How many messages the session has before it, and how many its runs have added. */
   readonly before: number
   added = 0
@@ -113,6 +125,7 @@ export class Turn {
   /** A run begins: the first, or one that goes on with answers. */
   resume(at: number): void {
     this.state = "running"
+    this.failure = undefined
     this.approvals = []
     if (this.wait !== undefined) close(this.wait, at, "done")
     if (this.root.span !== undefined) {
@@ -128,9 +141,12 @@ export class Turn {
 
   fail(failure: Failure | undefined, at: number): void {
     this.state = failure === undefined ? "stopped" : "failed"
+    this.failure = failure
     if (failure !== undefined) this.root.blocks.push({ kind: "failure", failure })
     finish(this.root, at, failure === undefined ? "stopped" : "failed")
-    for (const own of this.frames.values()) finish(own, at, failure === undefined ? "stopped" : "failed")
+    for (const own of this.frames.values()) {
+      if (own.state === "working") finish(own, at, failure === undefined ? "stopped" : "failed")
+    }
   }
 
   /** The call of this turn, or of one before it. */
@@ -227,6 +243,11 @@ export class Turn {
         call.preliminary = part.preliminary === true
         call.result = part.encodedResult ?? part.result
         if (call.preliminary) return
+        call.failure = part.metadata?.["effect-agents"]?.failure
+        // a run that has failed tells no end
+        for (const own of call.nested) {
+          if (own.state === "working") finish(own, at, part.isFailure === true ? "failed" : "done")
+        }
         call.state = part.isFailure !== true ? "done" : call.result?.type === "execution-denied" ? "denied" : "failed"
         if (call.span !== undefined) close(call.span, at, part.isFailure === true ? "failed" : "done")
         return
@@ -266,7 +287,8 @@ export class Turn {
           failure: {
             code: "error",
             message: String(part.error?.message ?? "The model has reported an error."),
-            retryable: false
+            retryable: false,
+            details: part.error?.details
           }
         })
         return
@@ -287,6 +309,7 @@ export class Turn {
       state: "writing",
       preliminary: false,
       result: undefined,
+      failure: undefined,
       nested: [],
       span: undefined
     }
@@ -300,12 +323,12 @@ export class Turn {
     if (last?.kind === "output" && result.value != null) last.value = result.value
     if (own !== this.root) return
     this.added += result.transcript?.content.length ?? 0
-    const usage = result.totalUsage ?? result.usage
+    const usage = usageOf(result.totalUsage ?? result.usage ?? {})!
     const before = this.usage ?? { input: 0, output: 0, cached: 0 }
     this.usage = {
-      input: before.input + (usage?.inputTokens?.total ?? 0),
-      output: before.output + (usage?.outputTokens?.total ?? 0),
-      cached: before.cached + (usage?.inputTokens?.cacheRead ?? 0)
+      input: before.input + usage.input,
+      output: before.output + usage.output,
+      cached: before.cached + usage.cached
     }
     this.stopReason = result.stopReason
     this.settle(result.approvals ?? [], at)
@@ -322,13 +345,20 @@ export class Turn {
   }
 }
 
+export const usageOf = (usage: Json): Turn["usage"] =>
+  usage == null ? undefined : {
+    input: usage.inputTokens?.total ?? 0,
+    output: usage.outputTokens?.total ?? 0,
+    cached: usage.inputTokens?.cacheRead ?? 0
+  }
+
 const frame = (agent: string, own: Span | undefined): Frame => ({
   agent,
   blocks: [],
   calls: new Map(),
   span: own,
   model: undefined,
-  ended: false
+  state: "working"
 })
 
 const span = (kind: Span["kind"], name: string, start: number): Span => ({
@@ -350,7 +380,7 @@ const close = (own: Span, at: number, state: Span["state"]): void => {
 }
 
 const finish = (own: Frame, at: number, state: Span["state"]): void => {
-  own.ended = true
+  own.state = state === "done" ? "finished" : state as "failed" | "stopped"
   for (const block of own.blocks) {
     if (block.kind === "text" || block.kind === "reasoning") block.done = true
     if (block.kind === "call" && (block.state === "running" || block.state === "writing") && state !== "done") {
@@ -374,15 +404,43 @@ const dataOf = (data: Json): string => typeof data === "string" ? data : data?.b
 export const addressOf = (mediaType: string, data: string): string =>
   /^(https?|data):/i.test(data) ? data : `data:${mediaType};base64,${data}`
 
-/** A run as it was told to the journal. */
-export const turnOfRun = (run: Json, parts: ReadonlyArray<Json>): Turn => {
-  const turn = new Turn(run.prompt ?? "", [], run.startedAt, [], 0)
-  for (const { at, part } of parts) turn.add(part, at)
-  if (run.outcome === "failed") turn.fail(run.failure, run.endedAt)
-  else if (run.outcome === "interrupted" || run.outcome === "lost") {
-    turn.fail(undefined, run.endedAt ?? parts.at(-1)?.at ?? run.startedAt)
+/** A run as it was told to the journal, and those that went on with answers. */
+export const turnOfRuns = (runs: ReadonlyArray<{ readonly run: Json; readonly parts: ReadonlyArray<Json> }>): Turn => {
+  const [first] = runs
+  const turn = new Turn(first.run.prompt ?? "", [], first.run.startedAt, [], 0)
+  for (const { parts, run } of runs) {
+    if (run !== first.run) turn.resume(run.startedAt)
+    for (const { at, part } of parts) turn.add(part, at)
+    // one that has failed at once has no parts
+    if (!turn.runIds.includes(run.runId)) turn.runIds.push(run.runId)
+    turn.runId = run.runId
+    const last = run.endedAt ?? parts.at(-1)?.at ?? run.startedAt
+    if (run.outcome === "failed") turn.fail(run.failure ?? undefined, last)
+    else if (run.outcome === "interrupted") turn.fail(undefined, last)
+    else if (run.outcome === "lost") turn.fail(lost, last)
   }
   return turn
+}
+
+export const lost: Failure = {
+  code: "lost",
+  message: "The server has stopped before the run has ended. This is what it had.",
+  retryable: true
+}
+
+const plain = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 1900)
+
+/** Finds the runs of the turns that were stored, the last first: each began where the session had so many messages. */
+export const link = (turns: ReadonlyArray<Turn>, runs: ReadonlyArray<Json>): void => {
+  turns.forEach((turn, index) => {
+    if (turn.timed) return
+    const end = turns[index + 1]?.before ?? Infinity
+    const own = runs.filter(({ before, prompt }) =>
+      before != null && before >= turn.before && before < end && (prompt == null || plain(prompt) === plain(turn.text))
+    ).reverse()
+    // what was tried before was not stored
+    turn.runIds = own.slice(Math.max(0, own.findLastIndex(({ prompt }) => prompt != null))).map(({ runId }) => runId)
+  })
 }
 
 /** The texts of a message. */

@@ -1,7 +1,7 @@
 /** What the page shows, and what its buttons do. */
 import { signal } from "@preact/signals"
 import { type End, json, read, request, RequestFailed } from "./client.tsx"
-import { type Failure, type Json, Turn, turnOfRun, turnsOf } from "./model.tsx"
+import { type Failure, type Json, link, lost, Turn, turnOfRuns, turnsOf } from "./model.tsx"
 
 export interface AgentInfo {
   readonly name: string
@@ -27,6 +27,8 @@ export class Chat {
   readonly turns = signal<ReadonlyArray<Turn>>([])
   /** How many messages the session has. */
   size = 0
+  /** What the user has said to the run that works. */
+  said: string | undefined
 
   get last(): Turn | undefined {
     return this.turns.value.at(-1)
@@ -97,8 +99,26 @@ const refresh = async (work: () => Promise<void>): Promise<void> => {
   }
 }
 
-export const remember = (text?: string): void =>
-  sessionStorage.setItem("open", JSON.stringify({ agent: chat.agent.value, session: chat.session.value, text }))
+/** What is open, for the page that is loaded again. */
+export const remember = (): void =>
+  sessionStorage.setItem(
+    "open",
+    JSON.stringify(chats().map(({ agent, said, session }) => ({ agent: agent.value, session: session.value, said })))
+  )
+
+/** Opens again what was open, as far as its agents are there. */
+export const restore = (): Promise<void> =>
+  attempt(async () => {
+    const stored: Json = JSON.parse(sessionStorage.getItem("open") ?? "[]")
+    const open: ReadonlyArray<Json> = Array.isArray(stored) ? stored.filter(({ agent }) => agent in agents.value) : []
+    if (open.length > 1) second.value = new Chat()
+    await Promise.all(
+      chats().slice(0, open.length).map((own, index) => {
+        own.agent.value = open[index].agent
+        return load(own, open[index].session, open[index].said)
+      })
+    )
+  })
 
 let asked = 0
 export const list = (cursor?: string): Promise<void> =>
@@ -133,6 +153,7 @@ export const follow = async (
   const { agent, session } = own
   const place = [agent.value, session.value]
   turn.runId = runId
+  if (!turn.runIds.includes(runId)) turn.runIds.push(runId)
   let seq = -1
   let end: End = { type: "cut" }
   try {
@@ -154,12 +175,13 @@ export const follow = async (
       turn.fail(end.type === "failed" ? end.failure : undefined, performance.now())
     }
   } catch (error) {
-    turn.fail(failureOf(error), performance.now())
+    turn.fail(await whyGone(own, runId, failureOf(error)), performance.now())
   }
   draw()
   // a session that was opened meanwhile is another one
   if (place[0] !== agent.value || place[1] !== session.value) return
-  if (own === chat) remember()
+  own.said = undefined
+  remember()
   await refresh(async () => {
     if (end.type === "complete") own.size = turn.before + turn.added
     else {
@@ -172,11 +194,19 @@ export const follow = async (
   await listRuns(own)
 }
 
+/** A server that was started again does not know the run, and its journal does. */
+const whyGone = async (own: Chat, runId: string, failure: Failure): Promise<Failure> => {
+  if (failure.code !== "run-unknown") return failure
+  const found = await json(own.path(`journal/${runId}`)).catch(() => undefined)
+  return found?.run.outcome === "lost" ? lost : failure
+}
+
 /** The end of a run is in the journal a moment after the page has seen it. */
 export const listRuns = async (own: Chat): Promise<void> => {
   for (let attempts = 0; attempts < 8; attempts++) {
     const found: ReadonlyArray<Json> = await json(`${own.place}/runs`).then(({ runs }) => runs, () => [])
     for (const run of found) known.set(run.runId, run)
+    link(own.turns.value, found)
     if (own === chat) runs.value = found
     if (own.isRunning || found[0]?.outcome !== "running") return draw()
     await new Promise((resolve) => setTimeout(resolve, 100))
@@ -186,21 +216,36 @@ export const listRuns = async (own: Chat): Promise<void> => {
 const known = new Map<string, Json>()
 
 /** What the journal says of the runs of a turn: their costs together, and the trace of the last. */
-export const knownOf = (turn: Turn): { cost: number | undefined; traceId: string | undefined } => {
+export const knownOf = (turn: Turn): { last: Json; cost: number | undefined; traceId: string | undefined } => {
   const found = turn.runIds.flatMap((runId) => known.get(runId) ?? [])
   const costs = found.flatMap(({ cost }) => cost ?? [])
   return {
+    last: found.at(-1),
     cost: costs.length === 0 ? undefined : costs.reduce((sum, cost) => sum + cost, 0),
     traceId: found.at(-1)?.traceId ?? undefined
   }
 }
 
-/** Shows a run of the journal. */
-export const inspect = (runId: string): Promise<void> =>
+/** Shows a run of the journal, with those that went on with answers. */
+export const inspect = (own: Chat, runIds: ReadonlyArray<string>): Promise<void> =>
   attempt(async () => {
-    const { parts, run } = await json(chat.path(`journal/${encodeURIComponent(runId)}`))
-    inspected.value = turnOfRun(run, parts)
+    inspected.value = turnOfRuns(
+      await Promise.all(runIds.map((runId) => json(own.path(`journal/${encodeURIComponent(runId)}`))))
+    )
   })
+
+/** Shows one of the tabs beside the conversation. */
+export const show = (name: typeof tab.value): void => {
+  tab.value = name
+  drawer.value = "details"
+}
+
+/** Shows the run of a turn beside the conversation. */
+export const look = (own: Chat, turn: Turn): void => {
+  show(tab.value === "executions" || tab.value === "agent" ? "run" : tab.value)
+  if (turn.timed) inspected.value = turn
+  else void inspect(own, turn.runIds)
+}
 
 export const copy = (runId: string, what: "test" | "cassette"): Promise<void> =>
   attempt(async () => {
@@ -229,7 +274,8 @@ export const ask = (own: Chat, text: string, files: Turn["files"] = []): Promise
   own.turns.value = [...own.turns.value, turn]
   inspected.value = undefined
   problem.value = undefined
-  if (own === chat) remember(text)
+  own.said = text
+  remember()
   const prompt = files.length === 0 ? text : [
     ...(text === "" ? [] : [{ type: "text", text }]),
     ...files.map((file) => ({ type: "file", ...file }))
@@ -296,27 +342,34 @@ export const clear = (own: Chat): void => {
   own.session.value = crypto.randomUUID()
   own.turns.value = []
   own.size = 0
+  own.said = undefined
   inspected.value = undefined
   if (own === chat) runs.value = []
 }
 
-export const open = (id: string, text?: string): Promise<void> =>
+/** Reads a session, and joins the run that works on it. */
+const load = async (own: Chat, id: string, said?: string): Promise<void> => {
+  clear(own)
+  own.session.value = id
+  const { approvals, messages, runId } = await view(own)
+  if (own.session.value !== id) return
+  own.turns.value = turnsOf(messages, approvals)
+  own.size = messages.length
+  if (runId != null) {
+    // its own messages are stored at its end
+    const turn = new Turn(said ?? "", [], performance.now(), own.turns.value, own.size)
+    own.turns.value = [...own.turns.value, turn]
+    own.said = said
+    void follow(own, turn, runId, () => request(own.path(`runs/${runId}`)))
+  }
+  remember()
+  await listRuns(own)
+}
+
+export const open = (id: string): Promise<void> =>
   attempt(async () => {
-    clear(chat)
-    chat.session.value = id
     drawer.value = "none"
-    const { approvals, messages, runId } = await view(chat)
-    if (chat.session.value !== id) return
-    chat.turns.value = turnsOf(messages, approvals)
-    chat.size = messages.length
-    if (runId != null) {
-      // its own messages are stored at its end
-      const turn = new Turn(text ?? "", [], performance.now(), chat.turns.value, chat.size)
-      chat.turns.value = [...chat.turns.value, turn]
-      void follow(chat, turn, runId, () => request(chat.path(`runs/${runId}`)))
-    }
-    remember(runId == null ? undefined : text)
-    await listRuns(chat)
+    await load(chat, id)
   })
 
 /** Puts a conversation with another agent beside the one of the page, or takes it away. */
@@ -327,6 +380,7 @@ export const compare = (): void => {
     own.agent.value = (chat.agent.value + 1) % agents.value.length
     second.value = own
   }
+  remember()
 }
 
 const change = (id: string, work: (path: string) => Promise<unknown>): Promise<void> =>
@@ -353,3 +407,6 @@ export const fork = (id: string): Promise<void> =>
 
 /** Draws the caller again when parts have come. */
 export const seen = (): number => drawn.value
+
+export const ms = (value: number): string =>
+  value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`

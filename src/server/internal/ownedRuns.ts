@@ -28,6 +28,7 @@ import * as AgentApi from "../AgentApi.ts"
 import * as ClientTools from "../ClientTools.ts"
 import * as RunHub from "../RunHub.ts"
 import { Described } from "./described.ts"
+import * as FailureDetails from "./failureDetails.ts"
 import { failed } from "./failures.ts"
 import * as Forgetting from "./forgetting.ts"
 import * as Sessions from "./sessions.ts"
@@ -35,6 +36,8 @@ import * as Sessions from "./sessions.ts"
 interface Options extends Omit<RunHub.StartOptions, "owner"> {
   /** Called for an expected failure of one of the agents. */
   readonly describe?: ((error: any) => AgentError.Description | undefined) | undefined
+  /** Whether clients learn everything about failures. Default: `"public"`. */
+  readonly failures?: Sessions.Failures | undefined
 }
 
 /**
@@ -366,7 +369,7 @@ export class OwnedRuns<R, Request = never> {
       live,
       parts: (options) =>
         live.parts(options).pipe(
-          Stream.map(({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix) })),
+          Stream.map(({ part, seq }) => ({ seq, part: Sessions.shown(part, prefix, this.options.failures) })),
           Stream.catchCause((cause) =>
             Stream.failCause(
               Cause.hasInterruptsOnly(cause) ? Cause.interrupt() : Cause.fail(new Described(this.describe(cause)))
@@ -382,6 +385,13 @@ export class OwnedRuns<R, Request = never> {
   }
 
   private describe(cause: Cause.Cause<unknown>): AgentApi.RunFailed {
+    const described = this.publicOf(cause)
+    if (this.options.failures !== "detailed") return described
+    const { code, message, retryable, status } = described
+    return new AgentApi.RunFailed({ code, message, retryable, status, details: FailureDetails.ofCause(cause) })
+  }
+
+  private publicOf(cause: Cause.Cause<unknown>): AgentApi.RunFailed {
     const failure = Cause.hasDies(cause) ? undefined : cause.reasons.find(Cause.isFailReason)
     const own = failure === undefined ? undefined : this.options.describe?.(failure.error)
     if (own === undefined) return ClientTools.refusalOf(cause) ?? AgentApi.describe(cause)
