@@ -271,6 +271,14 @@ describe("an answer as it comes", () => {
     result({ encodedResult: `searched ${evil}`, preliminary: true }),
     { type: "agent-part", path: ["helper"], part: { ...call, id: "2" } },
     result({ encodedResult: `a\n${evil}` }),
+    { type: "agent-part", path: ["helper"], part: { type: "reasoning-delta", id: "r", delta: evil } },
+    { type: "reasoning-start", id: "r" },
+    { type: "reasoning-delta", id: "r", delta: "a\n" },
+    { type: "reasoning-delta", id: "r", delta: "b" },
+    { type: "reasoning-end", id: "r" },
+    // A provider may tell only that there was one
+    { type: "reasoning-start", id: "r" },
+    { type: "reasoning-end", id: "r" },
     { type: "text-start", id: "t" },
     { type: "text-delta", id: "t", delta: `# ${evil}\n\nmore` },
     {
@@ -280,7 +288,7 @@ describe("an answer as it comes", () => {
     }
   ] as unknown as ReadonlyArray<AgentRun.Part>
 
-  it("has one line for a call and its result, also for that of another agent", () => {
+  it("has one line for a call and its result, and for reasoning, also for those of another agent", () => {
     const answer = Answer.make()
     const lines: Array<string> = []
     const live: Array<string> = []
@@ -299,12 +307,16 @@ describe("an answer as it comes", () => {
         "✗ helper › f"
       ]
     )
+    assert.deepStrictEqual(
+      lines.filter((line) => line.startsWith("∴")),
+      ["∴ a b", `∴ helper › x${bad}`]
+    )
     assert.isTrue(live.some((line) => line.startsWith("* find")))
-    assert.deepStrictEqual(answer.calls.map(({ path, result }) => [path, result?.isFailure]), [[[], false], [
-      ["helper"],
-      true
-    ]])
-    const all = [...lines, ...live, ...Answer.opened(answer.calls, options), ...Answer.said(evil, options)]
+    assert.deepStrictEqual(
+      answer.folded.map((one) => "name" in one ? [one.path, one.result?.isFailure] : [one.path, one.text]),
+      [[[], false], [["helper"], true], [["helper"], evil], [[], "a\nb"]]
+    )
+    const all = [...lines, ...live, ...Answer.opened(answer.folded, options), ...Answer.said(evil, options)]
     assert.deepStrictEqual(all.filter((line) => line.search(Text.unprintable) !== -1), [])
     assert.isTrue(all.every((line) => Text.width(line) <= 60))
   })

@@ -1,5 +1,6 @@
 /**
- * An answer as it comes: the lines that are printed, the rows that still change, and the tool calls.
+ * An answer as it comes: the lines that are printed, the rows that still change, and what is folded to one line: tool calls
+ * and reasoning.
  */
 import type * as AgentRun from "../../../src/AgentRun.ts"
 import * as Screen from "../Screen.ts"
@@ -18,6 +19,15 @@ export interface Call {
   result: { readonly value: unknown; readonly isFailure: boolean } | undefined
 }
 
+/** What a model has thought, in a run or in that of an agent below it. */
+export interface Thought {
+  readonly path: ReadonlyArray<string>
+  text: string
+}
+
+/** What has one line, and is opened on a page. */
+export type Folded = Call | Thought
+
 /** An answer in progress. */
 export interface Answer {
   /** Takes in a part of the run. */
@@ -30,20 +40,21 @@ export interface Answer {
   readonly now: () => string
   /** Ends the answer; `take` then has all that is left. A call without a result was interrupted. */
   readonly end: (options: Markdown.Options) => void
-  /** The calls in the order in which they were made. */
-  readonly calls: ReadonlyArray<Call>
+  /** The calls and the reasoning, in the order in which they began. */
+  readonly folded: ReadonlyArray<Folded>
 }
 
 /** Creates an answer without parts. */
 export const make = (): Answer => {
   const lines: Array<string> = []
-  const calls: Array<Call> = []
+  const all: Array<Folded> = []
   const running = new Map<string, Call>()
+  const thoughts = new Map<string, Thought>()
   let text: ReturnType<typeof Markdown.stream> | undefined
   let now = "thinking"
-  let last: "text" | "call" | "line" | undefined
+  let last: Kind | undefined
 
-  const print = (kind: "text" | "call" | "line", more: ReadonlyArray<string>): void => {
+  const print = (kind: Kind, more: ReadonlyArray<string>): void => {
     if (more.length === 0) return
     // A blank line between the calls and the text
     if (last !== undefined && last !== kind) lines.push("")
@@ -64,7 +75,7 @@ export const make = (): Answer => {
     path: ReadonlyArray<string>
   ): void => {
     const made: Call = { ...part, path, progress: "", result: undefined }
-    calls.push(made)
+    all.push(made)
     running.set(keyOf(part.id, path), made)
     now = `${Text.oneLine(made.name)} is running`
   }
@@ -85,6 +96,24 @@ export const make = (): Answer => {
     now = "thinking"
   }
 
+  const thought = (id: string, path: ReadonlyArray<string>): Thought => {
+    const key = keyOf(id, path)
+    const known = thoughts.get(key)
+    if (known !== undefined) return known
+    const made = { path, text: "" }
+    thoughts.set(key, made)
+    all.push(made)
+    return made
+  }
+  const endThought = (key: string, options: Markdown.Options): void => {
+    const ended = thoughts.get(key)
+    thoughts.delete(key)
+    if (ended === undefined) return
+    // Some providers tell only that there was one
+    if (ended.text.trim() === "") all.splice(all.indexOf(ended), 1)
+    else print("call", [shortThought(ended, options)])
+  }
+
   const take1 = (part: AgentRun.Part, path: ReadonlyArray<string>, options: Markdown.Options): void => {
     switch (part.type) {
       case "agent-part":
@@ -101,9 +130,15 @@ export const make = (): Answer => {
       case "text-end":
         return path.length === 0 ? endText(options) : undefined
       case "reasoning-start":
+        now = "thinking"
+        thought(part.id, path)
+        return
       case "reasoning-delta":
         now = "thinking"
+        thought(part.id, path).text += part.delta
         return
+      case "reasoning-end":
+        return endThought(keyOf(part.id, path), options)
       case "tool-params-start":
         endText(options)
         now = `writing a call of ${Text.oneLine(part.name)}`
@@ -144,12 +179,15 @@ export const make = (): Answer => {
     now: () => now,
     end: (options) => {
       endText(options)
+      for (const key of thoughts.keys()) endThought(key, options)
       for (const call of running.values()) print("call", [folded(call, options)])
       running.clear()
     },
-    calls
+    folded: all
   }
 }
+
+type Kind = "text" | "call" | "line"
 
 /** What the user has said, as it is printed. */
 export const said = (text: string, { columns, style }: Markdown.Options): ReadonlyArray<string> =>
@@ -168,9 +206,17 @@ const folded = (call: Call, options: Markdown.Options): string => {
   return room < 8 ? head : `${head}  ${style.dim(Text.fit(outcome, room))}`
 }
 
+const pathOf = (path: ReadonlyArray<string>): string => path.map((name) => `${Text.oneLine(name)} › `).join("")
+
+/** Its beginning, in one line. */
+const shortThought = ({ path, text }: Thought, { columns, style }: Markdown.Options): string =>
+  Text.fit(
+    `${style.dim("∴")} ${pathOf(path)}${style.dim(Text.oneLine(text.trimStart().slice(0, 4 * columns)))}`,
+    columns
+  )
+
 const heading = (call: Call, { columns, style }: Markdown.Options): string => {
-  const path = call.path.map((name) => `${Text.oneLine(name)} › `).join("")
-  const name = Text.fit(`${path}${Text.oneLine(call.name)}`, 60)
+  const name = Text.fit(`${pathOf(call.path)}${Text.oneLine(call.name)}`, 60)
   // The outcome has its place beside long arguments
   const params = Text.fit(paramsOf(call.params), Math.max(10, columns - Text.width(name) - 22))
   const line = `${style.bold(name)} ${params}`
@@ -208,21 +254,32 @@ const textOfMessage = (message: Extract<AgentRun.Part, { readonly type: "steerin
 
 const keyOf = (id: string, path: ReadonlyArray<string>): string => JSON.stringify([id, path])
 
-/** All calls with their arguments and results, as the lines of a page. */
-export const opened = (calls: ReadonlyArray<Call>, { columns, style }: Markdown.Options): ReadonlyArray<string> =>
-  calls.flatMap((call, index) => {
-    const { result } = call
-    const params = Text.escaped(JSON.stringify(call.params, undefined, 2) ?? "")
-    const path = call.path.map((name) => `${Text.oneLine(name)} › `).join("")
-    const lines = [
-      ...params.split("\n").map((line) => style.cyan(line)),
-      "",
-      ...(result === undefined ? ["not finished"] : Screen.textOf(result.value).replaceAll("\t", "    ").split("\n"))
-    ]
-    const name = style.bold(Text.oneLine(`${path}${call.name}`))
+/** All calls with their arguments and results, and all reasoning, as the lines of a page. */
+export const opened = (folded: ReadonlyArray<Folded>, options: Markdown.Options): ReadonlyArray<string> =>
+  folded.flatMap((one, index) => {
+    const { columns, style } = options
+    const [heading, lines] = "name" in one ? openedCall(one, style) : openedThought(one, style)
     return [
       ...(index === 0 ? [] : [""]),
-      `${markOf(result, style)} ${name}`,
+      heading,
       ...lines.flatMap((line) => Text.wrap(line, columns - 2)).map((line) => `  ${line}`)
     ]
   })
+
+type Opened = readonly [heading: string, lines: ReadonlyArray<string>]
+
+const openedCall = ({ name, params, path, result }: Call, style: Style.Style): Opened => [
+  `${markOf(result, style)} ${style.bold(`${pathOf(path)}${Text.oneLine(name)}`)}`,
+  [
+    ...Text.escaped(JSON.stringify(params, undefined, 2) ?? "").split("\n").map((line) => style.cyan(line)),
+    "",
+    ...(result === undefined ? ["not finished"] : linesOf(Screen.textOf(result.value)))
+  ]
+]
+
+const openedThought = ({ path, text }: Thought, style: Style.Style): Opened => [
+  `${style.dim("∴")} ${style.bold(`${pathOf(path)}reasoning`)}`,
+  linesOf(Text.printable(text).trim())
+]
+
+const linesOf = (text: string): ReadonlyArray<string> => text.replaceAll("\t", "    ").split("\n")

@@ -69,7 +69,7 @@ interface Chat extends Options {
   isWriting: boolean
   /** When the last key of a paste came. */
   pastedAt: number
-  calls: ReadonlyArray<Answer.Call>
+  folded: ReadonlyArray<Answer.Folded>
   pager: Pager.Pager | undefined
   hint: string
   /** Whether one more Ctrl-C leaves. */
@@ -86,8 +86,8 @@ interface Chat extends Options {
 /** A paste comes at once. A Ctrl-C that comes so many milliseconds after it was pressed, though the paste has no end. */
 const endOfPaste = 200
 
-/** So many tool calls are remembered for the page of Ctrl-O. */
-const maxCalls = 200
+/** So many tool calls and thoughts are remembered for the page of Ctrl-O. */
+const maxFolded = 200
 
 /** Runs the chat until the user leaves. */
 export const run = Effect.fnUntraced(function*(options: Options) {
@@ -108,7 +108,7 @@ export const run = Effect.fnUntraced(function*(options: Options) {
     consent: undefined,
     isWriting: false,
     pastedAt: 0,
-    calls: [],
+    folded: [],
     pager: undefined,
     hint: "",
     isLeaving: false,
@@ -226,6 +226,14 @@ const pressed = Effect.fnUntraced(function*(self: Chat, input: Terminal.UserInpu
       return edit(self, input)
     }
   }
+  // It is for the message also while a page is open: none of its characters is a key
+  if (key.name === "paste-start") {
+    self.pastedAt = yield* Clock.currentTimeMillis
+    // Its first letter is no answer
+    self.isWriting ||= self.consent?.asks === "choice"
+    self.hint = ""
+    return edit(self, input)
+  }
   if (self.pager !== undefined) {
     self.pager = Pager.press(self.pager, input, self.size)
     return self.pager === undefined ? yield* self.write(alternateOff) : undefined
@@ -234,13 +242,7 @@ const pressed = Effect.fnUntraced(function*(self: Chat, input: Terminal.UserInpu
   self.isLeaving = false
   self.hint = ""
   if (key.ctrl && key.name === "l") return yield* self.write(self.live.clear())
-  if (key.ctrl && key.name === "o") return yield* openCalls(self)
-  if (key.name === "paste-start") {
-    self.pastedAt = yield* Clock.currentTimeMillis
-    // Its first letter is no answer
-    self.isWriting ||= self.consent?.asks === "choice"
-    return edit(self, input)
-  }
+  if (key.ctrl && key.name === "o") return yield* open(self)
   const { consent, editor } = self
   if (consent !== undefined && !self.isWriting) return yield* consented(self, Consent.press(consent, input))
   if (consent !== undefined) {
@@ -303,14 +305,14 @@ const interrupt = Effect.fnUntraced(function*(self: Chat, working: NonNullable<C
   yield* Effect.forkScoped(Effect.ensuring(Fiber.interrupt(working.fiber), guarded))
 })
 
-const openCalls = Effect.fnUntraced(function*(self: Chat) {
-  const calls = [...self.calls, ...self.answer?.calls ?? []]
-  if (calls.length === 0) {
-    self.hint = "No tool was called yet."
+const open = Effect.fnUntraced(function*(self: Chat) {
+  const folded = [...self.folded, ...self.answer?.folded ?? []]
+  if (folded.length === 0) {
+    self.hint = "No tool was called yet, and there is no reasoning."
     return
   }
   yield* self.write(alternateOn)
-  self.pager = Pager.make((columns) => Answer.opened(calls, { columns, style: self.style }))
+  self.pager = Pager.make((columns) => Answer.opened(folded, { columns, style: self.style }))
 })
 
 const submit = Effect.fnUntraced(function*(self: Chat) {
@@ -384,7 +386,7 @@ const ended = Effect.fnUntraced(function*(self: Chat, outcome: AgentRun.Outcome)
   if (answer !== undefined) {
     answer.end(options)
     printAnswer(self, answer)
-    self.calls = [...self.calls, ...answer.calls].slice(-maxCalls)
+    self.folded = [...self.folded, ...answer.folded].slice(-maxFolded)
   }
   self.answer = undefined
   const seconds = ((yield* Clock.currentTimeMillis) - self.since) / 1000

@@ -150,7 +150,7 @@ const help: ReadonlyArray<readonly [string, string]> = [
   ["Enter", "asks; while an answer comes, it goes to the model before its next step"],
   ["Alt-Enter, Ctrl-J", "a new line"],
   ["Up, Down", "the questions before"],
-  ["Ctrl-O", "the tool calls, with their arguments and results"],
+  ["Ctrl-O", "the tool calls, with their arguments and results, and the reasoning"],
   ["Ctrl-C", "interrupts the answer; once more, leaves"],
   ["Ctrl-D", "leaves, if nothing is typed"]
 ]

@@ -22,8 +22,8 @@ export interface State {
   readonly size: Pager.Size
   readonly editor: Editor.Editor
   readonly answer: Answer.Answer | undefined
-  /** The tool calls of the answers before. */
-  readonly calls: ReadonlyArray<Answer.Call>
+  /** The tool calls and the reasoning of the answers before. */
+  readonly folded: ReadonlyArray<Answer.Folded>
   /** A line below the text, about the last key. */
   readonly hint: string
   /** The call that waits for the user. */
@@ -110,7 +110,7 @@ const below = (self: State): ReadonlyArray<string> => {
     : [style.dim(`  ${footer(self)}`)]
 }
 
-const footer = ({ calls, conversation }: State): string => {
+const footer = ({ conversation, folded }: State): string => {
   const { isKept, name } = conversation.session()
   const { left, total } = conversation.spent()
   return [
@@ -118,7 +118,7 @@ const footer = ({ calls, conversation }: State): string => {
     isKept ? `session ${Text.oneLine(name)}` : "not kept",
     `${amount(total)} tokens${left === undefined ? "" : `, ${amount(left)} left`}`,
     "/help",
-    ...(calls.length === 0 ? [] : ["Ctrl-O opens the calls"])
+    ...(folded.length === 0 ? [] : ["Ctrl-O opens the details"])
   ].join(" · ")
 }
 
