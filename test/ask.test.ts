@@ -1,24 +1,34 @@
-import { NodeFileSystem, NodePath } from "@effect/platform-node"
+import { NodeFileSystem, NodePath, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Path } from "effect"
+import { Cause, ConfigProvider, Console, Effect, Exit, FileSystem, Layer, Path, Stdio, Terminal } from "effect"
 import { Prompt } from "effect/ai"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as Folder from "../scratchpad/ask/Folder.ts"
 import * as FolderContext from "../scratchpad/ask/FolderContext.ts"
+import * as Models from "../scratchpad/ask/Models.ts"
+import * as OfflinePlanner from "../scratchpad/ask/planner/OfflinePlanner.ts"
+import { program } from "../scratchpad/ask/program.ts"
 import type * as ContextProvider from "../src/ContextProvider.ts"
 import * as SqliteSessionStore from "../src/sqlite/SqliteSessionStore.ts"
 import * as SessionStore from "../src/SessionStore.ts"
+import * as Scripts from "./fixtures/askScripts.ts"
 
 const main = fileURLToPath(new URL("../scratchpad/ask/main.ts", import.meta.url))
 const scripted = fileURLToPath(new URL("fixtures/ask-scripted.ts", import.meta.url))
 
-interface Output {
+interface Said {
   readonly code: number | null
-  readonly killed: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
 }
+
+interface Output extends Said {
+  readonly killed: NodeJS.Signals | null
+}
+
+/** So that a process does not compile all modules again. */
+const compileCache = { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] }
 
 /** Runs the program as a process of its own, and sends it a signal, or two of them, when it has said something. */
 const run = (
@@ -27,7 +37,7 @@ const run = (
   kill?: { readonly after: string; readonly signal: "SIGINT" | "SIGTERM"; readonly again?: boolean }
 ): Effect.Effect<Output> =>
   Effect.callback<Output>((resume) => {
-    const env = { PATH: process.env["PATH"], HOME: cwd, XDG_STATE_HOME: `${cwd}/state` }
+    const env = { PATH: process.env["PATH"], HOME: cwd, XDG_STATE_HOME: `${cwd}/state`, ...compileCache }
     const script = args[0] === "--script" ? [scripted, ...args.slice(1)] : [main, ...args]
     const child = spawn(process.execPath, script, { cwd, env, stdio: ["ignore", "pipe", "pipe"] })
     let stdout = ""
@@ -45,6 +55,47 @@ const run = (
     })
     child.on("close", (code, killed) => resume(Effect.succeed({ code, killed, stdout, stderr })))
     return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/**
+ * Runs the same program in this process, with everything that it prints. A process of its own would compile and load all
+ * modules for each question; what is of the process (signals, streams, exit codes) is tried with `run`.
+ */
+const say = (folder: string, args: ReadonlyArray<string>): Effect.Effect<Said> =>
+  Effect.gen(function*() {
+    let stdout = ""
+    let stderr = ""
+    const terminal = Terminal.make({
+      columns: Effect.succeed(0),
+      rows: Effect.succeed(0),
+      size: Effect.never,
+      readInput: Effect.never,
+      readLine: Effect.fail(new Terminal.QuitError({})),
+      display: (text) => Effect.sync(() => void (stdout += text))
+    })
+    const print = (...texts: ReadonlyArray<unknown>) => void (stdout += `${texts.join(" ")}\n`)
+    const console = {
+      ...globalThis.console,
+      log: print,
+      error: (...texts: ReadonlyArray<unknown>) => void (stderr += `${texts.join(" ")}\n`)
+    }
+    const env = { HOME: folder, XDG_STATE_HOME: `${folder}/state` }
+    const [script, ...rest] = args[0] === "--script" ? args.slice(1) : [undefined, ...args]
+    const offline = { title: "offline planner", layer: OfflinePlanner.model, isOffline: true }
+    const exit = yield* Effect.exit(
+      program((input) => script === undefined ? Models.select(input, offline) : Effect.succeed(Scripts.model(script)))
+        .pipe(
+          Effect.provideService(Console.Console, console),
+          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+          Effect.provide([
+            Layer.succeed(Terminal.Terminal, terminal),
+            Stdio.layerTest({ args: Effect.succeed(rest), stdinIsTerminal: Effect.succeed(false) })
+          ]),
+          Effect.provide(NodeServices.layer)
+        )
+    )
+    const code = Exit.isSuccess(exit) ? 0 : Cause.hasInterruptsOnly(exit.cause) ? 130 : 1
+    return { code, stdout, stderr }
   })
 
 const project = {
@@ -65,7 +116,7 @@ const makeProject = Effect.gen(function*() {
   return folder
 })
 
-const assertFails = (output: Output, message: string | RegExp, code = 1) => {
+const assertFails = (output: Said, message: string | RegExp, code = 1) => {
   if (typeof message === "string") assert.strictEqual(output.stderr.trim(), message)
   else assert.match(output.stderr, message)
   assert.notMatch(output.stdout + output.stderr, /^\s+at /m)
@@ -180,7 +231,7 @@ describe("the main job", () => {
     it.effect("has a question of its own, and can leave the trace out", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        const { code, stdout } = yield* run("/", ["--folder", folder, "--no-trace"])
+        const { code, stdout } = yield* say(folder, ["--folder", folder, "--no-trace"])
         assert.strictEqual(code, 0)
         assert.include(stdout, "What is this folder about?")
         assert.match(stdout, /Kiln fires clay pots on a schedule\.\n(.*\n)*\nCompleted: /)
@@ -190,12 +241,13 @@ describe("the main job", () => {
     it.effect("remembers a session in another process, and only that one", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        yield* run(folder, ["--session", "pots", "where is the celadon?"])
+        const own = ["--folder", folder, "--no-trace"]
+        yield* say(folder, [...own, "--session", "pots", "where is the celadon?"])
         const [again, other, file] = yield* Effect.all([
           run(folder, ["--session", "pots", "--no-trace", "what did I ask before?"]),
-          run(folder, ["--session", "cups", "--no-trace", "what did I ask before?"]),
-          run(folder, ["--session-file", "own.sqlite", "--no-trace", "what did I ask before?"])
-        ], { concurrency: 2 })
+          say(folder, [...own, "--session", "cups", "what did I ask before?"]),
+          say(folder, [...own, "--session-file", `${folder}/own.sqlite`, "what did I ask before?"])
+        ])
         assert.include(again.stdout, "where is the celadon?")
         assert.notInclude(other.stdout, "celadon")
         assert.notInclude(file.stdout, "celadon")
@@ -209,7 +261,7 @@ describe("the main job", () => {
         const folder = yield* makeProject
         const file = `${folder}/s.sqlite`
         const session = ["--session-file", file, "--session", "pots"]
-        yield* run(folder, [...session, "where is the celadon?"])
+        yield* say(folder, ["--folder", folder, ...session, "where is the celadon?"])
         const before = yield* historyOf(file, "pots")
         assert.strictEqual(before.version, 1)
 
@@ -261,17 +313,23 @@ describe("the main job", () => {
     it.effect("knows in a session what the user has said, and nothing of it outside", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        yield* run(folder, ["--session", "pots", "my name is Ada"])
-        const inside = yield* run(folder, ["--session", "pots", "--no-trace", "what is my name?"])
+        const own = ["--folder", folder, "--no-trace"]
+        yield* say(folder, [...own, "--session", "pots", "my name is Ada"])
+        const inside = yield* say(folder, [...own, "--session", "pots", "what is my name?"])
         assert.include(inside.stdout, `Your name is Ada: you told me "my name is Ada".`)
-        const outside = yield* run(folder, ["--no-trace", "what is my name?"])
+        const outside = yield* say(folder, [...own, "what is my name?"])
         assert.include(outside.stdout, "You have not told me your name in this conversation.")
       }))
 
     it.effect("comes to the question whether a note may be written", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        const { code, stdout } = yield* run(folder, ["--no-trace", "write a note that the pots are glazed"])
+        const { code, stdout } = yield* say(folder, [
+          "--folder",
+          folder,
+          "--no-trace",
+          "write a note that the pots are glazed"
+        ])
         assert.strictEqual(code, 0)
         assert.include(stdout, `→ write_note {"name":"pots-glazed.md","text":"the pots are glazed"}`)
         assert.include(stdout, "I have not done it. write_note was not allowed: There is nobody to ask")
@@ -313,11 +371,10 @@ describe("the main job", () => {
         yield* fs.writeFileString(`${folder}/.gitignore`, "notes.txt\n")
         yield* fs.writeFileString(`${folder}/notes.txt`, "the zeppelin lands")
         yield* fs.writeFileString(`${folder}/prod.env`, "KEY=zeppelin")
-        const [closed, ignored, secret] = yield* Effect.all([
-          run(folder, ["--no-trace", "where is the zeppelin?"]),
-          run(folder, ["--no-trace", "--include-ignored", "where is the zeppelin?"]),
-          run(folder, ["--no-trace", "--include-secrets", "where is the zeppelin?"])
-        ], { concurrency: 2 })
+        const [closed, ignored, secret] = yield* Effect.forEach(
+          [[], ["--include-ignored"], ["--include-secrets"]],
+          (flags) => say(folder, ["--folder", folder, "--no-trace", ...flags, "where is the zeppelin?"])
+        )
         assert.notMatch(closed.stdout, /lands|KEY=/)
         assert.include(ignored.stdout, "notes.txt:1: the zeppelin lands")
         assert.notInclude(ignored.stdout, "KEY=")
@@ -329,9 +386,19 @@ describe("the main job", () => {
       Effect.gen(function*() {
         const folder = yield* makeProject
         const [fails, dies] = yield* Effect.all([
-          run(folder, ["--script", "fails", "--spans", "spans.json", "--session", "pots", "where?"]),
+          say(folder, [
+            "--script",
+            "fails",
+            "--folder",
+            folder,
+            "--spans",
+            `${folder}/spans.json`,
+            "--session",
+            "pots",
+            "where?"
+          ]),
           run(folder, ["--script", "dies", "where?"])
-        ], { concurrency: 2 })
+        ])
         assertFails(fails, "")
         assert.match(fails.stdout, /^Failed: .*Rate limit exceeded.*\n1 finished step, 10 tokens in, 5 out$/m)
         const { spans } = yield* readSpans(`${folder}/spans.json`)
@@ -349,7 +416,15 @@ describe("the main job", () => {
       Effect.gen(function*() {
         const folder = yield* makeProject
         const fs = yield* FileSystem.FileSystem
-        const { code, stderr, stdout } = yield* run(folder, ["--script", "writes", "--session", "pots", "note it"])
+        const { code, stderr, stdout } = yield* say(folder, [
+          "--script",
+          "writes",
+          "--folder",
+          folder,
+          "--session",
+          "pots",
+          "note it"
+        ])
         assert.deepStrictEqual([code, stderr], [0, ""])
         assert.match(stdout, /write_note was not allowed: there is nobody to ask, standard input is not a terminal/)
         assert.match(stdout, /That was all/)
@@ -368,36 +443,39 @@ describe("the main job", () => {
     it.effect("does not let a model write control characters to the terminal", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        const { stdout } = yield* run(folder, ["--script", "escapes", "--no-trace", "what?"])
+        const { stdout } = yield* say(folder, ["--script", "escapes", "--folder", folder, "--no-trace", "what?"])
         assert.include(stdout, "\ufffd[31mred\ufffd]0;title\ufffd\ufffdover\n")
       }))
 
     it.effect("refuses what it cannot use with a clear message and no stack trace", () =>
       Effect.gen(function*() {
         const folder = yield* makeProject
-        const outputs = yield* Effect.all([
-          run(folder, ["--bogus"]),
-          run(folder, ["--session-file", "README.md", "what?"]),
-          run(folder, ["--folder", "missing", "what?"]),
-          run(folder, ["--folder", "README.md", "what?"]),
-          run(folder, ["--spans", "missing/spans.json", "what?"]),
-          run(folder, ["--session", "", "what?"])
-        ], { concurrency: 2 })
-        const [flag, sqlite, missing, file, spans, session] = outputs
+        const missing = yield* run(folder, ["--folder", "missing", "what?"])
+        const outputs = yield* Effect.forEach([
+          ["--bogus"],
+          ["--folder", folder, "--session-file", `${folder}/README.md`, "what?"],
+          ["--folder", `${folder}/README.md`, "what?"],
+          ["--folder", folder, "--spans", `${folder}/missing/spans.json`, "what?"],
+          ["--session", "", "what?"]
+        ], (args) => say(folder, args))
+        const [flag, sqlite, file, spans, session] = outputs
         assertFails(flag, /Unrecognized flag: --bogus/)
         assertFails(
           sqlite,
-          "Cannot use README.md: Could not open the database `README.md`: file is not a database"
+          `Cannot use ${folder}/README.md: Could not open the database \`${folder}/README.md\`: file is not a database`
         )
         assertFails(missing, "Cannot use the folder missing: there is no such folder")
-        assertFails(file, "Cannot use the folder README.md: it is not a folder")
+        assertFails(file, `Cannot use the folder ${folder}/README.md: it is not a folder`)
         assertFails(session, /a session needs a name/)
-        assertFails(spans, "Cannot use missing/spans.json: it cannot be written (there is no such file or folder)")
+        assertFails(
+          spans,
+          `Cannot use ${folder}/missing/spans.json: it cannot be written (there is no such file or folder)`
+        )
       }))
 
     it.effect("explains itself", () =>
       Effect.gen(function*() {
-        const [help, version] = yield* Effect.all([run("/", ["--help"]), run("/", ["--version"])], { concurrency: 2 })
+        const [help, version] = yield* Effect.all([say("/", ["--help"]), run("/", ["--version"])])
         for (
           const word of [
             "--folder",

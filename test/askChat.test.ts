@@ -29,7 +29,9 @@ const envOf = (folder: string): Record<string, string> => ({
   PATH: process.env["PATH"] ?? "",
   HOME: folder,
   XDG_STATE_HOME: `${folder}/state`,
-  TERM: "xterm-256color"
+  TERM: "xterm-256color",
+  // so that a process does not compile all modules again
+  NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? ""
 })
 
 /** Starts a chat, with the offline planner or a script, and waits until it can be typed into. */
