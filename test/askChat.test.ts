@@ -12,6 +12,7 @@ import * as Agent from "../src/Agent.ts"
 import * as AgentRun from "../src/AgentRun.ts"
 import * as SessionStore from "../src/SessionStore.ts"
 import * as Cassette from "../src/testing/Cassette.ts"
+import { modelServer } from "./fixtures/ai-sdk.ts"
 import * as TestTerminal from "./fixtures/terminal.ts"
 
 const main = fileURLToPath(new URL("../scratchpad/ask/main.ts", import.meta.url))
@@ -153,6 +154,71 @@ describe("the chat", () => {
         const test = yield* fs.readFileString(`${folder}/celadon.test.ts`)
         assert.include(test, "where is celadon?")
         assert.include(test, "ScriptedModel.toolCalls")
+      }))
+
+    it.effect("opens reasoning, changes its model, and goes on with a shorter history, with a server of models", () =>
+      Effect.gen(function*() {
+        const folder = yield* makeProject
+        const server = yield* modelServer((mock) => {
+          mock.on({ userMessage: /^first$/ }, { content: "clay pots ".repeat(300), reasoning: "They ask\nfor words." })
+          mock.on({ userMessage: /^again$/ }, ({ messages, model }) => ({
+            content: `${model} read ${messages.filter(({ role }) => role !== "system").length} messages`
+          }))
+          mock.on({}, { content: "The user has asked for clay pots." })
+        })
+        const args = ["--base-url", `${server.url}/v1`, "--model", "clay", "--session", "pots"]
+        const chat = yield* open(folder, args, { columns: 100, rows: 40 })
+        yield* chat.type("first\r")
+        const first = yield* chat.until("first answer", (text) => answers(text) === 1)
+        assert.match(first, /^∴ They ask for words\.\n\nclay pots clay pots/m)
+        yield* chat.type(ctrl("o"))
+        const opened = yield* chat.see("q goes back")
+        assert.match(opened, /^∴ reasoning\n {2}They ask\n {2}for words\.$/m)
+        // No character of a paste is a key of the page; all are in the message
+        yield* chat.type("\u001b[200~q\r/quit\u001b[201~")
+        yield* chat.type("q")
+        yield* chat.see("❯ q\n  /quit")
+        yield* chat.type(ctrl("u") + "\u007f\u007f")
+        yield* chat.until("empty line", () => lastLines(chat, 2)[0] === "❯")
+
+        yield* chat.type("/model glaze\r")
+        yield* chat.see(`glaze (${new URL(server.url).host}) answers from now on.`)
+        yield* chat.type("again\r")
+        // the question, the answer, what the program has collected, and the question
+        yield* chat.see("glaze read 4 messages")
+        yield* chat.type("/model offline\r")
+        yield* chat.see(
+          "offline planner (deterministic, no network; counts 4 characters as a token) answers from now on."
+        )
+        yield* chat.type("/model clay\r")
+        yield* chat.see(`clay (${new URL(server.url).host}) answers from now on.`)
+        yield* chat.type("/compact\r")
+        assert.match(
+          yield* chat.see("everything.\n"),
+          /^The history had about \d{3} tokens, and now has about \d{2,3}\. This is the session pots-2; pots still has/m
+        )
+        yield* chat.type("again\r")
+        yield* chat.until("third answer", (text) => answers(text) === 3)
+        yield* chat.type("/session pots\r")
+        yield* chat.see("The session pots goes on. The last question was: again")
+        yield* chat.type(ctrl("d"))
+        assert.deepStrictEqual((yield* chat.exit).code, 0)
+
+        // another process goes on with the shorter history
+        const next = yield* open(folder, [...args.slice(0, -1), "pots-2"], { columns: 100 })
+        yield* next.type("again\r")
+        yield* next.until("answer", (text) => answers(text) === 1)
+        yield* next.type(ctrl("d"))
+        yield* next.exit
+        const sent = server.getRequests().map(({ body }) => JSON.stringify(body))
+        const [longer, summary, shorter, last] = sent.slice(1)
+        assert.lengthOf(sent, 5)
+        assert.include(longer, "clay pots clay pots")
+        assert.include(summary, "clay pots clay pots")
+        for (const body of [shorter, last]) {
+          assert.notInclude(body, "clay pots clay pots")
+          assert.include(body, "The user has asked for clay pots.")
+        }
       }))
 
     it.effect("asks before it writes: no with a reason, other arguments, and yes", () =>

@@ -177,7 +177,8 @@ export const make = Effect.fnUntraced(function*<E>(options: {
       messages = yield* strategy.apply({
         messages,
         tokens,
-        maxTokens: before,
+        // The whole history was in a call before, with tools and an answer: one call sums it up
+        maxTokens: before + 2000,
         targetTokens: target,
         count,
         generateId: IdGenerator.defaultIdGenerator.generateId(),
