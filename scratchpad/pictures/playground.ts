@@ -99,7 +99,7 @@ const program = Effect.gen(function*() {
   const { address } = Context.get(yield* Layer.build(Server), HttpServer.HttpServer)
   const { page } = yield* Browser.open(`${HttpServer.formatAddress(address)}/playground#token=${token}`)
   yield* Effect.promise(async () => {
-    await page.setViewportSize({ width: 1360, height: 920 })
+    await page.setViewportSize({ width: 1360, height: 1010 })
     await page.locator(".theme select").selectOption("light")
     await page.locator("#message").fill("From Oslo to Bergen on Friday, please. What do I see on the way?")
     await page.keyboard.press("Enter")

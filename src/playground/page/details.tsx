@@ -67,7 +67,7 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
               <span class="track">
                 <i
                   style={{
-                    left: `${(own.start - root.start) / whole * 100}%`,
+                    left: `${Math.min(99.4, (own.start - root.start) / whole * 100)}%`,
                     width: `${Math.max(0.6, (end - own.start) / whole * 100)}%`
                   }}
                 />
