@@ -56,15 +56,17 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Agent from "./Agent.ts"
 import * as AgentError from "./AgentError.ts"
-import * as AgentRun from "./AgentRun.ts"
+import type * as AgentRun from "./AgentRun.ts"
 import * as Nested from "./internal/approval/nested.ts"
 import * as Origin from "./internal/approval/origin.ts"
 import * as Promised from "./internal/run/promised.ts"
 import { Failed, failed, failing } from "./internal/tool/agentFailed.ts"
+import * as Fold from "./internal/words/fold.ts"
 import * as OwnSession from "./internal/words/ownSession.ts"
 import { ParentRun } from "./internal/words/parentRun.ts"
 import * as RunId from "./internal/words/runId.ts"
 import * as CalledPrompt from "./internal/tool/calledPrompt.ts"
+import * as ToolHandler from "./internal/tool/handler.ts"
 import * as NestedTools from "./internal/tool/nested.ts"
 
 /**
@@ -392,12 +394,12 @@ const run = Effect.fnUntraced(function*(
   const isKept = parent !== undefined && (resumed !== undefined || id !== undefined)
   const known = resumed === undefined ? undefined : input.prompt as Prompt.Prompt
   const stream = isKept ? Stream.provideService(whole, Origin.Origin, Origin.ofCaller(known, id)) : whole
-  const seen = parent === undefined || parts === "none" ? stream : Stream.suspend(() => {
-    const toParts = NestedTools.toAgentParts({ agent: agent.name, toolCallId, runId, parentRunId: parent.runId })
-    return Stream.mapArrayEffect(stream, (parts) => Effect.as(parent.emit(toolCallId, toParts(parts)), parts))
-  })
-  const own = id === undefined ? seen : Stream.provideService(seen, OwnSession.OwnSession, id)
-  const ended = yield* Effect.provideService(AgentRun.fold(own), Depth, depth)
+  const own = id === undefined ? stream : Stream.provideService(stream, OwnSession.OwnSession, id)
+  const toParts = parent === undefined || parts === "none"
+    ? undefined
+    : NestedTools.toAgentParts({ agent: agent.name, toolCallId, runId, parentRunId: parent.runId })
+  const tell = toParts && ((parts: ReadonlyArray<AgentRun.Part>) => parent!.emit(toolCallId, toParts(parts)))
+  const ended = yield* Effect.provideService(Fold.foldOf(() => own, tell), Depth, depth)
   if (ended.approvals.length > 0 && parent !== undefined) {
     Origin.giveToCaller(ended)
     return yield* parent.wait(toolCallId, yield* Nested.toRequests(toolCallId, ended))
@@ -443,7 +445,7 @@ export const toolkit: {
   const kit = Toolkit.make(...agentTools.map(({ tool }) => tool))
   const handlers = Object.fromEntries(agentTools.map(({ handler, tool }) => [tool.name, handler]))
   // created once, because a model caches by the identity of a toolkit; a handler finds its services where it is called
-  const resolved = Effect.runSync(Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context)))
+  const resolved = Effect.runSync(ToolHandler.withHandlers(kit, handlers))
   return NestedTools.remember(Effect.succeed(resolved), kit.tools)
 }
 

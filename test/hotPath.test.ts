@@ -234,6 +234,26 @@ describe("hot path", () => {
         assert.strictEqual(fibers, toolSteps + 1)
       }).pipe(Effect.provide(layer)))
 
+    it.effect("takes no fiber but that of the call, if an agent is the tool", () =>
+      Effect.gen(function*() {
+        const lead = Agent.make("lead", { toolkit: AgentTool.toolkit({ member: Agent.make("member") }) })
+        const model = DirectLanguageModel.make({
+          generateText: () => Effect.die(new Error("not used")),
+          streamText: ({ prompt, tools }) =>
+            pulled(
+              tools.length > 0 && prompt.content.every(({ role }) => role !== "tool")
+                ? [[{ type: "tool-call", id: "c", name: "member", params: { prompt: "go" } }, finish("tool-calls")]]
+                : textArrays(1, 1)
+            )
+        })
+        const { fibers, operations, value } = yield* counted(Agent.run(lead, input)).pipe(
+          Effect.provideServiceEffect(LanguageModel.LanguageModel, model)
+        )
+        assert.strictEqual(value.totalUsage.inputTokens.total, 30)
+        assert.strictEqual(fibers, 1)
+        assert.isAtMost(operations, 70)
+      }))
+
     it.effect("costs the same for each step", () =>
       Effect.gen(function*() {
         const operationsOf = (steps: number) => {

@@ -73,6 +73,7 @@ import type * as Scope from "effect/Scope"
 import * as ContextProvider from "../ContextProvider.ts"
 import * as ToolCodec from "../internal/model/toolCodec.ts"
 import * as Failures from "../internal/tool/failures.ts"
+import * as ToolHandler from "../internal/tool/handler.ts"
 import * as Json from "../internal/words/json.ts"
 import * as Text from "../internal/words/text.ts"
 import * as ToolFailure from "../ToolFailure.ts"
@@ -381,7 +382,7 @@ const offer = Effect.fnUntraced(function*(
     handlers[name] = handlerOf(connection, descriptor, { maximumBytes, maximumText })
   }
   const kit: Toolkit.Toolkit<Tools> = Toolkit.make(...made)
-  const toolkit = yield* Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context))
+  const toolkit = yield* ToolHandler.withHandlers(kit, handlers)
   return { listings, tools, toolkit } satisfies Offered
 })
 

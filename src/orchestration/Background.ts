@@ -67,6 +67,7 @@ import type * as Scope from "effect/Scope"
 import type * as Agent from "../Agent.ts"
 import type * as AgentRun from "../AgentRun.ts"
 import * as ContextProvider from "../ContextProvider.ts"
+import * as ToolHandler from "../internal/tool/handler.ts"
 import * as Supervisor from "./internal/supervisor.ts"
 
 /**
@@ -364,7 +365,7 @@ const toTools = (
     }),
     Tool.make("stop_worker", { description: "Stops a task", parameters: Id, ...common })
   )
-  const handlers = kit.toHandlers({
+  const resolved = ToolHandler.withHandlers(kit, {
     start_worker: ({ prompt, worker }) => Effect.flatMap(background.start(worker, { prompt }), ({ task }) => task),
     list_workers: () => background.tasks,
     ask_worker: ({ id, message }) =>
@@ -373,5 +374,5 @@ const toTools = (
       Effect.flatMap(background.find(id), (one) => one.awaitFor(Duration.seconds(Math.max(0, seconds)))),
     stop_worker: ({ id }) => Effect.flatMap(background.find(id), ({ stop }) => stop)
   })
-  return Effect.runSync(Effect.flatMap(handlers, (context) => Effect.provide(kit, context)))
+  return Effect.runSync(resolved)
 }

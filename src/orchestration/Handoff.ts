@@ -74,6 +74,7 @@ import * as ContextProvider from "../ContextProvider.ts"
 import { programOf } from "../internal/program/agentOf.ts"
 import { makingOf } from "../internal/run/agentOf.ts"
 import * as Stopping from "../internal/run/stopping.ts"
+import * as ToolHandler from "../internal/tool/handler.ts"
 import * as Json from "../internal/words/json.ts"
 import * as JsonCodec from "../internal/words/jsonCodec.ts"
 import { ParentRun } from "../internal/words/parentRun.ts"
@@ -318,7 +319,7 @@ const handingOver = (
       return Effect.succeed(`Handed over: \`${target}\` has the conversation now`)
     })
   const handlers = Object.fromEntries([...transfers].map(([name, target]) => [name, () => take(target)]))
-  const toolkit = Effect.runSync(Effect.flatMap(kit.toHandlers(handlers), (context) => Effect.provide(kit, context)))
+  const toolkit = Effect.runSync(ToolHandler.withHandlers(kit, handlers))
   return ContextProvider.make(`handoff of ${handoff}`, {
     beforeRun: ({ answers, prompt }) =>
       Effect.sync(() => {

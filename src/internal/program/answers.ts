@@ -10,6 +10,8 @@ import * as Parts from "../words/responseParts.ts"
 interface Streamed {
   /** The text of the step in progress, or of the last one. */
   text: string
+  /** The same text, with the part of it that the run has not told yet. */
+  whole: string
   /** The block that has not ended. */
   open: string | undefined
 }
@@ -30,12 +32,23 @@ export class Answers {
 
   /** Makes the text of this call the text of the run. */
   add(toolCallId: string): void {
-    this.streamed.set(toolCallId, { text: "", open: undefined })
+    this.streamed.set(toolCallId, { text: "", whole: "", open: undefined })
+  }
+
+  /** The agent of a call has emitted these parts, which the run may tell later. A call may end before that. */
+  emitted(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): void {
+    const streamed = this.streamed.get(toolCallId)
+    if (streamed === undefined) return
+    for (const { part, path } of parts) {
+      if (path.length > 1) continue
+      if (part.type === "step-start") streamed.whole = ""
+      else if (part.type === "text-delta") streamed.whole += part.delta
+    }
   }
 
   /** The call has succeeded; one of an earlier run has streamed nothing in this one. */
   succeeded(toolCallId: string, value: unknown, textOf: (value: unknown) => string): void {
-    const text = this.streamed.get(toolCallId)?.text ?? ""
+    const text = this.streamed.get(toolCallId)?.whole ?? ""
     const isStreamed = text !== "" && !this.isHeld
     this.ended.push({ text: text === "" ? textOf(value) : text, isStreamed })
   }

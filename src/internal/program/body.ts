@@ -166,7 +166,8 @@ export class ProgramBody extends ProgramSteps implements Lifecycle.Body {
     this.calls = new ProgramCalls(runner, {
       messages: this.messages,
       allowance: this.stopping.toolCallLimit,
-      onEnd: (index) => this.onCallEnd(index)
+      onEnd: (index) => this.onCallEnd(index),
+      onParts: (toolCallId, parts) => this.answers.emitted(toolCallId, parts)
     })
     const functions = Object.values(toolkit?.tools ?? {}).map((tool) => [tool.name, this.callOf(tool)] as const)
     const context = runner.parentRun === undefined ? run.context : Context.add(run.context, ParentRun, runner.parentRun)

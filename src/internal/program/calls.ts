@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scheduler from "effect/Scheduler"
+import type * as AgentRun from "../../AgentRun.ts"
 import type * as Middleware from "../../Middleware.ts"
 import type * as Program from "../../Program.ts"
 import type * as Approvals from "../approval/approval.ts"
@@ -49,6 +50,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   private readonly indexes = new Map<string, number>()
   private readonly nested: Map<string, Nested>
   private readonly onEnd: (index: number) => void
+  private readonly onParts: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => void
   /** The calls that the program has interrupted, or did not wait for. */
   private readonly dropped = new Set<number>()
   /** The calls whose failure has no JSON form. */
@@ -67,6 +69,8 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
       readonly allowance: number
       /** Called when a call has its result, or waits for approvals. */
       readonly onEnd: (index: number) => void
+      /** Called with the parts that the agent of a call emits. */
+      readonly onParts: (toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>) => void
     },
     own: Array<Call> = [],
     nested = new Map<string, Nested>()
@@ -75,6 +79,7 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
     this.own = own
     this.nested = nested
     this.onEnd = options.onEnd
+    this.onParts = options.onParts
   }
 
   /** Makes a call. It begins when the run waits for it. */
@@ -272,6 +277,11 @@ export class ProgramCalls extends ToolCalls.ToolCalls {
   protected override isOpen(toolCallId: string): boolean {
     const index = this.indexes.get(toolCallId)
     return index !== undefined && this.results[index] === undefined
+  }
+
+  override emit(toolCallId: string, parts: ReadonlyArray<AgentRun.AgentPart>): Effect.Effect<void> {
+    this.onParts(toolCallId, parts)
+    return super.emit(toolCallId, parts)
   }
 
   protected override settle(index: number, result: Middleware.ToolResult): void {

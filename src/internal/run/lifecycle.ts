@@ -84,7 +84,6 @@ export class Run {
   readonly sessionRun: CurrentRun.SessionRun | undefined
   /** The knowledge about the conversation of its answers, and about where its approvals are kept. */
   readonly origin: Origin.Origin["Service"] | undefined
-  readonly pull: PartPull
   private readonly within: Layered.Within | undefined
   readonly journal: RunJournal | undefined
   span: RunSpan | undefined = undefined
@@ -132,12 +131,15 @@ export class Run {
     this.context = this.journal?.provide(context) ?? context
     const known = this.sessionRun = CurrentRun.make(this.session, fiber, () => this.turns.isIdle)
     if (known !== undefined) this.context = Context.add(this.context, CurrentRun.CurrentRun, known)
-    const advance = () => this.advance()
-    this.pull = Effect.withFiber((fiber) => {
-      if (known !== undefined) CurrentRun.pulledBy(known, fiber)
-      return this.turns.take(fiber, advance)
-    })
   }
+
+  /** The next parts for this fiber. */
+  take(fiber: Fiber.Fiber<unknown, unknown>): PartPull {
+    if (this.sessionRun !== undefined) CurrentRun.pulledBy(this.sessionRun, fiber)
+    return this.turns.take(fiber, this.advancing)
+  }
+
+  private readonly advancing = (): PartPull => this.advance()
 
   private advance(): PartPull {
     switch (this.phase) {

@@ -31,7 +31,7 @@ export const stream = (
       Effect.withFiber((fiber) => {
         const scope = Scope.forkUnsafe(consumer)
         const run = new Lifecycle.Run(definition, request, scope, fiber, within)
-        return Finalizers.addedTo(scope, (exit) => run.finalize(exit), run.pull)
+        return Finalizers.addedTo(scope, (exit) => run.finalize(exit), Effect.withFiber((fiber) => run.take(fiber)))
       })
     )),
     (fiber) => new Lifecycle.Run(definition, request, undefined, fiber, within)

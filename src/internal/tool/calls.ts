@@ -470,7 +470,7 @@ export class ToolCalls {
 
   private offered(): Effect.Effect<void> {
     this.signal()
-    return Effect.callback<void>((resume) => {
+    return this.out.length < highWater ? Effect.void : Effect.callback<void>((resume) => {
       if (this.out.length < highWater) resume(Effect.void)
       else this.drained.push(() => resume(Effect.void))
     })

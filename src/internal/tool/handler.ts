@@ -225,7 +225,7 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
   const owner = isMerged(toolkit)
     ? toolkit[MergedTypeId].find(({ tools }) => Object.hasOwn(tools, tool.name))!
     : toolkit
-  const own = isDirect(owner) ? context.mapUnsafe.get(tool.id) : undefined
+  const own = (isDirect(owner) ? context : handlers.get(owner))?.mapUnsafe.get(tool.id)
   return isHandler(own)
     ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
     : { handler: guarded(tool, throughHandle(tool, owner), context), context }
@@ -286,6 +286,28 @@ export const fromToolkit = (toolkit: Toolkit.Toolkit<any>): WithHandler => {
     Effect.flatMap(toolkit as Effect.Effect<WithHandler>, (resolved) => resolved.handle(...args))
   return Object.assign({ tools: toolkit.tools, handle } as WithHandler, { [DirectTypeId]: DirectTypeId })
 }
+
+// The key is a toolkit that was made with its handlers.
+const handlers = new WeakMap<object, Context.Context<never>>()
+
+/**
+ * Resolves a toolkit with these handlers. A run calls them itself, like those in its context.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const withHandlers = <Tools extends Record<string, Tool.Any>>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  functions: Toolkit.HandlersFrom<Tools>
+): Effect.Effect<Toolkit.WithHandler<Tools>> =>
+  Effect.flatMap(
+    toolkit.toHandlers(functions),
+    (context) =>
+      Effect.map(Effect.provide(toolkit, context), (resolved) => {
+        handlers.set(resolved, context)
+        return resolved
+      })
+  )
 
 /**
  * Merges toolkits that have no tool in common.

@@ -22,7 +22,8 @@ import type { PartPull } from "./partPull.ts"
  * @since 0.1.0
  */
 export interface Begun {
-  readonly pull: PartPull
+  /** The next parts for this fiber. Parts that are already there come as an `Exit`. */
+  readonly take: (fiber: Fiber.Fiber<unknown, unknown>) => PartPull
   readonly close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown> | undefined
 }
 
@@ -55,28 +56,44 @@ export const fold = <E, R, A = unknown>(
 ): Effect.Effect<AgentRun.Result<A>, E, R> => foldOf(() => stream)
 
 /**
- * Makes a stream of parts, runs it to its end and returns the result of its `run-end`.
+ * Makes a stream of parts, runs it to its end and returns the result of its `run-end`. `tell` receives the parts.
  *
  * @category running
  * @since 0.1.0
  */
 export const foldOf = <E, R, A = unknown>(
-  make: () => Stream.Stream<AgentRun.Part<any, A>, E, R> & { readonly [Begins]?: Begin }
+  make: () => Stream.Stream<AgentRun.Part<any, A>, E, R> & { readonly [Begins]?: Begin },
+  tell?: Tell
 ): Effect.Effect<AgentRun.Result<A>, E, R> =>
   Effect.withFiber((fiber) => {
     const stream = make()
     const begin = stream[Begins]
-    return begin === undefined ? foldStream(stream) : foldRun(begin(fiber))
+    return begin === undefined ? foldStream(stream, tell) : foldRun(begin(fiber), tell)
   })
 
+/**
+ * Receives the parts of a run that is folded. The run goes on when the effect has ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Tell = (parts: ReadonlyArray<AgentRun.Part>) => Effect.Effect<void>
+
 /** The run is finalized after its last part, as by the pull after that. */
-const foldRun = <E, A>(run: Begun): Effect.Effect<AgentRun.Result<A>, E> => {
-  // the type of its parts was erased
-  const pull = run.pull as Pull.Pull<readonly [AgentRun.Part<any, A>, ...Array<AgentRun.Part<any, A>>], E>
+const foldRun = <E, A>(run: Begun, tell: Tell | undefined): Effect.Effect<AgentRun.Result<A>, E> => {
+  const pull = Effect.withFiber((fiber) => {
+    for (;;) {
+      const parts = run.take(fiber)
+      // nobody waits for parts that are already there
+      if (tell !== undefined || !isThere(parts) || resultIn(parts.value) !== undefined) return parts
+    }
+  })
   const next: Effect.Effect<AgentRun.Result<A>, E> = Effect.matchCauseEffect(pull, {
     onSuccess: (parts) => {
-      const last = parts[parts.length - 1]
-      return last.type === "run-end" ? Exit.succeed(last.result) : next
+      const result = resultIn(parts)
+      // the types of its parts and of its failures were erased
+      const then = result === undefined ? next : Exit.succeed(result as AgentRun.Result<A>)
+      return tell === undefined ? then : Effect.andThen(tell(parts), then)
     },
     onFailure: (cause) => Exit.failCause(cause as Cause.Cause<E>)
   })
@@ -86,8 +103,17 @@ const foldRun = <E, A>(run: Begun): Effect.Effect<AgentRun.Result<A>, E> => {
   })
 }
 
+const isThere = (parts: PartPull): parts is Exit.Success<ReadonlyArray<AgentRun.Part>, never> & PartPull =>
+  Exit.isExit(parts) && Exit.isSuccess(parts)
+
+const resultIn = (parts: ReadonlyArray<AgentRun.Part>): AgentRun.Result | undefined => {
+  const last = parts[parts.length - 1]
+  return last.type === "run-end" ? last.result : undefined
+}
+
 const foldStream = <E, R, A>(
-  stream: Stream.Stream<AgentRun.Part<any, A>, E, R>
+  stream: Stream.Stream<AgentRun.Part<any, A>, E, R>,
+  tell: Tell | undefined
 ): Effect.Effect<AgentRun.Result<A>, E, R> => {
   const scope = Scope.makeUnsafe()
   let result: AgentRun.Result<A> | undefined
@@ -96,7 +122,7 @@ const foldStream = <E, R, A>(
       onSuccess: (parts) => {
         const last = parts[parts.length - 1]
         if (last.type === "run-end") result = last.result
-        return next
+        return tell === undefined ? next : Effect.andThen(tell(parts), next)
       },
       onFailure: (cause): Exit.Exit<AgentRun.Result<A>, E> => {
         if (!Pull.isDoneCause(cause)) return Exit.failCause(cause as Cause.Cause<E>)
