@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import type * as Sdk from "@ai-sdk/provider"
-import { Arbitrary, Effect, Schema, Stream } from "effect"
-import { LanguageModel, type Prompt, Tool, Toolkit } from "effect/ai"
+import { Arbitrary, Context, Effect, Option, Schema, Stream, Tracer } from "effect"
+import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { AiSdk } from "../src/ai-sdk/index.ts"
+import * as Sending from "../src/ai-sdk/internal/conversation.ts"
 import * as Names from "../src/ai-sdk/internal/names.ts"
+import * as Request from "../src/ai-sdk/internal/request.ts"
 import * as Target from "../src/ai-sdk/internal/target.ts"
 import { Agent } from "../src/index.ts"
+import * as Text from "../src/internal/words/text.ts"
 import {
   type ProviderName,
   providerNames,
@@ -20,6 +23,17 @@ import { complaints } from "./fixtures/wireRules.ts"
 
 const toolOf = (name: string) =>
   Tool.make(name, { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
+
+const noSpan = (): Tracer.Span =>
+  new Tracer.NativeSpan({
+    name: "none",
+    parent: Option.none(),
+    annotations: Context.empty(),
+    links: [],
+    startTime: BigInt(0),
+    kind: "client",
+    sampled: false
+  })
 
 const unresolved = { disableToolCallResolution: true, toolCallValidation: "deferred" } as const
 
@@ -182,6 +196,53 @@ describe("a conversation on the wire", () => {
         })
     )
   }
+
+  it.effect.prop(
+    "is converted once: a call that goes on with it sends what a call sends that begins with all of it",
+    { conversation: Arbitrary.schema(Conversation), declared: Arbitrary.schema(Declared) },
+    ({ conversation, declared }) =>
+      Effect.sync(() => {
+        const tools = declared.map(toolOf)
+        const { content } = Text.wellFormedPrompt(Prompt.make(promptOf(conversation)))
+        for (const provider of ["openai.chat", "anthropic.messages", "google.generative-ai"]) {
+          const target = Target.of({ provider, modelId: "m" })
+          const namesOf = Names.maker(target)
+          const send = (messages: ReadonlyArray<Prompt.Message>, kept: { value: unknown }) => {
+            const report = { usage: () => {}, failure: () => {}, kept }
+            const begun = Sending.take(report, target, tools, messages, namesOf)
+            const { prompt, tools: offered } = Request.make({
+              prompt: Prompt.fromMessages(messages),
+              tools,
+              toolChoice: "auto",
+              responseFormat: { type: "text" },
+              span: noSpan(),
+              previousResponseId: undefined,
+              incrementalPrompt: undefined
+            }, {
+              settings: {},
+              conversation: begun,
+              version: "v4",
+              codecTransformer: undefined,
+              abortSignal: new AbortController().signal
+            })
+            Sending.keep(report, begun)
+            return { prompt, offered }
+          }
+          const kept = { value: undefined }
+          let before: ReturnType<typeof send> | undefined
+          for (let length = 1; length <= content.length; length++) {
+            const messages = content.slice(0, length)
+            const sent = send(messages, kept)
+            assert.deepStrictEqual(sent, send(messages, { value: undefined }))
+            // the files of tool results get a message of their own, which waits for the results of the same step
+            const same = before?.prompt.filter((message, index) => sent.prompt[index] !== message) ?? []
+            assert.isAtMost(same.length, 1)
+            before = sent
+          }
+        }
+      }),
+    { arbitrary: { runs: 50 } }
+  )
 
   it.effect.prop(
     "has one name for each tool, and knows the way back",

@@ -77,8 +77,8 @@ const address = (url: URL): Record<string, unknown> => ({
   "server.port": url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
 })
 
-// Signals live as long as their calls, so nothing is kept here.
-const calls = new WeakMap<AbortSignal, Call>()
+// A signal of a call is made here, and no data has this key. Every collection would walk over a `WeakMap` of all calls.
+const callKey: unique symbol = Symbol("effect-agents/internal/ai-sdk/Call")
 
 /**
  * Connects requests that use this signal with a call.
@@ -86,8 +86,8 @@ const calls = new WeakMap<AbortSignal, Call>()
  * @category running
  * @since 0.1.0
  */
-export const register = (signal: AbortSignal, call: Call): void => {
-  calls.set(signal, call)
+export const register = (signal: AbortSignal & { [callKey]?: Call }, call: Call): void => {
+  signal[callKey] = call
 }
 
 /**
@@ -100,8 +100,8 @@ export const register = (signal: AbortSignal, call: Call): void => {
 export const makeFetch = (fetch: typeof globalThis.fetch): typeof globalThis.fetch => {
   const safeFetch = withoutForeignRedirects(fetch)
   return (input, init) => {
-    const signal = init?.signal
-    const call = signal == null ? undefined : calls.get(signal)
+    const signal: (AbortSignal & { readonly [callKey]?: Call }) | null | undefined = init?.signal
+    const call = signal?.[callKey]
     if (call === undefined || input instanceof Request || !URL.canParse(String(input))) return safeFetch(input, init)
     const headers = new Headers(init?.headers)
     const span = call.startRequest(init?.method?.toUpperCase() ?? "GET", new URL(input), headers)

@@ -22,9 +22,11 @@ import * as ToolCodec from "../../internal/model/toolCodec.ts"
 import { fromReadableStream, type Pump } from "../../internal/model/pump.ts"
 import * as Direct from "../../internal/model/direct.ts"
 import type { CallReport } from "../../internal/model/spending.ts"
+import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
 import * as Annotations from "./annotations.ts"
 import * as Call from "./call.ts"
+import * as Conversation from "./conversation.ts"
 import * as Names from "./names.ts"
 import * as Request from "./request.ts"
 import * as Converted from "./response.ts"
@@ -45,6 +47,7 @@ export const make = (
     const report = makeReport(model.modelId)
     const target = Target.of(model)
     const namesOf = Names.maker(target)
+    const requestOf = lastOf(Request.ofSettings)
 
     const start = (options: LanguageModel.ProviderOptions, method: string): Effect.Effect<Started, AiError.AiError> =>
       Effect.withFiber(({ context }) => {
@@ -59,22 +62,24 @@ export const make = (
         const started = (options: LanguageModel.ProviderOptions): Effect.Effect<Started, AiError.AiError> =>
           Effect.try({
             try: () => {
-              const names = namesOf(options.tools)
+              const beside = Direct.reportOf(options, context)
+              const prompt = Direct.isOfRun(options) ? options.prompt : Text.wellFormedPrompt(options.prompt)
+              const conversation = Conversation.take(beside, target, options.tools, prompt.content, namesOf)
+              const request = Request.make({ ...options, prompt }, {
+                settings: requestOf(settings),
+                conversation,
+                version: specificationVersion,
+                codecTransformer,
+                abortSignal: call.signal
+              })
+              Conversation.keep(beside, conversation)
               return {
                 call,
                 settings,
-                report: reportOf(call, Direct.reportOf(options, context)),
-                names,
+                report: reportOf(call, beside),
+                names: conversation.names,
                 toBare: BareTools.makeCalls(options),
-                request: Request.make(options, {
-                  settings,
-                  target,
-                  version: specificationVersion,
-                  names,
-                  codecTransformer,
-                  isWellFormed: Direct.isOfRun(options),
-                  abortSignal: call.signal
-                })
+                request
               }
             },
             catch: (error) => call.error(unsupported(call, error))
@@ -120,6 +125,12 @@ export const make = (
       ...(codecTransformer === undefined ? undefined : { codecTransformer })
     })
   })
+
+/** Keeps the last answer: most calls of a model have the settings of the call before. */
+const lastOf = <A extends object, B>(f: (a: A) => B): (a: A) => B => {
+  let last: { readonly a: A; readonly b: B } | undefined
+  return (a) => (last?.a === a ? last : last = { a, b: f(a) }).b
+}
 
 const reportOf = (call: Call.Call, beside: CallReport): Converted.Report => ({
   usage: (usage) => beside.usage(usage),

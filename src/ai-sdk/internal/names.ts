@@ -128,16 +128,21 @@ export const fitName = (name: string, anyStart = false): string => {
  */
 export class CallNames {
   private readonly ids: CallIds
-  private readonly messages: ReadonlyArray<Prompt.Message>
+  private messages: ReadonlyArray<Prompt.Message> = []
   private kept: ReadonlySet<string> | undefined = undefined
   /** The ids that were made here. Most ids stay as they are. */
   private made: Set<string> | undefined = undefined
   /** The wire ids of the calls with an id, and the number of these calls that have a result. */
   private readonly calls = new Map<string, { readonly wires: Array<string>; answered: number }>()
 
-  constructor({ callId }: Pick<Target, "callId">, messages: ReadonlyArray<Prompt.Message>) {
+  constructor({ callId }: Pick<Target, "callId">) {
     this.ids = callId
+  }
+
+  /** Prepares for the calls in these messages, whose accepted ids stay as they are. */
+  expect(messages: ReadonlyArray<Prompt.Message>): void {
     this.messages = messages
+    this.kept = undefined
   }
 
   /** Returns the id of the next call. */

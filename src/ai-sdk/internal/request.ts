@@ -16,6 +16,7 @@ import * as Json from "../../internal/words/json.ts"
 import * as ObjectRoot from "../../internal/words/jsonSchema.ts"
 import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
+import type { Conversation, UserPart, WithOptions } from "./conversation.ts"
 import * as Extension from "./extension.ts"
 import * as Files from "./files.ts"
 import * as Names from "./names.ts"
@@ -24,45 +25,40 @@ import * as Target from "./target.ts"
 
 type AssistantPart = Extract<Sdk.LanguageModelV4Message, { role: "assistant" }>["content"][number]
 type ToolPart = Extract<Sdk.LanguageModelV4Message, { role: "tool" }>["content"][number]
-type UserPart = Extract<Sdk.LanguageModelV4Message, { role: "user" }>["content"][number]
-type WithOptions = { readonly providerOptions?: Sdk.SharedV4ProviderOptions }
 
 /**
  * The parameters of a call beside those of effect. `version` is the version of the specification that the model
- * implements. `isWellFormed` says that the prompt was already checked for lone surrogates.
+ * implements.
  *
  * @category models
  * @since 0.1.0
  */
 export interface With {
-  readonly settings: AiSdk.Settings
-  readonly target: Target.Target
+  readonly settings: FromSettings
+  readonly conversation: Conversation
   readonly version: string
-  readonly names: Names.ToolNames
   readonly codecTransformer: LanguageModel.CodecTransformer | undefined
-  readonly isWellFormed: boolean
   readonly abortSignal: AbortSignal
 }
 
 /**
- * Creates the options of a call. An exception of an output's transformer is thrown.
+ * Creates the options of a call, whose prompt is well formed. An exception of an output's transformer is thrown.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   options: LanguageModel.ProviderOptions,
-  { abortSignal, codecTransformer, isWellFormed, names, settings, target, version }: With
+  { abortSignal, codecTransformer, conversation, settings, version }: With
 ): Sdk.LanguageModelV4CallOptions => {
-  // A server refuses half of a surrogate pair, wherever it came from.
-  const call: Sdk.LanguageModelV4CallOptions = { ...Text.wellFormedValue(request(settings)), prompt: [], abortSignal }
-  const prompt = isWellFormed ? options.prompt : Text.wellFormedPrompt(options.prompt)
-  const messages = toMessages(new Conversation(target, prompt, options.tools, names))
-  call.prompt = version === "v3" ? messages.map(toV3) : messages
+  const { names, target } = conversation
+  const messages = toMessages(conversation, options.prompt)
+  const prompt = version === "v3" ? messages.map(toV3) : messages
+  const call: Sdk.LanguageModelV4CallOptions = { ...settings, prompt, abortSignal }
   // each chunk of Google holds the usage so far, which is the only report for a response that is cut
   if (target.family === "google") call.includeRawChunks = true
   if (options.tools.length > 0) {
-    call.tools = options.tools.map((tool) => toTool(tool, names))
+    call.tools = (conversation.offered ??= options.tools.map((tool) => toTool(tool, names))).slice()
     call.toolChoice = toToolChoice(options.toolChoice, names)
   }
   if (options.responseFormat.type === "json") {
@@ -80,46 +76,21 @@ export const make = (
   return call
 }
 
-/** The state of a conversation while its messages are converted one after the other. */
-class Conversation {
-  readonly target: Target.Target
-  readonly prompt: Prompt.Prompt
-  readonly tools: ReadonlyArray<Tool.Any>
-  readonly names: Names.ToolNames
-  readonly calls: Names.CallNames
-  /** The options of each call, by its id on the wire. */
-  readonly options = new Map<string, WithOptions>()
-  /** The calls that a handler answers, and the requests for approval of these: no provider has asked for them. */
-  readonly handled = new Set<string>()
-  readonly handledApprovals = new Set<string>()
-  /** The files in tool results that wait for a message of their own. */
-  files: Array<UserPart> = []
-
-  constructor(target: Target.Target, prompt: Prompt.Prompt, tools: ReadonlyArray<Tool.Any>, names: Names.ToolNames) {
-    this.target = target
-    this.prompt = prompt
-    this.tools = tools
-    this.names = names
-    this.calls = new Names.CallNames(target, prompt.content)
-  }
-
-  /** Whether another provider than the target ran this call. */
-  isForeign(id: string, name: string, metadata: Prompt.ProviderOptions): boolean {
-    const tool = this.tools.find((tool) => tool.name === name)
-    const toolId = tool !== undefined && Tool.isProviderDefined(tool) ? tool.id : undefined
-    return Target.isForeignWork(this.target, { id, metadata: Object.keys(metadata), toolId })
-  }
-}
-
-const toMessages = (conversation: Conversation): Array<Sdk.LanguageModelV4Message> => {
-  const messages: Array<Sdk.LanguageModelV4Message> = []
-  for (const message of conversation.prompt.content) {
+/** Converts the messages that are new, and keeps all for the next call of the run. */
+const toMessages = (conversation: Conversation, prompt: Prompt.Prompt): Array<Sdk.LanguageModelV4Message> => {
+  const { messages, seen } = conversation
+  conversation.calls.expect(prompt.content)
+  for (let i = seen.length; i < prompt.content.length; i++) {
+    const message = prompt.content[i]
     if (message.role !== "tool") flushFiles(conversation, messages)
     const converted = toMessage(conversation, message)
     if (converted !== undefined) messages.push(converted)
+    seen.push(message)
   }
-  flushFiles(conversation, messages)
-  return messages
+  const all = messages.slice()
+  // more results of the same step may follow in the next call
+  if (conversation.files.length > 0) all.push({ role: "user", content: conversation.files.slice() })
+  return all
 }
 
 /** Adds the files when every call of the step has its result. */
@@ -129,11 +100,23 @@ const flushFiles = (conversation: Conversation, messages: Array<Sdk.LanguageMode
   conversation.files = []
 }
 
-// The settings with the same name in both, without undefined values.
-const request = ({ codecTransformer: _, ...settings }: AiSdk.Settings): Omit<
-  Sdk.LanguageModelV4CallOptions,
-  "prompt"
-> => Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+/**
+ * Creates the part of the options that are settings: those with the same name in both, without undefined values.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ofSettings = ({ codecTransformer: _, ...settings }: AiSdk.Settings): FromSettings =>
+  // A server refuses half of a surrogate pair, wherever it came from.
+  Text.wellFormedValue(Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)))
+
+/**
+ * The options of a call that are settings.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FromSettings = Omit<Sdk.LanguageModelV4CallOptions, "prompt">
 
 // Effect and the AI SDK each have a type for JSON schemas; both are the same JSON.
 const asJsonSchema = (schema: JsonSchema.JsonSchema): Sdk.LanguageModelV4FunctionTool["inputSchema"] => schema

@@ -224,7 +224,8 @@ const streamed = Effect.fnUntraced(function*(
     failure: (error) => {
       reason = error
       outer.failure(error)
-    }
+    },
+    kept: outer.kept
   }
   const said = (end: Ended["end"], failure?: AiError.AiError) =>
     encode({ parts, end, failure, usage: usage && Usage.clean(usage), reason })

@@ -25,7 +25,7 @@ import type { StreamPart } from "../words/stepBuilder.ts"
 import * as Text from "../words/text.ts"
 import * as Usage from "../words/usage.ts"
 import { CallIds, TakenIds } from "./callIds.ts"
-import { type Accountant, type CallReport, type Cost, type Entry, Report } from "./spending.ts"
+import { type Accountant, type CallReport, type Cost, type Entry, type Kept, Report } from "./spending.ts"
 
 type StreamParts = readonly [StreamPart, ...Array<StreamPart>]
 
@@ -152,6 +152,11 @@ export class Edge {
     return call
   }
 
+  /** It belongs to the run, like the prompts. */
+  get kept(): Kept {
+    return this.prompts.kept
+  }
+
   /** The ids of the calls in the step. Most model calls call no tool. */
   get ids(): TakenIds {
     return this.taken ??= new TakenIds()
@@ -184,6 +189,10 @@ export class EdgeCall implements CallReport {
   constructor(edge: Edge, context: Context.Context<never>) {
     this.edge = edge
     this.context = context
+  }
+
+  get kept(): Kept {
+    return this.edge.kept
   }
 
   /** The context in which the provider is called. */

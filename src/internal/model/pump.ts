@@ -15,8 +15,14 @@ import * as Effect from "effect/Effect"
  */
 export const highWaterMark = 512
 
+// After this many microtasks without an element, those that have come are taken together: what one read of a socket
+// holds comes in the same task, one element every few microtasks.
+const quietTicks = 8
+
 // After this many pulls that found a single element, a slow source gets one turn of the event loop before each pull.
 const patience = 8
+
+const tick = Promise.resolve()
 
 /**
  * A source of single elements: an async iterator, or the reader of a web stream.
@@ -47,6 +53,9 @@ export class Pump<A> {
   /** The number of consecutive pulls that found a single element. */
   private singles = 0
   private wake: (() => void) | undefined = undefined
+  /** The number of microtasks since the last element, while somebody waits. */
+  private quiet = 0
+  private isSettling = false
   private readonly source: Source<A>
   private readonly giveUp: () => Promise<unknown>
 
@@ -92,9 +101,17 @@ export class Pump<A> {
       const item = await source.next()
       if (item.done) this.ended = true
       else this.buffer.push(item.value)
-      if (this.wake !== undefined) this.signal()
+      this.quiet = 0
+      if (this.wake !== undefined && !this.isSettling) this.settle()
     }
     this.isReading = false
+  }
+
+  private readonly settle = (): void => {
+    const isReady = this.ended || this.buffer.length >= highWaterMark || this.quiet++ >= quietTicks
+    this.isSettling = !isReady
+    if (isReady) this.signal()
+    else tick.then(this.settle)
   }
 
   private readonly onFailure = (error: unknown): void => {

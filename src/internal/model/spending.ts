@@ -93,6 +93,16 @@ export const counted = (by: Accountant, counts: Counts): Effect.Effect<void> =>
   })
 
 /**
+ * A value that a provider knows by its class, such as the messages that it has already converted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kept {
+  value: unknown
+}
+
+/**
  * The reports of a provider about a call, beside its parts.
  *
  * @category models
@@ -106,6 +116,8 @@ export interface CallReport {
   usage(usage: AgentRun.Usage): void
   /** Why the call finishes with the reason `error`. */
   failure(error: AiError.AiError): void
+  /** What the provider keeps from one call of a run for the next one, until the run ends. */
+  readonly kept?: Kept | undefined
   /** The call was made by an earlier attempt of the run, and its reports are taken from a record. */
   replayed?(): void
 }

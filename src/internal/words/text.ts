@@ -88,6 +88,12 @@ const isOpaque = (value: object): boolean =>
  */
 export class WellFormedPrompts {
   private readonly seen: Array<Prompt.Message> = []
+  private keeping: { value: unknown } | undefined = undefined
+
+  /** What the provider of the run keeps from one prompt for the next one. */
+  get kept(): { value: unknown } {
+    return this.keeping ??= { value: undefined }
+  }
 
   /** Returns the prompt with well-formed messages, or the prompt itself if they already are. */
   of<P extends Prompt.Prompt>(prompt: P): P {
