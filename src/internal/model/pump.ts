@@ -16,8 +16,9 @@ import * as Effect from "effect/Effect"
 export const highWaterMark = 512
 
 // After this many microtasks without an element, those that have come are taken together: what one read of a socket
-// holds comes in the same task, one element every few microtasks.
+// holds comes in the same task, one element every few microtasks. A fast source gives them in arrays of this size.
 const quietTicks = 8
+const arraySize = 128
 
 // After this many pulls that found a single element, a slow source gets one turn of the event loop before each pull.
 const patience = 8
@@ -50,6 +51,8 @@ export class Pump<A> {
   /** Whether an element was requested from the source that has not come yet. */
   isReading = false
   private buffer: Array<A> = []
+  /** The number of elements that were taken last, and that the consumer may not have read yet. */
+  private given = 0
   /** The number of consecutive pulls that found a single element. */
   private singles = 0
   private wake: (() => void) | undefined = undefined
@@ -68,6 +71,7 @@ export class Pump<A> {
   /** Returns all elements that have come, and reads on. */
   take(): ReadonlyArray<A> {
     const taken = this.buffer
+    this.given = taken.length
     if (taken.length > 0) {
       this.buffer = []
       if (this.singles <= patience) this.singles = taken.length === 1 ? this.singles + 1 : 0
@@ -97,7 +101,7 @@ export class Pump<A> {
   private async fill(): Promise<void> {
     const { source } = this
     this.isReading = true
-    while (!this.ended && this.buffer.length < highWaterMark) {
+    while (!this.ended && this.given + this.buffer.length < highWaterMark) {
       const item = await source.next()
       if (item.done) this.ended = true
       else this.buffer.push(item.value)
@@ -108,7 +112,7 @@ export class Pump<A> {
   }
 
   private readonly settle = (): void => {
-    const isReady = this.ended || this.buffer.length >= highWaterMark || this.quiet++ >= quietTicks
+    const isReady = this.ended || this.buffer.length >= arraySize || this.quiet++ >= quietTicks
     this.isSettling = !isReady
     if (isReady) this.signal()
     else tick.then(this.settle)
