@@ -336,7 +336,7 @@ describe("Playground", () => {
           await page.reload()
           await turn(page, "running").getByText("in the middle").waitFor()
           assert.strictEqual(await page.locator("article:last-child .said").textContent(), "hangs")
-          await page.getByRole("button", { name: "Stop" }).click()
+          await page.getByRole("button", { name: "Stop", exact: true }).click()
           await turn(page, "stopped").waitFor()
 
           // details

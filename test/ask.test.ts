@@ -80,7 +80,8 @@ const say = (folder: string, args: ReadonlyArray<string>): Effect.Effect<Said> =
       error: (...texts: ReadonlyArray<unknown>) => void (stderr += `${texts.join(" ")}\n`)
     }
     const env = { HOME: folder, XDG_STATE_HOME: `${folder}/state` }
-    const [script, ...rest] = args[0] === "--script" ? args.slice(1) : [undefined, ...args]
+    const script = args[0] === "--script" ? args[1] : undefined
+    const rest = script === undefined ? args : args.slice(2)
     const offline = { title: "offline planner", layer: OfflinePlanner.model, isOffline: true }
     const exit = yield* Effect.exit(
       program((input) => script === undefined ? Models.select(input, offline) : Effect.succeed(Scripts.model(script)))
