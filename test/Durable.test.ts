@@ -255,6 +255,48 @@ describe("Durable", () => {
     ))
 })
 
+describe("what a hostile user may ask of a durable agent", () => {
+  it.live.each(
+    [["in memory", () => engine], ["in SQLite", () => SqliteRunner.layer({ filename: ":memory:" })]] as const
+  )(
+    "ids, sessions, causes and places that are none change nothing else, %s",
+    ([, engine]) =>
+      Effect.gen(function*() {
+        const ids = ["", "a\0b", "\ud800", "\ud801", "~utf16:d800", "__proto__", "x".repeat(3000)]
+        for (const id of ids) yield* Durable.start(cashier, { id, prompt: `Pay ${JSON.stringify(id)}`, session: id })
+        for (const id of ids) assert.strictEqual((yield* Durable.result(cashier, id)).text, JSON.stringify(id))
+        const listed = yield* Durable.list(cashier)
+        assert.deepStrictEqual(listed.map(({ id }) => id).toSorted(), ids.toSorted())
+        for (const [limit, count] of [[NaN, 7], [-1, 0], [1.5, 1], [Infinity, 7], [0, 0]] as const) {
+          assert.strictEqual((yield* Durable.list(cashier, { limit })).length, count, `limit ${limit}`)
+        }
+        const all = (yield* Stream.runCollect(Durable.attach(cashier, ""))).length
+        for (const [after, count] of [[NaN, all], [-5, all], [1.5, all - 2], [1e9, 0], [Infinity, 0]] as const) {
+          const parts = yield* Stream.runCollect(Durable.attach(cashier, "", { after }))
+          assert.strictEqual(parts.length, count, `after ${after}`)
+        }
+        assert.strictEqual(yield* Durable.purge(cashier, { endedBefore: NaN }), 0)
+        assert.strictEqual(yield* Durable.purge(cashier, { endedBefore: Infinity }), 7)
+      }).pipe(Effect.provide(
+        Durable.layer(cashier).pipe(
+          Layer.provideMerge(engine()),
+          Layer.provide([
+            tools([]),
+            ScriptedModel.layer(Array.from({ length: 7 }, () =>
+              ScriptedModel.step(({ prompt }) => {
+                const said = prompt.content.flatMap((message) =>
+                  message.role === "user"
+                    ? message.content.flatMap((part) => part.type === "text" ? [part.text] : [])
+                    : []
+                )
+                return text(said.join().replace("Pay ", ""))
+              })))
+          ])
+        )
+      ))
+  )
+})
+
 /** The approvals of an execution, as soon as it waits. */
 const asked = (id: string) =>
   Effect.repeat(Durable.approvals(cashier, id), {

@@ -328,6 +328,18 @@ export const list = (
   Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
     const after = options.after === undefined ? "" : keyOf(agent, options.after)
-    const page = yield* store.list(agent.name, after, options.limit ?? 100)
+    const page = yield* store.list(agent.name, after, Math.max(0, whole(options.limit ?? 100, 100)))
     return page.map((execution) => ({ ...told(execution), id: idOf(agent, execution) }))
   })
+
+/**
+ * Returns a number that a database takes as the place or the number of rows: `other`, if it is none.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const whole = (value: number, other: number): number =>
+  Number.isNaN(Number(value)) ? other : Math.min(Math.max(Math.floor(Number(value)), -1), largest)
+
+/** The largest integer of a column. */
+const largest = 2 ** 31 - 1

@@ -39,7 +39,7 @@ export const read = (
   Stream.scoped(Stream.unwrap(Effect.gen(function*() {
     const store = yield* ExecutionStore.ExecutionStore
     const changes = yield* store.changes
-    const reader = new Reader(self, store, execution, options.after ?? -1)
+    const reader = new Reader(self, store, execution, Executions.whole(options.after ?? -1, -1))
     const changed = Effect.timeoutOption(untilChanged(changes, reader.id), options.poll ?? "50 millis")
     const next = Effect.gen(function*() {
       while (true) {

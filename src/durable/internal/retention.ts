@@ -65,7 +65,8 @@ export const purge = (self: Definition, endedBefore: number) =>
       if (some.length === 0) return count
       for (const found of some) {
         after = found.id
-        if (found.endedAt === undefined || found.endedAt >= endedBefore) continue
+        // a moment that is no number is before nothing
+        if (found.endedAt === undefined || !(found.endedAt < endedBefore)) continue
         yield* forget(self, store, found)
         count++
       }

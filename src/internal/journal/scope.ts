@@ -302,13 +302,13 @@ export const of = (context: Context.Context<never>): Scope | undefined => {
 }
 
 /**
- * Returns a name as one segment of a path.
+ * Returns a name as one segment of a path. A database can hold each character of it.
  *
  * @category converting
  * @since 0.1.0
  */
 export const segment = (name: string): string =>
-  name.replace(/[%/~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+  name.replace(/[%/~\0]|\p{Surrogate}/gu, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 
 /**
  * Creates the error of a record.
