@@ -49,7 +49,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
@@ -59,7 +58,6 @@ import * as Sessions from "../server/internal/sessions.ts"
 import * as RunHub from "../server/RunHub.ts"
 import * as Durable from "./Durable.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
-import * as Body from "./internal/body.ts"
 import * as Executions from "./internal/executions.ts"
 import * as PartLog from "./internal/partLog.ts"
 
@@ -200,7 +198,7 @@ const working = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<Working>, ExecutionStore.ExecutionStoreError, ExecutionStore.ExecutionStore> {
   const store = yield* ExecutionStore.ExecutionStore
   const found: Array<Working> = []
-  let page: ReadonlyArray<ExecutionStore.Execution>
+  let page: ReadonlyArray<ExecutionStore.Listed>
   let last = ""
   do {
     page = yield* store.list(self.agent.name, last, pageSize)
@@ -216,12 +214,10 @@ const working = Effect.fnUntraced(function*(
 /** Returns nothing for an execution that has ended, or waits for answers. */
 const workOf = Effect.fnUntraced(function*(
   self: Durable.Any,
-  { id, payload, status }: ExecutionStore.Execution
+  { id, session, status }: ExecutionStore.Listed
 ): Effect.fn.Return<Working | undefined, ExecutionStore.ExecutionStoreError, ExecutionStore.ExecutionStore> {
   const store = yield* ExecutionStore.ExecutionStore
   if (status !== "running" && !(status === "waiting" && (yield* isAnswered(store, id)))) return undefined
-  // written by this package
-  const { session } = yield* Effect.orDie(Schema.decodeEffect(Body.Payload)(payload))
   const after = (yield* PartLog.ends(store, id)).at(-1)?.seq
   let runId: string | undefined
   const reading = PartLog.forEach(store, id, (part) => {

@@ -60,6 +60,7 @@ export type Status = "running" | "waiting" | "parked" | "completed" | "failed" |
 /**
  * An execution as it is stored.
  *
+ * - `session`: the session of its first run.
  * - `payload`: the input of the run, as JSON text.
  * - `instance`: a random number. It tells an execution from a later one that got its id when it was deleted.
  * - `epoch`: begins with `instance`, and grows by one when a process begins to work on it. Whoever has another number may
@@ -78,6 +79,7 @@ export interface Execution {
   readonly id: string
   readonly agent: string
   readonly version: number
+  readonly session: string | undefined
   readonly payload: string
   readonly instance: number
   readonly status: Status
@@ -90,6 +92,14 @@ export interface Execution {
   readonly createdAt: number
   readonly endedAt: number | undefined
 }
+
+/**
+ * An execution without its input, which may be large.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Listed extends Omit<Execution, "payload"> {}
 
 /**
  * What `Durable.status` and `Durable.list` tell of an execution. `queued` is one that no process has begun to work on: a
@@ -163,7 +173,7 @@ export {
  */
 export interface Options {
   readonly create: (execution: Execution) => Effect.Effect<Execution, ExecutionStoreError>
-  readonly get: (id: string) => Effect.Effect<Execution | undefined, ExecutionStoreError>
+  readonly get: (id: string) => Effect.Effect<Listed | undefined, ExecutionStoreError>
   readonly begin: (id: string) => Effect.Effect<Execution | undefined, ExecutionStoreError>
   readonly change: (
     id: string,
@@ -198,16 +208,16 @@ export interface Options {
     agent: string,
     after: string,
     limit: number
-  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  ) => Effect.Effect<ReadonlyArray<Listed>, ExecutionStoreError>
   readonly ofSession: (
     agent: string,
     session: string
-  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  ) => Effect.Effect<ReadonlyArray<Listed>, ExecutionStoreError>
   readonly unended: (
     agent: string,
     after: string,
     limit: number
-  ) => Effect.Effect<ReadonlyArray<Execution>, ExecutionStoreError>
+  ) => Effect.Effect<ReadonlyArray<Listed>, ExecutionStoreError>
   readonly remove: (id: string) => Effect.Effect<void, ExecutionStoreError>
 }
 
@@ -263,11 +273,13 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
     const execution = executions.get(id)
     return execution?.epoch === epoch ? execution : undefined
   }
+  const listed = ({ payload: _, ...rest }: Execution): Listed => rest
   const page = (agent: string, after: string, limit: number, isListed: (execution: Execution) => boolean) =>
     [...executions.values()]
       .filter((execution) => execution.agent === agent && execution.id > after && isListed(execution))
       .sort((a, b) => a.id < b.id ? -1 : 1)
       .slice(0, limit)
+      .map(listed)
   return make({
     create: (execution) =>
       Effect.sync(() => {
@@ -275,7 +287,7 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
         executions.set(execution.id, stored)
         return stored
       }),
-    get: (id) => Effect.sync(() => executions.get(id)),
+    get: (id) => Effect.sync(() => executions.get(id)).pipe(Effect.map((found) => found && listed(found))),
     begin: (id) =>
       Effect.sync(() => {
         const before = executions.get(id)
@@ -351,8 +363,8 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
     ofSession: (agent, session) =>
       Effect.sync(() =>
         [...executions.values()].filter((execution) =>
-          execution.agent === agent && execution.endedAt === undefined && Sql.sessionOf(execution) === session
-        )
+          execution.agent === agent && execution.endedAt === undefined && execution.session === session
+        ).map(listed)
       ),
     list: (agent, after, limit) => Effect.sync(() => page(agent, after, limit, () => true)),
     unended: (agent, after, limit) =>
@@ -382,10 +394,11 @@ export const layer: Layer.Layer<ExecutionStore, SqlError.SqlError, SqlClient.Sql
  * @since 0.1.0
  */
 export const created = (
-  execution: Pick<Execution, "id" | "agent" | "version" | "payload"> & Partial<Pick<Execution, "trace">>
+  execution: Pick<Execution, "id" | "agent" | "version" | "payload"> & Partial<Pick<Execution, "session" | "trace">>
 ): Effect.Effect<Execution> =>
   Effect.zipWith(Clock.currentTimeMillis, Random.nextIntBetween(0, 1_000_000_000), (createdAt, instance) => ({
     ...execution,
+    session: execution.session,
     trace: execution.trace,
     instance,
     status: "running",

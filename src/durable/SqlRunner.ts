@@ -15,7 +15,8 @@
  * The client of the database is yours, for example `PgClient.layer` of `@effect/sql-pg`. A process holds one of its
  * connections for its lease, so its pool needs at least two. Give it the `startupParameters`
  * `{ idle_in_transaction_session_timeout: "5000" }`: without, what a process that is frozen in a transaction was working on
- * waits until the database has lost its connection.
+ * waits until the database has lost its connection. A client of `@effect/sql-pg` reads texts of 16 MB at most, unless it has
+ * a `maxMessageSize`: a start with a larger prompt fails, and so does whoever reads a larger result.
  *
  * **Example** (One of the processes)
  *

@@ -69,9 +69,9 @@ export const find = ({ agent }: Definition, id: string) =>
  * @category accessors
  * @since 0.1.0
  */
-export const told = (found: ExecutionStore.Execution) => ({ ...found, status: statusOf(found) })
+export const told = <Found extends ExecutionStore.Listed>(found: Found) => ({ ...found, status: statusOf(found) })
 
-const statusOf = ({ epoch, instance, status }: ExecutionStore.Execution): ExecutionStore.Overview["status"] =>
+const statusOf = ({ epoch, instance, status }: ExecutionStore.Listed): ExecutionStore.Overview["status"] =>
   status === "running" && epoch === instance ? "queued" : status
 
 /**
@@ -144,7 +144,7 @@ export const answer = (self: Definition, execution: string, answers: ReadonlyArr
  * @category running
  * @since 0.1.0
  */
-export const goOn = (self: Definition, found: ExecutionStore.Execution, run: number) =>
+export const goOn = (self: Definition, found: ExecutionStore.Listed, run: number) =>
   Effect.gen(function*() {
     const { workflow } = self
     const deferred = Body.answered(run)
@@ -268,14 +268,24 @@ export const start = (
       id: keyOf(agent, id),
       agent: agent.name,
       version,
+      session,
       payload,
       trace: Trace.toText(yield* Effect.serviceOption(Tracer.ParentSpan))
     })
-    const stored = yield* store.create(created)
+    const isOwn = ({ instance }: Pick<ExecutionStore.Execution, "instance">) => instance === created.instance
+    // an input that cannot be read back is none
+    const stored = yield* Effect.tapError(
+      store.create(created),
+      () =>
+        Effect.flatMap(
+          store.get(created.id),
+          (found) => found !== undefined && isOwn(found) ? store.remove(created.id) : Effect.void
+        )
+    )
     if (stored.payload !== payload || stored.version !== version) return yield* new ExecutionConflict({ execution: id })
     yield* Effect.tapError(
       Registry.starting(self, execute(self, stored)),
-      () => stored.instance === created.instance ? store.remove(stored.id) : Effect.void
+      () => isOwn(stored) ? store.remove(stored.id) : Effect.void
     )
     return id
   })
@@ -286,7 +296,7 @@ export const start = (
  * @category running
  * @since 0.1.0
  */
-export const execute = ({ workflow }: Definition, { id, instance }: ExecutionStore.Execution) =>
+export const execute = ({ workflow }: Definition, { id, instance }: ExecutionStore.Listed) =>
   untraced(workflow.execute({ id, instance }, { discard: true }))
 
 /**

@@ -113,7 +113,7 @@ export const withPartial = <Part extends AgentRun.Part, E, R>(
 const ended = (
   { failure: codec }: Definition,
   execution: string,
-  { cause, failure, status }: ExecutionStore.Execution
+  { cause, failure, status }: ExecutionStore.Listed
 ): Effect.Effect<void, unknown> => {
   if (failure !== undefined) return Effect.flatMap(Effect.orDie(Schema.decodeEffect(codec)(failure)), Effect.fail)
   if (status === "interrupted") return Effect.interrupt

@@ -73,7 +73,7 @@ export const purge = (self: Definition, endedBefore: number) =>
     }
   })
 
-const forget = ({ workflow }: Definition, store: ExecutionStore.Options, found: ExecutionStore.Execution) =>
+const forget = ({ workflow }: Definition, store: ExecutionStore.Options, found: ExecutionStore.Listed) =>
   Effect.gen(function*() {
     const executionId = yield* workflow.executionId(found)
     const now = yield* Clock.currentTimeMillis

@@ -6,8 +6,6 @@
 
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
@@ -21,11 +19,11 @@ type Execution = ExecutionStore.Execution
 /** Ids, names and sessions are texts of others. */
 const text = Names.toText
 
-interface ExecutionRow {
+interface ListedRow {
   readonly id: string
   readonly agent: string
+  readonly session: string | null
   readonly version: number
-  readonly payload: string
   readonly status: ExecutionStore.Status
   readonly instance: number
   readonly epoch: number
@@ -38,11 +36,21 @@ interface ExecutionRow {
   readonly ended_at: number | string | null
 }
 
-const toExecution = (row: ExecutionRow): Execution => ({
+interface ExecutionRow extends ListedRow {
+  readonly payload: string
+}
+
+/** The columns of a list: all but the payload. */
+const listed =
+  "id, agent, session, version, status, instance, epoch, attempts, trace, interrupted, cause, failure, created_at, ended_at"
+
+const toExecution = (row: ExecutionRow): Execution => ({ ...toListed(row), payload: row.payload })
+
+const toListed = (row: ListedRow): ExecutionStore.Listed => ({
   id: Names.fromUnicode(row.id),
   agent: Names.fromUnicode(row.agent),
+  session: row.session === null ? undefined : Names.fromUnicode(row.session),
   version: Number(row.version),
-  payload: row.payload,
   status: row.status,
   instance: Number(row.instance),
   epoch: Number(row.epoch),
@@ -54,19 +62,6 @@ const toExecution = (row: ExecutionRow): Execution => ({
   createdAt: Number(row.created_at),
   endedAt: row.ended_at === null ? undefined : Number(row.ended_at)
 })
-
-const decodeSession = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ session: Schema.optional(Schema.String) }))
-)
-
-/**
- * Returns the session of an execution, or `undefined` if it has none.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const sessionOf = ({ payload }: Execution): string | undefined =>
-  Option.getOrUndefined(decodeSession(payload))?.session
 
 interface PartRow {
   readonly seq: number
@@ -158,19 +153,20 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         sql.literal(isPostgres ? "FOR SHARE" : "")
       }`
 
+    const columns = sql.literal(listed)
+
     const joined = Statement.join(" UNION ALL ", false)
 
     return {
-      create: (execution) => {
-        const session = sessionOf(execution)
-        return stored(
+      create: (execution) =>
+        stored(
           "create",
           Effect.andThen(
             sql`INSERT INTO effect_agents_executions ${
               sql.insert({
                 id: text(execution.id),
                 agent: text(execution.agent),
-                session: session === undefined ? null : text(session),
+                session: execution.session === undefined ? null : text(execution.session),
                 version: execution.version,
                 payload: execution.payload,
                 status: execution.status,
@@ -187,10 +183,16 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
             } ON CONFLICT (id) DO NOTHING`,
             Effect.map(find(execution.id), (found) => found ?? execution)
           )
-        )
-      },
+        ),
 
-      get: (id) => stored("get", find(id)),
+      get: (id) =>
+        stored(
+          "get",
+          Effect.map(
+            sql<ListedRow>`SELECT ${columns} FROM effect_agents_executions WHERE id = ${text(id)}`,
+            ([row]) => row === undefined ? undefined : toListed(row)
+          )
+        ),
 
       begin: (id) =>
         stored(
@@ -336,9 +338,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         stored(
           "list",
           Effect.map(
-            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+            sql<ListedRow>`SELECT ${columns} FROM effect_agents_executions
               WHERE agent = ${text(agent)} AND id > ${text(after)} ORDER BY id LIMIT ${limit}`,
-            (rows) => rows.map(toExecution)
+            (rows) => rows.map(toListed)
           )
         ),
 
@@ -346,9 +348,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         stored(
           "ofSession",
           Effect.map(
-            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+            sql<ListedRow>`SELECT ${columns} FROM effect_agents_executions
               WHERE agent = ${text(agent)} AND session = ${text(session)} AND ended_at IS NULL`,
-            (rows) => rows.map(toExecution)
+            (rows) => rows.map(toListed)
           )
         ),
 
@@ -356,9 +358,9 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
         stored(
           "unended",
           Effect.map(
-            sql<ExecutionRow>`SELECT * FROM effect_agents_executions
+            sql<ListedRow>`SELECT ${columns} FROM effect_agents_executions
               WHERE agent = ${text(agent)} AND id > ${text(after)} AND ended_at IS NULL ORDER BY id LIMIT ${limit}`,
-            (rows) => rows.map(toExecution)
+            (rows) => rows.map(toListed)
           )
         ),
 

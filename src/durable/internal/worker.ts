@@ -65,7 +65,7 @@ const recover = (self: Definition) =>
     }
   })
 
-const tell = (self: Definition, store: ExecutionStore.Options, found: ExecutionStore.Execution) =>
+const tell = (self: Definition, store: ExecutionStore.Options, found: ExecutionStore.Listed) =>
   Effect.gen(function*() {
     const { epoch, id, instance, isInterrupted, status } = found
     // no process has begun to work on it; the engine may know it
