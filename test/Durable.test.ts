@@ -233,7 +233,7 @@ describe("Durable", () => {
         const watched = Durable.make(Agent.make("cashier", { toolkit, providers: [witness] }), { version: 1 })
         const processOf = (script: ReadonlyArray<ScriptedModel.Step>) =>
           Durable.layer(watched).pipe(
-            Layer.provideMerge(SqliteRunner.layer({ filename })),
+            Layer.provideMerge(SqliteRunner.layer({ filename, grace: "50 millis" })),
             Layer.provide(ScriptedModel.layer(script)),
             Layer.provide(tools(done))
           )

@@ -167,7 +167,7 @@ describe("Durable, from one process to the next", () => {
   it.live("what a process has written to the store only is told to the engine", () =>
     inFile((filename) => {
       const done: Array<string> = []
-      const engine = SqliteRunner.layer({ filename, poll: "50 millis" })
+      const engine = SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" })
       return Effect.gen(function*() {
         yield* within(
           worker([refunds]),
@@ -209,7 +209,7 @@ describe("Durable, from one process to the next", () => {
   it.live("a record that does not decode parks the execution, and `resume` goes on after the mend", () =>
     inFile((filename) => {
       const done: Array<string> = []
-      const engine = SqliteRunner.layer({ filename, poll: "50 millis" })
+      const engine = SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" })
       return Effect.gen(function*() {
         yield* within(
           worker([pays, [text("half"), hang]], done),
@@ -268,7 +268,7 @@ describe("Durable, from one process to the next", () => {
             Layer.mergeAll(Durable.layer(alone), Durable.layer(calling)).pipe(
               Layer.provide(Toolkit.make(tool.tool).toLayer({ wrapped: tool.handler })),
               Layer.provide(ScriptedModel.layer(script)),
-              Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" }))
+              Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" }))
             )
           )
         )

@@ -24,7 +24,7 @@ const refunds = toolCalls({ id: "c", name: "refund", params: {} })
 
 const runner = (filename: string, script: ReadonlyArray<ScriptedModel.Step>) =>
   Durable.layer(cashier).pipe(
-    Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" })),
+    Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" })),
     Layer.provide([ScriptedModel.layer(script), tools])
   )
 
@@ -131,7 +131,7 @@ describe("Durable.remove", () => {
           assert.deepStrictEqual(yield* rows, empty)
           const unknown = yield* Effect.flip(Durable.status(cashier, "works"))
           assert.strictEqual(unknown._tag, "ExecutionUnknown")
-        }).pipe(Effect.provide([SqliteRunner.layer({ filename }), Logger.layer([])]))
+        }).pipe(Effect.provide([SqliteRunner.layer({ filename, grace: "50 millis" }), Logger.layer([])]))
       })
     ))
 
@@ -184,7 +184,7 @@ describe("an execution that kills its process", () => {
             use.pipe(
               Effect.provide(
                 Durable.layer(poison).pipe(
-                  Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" })),
+                  Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" })),
                   Layer.provide([ScriptedModel.layer(script), tools])
                 )
               )

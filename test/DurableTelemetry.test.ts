@@ -25,7 +25,7 @@ describe("the telemetry of an execution", () => {
           use.pipe(
             Effect.provide(
               Durable.layer(cashier).pipe(
-                Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis" })),
+                Layer.provideMerge(SqliteRunner.layer({ filename, poll: "50 millis", grace: "50 millis" })),
                 Layer.provide([ScriptedModel.layer(script), toolkit.toLayer({ pay: () => Effect.succeed("paid") })]),
                 Layer.provideMerge(AgentTelemetry.layer()),
                 Layer.provideMerge(Layer.succeed(Tracer.Tracer)(tracer))

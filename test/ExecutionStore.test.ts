@@ -1,7 +1,8 @@
 /** The stores of durable executions: in memory, in SQLite and in PostgreSQL they do the same. */
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { ExecutionStore } from "../src/durable/index.ts"
+import { Durable, ExecutionStore, SqlRunner } from "../src/durable/index.ts"
+import { Agent } from "../src/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import { client } from "./fixtures/postgresClient.ts"
@@ -117,6 +118,27 @@ describe("ExecutionStore", () => {
         const stored = Layer.provide(ExecutionStore.layer, client(port, database))
         yield* Effect.provide(works, stored)
         yield* Effect.provide(created("d"), stored)
+      }))
+
+    it.effect("an input that the client cannot read back is refused at the start, and disturbs nothing else", () =>
+      Effect.gen(function*() {
+        const port = yield* Postgres.Server
+        const database = client(port, yield* Postgres.createDatabase(port), { maxMessageSize: 100_000 })
+        const agent = Durable.make(Agent.make("cashier"), { version: 1 })
+        const ids = Effect.map(Durable.list(agent), (all) => all.map(({ id, status }) => [id, status]))
+        yield* Effect.gen(function*() {
+          yield* Durable.start(agent, { id: "small", prompt: "x" })
+          const refused = yield* Effect.flip(Durable.start(agent, { id: "large", prompt: "x".repeat(200_000) }))
+          assert.strictEqual(refused._tag, "ExecutionStoreError")
+          assert.deepStrictEqual(yield* ids, [["small", "queued"]])
+          // one that another client has stored
+          yield* Effect.provide(created("7:cashier:large", "x".repeat(200_000)), Layer.fresh(ExecutionStore.layer))
+            .pipe(
+              Effect.ignore
+            )
+          assert.strictEqual((yield* Durable.status(agent, "large")).status, "queued")
+          assert.deepStrictEqual(yield* ids, [["large", "queued"], ["small", "queued"]])
+        }).pipe(Effect.provide(Layer.provideMerge(SqlRunner.layerClient(), database)))
       }))
   })
 })

@@ -8,7 +8,7 @@
  * - A process that dies, or that gives no sign of life for its `lease`, loses its executions to the others. They go on with
  *   them within about two seconds after that. A process that was only frozen may write nothing more about them.
  * - A process that joins gets its share of the executions, and the others give those away. A call that is in progress then
- *   has 2 seconds to end; after that it is made again by the new process.
+ *   has its `grace` to end; after that it is made again by the new process.
  * - A process that does not know a durable agent leaves its executions alone, and warns about it. They go on when a process
  *   that knows the agent gets their share. A process that only starts and reads executions uses `layerClient`.
  *
@@ -89,6 +89,11 @@ export interface Options {
   readonly lease?: Duration.Input | undefined
   /** How often the database is asked for what other processes have sent: starts, answers, interrupts. Default: 250 milliseconds. */
   readonly poll?: Duration.Input | undefined
+  /**
+   * How long the calls in progress have to end when the layer is closed, or when another process gets their execution. Those
+   * that have not ended are interrupted, and made again there. Default: 2 seconds.
+   */
+  readonly grace?: Duration.Input | undefined
 }
 
 /**
@@ -123,7 +128,7 @@ type Services =
   | Sharding.Sharding
 
 const engine = (
-  { lease = "15 seconds", poll = "250 millis" }: Options,
+  { grace = "2 seconds", lease = "15 seconds", poll = "250 millis" }: Options,
   runnerAddress: Option.Option<RunnerAddress.RunnerAddress>
 ): Layer.Layer<Services, SqlError.SqlError, SqlClient.SqlClient> => {
   const config = ShardingConfig.layer({
@@ -136,7 +141,7 @@ const engine = (
     shardLockRefreshInterval: Duration.divideUnsafe(Duration.fromInputUnsafe(lease), 3),
     refreshAssignmentsInterval: "250 millis",
     entityMessagePollInterval: poll,
-    entityTerminationTimeout: "2 seconds",
+    entityTerminationTimeout: grace,
     // an execution of an agent that is not known here has not failed
     entityRegistrationTimeout: Duration.infinity,
     simulateRemoteSerialization: false

@@ -63,6 +63,11 @@ export interface Options {
   readonly synchronous?: SqliteClient.Options["synchronous"] | undefined
   /** How often the file is asked for what other processes have sent: starts, answers, interrupts. Default: 250 milliseconds. */
   readonly poll?: Duration.Input | undefined
+  /**
+   * How long the calls in progress have to end when the layer is closed. Those that have not ended are interrupted, and the
+   * next process makes them again. Default: 2 seconds.
+   */
+  readonly grace?: Duration.Input | undefined
 }
 
 /**
@@ -94,7 +99,7 @@ export const layer = (options: Options): Layer.Layer<
   | Sharding.Sharding,
   RunnerExists | SqlError.SqlError
 > => {
-  const { filename, poll = "250 millis", synchronous = "NORMAL" } = options
+  const { filename, grace = "2 seconds", poll = "250 millis", synchronous = "NORMAL" } = options
   const engine = ClusterWorkflowEngine.layer.pipe(
     Layer.provideMerge(SingleRunner.layer({
       runnerStorage: "memory",
@@ -104,7 +109,7 @@ export const layer = (options: Options): Layer.Layer<
         // an execution of an agent that is not known here has not failed
         entityRegistrationTimeout: Duration.infinity,
         entityMessagePollInterval: poll,
-        entityTerminationTimeout: "2 seconds"
+        entityTerminationTimeout: grace
       }
     })),
     // only the sharding is read from the environment, and it has defaults for all

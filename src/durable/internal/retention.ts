@@ -32,10 +32,9 @@ export const remove = (self: Definition, execution: string) =>
     const { endedAt, epoch, id, instance, status } = found
     // one that waits, is parked or has not begun is held by no process
     if (endedAt === undefined && status === "running" && epoch > instance) {
-      // no process that knows the agent is needed
-      const interrupted = Effect.catchTag(Executions.interrupt(self, execution), "AgentUnknown", () => Effect.void)
-      const ending = Effect.andThen(interrupted, hasEnded(store, id))
-      yield* Effect.timeoutOption(ending, grace)
+      const ending = Effect.andThen(Executions.interrupt(self, execution), hasEnded(store, id))
+      // no process that knows the agent is needed, and there is none to wait for
+      yield* Effect.timeoutOption(Effect.catchTag(ending, "AgentUnknown", () => Effect.void), grace)
     }
     yield* forget(self, store, (yield* store.get(id)) ?? found)
   })
