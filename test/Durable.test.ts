@@ -102,6 +102,27 @@ describe("Durable", () => {
       assert.strictEqual(status, "failed")
     }).pipe(Effect.provide(runner([ScriptedModel.fail(new AiError.RateLimitError({}))]))))
 
+  it.live("a failure that its schema does not know parks the execution, and its cause is that failure", () => {
+    class Odd extends Schema.Error<Odd>("test/Odd")({ _tag: Schema.tag("Odd") }) {
+      override get message(): string {
+        return "an odd failure"
+      }
+    }
+    const failing = ContextProvider.make("failing", { beforeRun: () => Effect.fail(new Odd()) })
+    const odd = Durable.make(Agent.make("odd", { providers: [failing] }), {
+      version: 1,
+      // it says so, and is something else
+      failure: Schema.TaggedStruct("Known", {}) as unknown as Schema.Codec<Odd, unknown>
+    })
+    return Effect.gen(function*() {
+      const id = yield* Durable.start(odd, { id: "odd", prompt: "Hi" })
+      const parked = yield* Effect.flip(Durable.result(odd, id))
+      assert.isTrue(parked._tag === "ExecutionParked" && parked.description.includes("an odd failure"))
+    }).pipe(Effect.provide(
+      Durable.layer(odd).pipe(Layer.provideMerge(engine), Layer.provide(ScriptedModel.layer([])))
+    ))
+  })
+
   it.live("a defect parks the execution with its cause, and `resume` goes on where it was", () => {
     const done: Array<string> = []
     return Effect.gen(function*() {

@@ -48,6 +48,8 @@ const works = Effect.gen(function*() {
   assert.isFalse(yield* store.append("b", epoch, rows(2, "stale")))
   assert.isFalse(yield* store.change("b", epoch, { status: "failed" }))
   assert.isFalse(yield* store.ask("b", epoch, ["stale"]))
+  assert.isTrue(yield* store.append("b", epoch + 1, rows(2, "lost")))
+  // nothing was heard of it
   assert.isTrue(yield* store.append("b", epoch + 1, rows(2, "z")))
   assert.deepStrictEqual(yield* store.rows("b", -1, 10), [...rows(0, "x", "y"), ...rows(2, "z")])
   assert.deepStrictEqual(yield* store.rows("b", 0, 10), [...rows(0, "x", "y"), ...rows(2, "z")])

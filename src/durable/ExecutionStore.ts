@@ -155,7 +155,8 @@ export {
  *   is running. Returns how it is then.
  * - `change`: changes an execution, if `epoch` is still its own. Returns whether it was.
  * - `interrupt`: marks an execution that has not ended as interrupted.
- * - `append`: adds rows under the same condition. All rows are added or none.
+ * - `append`: adds rows under the same condition. All rows are added or none. A row whose number is there takes its place:
+ *   whoever has heard nothing of an append makes it again.
  * - `ask`: adds approvals without an answer under the same condition, and makes the execution waiting.
  * - `answer`: answers an approval that has no answer. Returns the answer that is stored, or `undefined` if there is no
  *   such approval.
@@ -319,7 +320,10 @@ export const layerMemory: Layer.Layer<ExecutionStore> = Layer.effect(ExecutionSt
     append: (id, epoch, added) =>
       Effect.sync(() => {
         const execution = owned(id, epoch)
-        if (execution !== undefined) rows.set(id, [...rows.get(id) ?? [], ...added])
+        if (execution !== undefined) {
+          const before = (rows.get(id) ?? []).filter(({ seq }) => added.every((row) => row.seq !== seq))
+          rows.set(id, [...before, ...added])
+        }
         return execution !== undefined
       }),
     ask: (id, epoch, approvalIds) =>

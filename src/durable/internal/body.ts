@@ -248,7 +248,12 @@ class Attempt {
         return undefined
       }
       if (ExecutionJournal.isParked(cause) || failure === undefined) return yield* Effect.failCause(cause)
-      yield* this.end({ status: "failed", failure: yield* Schema.encodeEffect(this.definition.failure)(failure.error) })
+      // a failure that is none of the agent's, or that its schema does not know, is for an operator
+      const encoded = yield* Effect.catch(
+        Schema.encodeEffect(this.definition.failure)(failure.error),
+        () => Effect.failCause(cause)
+      )
+      yield* this.end({ status: "failed", failure: encoded })
       return undefined
     })
   }

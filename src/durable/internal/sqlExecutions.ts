@@ -240,7 +240,10 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
                   sql`SELECT CAST(${seq} AS INTEGER) AS seq, CAST(${count} AS INTEGER) AS count,
                     CAST(${isEnd ? 1 : 0} AS INTEGER) AS is_end, CAST(${parts} AS TEXT) AS parts`)
               )
-            }) AS added RETURNING seq`,
+            }) AS added WHERE TRUE
+              ON CONFLICT (execution_id, seq) DO UPDATE
+              SET count = excluded.count, is_end = excluded.is_end, parts = excluded.parts
+              RETURNING seq`,
             (inserted) => inserted.length > 0
           )
         ),
