@@ -53,7 +53,7 @@ const table: Readonly<Record<AgentRun.Part["type"], string>> = {
   steering: "http ui agUi",
   error: "http",
   finish: "http",
-  "step-end": "http ui agUi responses",
+  "step-end": "http ui agUi",
   "run-end": "http ui agUi chat responses a2a"
 }
 
@@ -112,6 +112,7 @@ describe("the parts of a run", () => {
         for (const wire of Object.keys(wires)) {
           for (const parts of having) {
             const whole = yield* told(wire, parts)
+            assert.strictEqual(yield* told(wire, parts), whole, "without what is made anew")
             if (whole === (yield* told(wire, parts.filter((part) => part.type !== type)))) continue
             seen.push(wire)
             break
