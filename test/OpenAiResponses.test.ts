@@ -406,6 +406,14 @@ describe("OpenAiApi, responses", () => {
         assert.strictEqual(yield* sessions, 2)
         for (const { id } of [first, third, fourth]) yield* deleted(id)
         assert.strictEqual(yield* sessions, 1)
+        // what goes on with it would lose its conversation
+        const before = yield* ask(ann, { input: "hello" })
+        const after = yield* ask(ann, { input: "hangs", background: true, previous_response_id: before.id })
+        const inUse = yield* failing(ann.responses.delete(before.id))
+        assert.instanceOf(inUse, OpenAI.ConflictError)
+        assert.deepStrictEqual([inUse.code, inUse.headers.get("x-should-retry")], ["session_in_use", "true"])
+        yield* Effect.promise(() => ann.responses.cancel(after.id))
+        yield* deleted(before.id)
         // one in progress is stopped
         const running = yield* ask(ann, { input: "hangs", background: true })
         yield* deleted(running.id)

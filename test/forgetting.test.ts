@@ -1,6 +1,6 @@
 /** Sessions that are deleted, and those that the agents behind their tools have. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, Stream } from "effect"
 import type { LanguageModel, Tool } from "effect/ai"
 import { Agent, AgentTool, ContextProvider, SessionHistory, SessionStore } from "../src/index.ts"
 import { RunHub } from "../src/server/index.ts"
@@ -64,6 +64,20 @@ describe("a session that is deleted", () => {
       // a run whose session is only kept while it waits leaves nothing
       yield* Effect.flatMap(start("three", "hi", { keep: "waiting" }), ended)
       assert.deepStrictEqual(yield* ids, left)
+    }).pipe(Effect.scoped))
+
+  it.effect("is deleted after what its run saves when it is stopped", () =>
+    Effect.gen(function*() {
+      const agent = Agent.make("agent", { providers: [SessionHistory.make({ keep: "always" })] })
+      const { ended, ids, start } = yield* serve(agent, [[text("partly"), ScriptedModel.hang]])
+      const failures: Array<unknown> = []
+      const logger = Logger.make(({ message }) => failures.push(message))
+      const run = yield* start("chat", "hi", { keep: "waiting" }).pipe(Effect.provide(Logger.layer([logger])))
+      yield* Stream.runDrain(Stream.takeUntil(run.parts(), ({ part }) => part.type === "text-delta"))
+      assert.deepStrictEqual(yield* ids, ["ann/chat"])
+      yield* run.live.stop
+      yield* ended(run)
+      assert.deepStrictEqual([yield* ids, failures], [[], []])
     }).pipe(Effect.scoped))
 
   it.effect("is not one that another run works on, or that the run has not begun with", () =>

@@ -70,17 +70,14 @@ export const afterRun = <Tools extends Record<string, Tool.Any>, E, R, A, P>(
   return Agent.fromStream(agent.name, {
     description: agent.description,
     stream: (input) =>
-      Stream.suspend(() => {
+      Stream.unwrap(Effect.gen(function*() {
         let hasBegun = false
-        return Agent.stream(agent, input).pipe(
-          Stream.onFirst(() =>
-            Effect.sync(() => {
-              hasBegun = true
-            })
-          ),
-          // the run has saved its session before
-          Stream.ensuring(Effect.suspend(() => hasBegun ? Effect.catchCause(forget(input.runId), told) : Effect.void))
-        )
-      })
+        // before the run has a scope of its own, so that this comes after what the run saves when it ends
+        yield* Effect.addFinalizer(() => hasBegun ? Effect.catchCause(forget(input.runId), told) : Effect.void)
+        return Stream.onFirst(Agent.stream(agent, input), () =>
+          Effect.sync(() => {
+            hasBegun = true
+          }))
+      }))
   })
 }
