@@ -1,11 +1,12 @@
 /** A message that is answered again or edited: what it replaces is forgotten when its run saves, and not before. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema } from "effect"
+import { Arbitrary, Effect, Fiber, Layer, Schema } from "effect"
 import { AiError, type Prompt } from "effect/ai"
 import { WorkflowEngine } from "effect/workflow"
 import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
 import { Agent, ContextProvider, Guardrail, SessionHistory, SessionStore } from "../src/index.ts"
 import { RunHub, type UiMessages } from "../src/server/index.ts"
+import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as ChatServer from "./fixtures/chatServer.ts"
 import { Boom } from "./utils.ts"
@@ -28,7 +29,7 @@ const make = (keep: SessionHistory.Keep) => {
     middleware: [guard]
   })
   const overloaded = AiError.make({ module: "test", method: "run", reason: new AiError.RateLimitError({}) })
-  const model = ScriptedModel.layer(Array.from({ length: 30 }, () =>
+  const model = ScriptedModel.layer(Array.from({ length: 200 }, () =>
     ScriptedModel.step(({ prompt }) => {
       const word = wordOf(prompt)
       if (word === "fails") return [ScriptedModel.fail(overloaded)]
@@ -38,10 +39,15 @@ const make = (keep: SessionHistory.Keep) => {
   return { agent, model }
 }
 
-const serve = (keep: SessionHistory.Keep, options?: UiMessages.Options<never, any>, grace = 0) => {
+const serve = (
+  keep: SessionHistory.Keep,
+  options?: UiMessages.Options<never, any>,
+  grace = 0,
+  store: Layer.Layer<SessionStore.SessionStore, unknown> = SessionStore.layerMemory
+) => {
   const { agent, model } = make(keep)
   return Effect.gen(function*() {
-    const services = Layer.mergeAll(SessionStore.layerMemory, model, RunHub.layer({ grace }))
+    const services = Layer.mergeAll(store, model, RunHub.layer({ grace }))
     const server = yield* ChatServer.serve(agent, services, { reconnect: 0, ...options })
     const say = (id: string, text: string, trigger?: string) =>
       server.call("POST", "", {
@@ -57,6 +63,12 @@ const serve = (keep: SessionHistory.Keep, options?: UiMessages.Options<never, an
     return { ...server, say, shown, stored }
   })
 }
+
+/** A message at a place, or after the last one, whose run completes, fails, or is refused. */
+const Turn = Schema.Struct({
+  at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 6 })),
+  word: Schema.Literals(["ok", "fails", "refused", "tripped"])
+})
 
 const before = ["a", "1 a", "b", "2 b"]
 
@@ -152,6 +164,34 @@ describe("UiMessages, a message that is replaced", () => {
         assert.deepStrictEqual(yield* shown, before)
       }
     }).pipe(Effect.scoped))
+
+  for (
+    const [name, store] of [
+      ["memory", SessionStore.layerMemory],
+      ["SQLite", Layer.provide(SqliteSessionStore.layer, SqliteClient.layer({ filename: ":memory:" }))]
+    ] as const
+  ) {
+    it.live.prop(
+      `any messages, new and replaced, of runs that save or do not, leave what was saved last (${name})`,
+      { turns: Arbitrary.schema(Schema.Array(Turn).check(Schema.isMaxLength(12))) },
+      ({ turns }) =>
+        Effect.gen(function*() {
+          const { say, shown } = yield* serve("completed", {}, 0, store)
+          // the questions of the conversation by their ids
+          let saved: ReadonlyArray<readonly [id: string, text: string]> = [["a", "a"], ["b", "b"]]
+          for (const [index, { at, word }] of turns.entries()) {
+            const place = Math.min(at, saved.length)
+            const id = saved[place]?.[0] ?? `m${index}`
+            const text = word === "ok" ? `ok${index}` : word
+            yield* say(id, text)
+            if (word === "ok") saved = [...saved.slice(0, place), [id, text]]
+            const expected = saved.flatMap(([, text], index) => [text, `${index + 1} ${text}`])
+            assert.deepStrictEqual(yield* shown, expected, JSON.stringify(turns))
+          }
+        }).pipe(Effect.scoped),
+      { arbitrary: { runs: 8, seed: "replaced" } }
+    )
+  }
 
   it.live("of a durable agent: its execution takes the place of the message with it", () =>
     Effect.gen(function*() {
