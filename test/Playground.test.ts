@@ -556,7 +556,7 @@ describe("Playground", () => {
       Effect.gen(function*() {
         const { go, url } = yield* serve
         const wire = yield* wireTo(url)
-        const { page } = yield* Browser.open(`${wire.url}/playground#token=${token}`)
+        const { context, page } = yield* Browser.open(`${wire.url}/playground#token=${token}`)
         yield* Effect.promise(async () => {
           await page.setViewportSize({ width: 1400, height: 900 })
           await page.locator(".welcome").waitFor()
@@ -605,6 +605,12 @@ describe("Playground", () => {
           await page.waitForFunction(() => document.querySelector<HTMLImageElement>(".said img")?.naturalWidth === 1)
           await page.getByRole("button", { name: "Ask again" }).click()
           await turn(page, "done").getByText("dot.png image/png").waitFor()
+          // a block that is too long for Markdown is shown as it is, and what comes after it as Markdown
+          const line = "clay pots ".repeat(6000)
+          await ask(page, `# A\n\n${line}\n\n**end**`)
+          const shown = page.locator("article:last-child .md")
+          assert.include(await shown.evaluate((own) => own.textContent), line)
+          assert.deepStrictEqual(await shown.locator("h3, strong").allTextContents(), ["A", "end"])
           await give("drop", "large.bin", "", 12_000_001)
           await page.getByText("large.bin is larger than 12 MB").waitFor()
 
@@ -618,6 +624,22 @@ describe("Playground", () => {
           await result.fill("{\"was\":\"white\"}")
           await page.getByRole("button", { name: "Give result" }).click()
           await turn(page, "done").getByText("It was white.").waitFor()
+
+          // somebody else may answer first
+          await ask(page, "blue", "waiting")
+          const other = await context.newPage()
+          await other.goto(`${wire.url}/playground#token=${token}`)
+          await choose(other, "painter")
+          await other.locator(".sessions .title").first().click()
+          await turn(other, "waiting").waitFor()
+          await other.getByRole("button", { name: "Deny" }).click()
+          await turn(other, "done").waitFor()
+          await other.close()
+          await result.fill("{\"was\":\"white\"}")
+          await page.getByRole("button", { name: "Give result" }).click()
+          await page.locator("main > .failure").getByText("approval-unknown").waitFor()
+          await page.locator("article:nth-child(2) .call[data-state=denied]").waitFor()
+          await turn(page, "done").getByText("?").waitFor()
 
           await choose(page, "patient")
           await say(page, "sleep")

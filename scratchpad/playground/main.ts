@@ -31,7 +31,12 @@ const Server = HttpRouter.serve(Playground.layer({ agents: [ask], token: Redacte
     FolderTools.layer.pipe(Layer.provideMerge(Folder.layer(".", { includeIgnored: false, includeSecrets: false }))),
     OfflinePlanner.model
   ]),
-  Layer.provideMerge(NodeHttpServer.layer(createServer, { port: Number(process.env.PORT ?? 0), host: "127.0.0.1" }))
+  Layer.provideMerge(NodeHttpServer.layer(createServer, {
+    port: Number(process.env.PORT ?? 0),
+    host: "127.0.0.1",
+    // a page that reads a run does not hold the server when it is stopped
+    gracefulShutdownTimeout: "1 second"
+  }))
 )
 
 const program = Effect.gen(function*() {

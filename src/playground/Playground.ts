@@ -134,7 +134,11 @@ export type Engine<D> = [D] extends [never] ? never : ExecutionStore.ExecutionSt
 export type EngineError<D> = [D] extends [never] ? never : ExecutionStore.ExecutionStoreError
 
 /**
- * Creates the layer that adds the page to a router. A run goes on when the page is closed or loaded again.
+ * Creates the layer that adds the page to a router. A run goes on when the page is closed or loaded again. When the layer is
+ * released, runs in progress have a second to end by themselves, and their ends are written to the journal.
+ *
+ * A server waits for a page that reads a run before it releases the layer: with `NodeHttpServer` the option
+ * `gracefulShutdownTimeout` says how long.
  *
  * @category layers
  * @since 0.1.0

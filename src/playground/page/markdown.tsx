@@ -73,6 +73,8 @@ const node = (token: any, key: number): ComponentChildren => {
           </table>
         </div>
       )
+    case "plain":
+      return <div key={key} class="plain">{token.raw}</div>
     case "br":
       return <br key={key} />
     case "hr":
@@ -92,8 +94,33 @@ class Block extends Component<{ token: Token }> {
   }
 }
 
-/** Longer blocks are shown as they are. */
+/** Longer blocks are shown as they are, in pieces: only the last one grows. */
 const longest = 50_000
+const piece = 4000
+
+/** The place of the first block that is longer. */
+const longBlock = (text: string): readonly [from: number, to: number] | undefined => {
+  for (let from = 0; text.length - from > longest;) {
+    const end = text.indexOf("\n\n", from)
+    const to = end < 0 ? text.length : end
+    if (to - from > longest) return [from, to]
+    from = to + 2
+  }
+  return undefined
+}
+
+const plain = (text: string): Array<Token> => {
+  const pieces: Array<Token> = []
+  for (let from = 0; from < text.length;) {
+    const space = text.lastIndexOf(" ", from + piece)
+    const to = text.length - from <= piece ? text.length : space > from ? space + 1 : from + piece
+    pieces.push({ type: "plain", raw: text.slice(from, to) } as never)
+    from = to
+  }
+  return pieces
+}
+
+const lex = (text: string): Array<Token> => Lexer.lex(text, { gfm: true, breaks: true })
 
 /** A text that grows is read again from its last block on, so the time for a text is in proportion to its length. */
 export class Markdown extends Component<{ text: string; done: boolean }> {
@@ -112,12 +139,20 @@ export class Markdown extends Component<{ text: string; done: boolean }> {
       this.read = 0
     }
     this.seen = text
-    const rest = text.slice(this.read)
-    if (rest.length > longest && !rest.includes("\n\n")) {
-      this.tail = [{ type: "plain", raw: rest } as never]
-      return
+    let rest = text.slice(this.read)
+    for (let long = longBlock(rest); long !== undefined; long = longBlock(rest)) {
+      const [from, to] = long
+      this.settled.push(...lex(rest.slice(0, from)))
+      this.tail = plain(rest.slice(from, to))
+      if (to === rest.length) {
+        this.read += from
+        return
+      }
+      this.settled.push(...this.tail)
+      this.read += to
+      rest = rest.slice(to)
     }
-    const tokens: Array<Token> = Lexer.lex(rest, { gfm: true, breaks: true })
+    const tokens = lex(rest)
     const open = tokens.findLastIndex(({ type }) => type !== "space")
     const ready = tokens.slice(0, Math.max(0, open))
     const length = ready.reduce((sum, { raw }) => sum + raw.length, 0)

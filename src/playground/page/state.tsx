@@ -295,7 +295,13 @@ export const answer = async (
   try {
     response = await request(`${own.place}/answers`, { method: "POST", body: { answers, runId } })
   } catch (error) {
-    return failureOf(error)
+    const failure = failureOf(error)
+    if (/^approval-(unknown|answered)$/.test(failure.code)) {
+      // somebody else has answered, in another window for example
+      await load(own, own.session.value).catch(() => {})
+      problem.value = failure
+    }
+    return failure
   }
   turn.resume(performance.now())
   draw()
