@@ -80,20 +80,19 @@ const say = (folder: string, args: ReadonlyArray<string>): Effect.Effect<Said> =
       error: (...texts: ReadonlyArray<unknown>) => void (stderr += `${texts.join(" ")}\n`)
     }
     const env = { HOME: folder, XDG_STATE_HOME: `${folder}/state` }
-    const script = args[0] === "--script" ? args[1] : undefined
-    const rest = script === undefined ? args : args.slice(2)
+    const isScript = args[0] === "--script"
+    const rest = isScript ? args.slice(2) : args
     const offline = { title: "offline planner", layer: OfflinePlanner.model, isOffline: true }
     const exit = yield* Effect.exit(
-      program((input) => script === undefined ? Models.select(input, offline) : Effect.succeed(Scripts.model(script)))
-        .pipe(
-          Effect.provideService(Console.Console, console),
-          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
-          Effect.provide([
-            Layer.succeed(Terminal.Terminal, terminal),
-            Stdio.layerTest({ args: Effect.succeed(rest), stdinIsTerminal: Effect.succeed(false) })
-          ]),
-          Effect.provide(NodeServices.layer)
-        )
+      program((input) => isScript ? Effect.succeed(Scripts.model(args[1])) : Models.select(input, offline)).pipe(
+        Effect.provideService(Console.Console, console),
+        Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+        Effect.provide([
+          Layer.succeed(Terminal.Terminal, terminal),
+          Stdio.layerTest({ args: Effect.succeed(rest), stdinIsTerminal: Effect.succeed(false) })
+        ]),
+        Effect.provide(NodeServices.layer)
+      )
     )
     const code = Exit.isSuccess(exit) ? 0 : Cause.hasInterruptsOnly(exit.cause) ? 130 : 1
     return { code, stdout, stderr }
