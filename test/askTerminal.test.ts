@@ -251,6 +251,36 @@ describe("the end of the terminal", () => {
       }),
     { arbitrary: { runs: 50 } }
   )
+
+  it("is drawn again in a terminal that becomes narrower, also with wide characters", async () => {
+    for (let columns = 8; columns < 40; columns++) {
+      const emulator = new xterm.Terminal({ cols: 40, rows: 12, allowProposedApi: true, scrollback: 1000 })
+      const live = Live.make()
+      const draw = (line: string, columns: number) => {
+        emulator.resize(columns, 12)
+        const rows = ["日".repeat(19), "a クレイ b クレイ c クレイ", "x"].map((row) => Text.fit(row, columns - 1))
+        const text = live.draw([line], { rows, cursor: { row: 2, column: 1 } }, columns)
+        return new Promise<ReadonlyArray<string>>((resolve) => emulator.write(text, () => resolve(rows)))
+      }
+      await draw("first", 40)
+      const rows = await draw("second", columns)
+      const { active } = emulator.buffer
+      const lines = Array.from({ length: active.length }, (_, row) => active.getLine(row)!.translateToString(true))
+      assert.strictEqual(lines.join("\n").trim(), ["first", "second", ...rows].join("\n"), `${columns} columns`)
+      emulator.dispose()
+    }
+  })
+
+  it("counts the rows of a line as a terminal breaks it", () => {
+    const cases = [["", 5, 1], ["abcde", 5, 1], ["abcdef", 5, 2], ["日本語", 5, 2], ["日本語日本", 5, 3], [
+      "\u001b[1m日本\u001b[22m",
+      4,
+      1
+    ]]
+    for (const [line, columns, rows] of cases as ReadonlyArray<[string, number, number]>) {
+      assert.strictEqual(Text.rows(line, columns), rows, line)
+    }
+  })
 })
 
 describe("an answer as it comes", () => {

@@ -4,6 +4,7 @@
  * Text of files, models, servers and users may hold characters that move the cursor, change colours, end a line, or
  * change the direction of the text after them. They are shown as U+FFFD.
  */
+import { stripVTControlCharacters } from "node:util"
 import sliceAnsi from "slice-ansi"
 import stringWidth from "string-width"
 import wrapAnsi from "wrap-ansi"
@@ -55,6 +56,22 @@ export const clip = (text: string, length: number): string =>
 
 /** Returns how many columns of a terminal a text takes. A wide character takes two, and a style none. */
 export const width = (text: string): number => stringWidth(text)
+
+/** Returns how many rows a terminal of so many columns needs for a line. A wide character is not broken in two. */
+export const rows = (line: string, columns: number): number => {
+  if (width(line) <= columns) return 1
+  let count = 1
+  let used = 0
+  for (const { segment } of graphemes.segment(stripVTControlCharacters(line))) {
+    const taken = width(segment)
+    if (used + taken > columns) {
+      count++
+      used = 0
+    }
+    used += taken
+  }
+  return count
+}
 
 /** Returns the lines of a text that was broken at `columns`, between words where that is possible. */
 export const wrap = (text: string, columns: number): ReadonlyArray<string> =>

@@ -19,10 +19,7 @@ export const make = () => {
   const erase = (columns: number): string => {
     const row = drawn.cursor?.row ?? Math.max(0, drawn.rows.length - 1)
     // A terminal that became narrower has broken the rows
-    const above = drawn.rows.slice(0, row).reduce(
-      (sum, text) => sum + Math.max(1, Math.ceil(Text.width(text) / columns)),
-      0
-    )
+    const above = drawn.rows.slice(0, row).reduce((sum, text) => sum + Text.rows(text, columns), 0)
     drawn = { rows: [], cursor: undefined }
     return `\r${above === 0 ? "" : `\x1b[${above}A`}\x1b[J`
   }

@@ -71,6 +71,6 @@ export const draw = (self: Pager, size: Size, style: Style.Style): string => {
   const lines = self.content(size.columns)
   const shown = lines.slice(top, top + size.rows - 1).map((line) => Text.fit(line, size.columns))
   const place = `lines ${top + 1} to ${Math.min(lines.length, top + size.rows - 1)} of ${lines.length}`
-  const footer = style.dim(Text.fit(`${place} · Up, Down, Space, b · q goes back`, size.columns))
+  const footer = style.dim(Text.fit(`q goes back · ${place} · Up, Down, Space, b`, size.columns))
   return `\x1b[?25l\x1b[H\x1b[J${shown.join("\r\n")}\x1b[${size.rows};1H${footer}`
 }
