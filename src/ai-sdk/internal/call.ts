@@ -7,6 +7,7 @@ import type * as AiError from "effect/ai/AiError"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
 import * as Errors from "./errors.ts"
 import * as Http from "./http.ts"
@@ -106,4 +107,7 @@ export class Call {
  * @category running
  * @since 0.1.0
  */
-export const promise = <A>(f: () => PromiseLike<A>): Promise<A> => new Promise((resolve) => resolve(f()))
+export const promise = <A>(f: () => PromiseLike<A>): Promise<A> => {
+  const made = Result.try(f)
+  return Result.isSuccess(made) ? Promise.resolve(made.success) : Promise.reject(made.failure)
+}

@@ -161,7 +161,8 @@ export const toUsage = (usage: unknown): AgentRun.Usage => {
 export const hasUsage = ({ inputTokens, outputTokens }: Response.FinishPartEncoded["usage"]): boolean =>
   inputTokens.total !== undefined || outputTokens.total !== undefined
 
-const property = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
+const property = (value: unknown, key: string): unknown =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
 
 const count = (tokens: unknown, key: string): number | undefined => Usage.count(property(tokens, key))
 

@@ -12,6 +12,7 @@ import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -60,8 +61,8 @@ export const make = (
         const refusal = ToolCodec.findRefusal(options.tools)
         if (refusal !== undefined) return Effect.fail(call.error(notOffered(refusal)))
         const started = (options: LanguageModel.ProviderOptions): Effect.Effect<Started, AiError.AiError> =>
-          Effect.try({
-            try: () => {
+          fromResult(
+            Result.try(() => {
               const beside = Direct.reportOf(options, context)
               const prompt = Direct.isOfRun(options) ? options.prompt : Text.wellFormedPrompt(options.prompt)
               const conversation = Conversation.take(beside, target, options.tools, prompt.content, namesOf)
@@ -81,9 +82,9 @@ export const make = (
                 toBare: BareTools.makeCalls(options),
                 request
               }
-            },
-            catch: (error) => call.error(unsupported(call, error))
-          })
+            }),
+            (error) => call.error(unsupported(call, error))
+          )
         return options.toolCallValidation === "deferred"
           ? started(options)
           : Effect.flatMap(BareTools.toJsonPrompt(options), (prompt) => started({ ...options, prompt }))
@@ -116,15 +117,18 @@ export const make = (
         Stream.fromChannel(Channel.fromTransform((_upstream, scope) =>
           Effect.flatMap(start(options, "streamText"), ({ call, names, report: beside, request, settings, toBare }) => {
             const converter = new Converted.Converter(names, settings, beside)
-            const end = Effect.sync(() => Annotations.response(options.span, converter))
+            const end = () => Annotations.response(options.span, converter)
             const parts = new Parts(call, converter, report, () => model.doStream(request))
             const pull = toBare === undefined ? parts.pull : Effect.flatMap(parts.pull, toBare)
-            return Effect.as(Scope.addFinalizer(scope, Effect.andThen(parts.close, end)), pull)
+            return Effect.as(Scope.addFinalizerExit(scope, () => parts.close(end)), pull)
           })
         )),
       ...(codecTransformer === undefined ? undefined : { codecTransformer })
     })
   })
+
+const fromResult = <A, E>(made: Result.Result<A, unknown>, onFailure: (error: unknown) => E): Exit.Exit<A, E> =>
+  Result.isSuccess(made) ? Exit.succeed(made.success) : Exit.fail(onFailure(made.failure))
 
 /** Keeps the last answer: most calls of a model have the settings of the call before. */
 const lastOf = <A extends object, B>(f: (a: A) => B): (a: A) => B => {
@@ -173,24 +177,37 @@ class Parts {
 
   /**
    * Aborts the request, unless the whole response was read, and waits until the provider has released it. A stream that
-   * the provider opens nevertheless is closed, too.
+   * the provider opens nevertheless is closed, too. Then it calls `end`. Mostly there is nothing to wait for.
    */
-  readonly close: Effect.Effect<void> = Effect.callback((resume) => {
+  close(end: () => void): Effect.Effect<void> {
     const { opening, pump } = this
-    if (opening === undefined || pump?.ended === true) return resume(Effect.void)
-    this.call.abort()
-    const cancelled = opening.then((result) => pump === undefined ? result.stream.cancel() : pump.cancel())
-    // An error here is an error of the request, which the call has already reported.
-    Promise.allSettled([cancelled]).then(() => resume(Effect.void))
-  })
+    if (opening === undefined || pump?.ended === true) {
+      end()
+      return Exit.void
+    }
+    return Effect.callback((resume) => {
+      this.call.abort()
+      const cancelled = opening.then((result) => pump === undefined ? result.stream.cancel() : pump.cancel())
+      // An error here is an error of the request, which the call has already reported.
+      Promise.allSettled([cancelled]).then(() => resume(Effect.sync(end)))
+    })
+  }
 
+  /** Waits for the stream and for its first parts. */
   private open(): PartsPull {
     const opening = this.opening = Call.promise(this.doStream)
-    return Effect.flatMap(this.call.wait(() => opening), (result) => {
-      const pump = Result.try(() => fromReadableStream(result.stream))
-      if (Result.isFailure(pump)) return Effect.fail(this.call.error(unreadable(this.call, pump.failure)))
-      this.call.setUrl(result.request?.url)
-      return this.take(this.pump = pump.success)
+    return Effect.callback((resume) => {
+      opening.then(
+        (result) => {
+          const made = Result.try(() => fromReadableStream(result.stream))
+          if (Result.isFailure(made)) return resume(Effect.fail(this.call.error(unreadable(this.call, made.failure))))
+          this.call.setUrl(result.request?.url)
+          const pump = this.pump = made.success
+          pump.take()
+          pump.onArrival(() => resume(Effect.suspend(() => this.take(pump))))
+        },
+        (error) => resume(Effect.suspend(() => Effect.fail(this.call.error(error))))
+      )
     })
   }
 

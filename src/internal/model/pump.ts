@@ -93,10 +93,13 @@ export class Pump<A> {
     return this.giveUp()
   }
 
-  private readonly arrival = Effect.callback<void>((resume) => {
-    if (this.buffer.length > 0 || this.ended) resume(Effect.void)
-    else this.wake = () => resume(Effect.void)
-  })
+  /** Calls the function once, when there is something to take or the source has ended. */
+  onArrival(wake: () => void): void {
+    if (this.buffer.length > 0 || this.ended) wake()
+    else this.wake = wake
+  }
+
+  private readonly arrival = Effect.callback<void>((resume) => this.onArrival(() => resume(Effect.void)))
 
   private async fill(): Promise<void> {
     const { source } = this

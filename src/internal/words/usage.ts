@@ -104,7 +104,9 @@ export const clean = (reported: AgentRun.Usage): AgentRun.Usage => {
   }
 }
 
-const isCount = (reported: unknown): boolean => reported === undefined || count(reported) === reported
+const isCount = (reported: unknown): boolean =>
+  reported === undefined ||
+  typeof reported === "number" && reported >= 0 && reported <= maximumCount && Math.round(reported) === reported
 
 const fits = (total: number | undefined, a = 0, b = 0, c = 0): boolean => total === undefined || a + b + c <= total
 
