@@ -26,6 +26,18 @@ const spansOf = <E>(
     )
   })
 
+/** An application that has set up OpenTelemetry by itself. */
+const registered = (exporter: InMemorySpanExporter) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register()),
+    () =>
+      Effect.sync(() => {
+        Otel.trace.disable()
+        Otel.context.disable()
+        Otel.propagation.disable()
+      })
+  )
+
 const status = (span: ReadableSpan) => `${span.name}: ${Otel.SpanStatusCode[span.status.code]}`
 
 const plain = Agent.make("plain")
@@ -107,19 +119,55 @@ describe("NodeTelemetry", () => {
   })
 
   describe("layerTracer", () => {
+    it.effect("makes the OpenTelemetry context of a span once for the operations that follow each other in it", () =>
+      Effect.gen(function*() {
+        yield* registered(new InMemorySpanExporter())
+        let made = 0
+        const counting = Layer.effect(
+          Tracer.Tracer,
+          Effect.map(Tracer.Tracer, (tracer) =>
+            Tracer.make({
+              span: (options) => tracer.span(options),
+              context: (primitive, fiber) => {
+                if (fiber.cache.span !== undefined) made++
+                return tracer.context!(primitive, fiber)
+              }
+            }))
+        )
+        const active = Effect.sync(() => Otel.trace.getActiveSpan()?.spanContext().spanId)
+        const inside = (turns: number) =>
+          Effect.gen(function*() {
+            const { spanId } = yield* OtelTracer.currentOtelSpan.pipe(Effect.map((span) => span.spanContext()))
+            for (let turn = 0; turn < 50; turn++) {
+              assert.strictEqual(yield* active, spanId)
+              if (turn < turns) yield* Effect.yieldNow
+            }
+            return spanId
+          })
+        const program = Effect.gen(function*() {
+          const outer = yield* inside(0)
+          const inner = yield* Effect.withSpan(inside(0), "inner")
+          assert.notStrictEqual(inner, outer)
+          assert.strictEqual(yield* active, outer)
+          const alone = made
+          // two spans in turns: each operation is in its own
+          yield* Effect.all([Effect.withSpan(inside(20), "a"), Effect.withSpan(inside(20), "b")], { concurrency: 2 })
+          assert.strictEqual(yield* active, outer)
+          return alone
+        })
+        const alone = yield* Effect.withSpan(program, "outer").pipe(
+          Effect.provide(
+            NodeTelemetry.layerTracer.pipe(Layer.provide(counting), Layer.provide(OtelTracer.layerGlobal))
+          )
+        )
+        assert.isAtMost(alone, 10)
+        assert.strictEqual(yield* active, undefined)
+      }))
+
     it.effect("does the same to the tracer of an application that has set up OpenTelemetry by itself", () =>
       Effect.gen(function*() {
         const exporter = new InMemorySpanExporter()
-        const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
-        yield* Effect.acquireRelease(
-          Effect.sync(() => provider.register()),
-          () =>
-            Effect.sync(() => {
-              Otel.trace.disable()
-              Otel.context.disable()
-              Otel.propagation.disable()
-            })
-        )
+        yield* registered(exporter)
         const instrumented = Effect.gen(function*() {
           // an instrumentation that knows nothing of effect
           Otel.trace.getTracer("other").startSpan("foreign").end()

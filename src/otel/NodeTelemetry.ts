@@ -76,7 +76,8 @@ export const layer: {
  * Layer that makes the current OpenTelemetry tracer end its GenAI spans by the conventions: a successful operation
  * leaves the status unset, and a failure with an `error.type` adds no exception event.
  *
- * Effect's tracer sets OK on every success. Other spans, and spans of other tracers, stay as they are.
+ * Effect's tracer sets OK on every success. Other spans, and spans of other tracers, stay as they are. Operations that
+ * follow each other in a span share their OpenTelemetry context, which effect's tracer makes for each of them.
  *
  * @category layers
  * @since 0.1.0
@@ -89,9 +90,32 @@ export const layerTracer: Layer.Layer<never> = Layer.effect(
         const span = tracer.span(options)
         return isOtelSpan(span) ? withGenAiEnd(span) : span
       },
-      context: tracer.context
+      context: tracer.context && sharingContexts(tracer.context)
     }))
 )
+
+type InContext = NonNullable<Tracer.Tracer["context"]>
+
+const sharingContexts = (inContext: InContext): InContext => {
+  let last:
+    | { readonly active: Otel.Context; readonly span: Tracer.AnySpan; readonly context: Otel.Context }
+    | undefined
+  return (primitive, fiber) => {
+    const { span } = fiber.cache
+    if (span === undefined) return primitive["~effect/Effect/evaluate"](fiber)
+    const active = Otel.context.active()
+    if (last !== undefined && last.span === span && last.active === active) {
+      return Otel.context.with(last.context, () => primitive["~effect/Effect/evaluate"](fiber))
+    }
+    const remembering: typeof primitive = {
+      "~effect/Effect/evaluate": (fiber) => {
+        last = { active, span, context: Otel.context.active() }
+        return primitive["~effect/Effect/evaluate"](fiber)
+      }
+    }
+    return inContext(remembering, fiber)
+  }
+}
 
 /** The part of a span of `@effect/opentelemetry` that is used here. */
 interface OtelSpan extends Tracer.Span {

@@ -145,7 +145,16 @@ export class SpanMaker {
  * @since 0.1.0
  */
 export const write = (span: Tracer.Span, key: string, value: unknown): void => {
-  if (value !== undefined) span.attribute(key, Text.wellFormedValue(value))
+  if (value !== undefined) put(span, key, value)
+}
+
+/** There are several attributes for each span, and most of them are texts and numbers. */
+const put = (span: Tracer.Span, key: string, value: unknown): void => {
+  const isNumber = typeof value === "number"
+  span.attribute(
+    key,
+    isNumber ? value : typeof value === "string" ? Text.wellFormed(value) : Text.wellFormedValue(value)
+  )
 }
 
 const writeAll = (span: Tracer.Span, attributes: Attributes): void => {
@@ -209,6 +218,7 @@ export const view = (
 class View implements ProxyHandler<Tracer.Span> {
   private readonly captureContent: boolean
   private readonly accepts: Accepts
+  private attribute: Tracer.Span["attribute"] | undefined = undefined
 
   constructor(captureContent: boolean, accepts: Accepts) {
     this.captureContent = captureContent
@@ -218,8 +228,8 @@ class View implements ProxyHandler<Tracer.Span> {
   get(span: Tracer.Span, key: string | symbol): unknown {
     switch (key) {
       case "attribute":
-        return (key: string, value: unknown) => {
-          if (this.accepts(key, value)) span.attribute(key, Text.wellFormedValue(value))
+        return this.attribute ??= (key, value) => {
+          if (this.accepts(key, value)) put(span, key, value)
         }
       case "event":
         return (...[name, time, attributes]: Parameters<Tracer.Span["event"]>) =>

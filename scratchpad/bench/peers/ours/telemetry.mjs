@@ -9,7 +9,10 @@ import { TOOL_STEPS } from "../../lib/work.mjs"
 export const layer = async (kind) => {
   if (kind === "native") return AgentTelemetry.layer()
   const OtelTracer = await import("@effect/opentelemetry/OtelTracer")
-  return AgentTelemetry.layer().pipe(Layer.provideMerge(OtelTracer.layerGlobal))
+  const { NodeTelemetry } = await import("effect-agents/otel")
+  return Layer.mergeAll(AgentTelemetry.layer(), NodeTelemetry.layerTracer).pipe(
+    Layer.provideMerge(OtelTracer.layerGlobal)
+  )
 }
 
 const chat = {
