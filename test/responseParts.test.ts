@@ -68,6 +68,8 @@ describe("responseParts", () => {
   it("makes the messages that Prompt.makeMessage makes", () => {
     const text = [Parts.promptText("a")]
     same(Parts.assistantMessage(text), Prompt.makeMessage("assistant", { content: text }))
+    same(Parts.userMessage(text), Prompt.makeMessage("user", { content: text }))
+    same(Prompt.fromMessages([Parts.userMessage(text)]), Prompt.make("a"))
     const results = [
       Parts.promptToolResult({ id: "c", name: "add", isFailure: false, result: 1, providerExecuted: false })
     ]

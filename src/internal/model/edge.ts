@@ -98,9 +98,10 @@ export class Tally {
   }
 
   /** Ends the step, and returns its usage. */
-  endStep(said: AgentRun.Usage): AgentRun.Usage {
-    const usage = this.stepUsage(said)
-    this.usage = this.usageWith(said)
+  endStep(said: { readonly usage: AgentRun.Usage }): AgentRun.Usage {
+    const isSaid = this.calls === 0
+    const usage = isSaid ? said.usage : this.step
+    if (isSaid) this.usage = Usage.add(this.usage, usage)
     this.step = AgentRun.emptyUsage
     this.replayed = AgentRun.emptyUsage
     this.calls = 0

@@ -37,7 +37,10 @@ export const read = (
   if (session !== undefined && OwnSession.isForeign(session, context)) {
     return Result.fail(new AgentError.InvalidSession({ session }))
   }
-  if (typeof prompt === "string" || Parts.isPrompt(prompt)) return Result.succeed(Prompt.make(prompt))
+  if (typeof prompt === "string") {
+    return Result.succeed(Prompt.fromMessages([Parts.userMessage([Parts.promptText(prompt)])]))
+  }
+  if (Parts.isPrompt(prompt)) return Result.succeed(prompt)
   return Predicate.isIterable(prompt)
     ? Result.try({ try: () => Prompt.make(prompt), catch: invalid })
     : Result.fail(invalid("it is neither a text, nor messages, nor a Prompt"))

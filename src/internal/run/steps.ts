@@ -138,7 +138,7 @@ export abstract class Steps {
     results: ReadonlyArray<Middleware.ToolResult>
   ): AgentRun.StepEnd {
     const builder = this.builder!
-    const usage = this.tally.endStep(builder.usage)
+    const usage = this.tally.endStep(builder)
     const step = toStep(this.steps.length, builder, { usage, names: this.edge?.answered?.names() }, calls, results)
     for (const { executed, isFailure } of step.toolCalls) {
       if (executed) this.executedToolCalls++

@@ -432,6 +432,17 @@ export const assistantMessage = (content: ReadonlyArray<Prompt.AssistantMessageP
     : Prompt.makeMessage("assistant", { content })
 
 /**
+ * Creates a message of the user.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
+export const userMessage = (content: ReadonlyArray<Prompt.UserMessagePart>): Prompt.UserMessage =>
+  knowsPrompt
+    ? { content, "~effect/ai/Prompt/Message": "~effect/ai/Prompt/Message", role: "user", options: empty }
+    : Prompt.makeMessage("user", { content })
+
+/**
  * Creates a tool message.
  *
  * @category messages

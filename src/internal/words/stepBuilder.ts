@@ -48,13 +48,14 @@ const none: Array<Block> = []
  * @since 0.1.0
  */
 export class StepBuilder {
-  usage: AgentRun.Usage = AgentRun.emptyUsage
   finishReason: Response.FinishReason | undefined = undefined
   calls: Array<Call> | undefined = undefined
   providerCalls: Array<AgentRun.ToolCall> | undefined = undefined
   /** The approvals that the provider requests before it runs calls of its own. */
   hostedApprovals: Array<Prompt.ToolApprovalRequestPart> | undefined = undefined
   error: Response.ErrorPart | undefined = undefined
+  /** The usage in its `finish` parts. Most often nobody asks for the sum, because the edge has told it. */
+  private finishes: Array<AgentRun.Usage> | undefined = undefined
   private readonly slots: Array<Prompt.AssistantMessagePart | undefined> = []
   private blocks: Array<Block> = none
   private open: Block | undefined = undefined
@@ -110,13 +111,19 @@ export class StepBuilder {
       }
       case "finish": {
         this.finishReason = part.reason
-        this.usage = AgentRun.addUsage(this.usage, part.usage)
+        const finishes = this.finishes ??= []
+        finishes.push(part.usage)
         return
       }
       case "error": {
         this.error = part
       }
     }
+  }
+
+  /** The usage as the parts of the call report it. */
+  get usage(): AgentRun.Usage {
+    return this.finishes?.reduce(AgentRun.addUsage, AgentRun.emptyUsage) ?? AgentRun.emptyUsage
   }
 
   /** The text of the step so far. */
