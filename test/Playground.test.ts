@@ -545,6 +545,8 @@ describe("Playground", () => {
           assert.strictEqual(await page.getByLabel("Agent beside it").locator("option:checked").innerText(), "keeper")
           await page.locator(".lane").nth(1).getByRole("button", { name: /^Show its run/ }).click()
           await page.locator(".waterfall", { hasText: "keeper" }).waitFor()
+          await page.getByRole("button", { name: "Copy as test" }).click()
+          await page.getByText("Copied").waitFor()
           await page.getByRole("button", { name: "Close the comparison" }).click()
           assert.strictEqual(await page.locator(".lane").count(), 1)
         })

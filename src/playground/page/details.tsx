@@ -90,8 +90,8 @@ export const RunView = ({ turn }: { turn: Turn | undefined }) => {
 const Copy = ({ turn, what }: { turn: Turn; what: "test" | "cassette" }) => {
   const [done, setDone] = useState(false)
   const take = () =>
-    void copy(turn.runIds[0] ?? turn.runId!, what).then(() => {
-      setDone(true)
+    void copy(turn, what).then((copied) => {
+      setDone(copied)
       setTimeout(() => setDone(false), 1500)
     })
   return <button onClick={take}>{done ? "Copied" : `Copy as ${what}`}</button>

@@ -113,7 +113,8 @@ const plain = (text: string): Array<Token> => {
   const pieces: Array<Token> = []
   for (let from = 0; from < text.length;) {
     const space = text.lastIndexOf(" ", from + piece)
-    const to = text.length - from <= piece ? text.length : space > from ? space + 1 : from + piece
+    const cut = from + piece + (/[\ud800-\udbff]/.test(text[from + piece - 1] ?? "") ? 1 : 0)
+    const to = text.length <= cut ? text.length : space > from ? space + 1 : cut
     pieces.push({ type: "plain", raw: text.slice(from, to) } as never)
     from = to
   }

@@ -435,8 +435,11 @@ export const link = (turns: ReadonlyArray<Turn>, runs: ReadonlyArray<Json>): voi
   turns.forEach((turn, index) => {
     if (turn.timed) return
     const end = turns[index + 1]?.before ?? Infinity
+    // those that went on with answers have no prompt
     const own = runs.filter(({ before, prompt }) =>
-      before != null && before >= turn.before && before < end && (prompt == null || plain(prompt) === plain(turn.text))
+      prompt == null
+        ? before > turn.before && before < end
+        : before === turn.before && plain(prompt) === plain(turn.text)
     ).reverse()
     // what was tried before was not stored
     turn.runIds = own.slice(Math.max(0, own.findLastIndex(({ prompt }) => prompt != null))).map(({ runId }) => runId)

@@ -226,9 +226,12 @@ export const knownOf = (turn: Turn): { last: Json; cost: number | undefined; tra
   }
 }
 
+let inspectedIn: Chat = chat
+
 /** Shows a run of the journal, with those that went on with answers. */
 export const inspect = (own: Chat, runIds: ReadonlyArray<string>): Promise<void> =>
   attempt(async () => {
+    inspectedIn = own
     inspected.value = turnOfRuns(
       await Promise.all(runIds.map((runId) => json(own.path(`journal/${encodeURIComponent(runId)}`))))
     )
@@ -247,11 +250,16 @@ export const look = (own: Chat, turn: Turn): void => {
   else void inspect(own, turn.runIds)
 }
 
-export const copy = (runId: string, what: "test" | "cassette"): Promise<void> =>
-  attempt(async () => {
-    const { text } = await json(chat.path(`journal/${encodeURIComponent(runId)}/${what}`))
+/** Whether it was copied. */
+export const copy = async (turn: Turn, what: "test" | "cassette"): Promise<boolean> => {
+  await attempt(async () => {
+    const own = chats().find(({ turns }) => turns.value.includes(turn)) ?? inspectedIn
+    const runId = turn.runIds[0] ?? turn.runId
+    const { text } = await json(own.path(`journal/${encodeURIComponent(runId)}/${what}`))
     await navigator.clipboard.writeText(text)
   })
+  return problem.value === undefined
+}
 
 /** The server may be away for a moment. */
 const again = async (ask: () => Promise<Response>): Promise<Response> => {
