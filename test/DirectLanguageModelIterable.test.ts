@@ -83,6 +83,16 @@ describe("DirectLanguageModel.fromAsyncIterable", () => {
       assert.isBelow(arrays.length, 20)
     }))
 
+  it.effect("emits what comes in one task as one array", () =>
+    Effect.gen(function*() {
+      const arrays: Array<ReadonlyArray<number>> = []
+      yield* Stream.runForEachArray(fromAsyncIterable(through([1, 2, 3, 4, 5]), failed), (array) =>
+        Effect.sync(() => {
+          arrays.push(array)
+        }))
+      assert.deepStrictEqual(arrays, [[1, 2, 3, 4, 5]])
+    }))
+
   it.effect("emits nothing of an iterable that has nothing", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* Stream.runCollect(fromAsyncIterable(through([]), failed)), [])

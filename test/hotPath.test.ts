@@ -17,7 +17,9 @@ import {
   SessionStore,
   Steering
 } from "../src/index.ts"
+import { AiSdk } from "../src/ai-sdk/index.ts"
 import { RunHub } from "../src/server/index.ts"
+import { sdkModel } from "./fixtures/ai-sdk.ts"
 
 type Encoded = Response.StreamPartEncoded
 
@@ -161,6 +163,26 @@ describe("hot path", () => {
         // effect's, for every model call
         assert.deepStrictEqual(spans, ["LanguageModel.streamText"])
       }).pipe(Effect.provide(model(() => textArrays(1, 1)))))
+
+    it.effect("takes no fiber for a model of the AI SDK, whose parts come as one array", () =>
+      Effect.gen(function*() {
+        const told: Array<number> = []
+        const { fibers } = yield* counted(
+          Stream.runForEachArray(Agent.stream(Agent.make("bare"), input), (parts) => {
+            told.push(parts.length)
+            return Effect.void
+          })
+        )
+        // run-start and step-start; the text; step-end; run-end
+        assert.deepStrictEqual(told, [2, 4, 1, 1])
+        assert.strictEqual(fibers, 0)
+      }).pipe(Effect.provide(AiSdk.layer(sdkModel([
+        { type: "stream-start", warnings: [] },
+        { type: "text-start", id: "t" },
+        { type: "text-delta", id: "t", delta: "tok " },
+        { type: "text-end", id: "t" },
+        { type: "finish", usage: {}, finishReason: { unified: "stop", raw: "stop" } }
+      ])))))
 
     it.effect("starts nothing for a provider without hooks", () =>
       Effect.gen(function*() {

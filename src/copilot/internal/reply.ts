@@ -144,11 +144,11 @@ export class Reply {
   }
 
   private endStep(builder: StepBuilder): void {
-    builder.usage = AgentRun.addUsage(builder.usage, this.pending)
+    const usage = AgentRun.addUsage(builder.usage, this.pending)
     this.pending = AgentRun.emptyUsage
     const calls = builder.calls ?? []
     const results = calls.map((call) => this.results.get(call.id) ?? interrupted(call))
-    const step = toStep(this.steps.length, builder, { usage: builder.usage, names: this.answeredBy }, calls, results)
+    const step = toStep(this.steps.length, builder, { usage, names: this.answeredBy }, calls, results)
     for (const message of toMessages(builder, results)) this.messages.push(message)
     this.ends.push(this.messages.length)
     this.steps.push(step)
