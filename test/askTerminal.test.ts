@@ -272,12 +272,15 @@ describe("the end of the terminal", () => {
   })
 
   it("counts the rows of a line as a terminal breaks it", () => {
-    const cases = [["", 5, 1], ["abcde", 5, 1], ["abcdef", 5, 2], ["日本語", 5, 2], ["日本語日本", 5, 3], [
-      "\u001b[1m日本\u001b[22m",
-      4,
-      1
-    ]]
-    for (const [line, columns, rows] of cases as ReadonlyArray<[string, number, number]>) {
+    const cases: ReadonlyArray<readonly [line: string, columns: number, rows: number]> = [
+      ["", 5, 1],
+      ["abcde", 5, 1],
+      ["abcdef", 5, 2],
+      ["日本語", 5, 2],
+      ["日本語日本", 5, 3],
+      ["\u001b[1m日本\u001b[22m", 4, 1]
+    ]
+    for (const [line, columns, rows] of cases) {
       assert.strictEqual(Text.rows(line, columns), rows, line)
     }
   })

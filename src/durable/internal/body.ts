@@ -249,9 +249,8 @@ class Attempt {
       }
       if (ExecutionJournal.isParked(cause) || failure === undefined) return yield* Effect.failCause(cause)
       // a failure that is none of the agent's, or that its schema does not know, is for an operator
-      const encoded = yield* Effect.catch(
-        Schema.encodeEffect(this.definition.failure)(failure.error),
-        () => Effect.failCause(cause)
+      const encoded = yield* Schema.encodeEffect(this.definition.failure)(failure.error).pipe(
+        Effect.catch(() => Effect.failCause(cause))
       )
       yield* this.end({ status: "failed", failure: encoded })
       return undefined
