@@ -57,8 +57,8 @@ const variants = VARIANTS.filter(({ peer, variant }) =>
   chosen === undefined || chosen.includes(peer) || chosen.includes(`${peer}-${variant}`)
 )
 const rounds = Number(flags.rounds ?? (flags.quick ? 5 : 15))
-const warmMs = flags.quick ? 500 : 1_500
-// until all that a variant does is compiled: the first case would pay for it
+// until all that a case does is compiled: V8 needs up to three seconds of work, and the first rounds would pay for it
+const warmMs = flags.quick ? 500 : 3_000
 const firstWarmMs = flags.quick ? 1_500 : 4_000
 const roundMs = flags.quick ? 60 : 150
 
