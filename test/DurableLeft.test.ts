@@ -134,7 +134,8 @@ describe("Durable, from one process to the next", () => {
       beforeRun: () =>
         AgentRun.addFinalizer((exit) =>
           Effect.sync(() => void log.push(`${AgentRun.outcome(exit)._tag} ${AgentRun.isSuspended(exit)}`))
-        )
+        ),
+      afterRun: () => Effect.sync(() => void log.push("after"))
     })
     const watched = Durable.make(Agent.make("cashier", { toolkit, providers: [witness] }), { version: 1 })
     // as if the lease was lost before the reply: the engine answers that it waits, and wakes nobody
@@ -143,7 +144,7 @@ describe("Durable, from one process to the next", () => {
       Effect.map(WorkflowEngine.WorkflowEngine, (engine) => {
         const lost = new Set<string>()
         const activityExecute: typeof engine.activityExecute = (activity, attempt) => {
-          if (!/^tool|^model\/1/.test(activity.name) || lost.has(activity.name)) {
+          if (!/^tool|^model\/1|^afterRun/.test(activity.name) || lost.has(activity.name)) {
             return engine.activityExecute(activity, attempt)
           }
           lost.add(activity.name)
@@ -159,7 +160,13 @@ describe("Durable, from one process to the next", () => {
     return Effect.gen(function*() {
       const id = yield* Durable.start(watched, { id: "bill", prompt: "Pay" })
       assert.strictEqual((yield* Durable.result(watched, id)).text, "paid")
-      assert.deepStrictEqual(log, ["Interrupted true", "Interrupted true", "Completed false"])
+      assert.deepStrictEqual(log, [
+        "Interrupted true",
+        "Interrupted true",
+        "Interrupted true",
+        "after",
+        "Completed false"
+      ])
       assert.deepStrictEqual(done, ["pay"])
     }).pipe(Effect.provide(layer), Effect.timeout("10 seconds"))
   })

@@ -207,6 +207,7 @@ class Attempt {
       const { transactions } = this.definition
       let isLost = false
       let isStopped = false
+      let isFenced = false
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
         prefix: n === 0 ? "" : `r${n}/`,
@@ -215,7 +216,13 @@ class Attempt {
           this.defect ??= cause
         },
         isInterrupted: this.isInterrupted,
-        isLeft: () => isStopped || isLost || this.instance.suspended || this.defect !== undefined,
+        isLeft: (cause) =>
+          isFenced ||
+          Cause.hasInterruptsOnly(cause) &&
+            (isStopped || isLost || this.instance.suspended || this.defect !== undefined),
+        onFenced: () => {
+          isFenced = true
+        },
         onLost: () => {
           isLost = true
         },
@@ -240,6 +247,8 @@ class Attempt {
         )
       )
       if (Exit.isSuccess(exit)) return result!
+      // an `afterRun` that was cut fails its run, and that is not the end of the execution
+      if (isFenced) return yield* Effect.interrupt
       const { cause } = exit
       const failure = cause.reasons.find(Cause.isFailReason)
       // an interrupt of this fiber does not come here: the code of the run has interrupted itself, and would do so again

@@ -67,8 +67,10 @@ export const make = (
     readonly isInterrupted: Effect.Effect<boolean>
     /** Called when a record ends without its value, because its process stops or has lost the execution. */
     readonly onLost: () => void
-    /** Whether what ends now ends only in this attempt. */
-    readonly isLeft: () => boolean
+    /** Called when a record has not been stored. However the run takes it, the next attempt goes on. */
+    readonly onFenced: () => void
+    /** Whether a run that ends now with this cause ends only in this attempt. */
+    readonly isLeft: (cause: Cause.Cause<unknown>) => boolean
     /** Whether a record of this name is one transaction with what is recorded. */
     readonly isTransaction: (name: string) => boolean
   }
@@ -85,7 +87,11 @@ export const make = (
       (result) =>
         Effect.flatMap(
           options.isInterrupted,
-          (isInterrupted) => isInterrupted ? Effect.succeed(result) : Effect.interrupt
+          (isInterrupted) => {
+            if (isInterrupted) return Effect.succeed(result)
+            options.onFenced()
+            return Effect.interrupt
+          }
         )
     )
   const calls = callsOf(engine)
@@ -154,11 +160,9 @@ export const make = (
     // a request to end is the end, and so is an interrupt by the code of the run: only a process that stops is followed
     // by another one
     isSuspended: (cause) =>
-      !Cause.hasInterruptsOnly(cause)
-        ? Effect.succeed(isParked(cause))
-        : options.isLeft()
+      options.isLeft(cause)
         ? Effect.map(options.isInterrupted, (isInterrupted) => !isInterrupted)
-        : Effect.succeed(false)
+        : Effect.succeed(isParked(cause))
   }
   return journal
 }
