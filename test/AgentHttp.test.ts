@@ -387,6 +387,7 @@ describe("AgentHttp", () => {
           "FILE:/a",
           "ftp://a/b",
           "data:image/png;base64,!",
+          `https://example.com/${"a".repeat(8192)}`,
           "a"
         ]
       ) {

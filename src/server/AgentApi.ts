@@ -143,13 +143,16 @@ export const maximumUnread = 100
  */
 export const RunId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{8,100}$/))
 
+/** More than any server takes. Data has the limit of the body. */
+const longestAddress = 8192
+
 /** The server opens no address, but a provider or a tool may. It must not be a file of the server. */
 const Address = Schema.URL.check(Schema.makeFilter((url) => {
-  if (url.protocol === "http:" || url.protocol === "https:") return true
+  if (url.protocol === "http:" || url.protocol === "https:") return url.href.length <= longestAddress
   if (url.protocol !== "data:") return false
   const file = FileData.read(url)
   return file._tag === "Data" && (typeof file.data !== "string" || Result.isSuccess(Base64.decode(file.data)))
-}, { expected: "an address with http: or https:, or data:" }))
+}, { expected: "an address with http: or https: of at most 8192 characters, or data:" }))
 
 const Text = Schema.NonEmptyString.check(Schema.isMaxLength(maximumText))
 
