@@ -149,6 +149,14 @@ describe("UiMessages, a message that is replaced", () => {
       yield* say("b", "new")
       yield* Fiber.join(sent)
       assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+      // a new message comes after what was saved, and is replaced there
+      const again = yield* Effect.forkChild(say("b", "waits"), { startImmediately: true })
+      yield* running(hub)
+      yield* say("d", "next")
+      yield* Fiber.join(again)
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "waits", "partly ", "next", "3 next"])
+      yield* say("d", "last")
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "waits", "partly ", "last", "3 last"])
     }).pipe(Effect.scoped))
 
   it.live("a message is not replaced while another run works on the conversation", () =>

@@ -16,6 +16,10 @@
  *   `layerNdjson` reads messages of at most 16 MiB: the last part of a run contains its whole transcript, so clients of
  *   long runs need `layerNdjsonWith`.
  *
+ * A request that is not valid fails with the code `invalid-request`. `layerHttp` serves a group with bounded bodies. A
+ * request that a page of another site has made a browser send, with the cookies of its user, is refused (`cross-site`),
+ * over HTTP and over a WebSocket.
+ *
  * **Example** (A client and a server in one process)
  *
  * ```ts

@@ -51,8 +51,10 @@
  * `addToolApprovalResponse({ id, approved: true, options: { body: { params: { [id]: { file: "other.txt" } } } } })`.
  *
  * `regenerate`, and a message that is sent again with its `messageId`, set the session back to the version before that
- * message: the messages after it, and what they have changed in the state of the session, are forgotten. What tools have
- * done stays, and so does what the agents behind tools remember. This needs a message that came through these routes, and a store with versions (all but a `SessionStore.make` of your own).
+ * message: the messages after it, and what they have changed in the state of the session, are forgotten. They are
+ * forgotten with the first save of the new run, and not before: if it is refused, fails or is stopped until then, the
+ * conversation stays as it was. What tools have done stays, and so does what the agents behind tools remember. This needs a
+ * message that came through these routes, and a store with versions (`loadVersion` and `truncate` of `SessionStore`).
  *
  * **Gotchas**
  *

@@ -161,15 +161,15 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
   }
 
   /**
-   * Stops a run that everybody has left, and returns whether there was one. It only waits for its end, and does not keep
-   * the user from going on.
+   * Stops a run that the message replaces, and returns whether there was one. A run that everybody has left only waits for
+   * its end, and does not keep the user from going on. What it saves at its end comes before the message.
    */
   private ready({ running }: OwnedRuns.OwnedSession): Effect.Effect<boolean, AgentApi.RunFailed> {
     return Effect.gen({ self: this }, function*() {
       yield* this.runs.open
-      if (running === undefined || this.options.whenLeft === "continue") return false
+      if (running === undefined) return false
       const { isLeft, stop } = running.live
-      if (!(yield* isLeft)) return false
+      if (this.replacing === "refuse" && (this.options.whenLeft === "continue" || !(yield* isLeft))) return false
       yield* stop
       return true
     })
