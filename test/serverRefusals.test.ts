@@ -263,6 +263,7 @@ describe("bodies", () => {
         const [procedure, payload, told] of [
           ["run", { prompt: 5 }, "prompt"],
           ["run", null, "The request is not valid."],
+          ["run", undefined, "The request is not valid."],
           ["run", { prompt: "a", keep: "for ever" }, "keep"],
           ["answer", { session: "s", answers: [] }, "answers"],
           ["join", { runId: "x", after: -7 }, "after"],

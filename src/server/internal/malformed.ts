@@ -57,7 +57,8 @@ export const lenient = <S extends Schema.Top>(schema: S): S => {
   const codec = Schema.toCodecJson(schema as unknown as Schema.Codec<S["Type"], S["Encoded"]>)
   const decode = Schema.decodeUnknownEffect(codec)
   const encode = Schema.encodeUnknownEffect(codec)
-  const any = Schema.Unknown.pipe(Schema.decodeTo(Schema.Unknown, {
+  // also what is no JSON: a request may have no payload
+  const any = Schema.Any.pipe(Schema.decodeTo(Schema.Unknown, {
     decode: SchemaGetter.transformEffect((input) =>
       Effect.matchEager(decode(input), {
         onFailure: ({ issue }): unknown => new Malformed(messageOf(issue)),
