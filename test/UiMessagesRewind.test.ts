@@ -197,7 +197,7 @@ describe("UiMessages, a message that is replaced", () => {
             assert.deepStrictEqual(yield* shown, expected, JSON.stringify(turns))
           }
         }).pipe(Effect.scoped),
-      { arbitrary: { runs: 8, seed: "replaced" } }
+      { arbitrary: { runs: 4, seed: "replaced" } }
     )
   }
 
