@@ -605,8 +605,14 @@ describe("Playground", () => {
           // files come back from the store, and go into a fork with the message
           await page.locator(".sessions .title").click()
           await page.waitForFunction(() => document.querySelector<HTMLImageElement>(".said img")?.naturalWidth === 1)
-          await page.getByRole("button", { name: "Ask again" }).click()
+          // two clicks are one fork
+          await page.getByRole("button", { name: "Ask again" }).dblclick()
+          await page.locator(".sessions .title").nth(1).waitFor()
           await turn(page, "done").getByText("dot.png image/png").waitFor()
+          assert.deepStrictEqual(
+            [await page.locator("article").count(), await page.locator(".sessions .title").count()],
+            [1, 2]
+          )
           // a block that is too long for Markdown is shown as it is, and what comes after it as Markdown
           const line = "clay pots ".repeat(6000)
           await ask(page, `# A\n\n${line}\n\n**end**`)

@@ -134,8 +134,9 @@ const Composer = () => {
   const [files, setFiles] = useState<ReadonlyArray<Turn["files"][number]>>([])
   const running = chats().some((own) => own.isRunning)
   const waiting = chats().some((own) => own.last?.state === "waiting")
+  const forking = chats().some((own) => own.forking.value)
   const send = () => {
-    if (waiting || (text.trim() === "" && (files.length === 0 || running))) return
+    if (waiting || forking || (text.trim() === "" && (files.length === 0 || running))) return
     for (const own of chats()) {
       if (!running) void ask(own, text, files)
       else if (own.isRunning) void steer(own, text).then((sent) => sent || setText((now) => now === "" ? text : now))
@@ -229,7 +230,7 @@ const Composer = () => {
           <kbd>Enter</kbd> send · <kbd>/</kbd> write · <kbd>Esc</kbd> stop
         </span>
         {running && <button type="button" class="danger" onClick={stopAll}>Stop</button>}
-        <button class="primary" disabled={waiting}>{running ? "Steer" : "Send"}</button>
+        <button class="primary" disabled={waiting || forking}>{running ? "Steer" : "Send"}</button>
       </div>
     </form>
   )

@@ -27,6 +27,8 @@ export class Chat {
   readonly turns = signal<ReadonlyArray<Turn>>([])
   /** How many messages the session has. */
   size = 0
+  /** Whether a fork is being made, into which the conversation moves. */
+  readonly forking = signal(false)
   /** What the user has said to the run that works. */
   said: string | undefined
 
@@ -333,8 +335,10 @@ export const steer = async (own: Chat, message: string): Promise<boolean> => {
 }
 
 /** Asks once more. What the session has of the turn and of those after it stays in the session that it was said in. */
-export const branch = (own: Chat, turn: Turn, text = turn.text): Promise<void> =>
-  attempt(async () => {
+export const branch = async (own: Chat, turn: Turn, text = turn.text): Promise<void> => {
+  if (own.forking.value) return
+  own.forking.value = true
+  await attempt(async () => {
     if (own.size > turn.before) {
       const to = crypto.randomUUID()
       await request(`${own.place}/fork`, { method: "POST", body: { to, length: turn.before } })
@@ -344,6 +348,8 @@ export const branch = (own: Chat, turn: Turn, text = turn.text): Promise<void> =
     own.size = turn.before
     void ask(own, text, turn.files)
   })
+  own.forking.value = false
+}
 
 export const begin = (): void => {
   for (const own of chats()) clear(own)
