@@ -201,10 +201,13 @@ class Parts {
         (result) => {
           const made = Result.try(() => fromReadableStream(result.stream))
           if (Result.isFailure(made)) return resume(Effect.fail(this.call.error(unreadable(this.call, made.failure))))
-          this.call.setUrl(result.request?.url)
           const pump = this.pump = made.success
+          const opened = Effect.suspend(() => {
+            this.call.setUrl(result.request?.url)
+            return this.take(pump)
+          })
           pump.take()
-          pump.onArrival(() => resume(Effect.suspend(() => this.take(pump))))
+          pump.onArrival(() => resume(opened))
         },
         (error) => resume(Effect.suspend(() => Effect.fail(this.call.error(error))))
       )
