@@ -161,8 +161,14 @@ export class Loop extends Checked implements Lifecycle.Body {
   /** Called after all middleware, which may have made this the final call. */
   private readonly call: ModelCall.Call = (model, request) => {
     this.finalAnswer = request.finalAnswer
-    const startSpan = () => this.modelSpan ??= this.run.liveSpan()?.startModel(request, this.begins())
-    const own = this.run.journal?.model(model, this.steps.length, startSpan) ?? model
+    const { journal } = this.run
+    const own = journal === undefined
+      ? model
+      : journal.model(
+        model,
+        this.steps.length,
+        () => this.modelSpan ??= this.run.liveSpan()?.startModel(request, this.begins())
+      )
     const parts = this.output === undefined
       ? ModelCall.streamText(own, request, this.plainPrompt)
       : this.output.call(own, request)
