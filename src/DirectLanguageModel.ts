@@ -192,8 +192,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
  * **Details**
  *
  * It takes the parameters of `Stream.fromAsyncIterable`, which suspends its fiber for every element. Here the elements
- * are read ahead, at most 512 of them, and each pull gets all that have come since the pull before. After several pulls
- * that found a single element, the next one waits one turn of the event loop for more.
+ * are read ahead, at most 512 of them, and each pull gets all that have come since the pull before. Elements that come in
+ * one task are given together, up to 128 of them. After a pull that found many, and after several pulls that found a
+ * single one, the next pull waits one turn of the event loop for more.
  *
  * The iterable is asked for its iterator when the stream is first pulled. An exception of the iterator fails the
  * stream, after everything that came before it.

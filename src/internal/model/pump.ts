@@ -20,6 +20,9 @@ export const highWaterMark = 512
 const quietTicks = 8
 const arraySize = 128
 
+// A source that gave so many elements at once gets one turn of the event loop before each pull.
+const fast = 16
+
 // After this many pulls that found a single element, a slow source gets one turn of the event loop before each pull.
 const patience = 8
 
@@ -53,6 +56,7 @@ export class Pump<A> {
   private buffer: Array<A> = []
   /** The number of elements that were taken last, and that the consumer may not have read yet. */
   private given = 0
+  private isFast = false
   /** The number of consecutive pulls that found a single element. */
   private singles = 0
   private wake: (() => void) | undefined = undefined
@@ -74,6 +78,7 @@ export class Pump<A> {
     this.given = taken.length
     if (taken.length > 0) {
       this.buffer = []
+      this.isFast = taken.length >= fast
       if (this.singles <= patience) this.singles = taken.length === 1 ? this.singles + 1 : 0
       // the extra turn has brought nothing
       else if (taken.length === 1) this.singles = 0
@@ -84,7 +89,7 @@ export class Pump<A> {
 
   /** Waits until there is something to take, or until the source has ended. */
   readonly wait: Effect.Effect<void> = Effect.suspend(() =>
-    this.singles > patience ? Effect.andThen(Effect.yieldNow, this.arrival) : this.arrival
+    this.isFast || this.singles > patience ? Effect.andThen(Effect.yieldNow, this.arrival) : this.arrival
   )
 
   /** Gives up the source. */
