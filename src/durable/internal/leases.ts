@@ -5,7 +5,7 @@
  */
 
 import * as Clock from "effect/Clock"
-import type { PersistenceError } from "effect/cluster/ClusterError"
+import type * as ClusterError from "effect/cluster/ClusterError"
 import type * as RunnerAddress from "effect/cluster/RunnerAddress"
 import * as RunnerStorage from "effect/cluster/RunnerStorage"
 import type * as ShardId from "effect/cluster/ShardId"
@@ -44,7 +44,7 @@ export const make = Effect.fnUntraced(function*(
   const interval = Duration.toMillis(lease) / 3
   /** When each share of the executions was renewed last, by its name. */
   const renewed = new Map<string, { readonly share: ShardId.ShardId; readonly at: Moment }>()
-  let renewal: Fiber.Fiber<ReadonlyArray<ShardId.ShardId>, PersistenceError> | undefined
+  let renewal: Fiber.Fiber<ReadonlyArray<ShardId.ShardId>, ClusterError.PersistenceError> | undefined
   const isYounger = (shares: ReadonlyArray<ShardId.ShardId>, now: Moment, age: number): boolean =>
     shares.every((share) => {
       const at = renewed.get(share.toString())?.at
@@ -53,7 +53,7 @@ export const make = Effect.fnUntraced(function*(
     })
   const asking = (
     shares: ReadonlyArray<ShardId.ShardId>,
-    ask: Effect.Effect<Array<ShardId.ShardId>, PersistenceError>
+    ask: Effect.Effect<Array<ShardId.ShardId>, ClusterError.PersistenceError>
   ) =>
     // it holds since the question was sent, not since the answer came
     Effect.flatMap(moment, (at) =>
