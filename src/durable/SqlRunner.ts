@@ -83,8 +83,8 @@ export interface Options {
   /**
    * How long a process may give no sign of life before others take its executions. It tells three times in this time that
    * it lives, and a process that cannot do so, because it or the database is overloaded, gives its executions away. With 4
-   * seconds the executions of a process that was killed go on within 8, where the others have time for them. Whole seconds; at
-   * least 3. Default: 15 seconds.
+   * seconds the executions of a process that was killed go on within 8, where the others have time for them. Whole
+   * seconds; at least 3. Default: 15 seconds.
    */
   readonly lease?: Duration.Input | undefined
   /** How often the database is asked for what other processes have sent: starts, answers, interrupts. Default: 250 milliseconds. */
