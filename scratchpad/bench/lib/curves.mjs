@@ -1,8 +1,8 @@
 // The curves: how cost grows with the work, what a run leaves behind, what an import costs.
 import { execFileSync } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { ourFolder } from "./build.mjs"
+import { imports } from "./imports.mjs"
 
 const number = (x) => Math.abs(x) >= 100 ? x.toFixed(0) : Math.abs(x) >= 10 ? x.toFixed(1) : x.toFixed(2)
 const count = (n) => n.toLocaleString("en-US")
@@ -61,47 +61,9 @@ export const curves = async (bench, { log, quick }) => {
       head: ["outcome", "runs", "bytes kept a run"],
       rows: measure("leak").map(({ bytes, outcome, runs }) => [outcome, count(runs), number(bytes)])
     },
-    imports(bench, node, quick ? 5 : 15, log),
+    ...await imports(bench, node, quick ? 5 : 15, log),
     packed(bench)
   ]
-}
-
-/** The modules of effect that the core imports, by the built files themselves. */
-const effectModules = (bench) => {
-  const dist = join(ourFolder(bench), "dist")
-  const core = [dist, join(dist, "internal")].flatMap((folder) =>
-    readdirSync(folder).filter((file) => file.endsWith(".js")).map((file) => join(folder, file))
-  )
-  const found = core.flatMap((file) =>
-    [...readFileSync(file, "utf8").matchAll(/from "(effect\/[^"]+)"/g)].map(([, specifier]) => specifier)
-  )
-  return [...new Set(found)].sort()
-}
-
-const imports = (bench, node, times, log) => {
-  log("curve: imports")
-  const cold = (specifiers) =>
-    Number(node("--input-type=module", "-e", `
-      const start = performance.now()
-      for (const specifier of ${JSON.stringify(specifiers)}) await import(specifier)
-      console.log(performance.now() - start)
-    `))
-  const modules = effectModules(bench)
-  const [without, having] = [[], []]
-  for (let i = 0; i < times; i++) {
-    without.push(cold(modules))
-    having.push(cold(["effect-agents"]))
-  }
-  return {
-    title: "Cold import",
-    note: `Fresh processes in turn, median of ${times}. The core against the ${modules.length} modules of effect that it imports.`,
-    head: ["effect's modules, ms", "effect-agents, ms", "times"],
-    rows: [[
-      number(median(without)),
-      number(median(having)),
-      number(median(having.map((ms, i) => ms / without[i])))
-    ]]
-  }
 }
 
 const packed = (bench) => {
