@@ -37,7 +37,7 @@ const run = (file: string) =>
     execFile(
       process.execPath,
       [join(folder, file)],
-      { timeout: 50_000 },
+      { timeout: 110_000 },
       (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : error.code, stderr, lastLine: stdout.trimEnd().split("\n").at(-1) })
     )
@@ -52,5 +52,5 @@ describe("the programs in scratchpad", () => {
 
   it.concurrent.each(files)("%s runs to its end", async (file) => {
     assert.deepStrictEqual(await run(file), { code: 0, stderr: "", lastLine: lastLines[file] })
-  }, 60_000)
+  }, 120_000)
 })
