@@ -62,6 +62,33 @@ describe("RunJournal", () => {
           assert.deepStrictEqual(yield* journal.parts(run(1).runId), told("a"))
         }).pipe(Effect.provide(layer)))
 
+      it.effect("lists for a fork the runs that its messages are of, as long as their session is there", () =>
+        Effect.gen(function*() {
+          const journal = yield* RunJournal.RunJournal
+          const idsOf = (session: string) => Effect.map(journal.list(session), (runs) => runs.map(({ runId }) => runId))
+          for (const [index, before] of [0, 2, 4].entries()) {
+            yield* journal.write({ ...run(index), before })
+            yield* journal.append(run(index).runId, told(`${index}`))
+          }
+          yield* journal.fork("ann/chat", { to: "ann/fork", length: 4 })
+          yield* journal.write({ ...run(3, "ann/fork"), before: 4 })
+          yield* journal.fork("ann/fork", { to: "ann/again", length: 2 })
+          yield* journal.fork("ann/chat", { to: "ann/empty", length: 0 })
+          yield* journal.fork("unknown", { to: "ann/none", length: 9 })
+          assert.deepStrictEqual(yield* idsOf("ann/fork"), ["ann/fork-3", "ann/chat-1", "ann/chat-0"])
+          assert.deepStrictEqual(yield* idsOf("ann/again"), ["ann/chat-0"])
+          assert.deepStrictEqual([yield* idsOf("ann/empty"), yield* idsOf("ann/none")], [[], []])
+          // a session that is gone takes its own runs along, and no others
+          yield* journal.remove("ann/again")
+          yield* journal.remove("ann/fork")
+          assert.deepStrictEqual([yield* idsOf("ann/again"), yield* idsOf("ann/fork")], [[], []])
+          assert.deepStrictEqual(yield* idsOf("ann/chat"), ["ann/chat-2", "ann/chat-1", "ann/chat-0"])
+          assert.deepStrictEqual(yield* journal.parts("ann/chat-0"), told("0"))
+          yield* journal.fork("ann/chat", { to: "ann/fork", length: 9 })
+          yield* journal.remove("ann/chat")
+          assert.deepStrictEqual(yield* idsOf("ann/fork"), [])
+        }).pipe(Effect.provide(layer)))
+
       it.effect("keeps the last runs of each session, and forgets a session whole", () =>
         Effect.gen(function*() {
           const journal = yield* RunJournal.RunJournal

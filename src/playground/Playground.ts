@@ -247,13 +247,22 @@ const served = <R>(
     Effect.fnUntraced(function*(handlers) {
       const journal = yield* RunJournal.RunJournal
       const all = yield* AgentHttp.handlers(agent, { whenLeft: "continue", failures: "detailed" })
+      const store = yield* SessionStore.SessionStore
+      const keyOf = (session: string) => Sessions.prefixOf(ownerOf(agent)) + session
       return handlers.handleAll({
         ...all,
+        // the turns that a fork begins with lead to the runs that they are of
+        fork: (request) =>
+          Effect.andThen(
+            all.fork(request),
+            Effect.ignore(Effect.flatMap(store.load(keyOf(request.payload.to)), ({ history, id }) =>
+              journal.fork(keyOf(request.params.session), { to: id, length: history.content.length })))
+          ),
         // the runs of a session go with it
         forget: (request) =>
           Effect.andThen(
             all.forget(request),
-            Effect.ignore(journal.remove(Sessions.prefixOf(ownerOf(agent)) + request.params.session))
+            Effect.ignore(journal.remove(keyOf(request.params.session)))
           )
       })
     })

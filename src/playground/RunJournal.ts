@@ -41,6 +41,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import * as AgentRun from "../AgentRun.ts"
 import * as AgentApi from "../server/AgentApi.ts"
 import * as Sql from "./internal/journalSql.ts"
+import { inheritedFrom } from "./internal/inherited.ts"
 import type { RunJournalError } from "./internal/journalError.ts"
 
 // -----------------------------------------------------------------------------
@@ -143,6 +144,8 @@ export interface Bounds {
  * - `append`: adds parts to a run.
  * - `list`: the runs of a session, the last first.
  * - `get`, `parts`: what is stored of a run.
+ * - `fork`: makes `list` of another session tell the runs of a session, too: those that began when it had less than
+ *   `length` messages. They stay runs of their session, and are deleted with it.
  * - `remove`: deletes the runs of a session.
  *
  * @category services
@@ -154,6 +157,10 @@ export class RunJournal extends Context.Service<RunJournal, {
   readonly list: (session: string) => Effect.Effect<ReadonlyArray<Run>, RunJournalError>
   readonly get: (runId: string) => Effect.Effect<Run | undefined, RunJournalError>
   readonly parts: (runId: string) => Effect.Effect<ReadonlyArray<Told>, RunJournalError>
+  readonly fork: (
+    session: string,
+    options: { readonly to: string; readonly length: number }
+  ) => Effect.Effect<void, RunJournalError>
   readonly remove: (session: string) => Effect.Effect<void, RunJournalError>
 }>()("effect-agents/playground/RunJournal") {}
 
@@ -185,6 +192,12 @@ export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<Run
     // in the order of their beginning
     const runs = new Map<string, Kept>()
     const ofSession = (session: string) => Array.from(runs.values()).filter(({ run }) => run.session === session)
+    const forks = new Map<string, ReadonlyArray<string>>()
+    // the last first
+    const list = (session: string): ReadonlyArray<Run> => {
+      const inherited = forks.get(session)?.flatMap((runId) => runs.get(runId)?.run ?? []) ?? []
+      return [...ofSession(session).map(({ run }) => run).reverse(), ...inherited]
+    }
     return {
       write: (run) =>
         Effect.sync(() => {
@@ -203,19 +216,26 @@ export const layerMemory = ({ maximumRuns = 100 }: Bounds = {}): Layer.Layer<Run
           for (const runId of tooOld) runs.delete(runId)
         }),
       append: (runId, parts) => Effect.sync(() => void runs.get(runId)?.parts.push(...parts)),
-      list: (session) => Effect.sync(() => ofSession(session).map(({ run }) => run).reverse()),
+      list: (session) => Effect.sync(() => list(session)),
       get: (runId) => Effect.sync(() => runs.get(runId)?.run),
       parts: (runId) => Effect.sync(() => runs.get(runId)?.parts.slice() ?? []),
+      fork: (session, { length, to }) =>
+        Effect.sync(() => {
+          forks.set(to, inheritedFrom(list(session), length).slice(0, maximumRuns))
+          // as many sessions as have runs here
+          if (forks.size > 500) forks.delete(forks.keys().next().value!)
+        }),
       remove: (session) =>
         Effect.sync(() => {
+          forks.delete(session)
           for (const { run } of ofSession(session)) runs.delete(run.runId)
         })
     }
   })
 
 /**
- * Creates the layer of a journal in the database of the `SqlClient`. The tables `effect_agents_runs` and
- * `effect_agents_run_parts` are made if they do not exist. Any number of processes may share them.
+ * Creates the layer of a journal in the database of the `SqlClient`. The tables `effect_agents_runs`,
+ * `effect_agents_run_parts` and `effect_agents_run_forks` are made if they do not exist. Any number of processes may share them.
  *
  * @category layers
  * @since 0.1.0

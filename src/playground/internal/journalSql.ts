@@ -10,6 +10,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 // the public module is made of it
 import type * as RunJournal from "../RunJournal.ts"
+import { inheritedFrom } from "./inherited.ts"
 import { RunJournalError } from "./journalError.ts"
 
 interface Codecs {
@@ -39,9 +40,22 @@ export const make = Effect.fnUntraced(function*(
     `
     yield* Effect.forEach(rows, ({ run_id }) =>
       Effect.andThen(
-        sql`DELETE FROM effect_agents_run_parts WHERE run_id = ${run_id}`,
+        Effect.andThen(
+          sql`DELETE FROM effect_agents_run_parts WHERE run_id = ${run_id}`,
+          sql`DELETE FROM effect_agents_run_forks WHERE run_id = ${run_id}`
+        ),
         sql`DELETE FROM effect_agents_runs WHERE run_id = ${run_id}`
       ), { discard: true })
+  })
+
+  /** The runs of a session and those that it has inherited, the last first. */
+  const list = Effect.fnUntraced(function*(session: string) {
+    const rows = yield* sql<{ readonly run: string }>`
+      SELECT run FROM effect_agents_runs
+      WHERE session = ${session} OR run_id IN (SELECT run_id FROM effect_agents_run_forks WHERE session = ${session})
+      ORDER BY started_at DESC, run_id DESC
+    `
+    return yield* Effect.forEach(rows, ({ run }) => Schema.decodeEffect(codecs.run)(run))
   })
 
   const first = <A>(rows: ReadonlyArray<A>): A | undefined => rows[0]
@@ -72,15 +86,7 @@ export const make = Effect.fnUntraced(function*(
             SELECT ${runId}, coalesce(max(seq) + 1, 0), ${text} FROM effect_agents_run_parts WHERE run_id = ${runId}
           `)
       ),
-    list: (session) =>
-      read("list", () =>
-        Effect.flatMap(
-          sql<{ readonly run: string }>`
-            SELECT run FROM effect_agents_runs WHERE session = ${keyOf(session)}
-            ORDER BY started_at DESC, run_id DESC
-          `,
-          (rows) => Effect.forEach(rows, ({ run }) => Schema.decodeEffect(codecs.run)(run))
-        )),
+    list: (session) => read("list", () => list(keyOf(session))),
     get: (runId) =>
       read("get", () =>
         Effect.flatMap(
@@ -99,7 +105,27 @@ export const make = Effect.fnUntraced(function*(
               (parts) => parts.flat()
             )
         )),
-    remove: (session) => told("remove", sql.withTransaction(prune(keyOf(session), 0)))
+    fork: (session, { length, to }) =>
+      read("fork", () =>
+        sql.withTransaction(Effect.gen(function*() {
+          const inherited = inheritedFrom(yield* list(keyOf(session)), length).slice(0, maximumRuns)
+          yield* sql`DELETE FROM effect_agents_run_forks WHERE session = ${keyOf(to)}`
+          yield* Effect.forEach(
+            inherited,
+            (runId) => sql`INSERT INTO effect_agents_run_forks (session, run_id) VALUES (${keyOf(to)}, ${runId})`,
+            {
+              discard: true
+            }
+          )
+        }))),
+    remove: (session) =>
+      told(
+        "remove",
+        sql.withTransaction(Effect.andThen(
+          sql`DELETE FROM effect_agents_run_forks WHERE session = ${keyOf(session)}`,
+          prune(keyOf(session), 0)
+        ))
+      )
   }
 })
 
@@ -108,8 +134,8 @@ const keyOf = (session: string): string => JSON.stringify(session)
 
 const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
   const found = yield* sql.onDialectOrElse({
-    pg: () => sql`SELECT 1 WHERE to_regclass('effect_agents_run_parts') IS NOT NULL`,
-    orElse: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'effect_agents_run_parts'`
+    pg: () => sql`SELECT 1 WHERE to_regclass('effect_agents_run_forks') IS NOT NULL`,
+    orElse: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'effect_agents_run_forks'`
   })
   if (found.length > 0) return
   const text = sql.literal(sql.onDialectOrElse({ pg: () => "TEXT COLLATE \"C\"", orElse: () => "TEXT" }))
@@ -134,6 +160,16 @@ const createTables = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
         parts TEXT NOT NULL,
         PRIMARY KEY (run_id, seq)
       )
+    `
+    yield* sql`
+      CREATE TABLE IF NOT EXISTS effect_agents_run_forks (
+        session ${text} NOT NULL,
+        run_id ${text} NOT NULL,
+        PRIMARY KEY (session, run_id)
+      )
+    `
+    yield* sql`
+      CREATE INDEX IF NOT EXISTS effect_agents_run_forks_of_run ON effect_agents_run_forks (run_id)
     `
   }))
 })
