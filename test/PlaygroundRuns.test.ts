@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Schedule, Schema, Tracer } from "effect"
+import { Context, Effect, FileSystem, Layer, Schedule, Schema, Tracer } from "effect"
 import { AiError, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { WorkflowEngine } from "effect/workflow"
@@ -243,6 +243,15 @@ describe("the runs of the playground", () => {
         runs.map(({ before, outcome, prompt }: Json) => [outcome, before, prompt]).reverse(),
         [["completed", 0, "hello"], ["failed", 2, "fail"], ["waiting", 2, "remove"], ["completed", 4, null]]
       )
+      // a fork has those of the messages that it begins with
+      const inFork = (to: string, length?: number) =>
+        Effect.andThen(
+          page.post("agents/0/sessions/s/fork", { to, length }),
+          Effect.map(page.json(`agents/0/sessions/${to}/runs`), ({ runs }) =>
+            runs.map(({ outcome, session }: Json) => [outcome, session]).reverse())
+        )
+      assert.deepStrictEqual(yield* inFork("f", 2), [["completed", "s"]])
+      assert.lengthOf(yield* inFork("g"), 4)
     }).pipe(Effect.scoped))
 
   it.live("have what came, if their process ends in the middle of a text; the end, if it stops in order", () =>
@@ -429,9 +438,12 @@ describe("what the playground says of agents", () => {
         version: 1
       })
       const removes = toolCalls({ name: "remove", params: { file: "a" }, id: "c1" })
-      const engine = Layer.mergeAll(WorkflowEngine.layerMemory, ExecutionStore.layerMemory)
+      const executions = yield* Layer.build(ExecutionStore.layerMemory)
+      const store = Context.get(executions, ExecutionStore.ExecutionStore)
+      const engine = Layer.mergeAll(WorkflowEngine.layerMemory, Layer.succeedContext(executions))
       const dies = ScriptedModel.die(new Error("broken"))
-      const model = ScriptedModel.model([removes, removes, [dies], answer("Well."), answer("Done.")], {
+      const limited = fail(new AiError.RateLimitError({}))
+      const model = ScriptedModel.model([removes, removes, [dies], answer("Well."), answer("Done."), [limited]], {
         provider: "scripted",
         name: "model"
       })
@@ -476,5 +488,15 @@ describe("what the playground says of agents", () => {
       const purged = yield* post("agents/0/executions/purge", { endedBefore: Date.now() + 1000 })
       assert.deepStrictEqual(JSON.parse(purged.text), { purged: 2 })
       assert.deepStrictEqual(yield* statuses, [])
+
+      yield* post("agents/0/runs", { prompt: "go", session: "d", runId: "run-00004" })
+      yield* reach("run-00004 failed")
+      assert.strictEqual(JSON.parse((yield* list)[0].failure).reason._tag, "RateLimitError")
+      // one that no process has begun to work on
+      yield* Effect.flatMap(
+        ExecutionStore.created({ id: "6:keeper:run-00005", agent: "keeper", version: 1, payload: "{}" }),
+        store.create
+      )
+      yield* reach("run-00004 failed", "run-00005 queued")
     }).pipe(Effect.scoped))
 })

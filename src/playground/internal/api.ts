@@ -14,6 +14,7 @@ import type * as AgentRun from "../../AgentRun.ts"
 import * as Approval from "../../Approval.ts"
 import * as Durable from "../../durable/Durable.ts"
 import * as ExecutionStore from "../../durable/ExecutionStore.ts"
+import * as Executions from "../../durable/internal/executions.ts"
 import * as AgentApi from "../../server/AgentApi.ts"
 import { failed } from "../../server/internal/failures.ts"
 import * as OwnedRuns from "../../server/internal/ownedRuns.ts"
@@ -137,7 +138,7 @@ const runUnknown = Effect.fail(failed("run-unknown", 404, false, "The run is not
 
 const Execution = Schema.Struct({
   id: Schema.String,
-  status: Schema.Literals(["running", "waiting", "parked", "completed", "failed", "interrupted"]),
+  status: Schema.Literals(["queued", "running", "waiting", "parked", "completed", "failed", "interrupted"]),
   cause: Schema.optional(Schema.String),
   failure: Schema.optional(Schema.String),
   version: Schema.Int,
@@ -208,12 +209,12 @@ export const executionHandlers = (durable: Durable.Any) =>
           const store = yield* ExecutionStore.ExecutionStore
           const executions = yield* Effect.forEach(page, (execution) =>
             Effect.gen(function*() {
-              const { id } = execution
-              // the page tells no difference
-              const status = execution.status === "queued" ? "running" as const : execution.status
+              const { id, status } = execution
               const approvals = status === "waiting" ? yield* Durable.approvals(durable, id) : []
-              const failure = status === "failed" ? (yield* store.get(id))?.failure : undefined
-              return { ...execution, status, approvals, failure }
+              const failure = status === "failed"
+                ? (yield* store.get(Executions.keyOf(durable.agent, id)))?.failure
+                : undefined
+              return { ...execution, approvals, failure }
             }))
           return { executions, next: page.length === pageSize ? page.at(-1)?.id : undefined }
         })),

@@ -1,6 +1,6 @@
 /** The conversation: what was said, what the agent did, and what it asks. */
 import { Component } from "preact"
-import { useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
 import {
   addressOf,
@@ -169,13 +169,17 @@ const Blocks = ({ blocks }: { blocks: ReadonlyArray<Block> }) => (
 const Approvals = ({ own, turn }: { own: Chat; turn: Turn }) => {
   const [answers, setAnswers] = useState<Record<string, Json>>({})
   const [refused, setRefused] = useState<Failure | undefined>(undefined)
+  const sending = useRef(false)
   const give = (id: string, given: Json) => {
+    if (sending.current) return
     const next = { ...answers, [id]: { approvalId: id, ...given } }
-    setAnswers(next)
     const all = turn.approvals.map(({ approvalId }) => next[approvalId])
-    if (all.some((one) => one === undefined)) return
+    if (all.some((one) => one === undefined)) return setAnswers(next)
+    // the last one stays where it is until it is taken
+    sending.current = true
     setRefused(undefined)
     void answer(own, turn, all).then((failure) => {
+      sending.current = false
       setRefused(failure)
       setAnswers({})
     })
@@ -264,6 +268,8 @@ const isImage = (mediaType: string): boolean => /^image\/(png|jpeg|gif|webp)$/.t
 /** What the user has said. It can be said again in other words, in a fork of the session. */
 const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"] }) => {
   const [edited, setEdited] = useState<string | undefined>(undefined)
+  const field = useRef<HTMLTextAreaElement>(null)
+  useEffect(() => field.current?.focus(), [edited === undefined])
   const send = () => {
     if (edited === undefined || (edited.trim() === "" && turn.files.length === 0)) return
     setEdited(undefined)
@@ -276,7 +282,7 @@ const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"
           aria-label="Edited message"
           rows={Math.min(8, Math.max(2, edited.split("\n").length))}
           value={edited}
-          ref={(element) => element?.focus()}
+          ref={field}
           onInput={(event) => setEdited(event.currentTarget.value)}
           onKeyDown={(event) => {
             if (event.key === "Escape") {

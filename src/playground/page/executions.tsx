@@ -1,12 +1,12 @@
 /** The executions of a durable agent, and what a person can do about them. */
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { json, request } from "./client.tsx"
 import { Approval, Problem, Value } from "./conversation.tsx"
 import type { Failure, Json } from "./model.tsx"
-import { chat, failureOf } from "./state.tsx"
+import { failureOf } from "./state.tsx"
 
-const kinds = ["all", "running", "waiting", "parked", "ended"] as const
-const kindOf = (status: string): string => /^(running|waiting|parked)$/.test(status) ? status : "ended"
+const kinds = ["all", "queued", "running", "waiting", "parked", "ended"] as const
+const kindOf = (status: string): string => (kinds as ReadonlyArray<string>).includes(status) ? status : "ended"
 
 const parsed = (text: string): Json => {
   try {
@@ -16,38 +16,83 @@ const parsed = (text: string): Json => {
   }
 }
 
-export const ExecutionsView = () => {
+/** A button for what cannot be undone. It asks once more. */
+const Final = ({ does, name }: { does: () => void; name: string }) => {
+  const [asks, setAsks] = useState(false)
+  const forget = () => setAsks(false)
+  return (
+    <button
+      onClick={() => {
+        setAsks(!asks)
+        if (asks) does()
+      }}
+      onBlur={forget}
+      onMouseLeave={forget}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || !asks) return
+        event.stopPropagation()
+        forget()
+      }}
+    >
+      {asks ? `${name} for good` : name}
+    </button>
+  )
+}
+
+export const ExecutionsView = ({ place }: { place: string }) => {
   const [all, setAll] = useState<ReadonlyArray<Json> | undefined>(undefined)
   const [next, setNext] = useState<string | undefined>(undefined)
   const [kind, setKind] = useState<(typeof kinds)[number]>("all")
   const [failure, setFailure] = useState<Failure | undefined>(undefined)
-  const attempt = async (work: () => Promise<void>) => {
+  const pages = useRef(1)
+  const asked = useRef(0)
+  const stale = useRef<Failure | undefined>(undefined)
+  /** Reads the pages that were asked for. */
+  const load = async () => {
+    const own = ++asked.current
+    const found: Array<Json> = []
+    let after: string | undefined
+    for (let page = 0; page === 0 || page < pages.current && after !== undefined; page++) {
+      const { executions, next } = await json(`${place}${page === 0 ? "" : `?after=${encodeURIComponent(after!)}`}`)
+      found.push(...executions)
+      after = next ?? undefined
+    }
+    // what was asked later may have been faster
+    if (own !== asked.current) return
+    setAll(found)
+    setNext(after)
+  }
+  /** Takes no failure away but its own. */
+  const refresh = () =>
+    load().then(
+      () => setFailure((now) => now === stale.current ? undefined : now),
+      (error) => setFailure(stale.current = failureOf(error))
+    )
+  const attempt = async (work: () => Promise<unknown>) => {
     try {
       await work()
+      await load()
       setFailure(undefined)
     } catch (error) {
       setFailure(failureOf(error))
     }
   }
-  const place = chat.path("executions")
-  const load = (after?: string) =>
-    attempt(async () => {
-      const page = await json(`${place}${after === undefined ? "" : `?after=${encodeURIComponent(after)}`}`)
-      setAll((before) => after === undefined ? page.executions : [...before ?? [], ...page.executions])
-      setNext(page.next ?? undefined)
-    })
   const change = (path: string, method = "POST", body?: Json) =>
-    attempt(async () => {
-      await request(`${place}${path}`, { method, ...(body !== undefined && { body }) })
-      await load()
-    })
+    attempt(() => request(`${place}${path}`, { method, ...(body !== undefined && { body }) }))
   useEffect(() => {
-    setAll(undefined)
-    void load()
-    // pages that were asked for stay as they are
-    const timer = setInterval(() => document.querySelector(".executions [open]") ?? void load(), 2000)
-    return () => clearInterval(timer)
-  }, [place])
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let isOver = false
+    const poll = async () => {
+      // what somebody reads or writes stays as it is
+      if (document.querySelector(".executions [open]") === null) await refresh()
+      if (!isOver) timer = setTimeout(poll, 2000)
+    }
+    void poll()
+    return () => {
+      isOver = true
+      clearTimeout(timer)
+    }
+  }, [])
   const shown = all?.filter(({ status }) => kind === "all" || kindOf(status) === kind) ?? []
   return (
     <div class="executions">
@@ -62,13 +107,14 @@ export const ExecutionsView = () => {
       {all !== undefined && shown.length === 0 && <p class="empty">No executions.</p>}
       <ul>
         {shown.map(({ approvals, cause, createdAt, failure, id, status }) => (
-          <li key={id} data-execution={id} data-status={status}>
+          <li key={id} data-execution={id} data-status={status} tabIndex={-1}>
             <div class="row">
               <i class={`dot ${status}`} />
               <code class="name">{id}</code>
               <span class="state">{status}</span>
             </div>
             <p class="note">{new Date(createdAt).toLocaleString()}</p>
+            {status === "queued" && <p class="note">No process that knows the agent has begun to work on it.</p>}
             {cause != null && <pre tabIndex={0}>{cause}</pre>}
             {failure != null && <Value label="Failure" value={parsed(failure)} />}
             {approvals.map((approval: Json) => (
@@ -89,28 +135,40 @@ export const ExecutionsView = () => {
               {status === "parked" && (
                 <button onClick={() => void change(`/${encodeURIComponent(id)}/resume`)}>Resume</button>
               )}
-              {kindOf(status) === "ended"
-                ? (
-                  <button onClick={() => void change(`/${encodeURIComponent(id)}`, "DELETE")}>Delete</button>
-                )
-                : (
-                  <button
-                    class="danger"
-                    onClick={() => void change(`/${encodeURIComponent(id)}/interrupt`)}
-                  >
-                    Interrupt
-                  </button>
-                )}
+              {kindOf(status) !== "ended" && (
+                <button
+                  class="danger"
+                  onClick={() => void change(`/${encodeURIComponent(id)}/interrupt`)}
+                >
+                  Interrupt
+                </button>
+              )}
+              {/^(queued|ended)$/.test(kindOf(status)) && (
+                <Final
+                  name="Delete"
+                  does={() => void change(`/${encodeURIComponent(id)}`, "DELETE")}
+                />
+              )}
             </div>
           </li>
         ))}
       </ul>
       <div class="row">
-        {next !== undefined && <button onClick={() => void load(next)}>More</button>}
-        <button onClick={() => void load()}>Refresh</button>
-        <button onClick={() => void change("/purge", "POST", { endedBefore: Date.now() })}>
-          Purge all that have ended
-        </button>
+        {next !== undefined && (
+          <button
+            onClick={() => {
+              pages.current++
+              void refresh()
+            }}
+          >
+            More
+          </button>
+        )}
+        <button onClick={() => void refresh()}>Refresh</button>
+        <Final
+          name="Purge all that have ended"
+          does={() => void change("/purge", "POST", { endedBefore: Date.now() })}
+        />
       </div>
     </div>
   )

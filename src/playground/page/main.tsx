@@ -5,6 +5,7 @@ import { json } from "./client.tsx"
 import { Problem, TurnView } from "./conversation.tsx"
 import { AgentView, PartsView, RunView } from "./details.tsx"
 import { ExecutionsView } from "./executions.tsx"
+import { enterOverlay, hasOverlay, keepFocus } from "./focus.tsx"
 import { GraphView } from "./graph.tsx"
 import { Icon } from "./icon.tsx"
 import type { Turn } from "./model.tsx"
@@ -44,6 +45,12 @@ import "./style.css"
 
 let typed: ReturnType<typeof setTimeout> | undefined
 
+/** Moves the focus with an arrow key. */
+const moveTo = (event: KeyboardEvent, element: Element | null): void => {
+  event.preventDefault()
+  if (element instanceof HTMLElement) element.focus()
+}
+
 const Sessions = () => (
   <>
     <input
@@ -52,13 +59,29 @@ const Sessions = () => (
       aria-label="Search sessions"
       placeholder="Search sessions"
       value={search.value}
+      onKeyDown={(event) => {
+        // it empties the field
+        if (event.key === "Escape" && search.value !== "") event.stopPropagation()
+        if (event.key === "ArrowDown") moveTo(event, document.querySelector(".sessions .title"))
+      }}
       onInput={(event) => {
         search.value = event.currentTarget.value
         clearTimeout(typed)
         typed = setTimeout(() => void list(), 120)
       }}
     />
-    <ul class="sessions">
+    <ul
+      class="sessions"
+      onKeyDown={(event) => {
+        const own = (event.target as Element).closest("li")
+        const to = event.key === "ArrowDown"
+          ? own?.nextElementSibling
+          : event.key === "ArrowUp"
+          ? own?.previousElementSibling
+          : undefined
+        if (to !== undefined) moveTo(event, to?.querySelector(".title") ?? null)
+      }}
+    >
       {sessions.value.map((one) => (
         <SessionView key={one.id} id={one.id} title={one.title || one.id} isOpen={one.id === chat.session.value} />
       ))}
@@ -73,7 +96,17 @@ const Sessions = () => (
 const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title: string }) => {
   const [mode, setMode] = useState<"title" | "rename" | "delete">("title")
   const name = useRef<HTMLInputElement>(null)
-  useEffect(() => name.current?.select(), [mode])
+  const last = useRef<HTMLButtonElement>(null)
+  useEffect(() => {
+    name.current?.focus()
+    name.current?.select()
+    last.current?.focus()
+  }, [mode])
+  const leave = (event: KeyboardEvent) => {
+    // it is not meant for a run that works
+    event.stopPropagation()
+    setMode("title")
+  }
   if (mode === "rename") {
     const save = () => {
       const given = name.current!.value.trim()
@@ -89,8 +122,12 @@ const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title
           maxLength={80}
           onBlur={() => setMode("title")}
           onKeyDown={(event) => {
-            if (event.key === "Enter") save()
-            else if (event.key === "Escape") setMode("title")
+            if (event.key === "Enter") {
+              // what has the focus next is not pressed with it
+              event.preventDefault()
+              save()
+            } else if (event.key === "Escape") leave(event)
+            else if (event.key.startsWith("Arrow")) event.stopPropagation()
           }}
         />
       </li>
@@ -103,8 +140,11 @@ const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title
         ? (
           <button
             class="danger"
-            ref={(own) => own?.focus()}
+            ref={last}
             onBlur={() => setMode("title")}
+            onKeyDown={(event) => {
+              if (event.key === "Escape") leave(event)
+            }}
             onClick={() => void forget(id)}
           >
             Delete for good
@@ -229,7 +269,19 @@ const Composer = () => {
         <span class="keys">
           <kbd>Enter</kbd> send · <kbd>/</kbd> write · <kbd>Esc</kbd> stop
         </span>
-        {running && <button type="button" class="danger" onClick={stopAll}>Stop</button>}
+        {running && (
+          <button
+            type="button"
+            class="danger"
+            onClick={() => {
+              stopAll()
+              // the button goes when the run ends, and the message is where one goes on
+              document.getElementById("message")?.focus()
+            }}
+          >
+            Stop
+          </button>
+        )}
         <button class="primary" disabled={waiting || forking}>{running ? "Steer" : "Send"}</button>
       </div>
     </form>
@@ -299,12 +351,13 @@ const AgentPicker = ({ label, own }: { label: string; own: Chat }) => (
       value={own.agent.value}
       onChange={(event) => {
         own.agent.value = Number(event.currentTarget.value)
-        clear(own)
+        // whoever chooses with arrow keys is not at the end yet, so the focus stays
         if (own === chat) {
-          begin()
+          for (const each of chats()) clear(each)
           if (tab.value === "executions" && !agents.value[own.agent.value].hasExecutions) tab.value = "run"
           void list()
-        } else remember()
+        } else clear(own)
+        remember()
       }}
     >
       {agents.value.map((agent, index) => <option key={index} value={index}>{agent.name}</option>)}
@@ -316,6 +369,7 @@ const names = { run: "Run", parts: "Parts", graph: "Graph", agent: "Agent", exec
 
 const App = () => {
   seen()
+  useEffect(enterOverlay, [drawer.value])
   const info = agents.value[chat.agent.value]
   const turn = inspected.value ?? chat.last
   const tabs = (Object.keys(names) as Array<keyof typeof names>).filter((name) =>
@@ -413,7 +467,7 @@ const App = () => {
             ? <GraphView agent={info} turn={turn} />
             : tab.value === "agent"
             ? <AgentView agent={info} />
-            : <ExecutionsView />}
+            : <ExecutionsView key={chat.agent.value} place={chat.path("executions")} />}
         </div>
       </aside>
     </div>
@@ -425,14 +479,17 @@ theme.subscribe((value) => document.documentElement.dataset.theme = value)
 addEventListener("resize", draw)
 addEventListener("keydown", (event) => {
   const writing = event.target instanceof HTMLElement && /^(TEXTAREA|INPUT|SELECT)$/.test(event.target.tagName)
-  if (event.key === "Escape" && chats().some((own) => own.isRunning)) stopAll()
-  else if (event.key === "Escape") drawer.value = "none"
+  if (event.isComposing) return
+  if (event.key === "Escape" && hasOverlay()) drawer.value = "none"
+  else if (event.key === "Escape") stopAll()
   else if (event.key === "/" && !writing) {
     event.preventDefault()
     document.getElementById("message")?.focus()
   }
 })
-render(<App />, document.getElementById("app")!)
+const root = document.getElementById("app")!
+keepFocus(root)
+render(<App />, root)
 void attempt(async () => {
   agents.value = await json("agents")
   await restore()

@@ -415,7 +415,8 @@ export const rename = (id: string, title: string): Promise<void> =>
 export const forget = (id: string): Promise<void> =>
   change(id, async (path) => {
     await request(path, { method: "DELETE" })
-    if (id === chat.session.value) begin()
+    for (const own of chats()) if (own.agent.value === chat.agent.value && own.session.value === id) clear(own)
+    remember()
   })
 
 export const fork = (id: string): Promise<void> =>
