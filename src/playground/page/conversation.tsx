@@ -1,6 +1,6 @@
 /** The conversation: what was said, what the agent did, and what it asks. */
 import { Component } from "preact"
-import { useEffect, useRef, useState } from "preact/hooks"
+import { useLayoutEffect, useRef, useState } from "preact/hooks"
 import { Link, Markdown } from "./markdown.tsx"
 import {
   addressOf,
@@ -13,7 +13,7 @@ import {
   type Turn
 } from "./model.tsx"
 import { Icon } from "./icon.tsx"
-import { answer, branch, type Chat, chat, knownOf, look, ms, seen, show } from "./state.tsx"
+import { answer, branch, type Chat, chat, knownOf, look, ms, once, seen, show } from "./state.tsx"
 
 const longest = 20_000
 const texts = new WeakMap<object, string>()
@@ -248,7 +248,7 @@ export const Approval = ({ approval, give }: { approval: Json; give: (answer: Js
       </label>
       {bad !== "" && <div class="failure" role="alert">{bad}</div>}
       <div class="row">
-        <button class="primary" onClick={approve}>
+        <button class="primary" onClick={once(approve)}>
           {inClient ? "Give result" : text === original ? "Approve" : "Approve with edits"}
         </button>
         <input
@@ -257,7 +257,9 @@ export const Approval = ({ approval, give }: { approval: Json; give: (answer: Js
           value={reason}
           onInput={(event) => setReason(event.currentTarget.value)}
         />
-        <button class="danger" onClick={() => give({ approved: false, ...(reason !== "" && { reason }) })}>Deny</button>
+        <button class="danger" onClick={once(() => give({ approved: false, ...(reason !== "" && { reason }) }))}>
+          Deny
+        </button>
       </div>
     </div>
   )
@@ -269,7 +271,7 @@ const isImage = (mediaType: string): boolean => /^image\/(png|jpeg|gif|webp)$/.t
 const Said = ({ own, state, turn }: { own: Chat; turn: Turn; state: Turn["state"] }) => {
   const [edited, setEdited] = useState<string | undefined>(undefined)
   const field = useRef<HTMLTextAreaElement>(null)
-  useEffect(() => field.current?.focus(), [edited === undefined])
+  useLayoutEffect(() => field.current?.focus(), [edited === undefined])
   const send = () => {
     if (edited === undefined || (edited.trim() === "" && turn.files.length === 0)) return
     setEdited(undefined)

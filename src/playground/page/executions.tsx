@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import { json, request } from "./client.tsx"
 import { Approval, Problem, Value } from "./conversation.tsx"
 import type { Failure, Json } from "./model.tsx"
-import { failureOf } from "./state.tsx"
+import { failureOf, once } from "./state.tsx"
 
 const kinds = ["all", "queued", "running", "waiting", "parked", "ended"] as const
 const kindOf = (status: string): string => (kinds as ReadonlyArray<string>).includes(status) ? status : "ended"
@@ -22,10 +22,10 @@ const Final = ({ does, name }: { does: () => void; name: string }) => {
   const forget = () => setAsks(false)
   return (
     <button
-      onClick={() => {
+      onClick={once(() => {
         setAsks(!asks)
         if (asks) does()
-      }}
+      })}
       onBlur={forget}
       onMouseLeave={forget}
       onKeyDown={(event) => {
@@ -138,7 +138,7 @@ export const ExecutionsView = ({ place }: { place: string }) => {
               {kindOf(status) !== "ended" && (
                 <button
                   class="danger"
-                  onClick={() => void change(`/${encodeURIComponent(id)}/interrupt`)}
+                  onClick={once(() => void change(`/${encodeURIComponent(id)}/interrupt`))}
                 >
                   Interrupt
                 </button>

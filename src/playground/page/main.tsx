@@ -1,6 +1,6 @@
 /** The page as a whole. */
 import { render } from "preact"
-import { useEffect, useRef, useState } from "preact/hooks"
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
 import { json } from "./client.tsx"
 import { Problem, TurnView } from "./conversation.tsx"
 import { AgentView, PartsView, RunView } from "./details.tsx"
@@ -27,6 +27,7 @@ import {
   knownOf,
   list,
   more,
+  once,
   open,
   problem,
   remember,
@@ -97,7 +98,8 @@ const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title
   const [mode, setMode] = useState<"title" | "rename" | "delete">("title")
   const name = useRef<HTMLInputElement>(null)
   const last = useRef<HTMLButtonElement>(null)
-  useEffect(() => {
+  // what is typed at once goes in the place of the title
+  useLayoutEffect(() => {
     name.current?.focus()
     name.current?.select()
     last.current?.focus()
@@ -145,7 +147,7 @@ const SessionView = ({ id, isOpen, title }: { id: string; isOpen: boolean; title
             onKeyDown={(event) => {
               if (event.key === "Escape") leave(event)
             }}
-            onClick={() => void forget(id)}
+            onClick={once(() => void forget(id))}
           >
             Delete for good
           </button>

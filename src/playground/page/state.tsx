@@ -306,8 +306,8 @@ export const answer = async (
     response = await request(`${own.place}/answers`, { method: "POST", body: { answers, runId } })
   } catch (error) {
     const failure = failureOf(error)
-    if (/^approval-(unknown|answered)$/.test(failure.code)) {
-      // somebody else has answered, in another window for example
+    if (/^(approval-(unknown|answered)|session-in-use)$/.test(failure.code)) {
+      // somebody else has answered, in another window for example, and the run that goes on is joined
       await load(own, own.session.value).catch(() => {})
       problem.value = failure
     }
@@ -323,6 +323,11 @@ export const stop = (own: Chat): Promise<void> =>
   attempt(async () => {
     await request(own.path(`runs/${own.last!.runId}/stop`), { method: "POST" })
   })
+
+/** Does what only a click of its own may do: the second of two may meet what has come in the place of the first. */
+export const once = (does: () => void) => (event: MouseEvent): void => {
+  if (event.detail < 2) does()
+}
 
 /** Whether the message was taken. A run that has just ended takes none. */
 export const steer = async (own: Chat, message: string): Promise<boolean> => {
