@@ -434,6 +434,11 @@ describe("Playground", () => {
             [await page.locator("article").count(), await page.locator(".sessions .title").count()],
             [1, 2]
           )
+          // a session that cannot be read leaves what is shown
+          await page.route("**/sessions/*", (route) => route.abort(), { times: 1 })
+          await page.locator(".sessions .title").nth(1).click()
+          await page.locator("main > .failure").getByText("The server does not answer.").waitFor()
+          await turn(page, "done").getByText("dot.png image/png").waitFor()
           // a block that is too long for Markdown is shown as it is, and what comes after it as Markdown
           const line = "clay pots ".repeat(6000)
           await ask(page, `# A\n\n${line}\n\n**end**`)

@@ -374,9 +374,20 @@ export const clear = (own: Chat): void => {
 
 /** Reads a session, and joins the run that works on it. */
 const load = async (own: Chat, id: string, said?: string): Promise<void> => {
+  const [session, turns, size, saidBefore, found] = [own.session.value, own.turns.value, own.size, own.said, runs.value]
   clear(own)
   own.session.value = id
-  const { approvals, messages, runId } = await view(own)
+  const { approvals, messages, runId } = await view(own).catch((error) => {
+    // one that cannot be read leaves what was there
+    if (own.session.value === id) {
+      own.session.value = session
+      own.turns.value = turns
+      own.size = size
+      own.said = saidBefore
+      if (own === chat) runs.value = found
+    }
+    throw error
+  })
   if (own.session.value !== id) return
   own.turns.value = turnsOf(messages, approvals)
   own.size = messages.length
