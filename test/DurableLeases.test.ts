@@ -26,8 +26,8 @@ const make = Effect.gen(function*() {
     })
   const storage: RunnerStorage.RunnerStorage["Service"] = {
     register: () => unused,
-    unregister: () => unused,
-    getRunners: unused,
+    unregister: () => Effect.void,
+    getRunners: Effect.succeed([]),
     setRunnerHealth: () => unused,
     acquire: answer("acquire"),
     refresh: answer("refresh"),
@@ -84,6 +84,16 @@ describe("the leases of a process", () => {
       assert.isUndefined(second.pollUnsafe())
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(names(yield* Fiber.join(second)), [1, 2])
+    }))
+
+  it.effect("are no matter for a process that has left: it is not told that nobody is there", () =>
+    Effect.gen(function*() {
+      const { leases } = yield* make
+      assert.deepStrictEqual(yield* leases.getRunners, [])
+      yield* leases.unregister(address)
+      const asking = yield* Effect.forkChild(leases.getRunners, { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      assert.isUndefined(asking.pollUnsafe())
     }))
 
   it.effect("that another process had are asked for twice", () =>
