@@ -10,6 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -207,6 +208,7 @@ class Attempt {
       const { transactions } = this.definition
       let isLost = false
       let isStopped = false
+      const stopped = Deferred.makeUnsafe<void>()
       let isFenced = false
       const journal = ExecutionJournal.make(this.context, {
         id: `${this.execution.id}/${n}`,
@@ -216,6 +218,7 @@ class Attempt {
           this.defect ??= cause
         },
         isInterrupted: this.isInterrupted,
+        stopped,
         isLeft: (cause) =>
           isFenced ||
           Cause.hasInterruptsOnly(cause) &&
@@ -242,6 +245,7 @@ class Attempt {
           (fiber) =>
             Effect.onInterrupt(restore(Fiber.await(fiber)), () => {
               isStopped = true
+              Deferred.doneUnsafe(stopped, Exit.void)
               return Fiber.interrupt(fiber)
             })
         )

@@ -9,6 +9,7 @@ import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as References from "effect/References"
@@ -69,6 +70,8 @@ export const make = (
     readonly onLost: () => void
     /** Called when a record has not been stored. However the run takes it, the next attempt goes on. */
     readonly onFenced: () => void
+    /** Done when the attempt itself is interrupted. */
+    readonly stopped: Deferred.Deferred<void>
     /** Whether a run that ends now with this cause ends only in this attempt. */
     readonly isLeft: (cause: Cause.Cause<unknown>) => boolean
     /** Whether a record of this name is one transaction with what is recorded. */
@@ -94,6 +97,7 @@ export const make = (
           }
         )
     )
+  const asked = new Asked()
   const calls = callsOf(engine)
   const { executionId } = Context.get(context, WorkflowEngine.WorkflowInstance)
   const insistent = Context.add(context, WorkflowEngine.WorkflowEngine, { ...engine, activityExecute })
@@ -141,7 +145,14 @@ export const make = (
       const kept = Effect.uninterruptibleMask((restore) =>
         restore === identity ? unlessLost(recorded, options.isInterrupted) : restore(recorded)
       )
-      return Effect.onInterrupt(kept, () => Effect.sync(options.onLost))
+      const lost = Effect.onInterrupt(kept, () => Effect.sync(options.onLost))
+      return Effect.onExit(Effect.andThen(Effect.sync(() => asked.add(name)), lost), (exit) => {
+        asked.delete(name)
+        // a process that stops begins nothing more, and the calls beside this one have their time to end
+        return Exit.isFailure(exit) && isAbandoned(exit.cause)
+          ? Effect.raceFirst(asked.otherEnds(name), Deferred.await(options.stopped))
+          : Effect.void
+      })
     })
   /** What is recorded in a transaction is recorded as a whole. */
   const inTransaction = <A, E>(execute: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -166,6 +177,47 @@ export const make = (
   }
   return journal
 }
+
+/** The records that a run waits for. Those around a call begin with the name of its record. */
+class Asked {
+  private readonly names = new Set<string>()
+  /** The records that cannot be made any more. */
+  private readonly refused = new Set<string>()
+  private readonly waiting = new Set<() => void>()
+
+  add(name: string): void {
+    this.names.add(name)
+  }
+
+  delete(name: string): void {
+    this.names.delete(name)
+    this.check()
+  }
+
+  /** Waits until no record is left but those that wait for a refused one. */
+  otherEnds(name: string): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const ended = () => resume(Effect.void)
+      this.refused.add(name)
+      this.waiting.add(ended)
+      this.check()
+      return Effect.sync(() => void this.waiting.delete(ended))
+    })
+  }
+
+  private check(): void {
+    if (this.waiting.size === 0) return
+    const refused = [...this.refused]
+    for (const name of this.names) {
+      if (!refused.some((inner) => inner.startsWith(`${name}/`))) return
+    }
+    for (const ended of this.waiting) ended()
+    this.waiting.clear()
+  }
+}
+
+const isAbandoned = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.some((reason) => Cause.isInterruptReason(reason) && reason.annotations.has(ClusterSchema.Abandon.key))
 
 /**
  * The calls that attempts in this process have asked for, until they begin. The engine keeps the effect of an activity that was asked for by an
