@@ -5,11 +5,13 @@
  */
 
 import * as AiError from "effect/ai/AiError"
+import * as Hash from "effect/Hash"
 import * as Schema from "effect/Schema"
 import * as Workflow from "effect/workflow/Workflow"
 import * as Agent from "../../Agent.ts"
 import * as AgentError from "../../AgentError.ts"
 import { makingOf } from "../../internal/run/agentOf.ts"
+import * as Names from "../../internal/session/names.ts"
 import type * as Schemas from "../../internal/wire/schemas.ts"
 import { PartCodec } from "../../internal/wire/parts.ts"
 import * as JsonCodec from "../../internal/words/jsonCodec.ts"
@@ -67,8 +69,19 @@ export class Definition {
 
 /** The engine carries only the id of the execution: the store has everything else, in any size. */
 const workflowOf = (agent: string) =>
-  Workflow.make(`agent/${agent}`, {
+  Workflow.make(nameOf(`agent/${Names.toText(agent)}`), {
     payload: { id: Schema.String, instance: Schema.Int },
     // the engine may remember a deleted execution for a while
     idempotencyKey: ({ id, instance }) => `${id}/${instance}`
   }).annotate(Workflow.SuspendOnFailure, true)
+
+/** The engine writes `Workflow/` before the name of a workflow, and has a column of 150 characters for that. */
+const longest = 140
+
+/** A name that is too long ends with two hashes of the whole. */
+const nameOf = (name: string): string => {
+  if (name.length <= longest) return name
+  const hashes = [name, [...name].reverse().join("")].map((text) => (Hash.string(text) >>> 0).toString(36))
+  const end = `~${name.length}-${hashes.join("-")}`
+  return `${name.slice(0, longest - end.length).toWellFormed()}${end}`
+}
