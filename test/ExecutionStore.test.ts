@@ -1,9 +1,11 @@
 /** The stores of durable executions: in memory, in SQLite and in PostgreSQL they do the same. */
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
 import { Durable, ExecutionStore, SqlRunner } from "../src/durable/index.ts"
 import { Agent } from "../src/index.ts"
 import { SqliteClient } from "../src/sqlite/index.ts"
+import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 import * as Postgres from "./fixtures/postgres.ts"
 import { client } from "./fixtures/postgresClient.ts"
 
@@ -106,7 +108,64 @@ const works = Effect.gen(function*() {
   assert.deepStrictEqual([yield* store.rows("b", -1, 10), yield* store.asked("b")], [[], []])
 })
 
+const rest = `status TEXT NOT NULL, instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  interrupted INTEGER NOT NULL, trace TEXT, cause TEXT, failure TEXT, created_at BIGINT NOT NULL, ended_at BIGINT`
+
+const table = (columns: string) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    sql.unsafe(
+      `CREATE TABLE effect_agents_executions (id TEXT PRIMARY KEY, agent TEXT NOT NULL, payload TEXT NOT NULL, ${columns})`
+    ))
+
+const opened = Effect.scoped(Layer.build(Layer.fresh(ExecutionStore.layer)))
+
+/** The session was in the input only, and had an index there. */
+const ofEarlierBuild = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  yield* table(`version INTEGER NOT NULL, ${rest}`)
+  yield* sql`CREATE INDEX effect_agents_executions_session ON effect_agents_executions (agent, payload)`
+  for (const [id, payload] of [["a", `{"prompt":{},"session":"ann/chat"}`], ["b", `{"prompt":{}}`]] as const) {
+    yield* sql`INSERT INTO effect_agents_executions ${
+      sql.insert({
+        id,
+        agent: "cashier",
+        payload,
+        version: 1,
+        status: "running",
+        instance: 1,
+        epoch: 1,
+        attempts: 0,
+        interrupted: 0,
+        created_at: 1
+      })
+    }`
+  }
+  // twice: the second time there is nothing to do
+  yield* opened
+  yield* Effect.gen(function*() {
+    const store = yield* ExecutionStore.ExecutionStore
+    const found = yield* store.ofSession("cashier", "ann/chat")
+    assert.deepStrictEqual(found.map(({ id, session }) => [id, session]), [["a", "ann/chat"]])
+    assert.isUndefined((yield* store.get("b"))!.session)
+  }).pipe(Effect.provide(Layer.fresh(ExecutionStore.layer)))
+})
+
+/** What it was before cannot be known. */
+const ofFirstBuild = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`DROP TABLE effect_agents_executions`
+  yield* table(rest)
+  const refused = yield* Effect.flip(opened)
+  assert.strictEqual(refused._tag, "SqlError")
+  assert.include(refused.message, "was made by an earlier build of effect-agents, and has no `session`, `version`")
+})
+
 describe("ExecutionStore", () => {
+  const earlier = Effect.andThen(ofEarlierBuild, ofFirstBuild)
+
+  it.effect("on the tables of an earlier build adds the sessions, or says what is missing", () =>
+    Effect.provide(earlier, SqliteClient.layer({ filename: ":memory:" })))
+
   it.effect("in memory", () => Effect.provide(works, ExecutionStore.layerMemory))
 
   it.effect("in SQLite", () =>
@@ -121,6 +180,38 @@ describe("ExecutionStore", () => {
         yield* Effect.provide(works, stored)
         yield* Effect.provide(created("d"), stored)
       }))
+
+    it.effect("on the tables of an earlier build adds the sessions, or says what is missing", () =>
+      Effect.gen(function*() {
+        const port = yield* Postgres.Server
+        yield* Effect.provide(earlier, client(port, yield* Postgres.createDatabase(port)))
+      }))
+
+    it.effect("agents with the longest and the strangest names work", () =>
+      Effect.gen(function*() {
+        const port = yield* Postgres.Server
+        const names = [
+          "x".repeat(300),
+          `${"x".repeat(299)}y`,
+          `${"x".repeat(120)}${"\u{1F600}".repeat(30)}`,
+          "a\0b",
+          "a\ud800b"
+        ]
+        const agents = names.map((name) => Durable.make(Agent.make(name), { version: 1 }))
+        const workers = agents.map((agent) =>
+          Durable.layer(agent).pipe(Layer.provide(ScriptedModel.layer([ScriptedModel.text(agent.agent.name)])))
+        )
+        const runner = Layer.mergeAll(workers[0]!, ...workers.slice(1)).pipe(
+          Layer.provideMerge(SqlRunner.layer({ poll: "50 millis" })),
+          Layer.provide(client(port, yield* Postgres.createDatabase(port)))
+        )
+        const texts = yield* Effect.forEach(agents, (agent) =>
+          Effect.andThen(
+            Durable.start(agent, { id: "hello", prompt: "Hi" }),
+            Effect.map(Durable.result(agent, "hello"), ({ text }) => text)
+          )).pipe(Effect.provide(runner))
+        assert.deepStrictEqual(texts, names)
+      }), 30_000)
 
     it.effect("an input that the client cannot read back is refused at the start, and disturbs nothing else", () =>
       Effect.gen(function*() {

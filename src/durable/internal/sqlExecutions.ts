@@ -6,8 +6,10 @@
 
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type * as SqlError from "effect/sql/SqlError"
+import * as SqlError from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 // the store is made of this
 import type * as ExecutionStore from "../ExecutionStore.ts"
@@ -63,6 +65,21 @@ const toListed = (row: ListedRow): ExecutionStore.Listed => ({
   endedAt: row.ended_at === null ? undefined : Number(row.ended_at)
 })
 
+const decodeSession = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ session: Schema.optionalKey(Schema.String) }))
+)
+
+const tooOld = (missing: ReadonlyArray<string>): SqlError.SqlError =>
+  new SqlError.SqlError({
+    reason: new SqlError.UnknownError({
+      cause: missing,
+      message: "The table `effect_agents_executions` was made by an earlier build of effect-agents, and has no " +
+        `${missing.map((column) => `\`${column}\``).join(", ")}: use another database, or drop the tables ` +
+        "`effect_agents_executions`, `effect_agents_parts` and `effect_agents_approvals`, whose executions are lost then",
+      operation: "open"
+    })
+  })
+
 interface PartRow {
   readonly seq: number
   readonly count: number
@@ -95,13 +112,14 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
     const inTransaction = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
       Effect.provideService(sql.withTransaction(effect), SqlClient.BeginTransaction, begin)
 
+    const executions = sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
+      id TEXT PRIMARY KEY, agent TEXT NOT NULL, session TEXT, version INTEGER NOT NULL, payload TEXT NOT NULL,
+      status TEXT NOT NULL,
+      instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL,
+      trace TEXT, cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
+    )`
+
     const tables = [
-      sql`CREATE TABLE IF NOT EXISTS effect_agents_executions (
-        id TEXT PRIMARY KEY, agent TEXT NOT NULL, session TEXT, version INTEGER NOT NULL, payload TEXT NOT NULL,
-        status TEXT NOT NULL,
-        instance INTEGER NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, interrupted INTEGER NOT NULL,
-        trace TEXT, cause TEXT, failure TEXT, created_at ${moment} NOT NULL, ended_at ${moment}
-      )`,
       sql`CREATE TABLE IF NOT EXISTS effect_agents_parts (
         execution_id TEXT NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, is_end INTEGER NOT NULL,
         parts TEXT NOT NULL,
@@ -116,10 +134,33 @@ export const make: Effect.Effect<ExecutionStore.Options, SqlError.SqlError, SqlC
       sql`CREATE INDEX IF NOT EXISTS effect_agents_executions_unended ON effect_agents_executions (agent, id)
         WHERE ended_at IS NULL`
     ]
+    /** Adds the sessions of the executions, if an earlier build has made the table. It had them only in the inputs. */
+    const addSessions = Effect.gen(function*() {
+      const names = yield* isPostgres
+        ? sql<{ readonly name: string }>`SELECT attname AS name FROM pg_attribute
+          WHERE attrelid = 'effect_agents_executions'::regclass AND attnum > 0 AND NOT attisdropped`
+        : sql<{ readonly name: string }>`SELECT name FROM pragma_table_info('effect_agents_executions')`
+      const missing = `${listed}, payload`.split(", ").filter((column) => names.every(({ name }) => name !== column))
+      if (missing.length === 0) return
+      if (missing.some((column) => column !== "session")) return yield* tooOld(missing)
+      yield* sql`ALTER TABLE effect_agents_executions ADD COLUMN session TEXT`
+      // it was one over the inputs
+      yield* sql`DROP INDEX IF EXISTS effect_agents_executions_session`
+      const rows = yield* sql<{ readonly id: string; readonly payload: string }>`
+        SELECT id, payload FROM effect_agents_executions`
+      for (const { id, payload } of rows) {
+        const session = Option.getOrUndefined(decodeSession(payload))?.session
+        if (session === undefined) continue
+        yield* sql`UPDATE effect_agents_executions SET session = ${text(session)} WHERE id = ${id}`
+      }
+    })
+
     yield* Effect.retry(
       inTransaction(Effect.gen(function*() {
         // two processes that make the tables at the same time wait for each other
         if (isPostgres) yield* sql`SELECT pg_advisory_xact_lock(7262341)`
+        yield* executions
+        yield* addSessions
         yield* Effect.all(tables)
       })),
       { times: 3 }
