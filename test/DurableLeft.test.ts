@@ -1,6 +1,6 @@
 /** Executions that are left in the middle of something, and processes that do not know their agent: nothing hangs. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schedule, Schema, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Schedule, Schema, Stream } from "effect"
 import { type AiError, LanguageModel, type Prompt, Tool, Toolkit } from "effect/ai"
 import { EntityId, Sharding } from "effect/cluster"
 import { SqlClient } from "effect/sql"
@@ -371,6 +371,79 @@ describe("Durable, in a process that loses its lease", () => {
 })
 
 describe("Durable, where several processes may work", () => {
+  it.live("a process that stops begins nothing more, and the calls in progress beside that have their time to end", () => {
+    const done: Array<string> = []
+    const quick = Toolkit.make(Tool.make("quick", { success: Schema.String }))
+    const leaf = AgentTool.make(Agent.make("leaf", { description: "Looks", toolkit: quick }), { name: "leaf" })
+    const both = Toolkit.make(Tool.make("slow", { success: Schema.String }), leaf.tool)
+    const lead = Durable.make(Agent.make("lead", { toolkit: both }), { version: 1 })
+    const called = Deferred.makeUnsafe<void>()
+    const takes = (name: string, time: number) =>
+      Effect.suspend(() => {
+        done.push(name)
+        if (done.length === 2) Deferred.doneUnsafe(called, Exit.void)
+        return Effect.as(Effect.sleep(time), name)
+      })
+    const handlers = Layer.provideMerge(
+      both.toLayer({ slow: () => takes("slow", 600), leaf: leaf.handler }),
+      quick.toLayer({ quick: () => takes("quick", 200) })
+    )
+    const logged: Array<unknown> = []
+    const process = <A, E, R>(script: ReadonlyArray<ScriptedModel.Step>, use: Effect.Effect<A, E, R>) =>
+      Effect.provide(
+        use,
+        Layer.fresh(
+          Durable.layer(lead).pipe(
+            Layer.provideMerge(SqlRunner.layer({ poll: "50 millis", grace: "10 seconds" })),
+            Layer.provide([ScriptedModel.layer(script), handlers]),
+            Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))]))
+          )
+        )
+      )
+    return Effect.gen(function*() {
+      const start = Durable.start(lead, { id: "job", prompt: "Work" })
+      const calls = toolCalls(
+        { id: "s", name: "slow", params: {} },
+        { id: "l", name: "leaf", params: { prompt: "Look" } }
+      )
+      const [took] = yield* Effect.timed(process(
+        [calls, toolCalls({ id: "q", name: "quick", params: {} })],
+        Effect.andThen(start, Deferred.await(called))
+      ))
+      assert.isBelow(Duration.toMillis(took), 9000)
+      const { text: said } = yield* process([text("looked"), text("worked")], Durable.result(lead, "job"))
+      assert.deepStrictEqual([said, done.sort()], ["worked", ["quick", "slow"]])
+      // it was the last process, and no fault
+      assert.deepStrictEqual(logged, [])
+    }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" })), Effect.timeout("30 seconds"))
+  })
+
+  it.live("a process says once of each agent that it does not know it", () => {
+    const logged: Array<unknown> = []
+    const logger = Logger.layer([Logger.make(({ message }) => void logged.push(message))])
+    const poll = "20 millis"
+    return Effect.gen(function*() {
+      yield* Effect.forEach(["a", "b", "c"], (id) => Durable.start(cashier, { id, prompt: "Pay" }))
+      const runner = Layer.provide(Layer.fresh(SqlRunner.layer({ poll })), logger)
+      yield* Effect.provide(
+        Effect.andThen(
+          Effect.repeat(Effect.sync(() => logged.length), {
+            until: (n) => n > 0,
+            schedule: Schedule.spaced(poll)
+          }),
+          Effect.sleep("300 millis")
+        ),
+        runner
+      )
+      assert.deepStrictEqual(logged, [
+        ["Executions of `cashier` wait until the layer of this agent is built, here or in another process"]
+      ])
+    }).pipe(
+      Effect.provide(Layer.provideMerge(SqlRunner.layerClient({ poll }), SqliteClient.layer({ filename: ":memory:" }))),
+      Effect.timeout("30 seconds")
+    )
+  })
+
   it.live("a process that works does not start what it does not know; what a client starts is queued until one knows it", () =>
     Effect.gen(function*() {
       const database = yield* Effect.context<SqlClient.SqlClient>()

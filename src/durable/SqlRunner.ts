@@ -72,6 +72,7 @@ import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Leases from "./internal/leases.ts"
 import * as Registry from "./internal/registry.ts"
+import * as UnknownAgents from "./internal/unknownAgents.ts"
 
 /**
  * The options of a runner. They should be the same in all processes.
@@ -155,7 +156,7 @@ const engine = (
   return Layer.merge(
     Layer.provideMerge(ClusterWorkflowEngine.layer, sharding),
     ExecutionStore.layer
-  ).pipe(Layer.provide(Layer.succeed(References.TracerEnabled)(false)))
+  ).pipe(Layer.provide([Layer.succeed(References.TracerEnabled)(false), UnknownAgents.layer]))
 }
 
 /**

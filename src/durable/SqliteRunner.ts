@@ -46,6 +46,7 @@ import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as SqliteClient from "../sqlite/SqliteClient.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
 import * as Registry from "./internal/registry.ts"
+import * as UnknownAgents from "./internal/unknownAgents.ts"
 
 /**
  * The options of a runner.
@@ -117,7 +118,12 @@ export const layer = (options: Options): Layer.Layer<
   )
   return Layer.merge(Layer.provideMerge(Registry.layerAlone, engine), ExecutionStore.layer).pipe(
     Layer.provideMerge(SqliteClient.layer({ filename, synchronous })),
-    Layer.provide([Digest.layerWebCrypto, lock(filename), Layer.succeed(References.TracerEnabled)(false)])
+    Layer.provide([
+      Digest.layerWebCrypto,
+      lock(filename),
+      Layer.succeed(References.TracerEnabled)(false),
+      UnknownAgents.layer
+    ])
   ) as Layer.Layer<any, RunnerExists | SqlError.SqlError>
 }
 
