@@ -97,7 +97,7 @@ export const make = (
           }
         )
     )
-  const asked = new Asked()
+  const waits = new Asked()
   const calls = callsOf(engine)
   const { executionId } = Context.get(context, WorkflowEngine.WorkflowInstance)
   const insistent = Context.add(context, WorkflowEngine.WorkflowEngine, { ...engine, activityExecute })
@@ -127,6 +127,7 @@ export const make = (
           // a call that begins again is one of the next attempt, which tells its readers
           const asked = calls.get(id)
           calls.delete(id)
+          if (asked === call) waits.begin(name)
           return asked ?? unasked
         })
       })
@@ -146,11 +147,11 @@ export const make = (
         restore === identity ? unlessLost(recorded, options.isInterrupted) : restore(recorded)
       )
       const lost = Effect.onInterrupt(kept, () => Effect.sync(options.onLost))
-      return Effect.onExit(Effect.andThen(Effect.sync(() => asked.add(name)), lost), (exit) => {
-        asked.delete(name)
+      return Effect.onExit(Effect.andThen(Effect.sync(() => waits.add(name)), lost), (exit) => {
+        waits.delete(name)
         // a process that stops begins nothing more, and the calls beside this one have their time to end
         return Exit.isFailure(exit) && isAbandoned(exit.cause)
-          ? Effect.raceFirst(asked.otherEnds(name), Deferred.await(options.stopped))
+          ? Effect.raceFirst(waits.callsEnd(name), Deferred.await(options.stopped))
           : Effect.void
       })
     })
@@ -181,7 +182,9 @@ export const make = (
 /** The records that a run waits for. Those around a call begin with the name of its record. */
 class Asked {
   private readonly names = new Set<string>()
-  /** The records that cannot be made any more. */
+  /** Those whose call is in progress, or whose record is being stored. */
+  private readonly begun = new Set<string>()
+  /** Those that cannot be made any more. */
   private readonly refused = new Set<string>()
   private readonly waiting = new Set<() => void>()
 
@@ -189,16 +192,21 @@ class Asked {
     this.names.add(name)
   }
 
+  begin(name: string): void {
+    this.begun.add(name)
+  }
+
   delete(name: string): void {
     this.names.delete(name)
+    this.begun.delete(name)
     this.check()
   }
 
-  /** Waits until no record is left but those that wait for a refused one. */
-  otherEnds(name: string): Effect.Effect<void> {
+  /** Waits until no call is in progress but those that wait for another one, which has not begun or was refused. */
+  callsEnd(refused: string): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const ended = () => resume(Effect.void)
-      this.refused.add(name)
+      this.refused.add(refused)
       this.waiting.add(ended)
       this.check()
       return Effect.sync(() => void this.waiting.delete(ended))
@@ -207,9 +215,9 @@ class Asked {
 
   private check(): void {
     if (this.waiting.size === 0) return
-    const refused = [...this.refused]
-    for (const name of this.names) {
-      if (!refused.some((inner) => inner.startsWith(`${name}/`))) return
+    const others = [...this.names, ...this.refused]
+    for (const name of this.begun) {
+      if (!others.some((inner) => inner.startsWith(`${name}/`))) return
     }
     for (const ended of this.waiting) ended()
     this.waiting.clear()
