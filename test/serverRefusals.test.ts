@@ -7,7 +7,7 @@ import { HttpApi, HttpApiBuilder, HttpApiMiddleware, HttpApiSecurity } from "eff
 import { RpcMiddleware, RpcSerialization } from "effect/rpc"
 import { createServer } from "node:http"
 import { Agent, SessionHistory, SessionStore } from "../src/index.ts"
-import { AgentApi, AgentHttp, AgentRpc, OpenAiApi, RunHub, UiMessages } from "../src/server/index.ts"
+import { AgentApi, AgentHttp, AgentRpc, LocalServer, OpenAiApi, RunHub, UiMessages } from "../src/server/index.ts"
 import * as CrossSite from "../src/server/internal/crossSite.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
 
@@ -46,7 +46,13 @@ class Api extends HttpApi.make("agents").add(AgentApi.group("agent").middleware(
 
 class Rpcs extends AgentRpc.group("agent").middleware(RpcCookie) {}
 
-const serve = (maximumBody?: number) =>
+interface Options {
+  readonly maximumBody?: number
+  readonly trusted?: ReadonlyArray<string>
+  readonly local?: Layer.Layer<never, never, HttpRouter.HttpRouter>
+}
+
+const serve = ({ local = Layer.empty, maximumBody, trusted }: Options = {}) =>
   Effect.gen(function*() {
     const agent = Agent.make("agent", { providers: [SessionHistory.provider] })
     const model = ScriptedModel.layer(
@@ -69,10 +75,12 @@ const serve = (maximumBody?: number) =>
       OpenAiApi.layer({ agent }, { maximumBody }).pipe(Layer.provide(Cookie.layer)),
       HttpApiBuilder.layer(Api).pipe(Layer.provide(http)),
       AgentRpc.layerHttp({ group: Rpcs, path: "/rpc", protocol: "http", maximumBody }).pipe(Layer.provide(rpcs)),
-      AgentRpc.layerHttp({ group: Rpcs, path: "/socket", protocol: "websocket" }).pipe(Layer.provide(rpcs))
+      AgentRpc.layerHttp({ group: Rpcs, path: "/socket", protocol: "websocket" }).pipe(Layer.provide(rpcs)),
+      local
     )
     const services = yield* Layer.build(
       HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }).pipe(
+        Layer.provide(trusted === undefined ? Layer.empty : Layer.succeed(AgentApi.TrustedOrigins, trusted)),
         Layer.provideMerge(Layer.mergeAll(
           RunHub.layer({ grace: 0 }),
           SessionStore.layerMemory,
@@ -102,6 +110,22 @@ const serve = (maximumBody?: number) =>
 const rpc = (procedure: string, payload: unknown, headers: ReadonlyArray<readonly [string, string]> = []) =>
   `${JSON.stringify({ _tag: "Request", id: "1", tag: `agent.${procedure}`, payload, headers })}\n`
 
+/** What a WebSocket with these headers answers that asks for the end of a run. */
+const ask = (url: string, runId: string, headers: Record<string, string>) =>
+  Effect.callback<string>((resume) => {
+    // the browser adds them
+    const socket = new WebSocket(`${url.replace("http", "ws")}/socket`, { headers } as never)
+    socket.binaryType = "arraybuffer"
+    socket.onopen = () => socket.send(rpc("stop", { runId }))
+    socket.onmessage = ({ data }) => {
+      resume(Effect.succeed(typeof data === "string" ? data : new TextDecoder().decode(data)))
+      // a server that stops waits for it
+      socket.close()
+    }
+    socket.onerror = () => resume(Effect.succeed("closed"))
+    return Effect.sync(() => socket.close())
+  })
+
 /** What browsers add to a `fetch` without CORS, and to a form, of a page of another site, and a login by cookie. */
 const foreign = { cookie: "login=ann", origin: "https://evil.example", "sec-fetch-site": "cross-site" }
 
@@ -120,7 +144,16 @@ describe("requests of other sites", () => {
       { ...foreign, "content-type": "text/plain;application/json" },
       { ...foreign, "content-type": "application/x-www-form-urlencoded" },
       { ...foreign, "content-type": "multipart/form-data; boundary=application/json" },
-      { ...foreign, authorization: "Basic YW5uOmFubg==" }
+      { ...foreign, "content-type": "text/ping" },
+      { ...foreign, "content-type": "application/csp-report" },
+      { ...foreign, "content-type": "" },
+      { ...foreign, authorization: "Basic YW5uOmFubg==" },
+      { ...foreign, authorization: "Negotiate YW5u" },
+      { ...foreign, authorization: "" },
+      { ...foreign, "x-forwarded-host": "evil.example" },
+      { origin: "https://evil.example", "x-forwarded-host": "agents.example, proxy.example" },
+      { origin: "https://agents.example.", host: "" },
+      { origin: "https://agents.example", host: "agents.example:80" }
     ]
     const accepted: ReadonlyArray<Record<string, string>> = [
       {},
@@ -134,6 +167,19 @@ describe("requests of other sites", () => {
       { ...foreign, "content-type": "application/json; charset=utf-8" },
       { ...foreign, "content-type": "application/a2a+json" },
       { ...foreign, authorization: "Bearer ann" },
+      { ...foreign, authorization: "DPoP ann" },
+      // what the clients of Rpc send: a browser asks before these, too
+      ...[
+        RpcSerialization.json.contentType,
+        RpcSerialization.ndjson.contentType,
+        RpcSerialization.jsonRpc().contentType,
+        "application/vnd.effect.rpc+schema-binary"
+      ].map((type) => ({ ...foreign, "content-type": type })),
+      // a proxy that tells the name that the page knows, also without TLS, where browsers say less
+      { origin: "https://public.example", "x-forwarded-host": "public.example" },
+      { origin: "http://public.example", "x-forwarded-host": "proxy.example, PUBLIC.example:80" },
+      { origin: "https://agents.example", host: "agents.example:443" },
+      { origin: "https://[::1]:3000", host: "[::1]:3000" },
       { ...foreign, "x-requested-with": "fetch" }
     ]
     for (const headers of refused) {
@@ -150,19 +196,32 @@ describe("requests of other sites", () => {
     assert.isTrue(CrossSite.isForged({ method: "GET", headers: { ...upgrade, ...foreign } }))
     assert.isFalse(CrossSite.isForged({ method: "GET", headers: { ...upgrade, cookie: "login=ann" } }))
     assert.isFalse(CrossSite.isForged({ method: "GET", headers: { ...upgrade, origin: foreign.origin } }))
+    const trusted = ["https://app.example"]
+    const ofApp = { ...foreign, "sec-fetch-site": "same-site", origin: "https://app.example" }
+    for (const request of [{ method: "POST", headers: ofApp }, { method: "GET", headers: { ...upgrade, ...ofApp } }]) {
+      assert.isTrue(CrossSite.isForged(request))
+      assert.isFalse(CrossSite.isForged(request, trusted))
+      for (const origin of [undefined, "null", "https://app.example.evil.example", "https://app.example:8443"]) {
+        assert.isTrue(
+          CrossSite.isForged({ ...request, headers: { ...request.headers, origin } }, trusted),
+          String(origin)
+        )
+      }
+    }
   })
+
+  const ways = [
+    ["/api/chat/chat/stop", "cross-site", () => undefined],
+    ["/agents/agent/runs/:run/stop", "cross-site", () => undefined],
+    ["/v1/responses/:run/cancel", "cross_site", () => undefined],
+    // a text that is sent by any page may have headers in it
+    ["/rpc", "cross-site", (runId: string) => rpc("stop", { runId }, [["sec-fetch-site", "same-origin"]])]
+  ] as const
 
   it.live("stop nothing, on every wire, and those of the own page do", () =>
     Effect.gen(function*() {
       const { begin, hub, send, url } = yield* serve()
       const own = { cookie: "login=ann", origin: url, "sec-fetch-site": "same-origin" }
-      const ways = [
-        ["/api/chat/chat/stop", "cross-site", () => undefined],
-        ["/agents/agent/runs/:run/stop", "cross-site", () => undefined],
-        ["/v1/responses/:run/cancel", "cross_site", () => undefined],
-        // a text that is sent by any page may have headers in it
-        ["/rpc", "cross-site", (runId: string) => rpc("stop", { runId }, [["sec-fetch-site", "same-origin"]])]
-      ] as const
       for (const [path, code, body] of ways) {
         const { runId } = yield* begin("chat")
         const at = path.replace(":run", path.startsWith("/v1") ? `resp_${runId}` : runId)
@@ -180,26 +239,44 @@ describe("requests of other sites", () => {
     Effect.gen(function*() {
       const { begin, hub, url } = yield* serve()
       const { runId } = yield* begin("chat")
-      const ask = (headers: Record<string, string>) =>
-        Effect.callback<string>((resume) => {
-          // the browser adds them
-          const socket = new WebSocket(`${url.replace("http", "ws")}/socket`, { headers } as never)
-          socket.binaryType = "arraybuffer"
-          socket.onopen = () => socket.send(rpc("stop", { runId }))
-          socket.onmessage = ({ data }) => {
-            resume(Effect.succeed(typeof data === "string" ? data : new TextDecoder().decode(data)))
-            // a server that stops waits for it
-            socket.close()
-          }
-          socket.onerror = () => resume(Effect.succeed("closed"))
-          return Effect.sync(() => socket.close())
-        })
       const { origin, cookie } = foreign
-      assert.include(yield* ask({ origin, cookie }), "cross-site")
+      assert.include(yield* ask(url, runId, { origin, cookie }), "cross-site")
       assert.lengthOf(yield* hub.running, 1)
-      assert.include(yield* ask({ origin: url, cookie }), "Success")
+      assert.include(yield* ask(url, runId, { origin: url, cookie }), "Success")
       assert.deepStrictEqual(yield* hub.running, [])
     }).pipe(Effect.scoped))
+
+  for (
+    const [name, options] of [
+      ["the server trusts", { trusted: ["https://app.example"] }],
+      ["a local server lets through", { trusted: [], local: LocalServer.layer({ origins: ["https://app.example"] }) }]
+    ] as const
+  ) {
+    it.live(`of an origin that ${name} are answered, on every wire`, () =>
+      Effect.gen(function*() {
+        const { begin, hub, send, url } = yield* serve(options)
+        const { cookie } = foreign
+        const app = { cookie, origin: "https://app.example", "sec-fetch-site": "same-site" }
+        for (const [path, , body] of ways) {
+          const { runId } = yield* begin("chat")
+          const at = path.replace(":run", path.startsWith("/v1") ? `resp_${runId}` : runId)
+          const { status, text } = yield* send(
+            at,
+            { ...app, ...path === "/rpc" && { "content-type": "text/plain" } },
+            body(runId)
+          )
+          assert.notInclude(text, "cross", path)
+          if (!path.startsWith("/v1")) assert.deepStrictEqual([status < 300, yield* hub.running], [true, []], path)
+          yield* hub.stopSession("ann/chat")
+        }
+        const { runId } = yield* begin("chat")
+        const evil = { cookie, origin: "https://app.example.evil.example" }
+        assert.notInclude(yield* ask(url, runId, evil), "Success")
+        assert.lengthOf(yield* hub.running, 1)
+        assert.include(yield* ask(url, runId, { cookie, origin: app.origin }), "Success")
+        assert.deepStrictEqual(yield* hub.running, [])
+      }).pipe(Effect.scoped))
+  }
 })
 
 describe("bodies", () => {
@@ -216,7 +293,7 @@ describe("bodies", () => {
 
   it.live("are bounded on every wire, by 20 MiB where nobody says how much", () =>
     Effect.gen(function*() {
-      const bounded = yield* serve(1000)
+      const bounded = yield* serve({ maximumBody: 1000 })
       for (const [path, body] of bodies("x".repeat(1000))) {
         const { code, status, text } = yield* bounded.send(path, json, body)
         assert.deepStrictEqual([status, code], [413, path.startsWith("/v1") ? undefined : "request-too-large"], path)

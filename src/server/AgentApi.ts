@@ -10,7 +10,8 @@
  * A request that is refused has a status and a `RunFailed`, also where its body is too large (413, see
  * `AgentHttp.layerBodyLimit`), is not JSON (415), is not what the API expects (400, the message says what is wrong), or was
  * sent by a page of another site (403). A login by cookie is safe from other sites: a browser sends a `POST` without JSON
- * and without a token for any page, and such a request is only accepted from pages of the server's own origin.
+ * and without a token for any page, and such a request is only accepted from pages of the server's own origin and of
+ * `TrustedOrigins`.
  *
  * **Example** (An API with one agent)
  *
@@ -49,6 +50,7 @@ import * as AgentError from "../AgentError.ts"
 import type * as AgentOutput from "../AgentOutput.ts"
 import * as AgentRun from "../AgentRun.ts"
 import * as FileData from "../internal/words/fileData.ts"
+import * as CrossSite from "./internal/crossSite.ts"
 import { Described } from "./internal/described.ts"
 import { FailureDetails } from "./internal/failureDetails.ts"
 import * as Guard from "./internal/guard.ts"
@@ -94,6 +96,25 @@ export {
  * @since 0.1.0
  */
 export class Owner extends Context.Service<Owner, { readonly id: string }>()("effect-agents/server/Owner") {}
+
+/**
+ * The origins, such as `"https://app.example.com"`, whose pages may send what a browser sends without asking the server:
+ * a `POST` without JSON and without a token, as the one that stops a run, and a WebSocket with cookies. Default: none, so
+ * that only pages of the server's own origin may.
+ *
+ * **Details**
+ *
+ * Provide it to the server, for all wires: `Layer.provide(Layer.succeed(AgentApi.TrustedOrigins, [...]))` after
+ * `HttpRouter.serve`. A front end of another origin needs the answers of `HttpRouter.cors`, too. `LocalServer` trusts its
+ * own `origins`.
+ *
+ * The server's own origin is known by the `Host` or `X-Forwarded-Host` of a request. Name the origin here if a proxy
+ * changes the first and does not send the second.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const TrustedOrigins: Context.Reference<ReadonlyArray<string>> = CrossSite.TrustedOrigins
 
 // -----------------------------------------------------------------------------
 // What is sent

@@ -18,7 +18,8 @@
  *
  * A request that is not valid fails with the code `invalid-request`. `layerHttp` serves a group with bounded bodies. A
  * request that a page of another site has made a browser send, with the cookies of its user, is refused (`cross-site`),
- * over HTTP and over a WebSocket.
+ * over HTTP and over a WebSocket. A WebSocket with any cookie needs a page of the server's own origin, or of one of
+ * `AgentApi.TrustedOrigins`.
  *
  * **Example** (A client and a server in one process)
  *
@@ -231,17 +232,17 @@ const guarded = (
 ) => {
   const checked = (request: unknown): Effect.Effect<void, AgentApi.RunFailed> =>
     Effect.flatMap(Effect.serviceOption(HttpServerRequest.HttpServerRequest), (http) => {
-      if (http._tag === "Some" && CrossSite.isForged(http.value)) {
-        return Effect.fail(new AgentApi.RunFailed(CrossSite.refusal))
-      }
-      return request instanceof Malformed
+      const valid = request instanceof Malformed
         ? Effect.fail(failed("invalid-request", 400, false, request.message))
         : Effect.void
+      return http._tag === "Some" ? Effect.andThen(CrossSite.check(http.value, crossSite), valid) : valid
     })
   return streaming.has(procedure)
     ? (request: unknown) => Stream.unwrap(Effect.map(checked(request), () => handler(request) as Stream.Stream<any>))
     : (request: unknown) => Effect.flatMap(checked(request), () => handler(request) as Effect.Effect<any>)
 }
+
+const crossSite = Effect.fail(new AgentApi.RunFailed(CrossSite.refusal))
 
 const streaming: ReadonlySet<string> = new Set(["run", "answer", "join"])
 

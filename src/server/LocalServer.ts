@@ -47,6 +47,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import * as CrossSite from "./internal/crossSite.ts"
 import * as Local from "./internal/local.ts"
 
 /**
@@ -79,7 +80,9 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRout
     (handler) =>
       Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
         const status = Local.refusal(headers, options)
-        return status === undefined ? handler : Effect.succeed(HttpServerResponse.empty({ status }))
+        return status === undefined
+          ? Effect.provideService(handler, CrossSite.LocalOrigins, options.origins ?? [])
+          : Effect.succeed(HttpServerResponse.empty({ status }))
       }),
     { global: true }
   )

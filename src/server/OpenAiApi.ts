@@ -262,7 +262,7 @@ const told = <R>(
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failures.Failure, R>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | HttpServerRequest.HttpServerRequest> =>
   HttpServerRequest.HttpServerRequest.pipe(
-    Effect.flatMap((request) => CrossSite.isForged(request) ? crossSite : answer),
+    Effect.flatMap((request) => Effect.andThen(CrossSite.check(request, crossSite), answer)),
     Effect.match({ onFailure: Failures.toResponse, onSuccess: (response) => response })
   )
 

@@ -84,14 +84,18 @@ export const make = (fail: (refusal: AgentError.Description) => unknown): HttpAp
         return refusal === undefined ? Effect.die(defect) : refuse(refusal)
       })
     )
-    return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-      if (CrossSite.isForged(request)) return refuse(CrossSite.refusal)
+    const checked = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const type = request.headers["content-type"]
       // effect takes a body without a type for JSON
       return endpoint.payload.size > 0 && type !== undefined && !/^application\/json\s*(;|$)/i.test(type)
         ? refuse(notJson)
         : guarded
     })
+    const crossSite = refuse(CrossSite.refusal)
+    return Effect.flatMap(
+      HttpServerRequest.HttpServerRequest,
+      (request) => Effect.andThen(CrossSite.check(request, crossSite), checked)
+    )
   }
   return Object.assign(
     Context.Reference<typeof apply>("effect-agents/server/Guard", { defaultValue: () => apply }),
