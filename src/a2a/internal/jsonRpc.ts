@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Json from "../../internal/words/json.ts"
 import * as Sse from "../../server/internal/sse.ts"
 import * as Requests from "./requests.ts"
 import { Bringing } from "./requestHandler.ts"
@@ -75,6 +76,8 @@ const decodeBody = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unkno
 const refusalOf = (body: string) => {
   const decoded = decodeBody(body)
   if (Result.isFailure(decoded)) return { code: -32700, message: "The request is not JSON." }
+  // whoever walks over it would run out of stack
+  if (Json.isTooDeep(decoded.success)) return { code: -32600, message: `${Json.tooDeep}.` }
   return Predicate.isObject(decoded.success) && !Array.isArray(decoded.success)
     ? undefined
     : { code: -32600, message: "The request is no object." }
