@@ -1,10 +1,19 @@
 /** A message that is answered again or edited: what it replaces is forgotten when its run saves, and not before. */
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Fiber, Layer, Schema } from "effect"
-import { AiError, type Prompt } from "effect/ai"
+import { AiError, type Prompt, Tool, Toolkit } from "effect/ai"
 import { WorkflowEngine } from "effect/workflow"
 import { Durable, DurableHub, ExecutionStore } from "../src/durable/index.ts"
-import { Agent, ContextProvider, Guardrail, SessionHistory, SessionStore } from "../src/index.ts"
+import {
+  Agent,
+  Budget,
+  BudgetAccount,
+  BudgetStore,
+  ContextProvider,
+  Guardrail,
+  SessionHistory,
+  SessionStore
+} from "../src/index.ts"
 import { RunHub, type UiMessages } from "../src/server/index.ts"
 import { SqliteClient, SqliteSessionStore } from "../src/sqlite/index.ts"
 import * as ScriptedModel from "../src/testing/ScriptedModel.ts"
@@ -141,6 +150,37 @@ describe("UiMessages, a message that is replaced", () => {
       assert.deepStrictEqual(yield* shown, before)
     }).pipe(Effect.scoped))
 
+  it.live("a run that its page has left is not stopped for a message that is refused, and is for one that is not", () =>
+    Effect.gen(function*() {
+      const { call, hub, say, shown } = yield* serve("completed", { reconnect: 60_000 }, 60_000)
+      const leave = Effect.gen(function*() {
+        const sent = yield* Effect.forkChild(say("c", "waits"), { startImmediately: true })
+        const [run] = yield* running(hub)
+        yield* Fiber.interrupt(sent)
+        yield* Effect.eventually(Effect.filterOrFail(run.isLeft, (isLeft) => isLeft))
+        return run
+      })
+      const ids = Effect.map(hub.running, (running) => running.map(({ runId }) => runId))
+      const left = yield* leave
+      const known = { id: "a", role: "user", parts: [{ type: "text", text: "a" }] }
+      const refused = yield* call("POST", "", { id: "c", message: known })
+      assert.deepStrictEqual([refused.status, refused.json().code], [409, "message-exists"])
+      assert.deepStrictEqual(yield* ids, [left.runId])
+      yield* say("b", "new")
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+      assert.deepStrictEqual(yield* ids, [])
+      const again = yield* leave
+      const closing = yield* Effect.forkChild(hub.close, { startImmediately: true })
+      for (const message of ["a", "d"]) {
+        const closed = yield* say(message, "late")
+        assert.deepStrictEqual([closed.status, closed.json().code], [503, "unavailable"])
+      }
+      assert.deepStrictEqual(yield* ids, [again.runId])
+      yield* again.stop
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(yield* shown, ["a", "1 a", "new", "2 new"])
+    }).pipe(Effect.scoped))
+
   it.live("a run that is replaced may have saved before it stops", () =>
     Effect.gen(function*() {
       const { hub, say, shown } = yield* serve("always", { whenBusy: "replace" })
@@ -199,6 +239,62 @@ describe("UiMessages, a message that is replaced", () => {
         }).pipe(Effect.scoped),
       { arbitrary: { runs: 4, seed: "replaced" } }
     )
+  }
+
+  for (const keep of ["completed", "every-step", "always"] as const) {
+    it.live(`a budget that is used up before the run has saved leaves the conversation as it is (${keep})`, () =>
+      Effect.gen(function*() {
+        const Look = Tool.make("look", { success: Schema.String })
+        const agent = Agent.make("agent", {
+          toolkit: Toolkit.make(Look),
+          providers: [SessionHistory.make({ keep })],
+          middleware: [BudgetAccount.middleware, Budget.middleware(Budget.orFail(Budget.make({ modelCalls: 1 })))]
+        })
+        const model = ScriptedModel.layer(Array.from({ length: 5 }, () =>
+          ScriptedModel.step(({ prompt }) => [
+            ScriptedModel.text(`about ${wordOf(prompt)}`),
+            ...wordOf(prompt) === "spends" ? [ScriptedModel.toolCalls({ name: "look", params: {} })] : []
+          ])))
+        // for four runs, one of which has asked twice
+        const account = BudgetAccount.layer(Budget.make({ modelCalls: 5 }), {
+          id: "acme",
+          refill: "1 day",
+          refuse: "run"
+        })
+        const server = yield* ChatServer.serve(
+          agent,
+          Layer.mergeAll(
+            SessionStore.layerMemory,
+            model,
+            Toolkit.make(Look).toLayer({ look: () => Effect.succeed("a view") }),
+            Layer.provide(account, BudgetStore.layerMemory)
+          )
+        )
+        const say = (id: string, text: string) =>
+          server.call("POST", "", {
+            id: "c",
+            messageId: id,
+            messages: [{ id, role: "user", parts: [{ type: "text", text }] }]
+          })
+        const shown = Effect.map(server.messages("c"), (messages) => messages.map((each) => ChatServer.show(each)[0]))
+        yield* say("a", "a")
+        yield* say("b", "b")
+        const before = ["a", "about a", "b", "about b"]
+        // what has saved its first step has replaced the message
+        const spent = yield* say("b", "spends")
+        assert.include(spent.text, "budget-exceeded")
+        assert.deepStrictEqual(
+          yield* shown,
+          keep === "completed" ? before : ["a", "about a", "spends", "about spends"]
+        )
+        yield* say("b", "b")
+        assert.deepStrictEqual(yield* shown, before)
+        for (const message of ["a", "b"]) {
+          const refused = yield* say(message, "late")
+          assert.deepStrictEqual([refused.status, refused.json().code], [429, "budget-exceeded"])
+          assert.deepStrictEqual(yield* shown, before)
+        }
+      }).pipe(Effect.scoped))
   }
 
   it.live("of a durable agent: its execution takes the place of the message with it", () =>
