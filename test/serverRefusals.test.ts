@@ -49,13 +49,18 @@ class Rpcs extends AgentRpc.group("agent").middleware(RpcCookie) {}
 
 interface Options {
   readonly maximumBody?: number
+  /** The origins that the server trusts, and those of its routes. */
   readonly trusted?: ReadonlyArray<string>
+  readonly routesTrust?: ReadonlyArray<string>
   readonly local?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** Whether runs end. Default: they work until somebody stops them. */
   readonly ends?: boolean
 }
 
-const serve = ({ ends, local = Layer.empty, maximumBody, trusted }: Options = {}) =>
+const trust = (origins?: ReadonlyArray<string>) =>
+  origins === undefined ? Layer.empty : Layer.succeed(AgentApi.TrustedOrigins, origins)
+
+const serve = ({ ends, local = Layer.empty, maximumBody, ...trusted }: Options = {}) =>
   Effect.gen(function*() {
     const agent = Agent.make("agent", { providers: [SessionHistory.provider] })
     const model = ScriptedModel.layer(
@@ -85,10 +90,10 @@ const serve = ({ ends, local = Layer.empty, maximumBody, trusted }: Options = {}
       AgentRpc.layerHttp({ group: Rpcs, path: "/rpc", protocol: "http", maximumBody }).pipe(Layer.provide(rpcs)),
       AgentRpc.layerHttp({ group: Rpcs, path: "/socket", protocol: "websocket" }).pipe(Layer.provide(rpcs)),
       local
-    )
+    ).pipe(Layer.provide(trust(trusted.routesTrust)))
     const services = yield* Layer.build(
       HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }).pipe(
-        Layer.provide(trusted === undefined ? Layer.empty : Layer.succeed(AgentApi.TrustedOrigins, trusted)),
+        Layer.provide(trust(trusted.trusted)),
         Layer.provideMerge(Layer.mergeAll(
           RunHub.layer({ grace: 0 }),
           SessionStore.layerMemory,
@@ -257,6 +262,7 @@ describe("requests of other sites", () => {
   for (
     const [name, options] of [
       ["the server trusts", { trusted: ["https://app.example"] }],
+      ["its routes trust", { trusted: [], routesTrust: ["https://app.example"] }],
       ["a local server lets through", { trusted: [], local: LocalServer.layer({ origins: ["https://app.example"] }) }]
     ] as const
   ) {

@@ -104,9 +104,8 @@ export class Owner extends Context.Service<Owner, { readonly id: string }>()("ef
  *
  * **Details**
  *
- * Provide it to the server, for all wires: `Layer.provide(Layer.succeed(AgentApi.TrustedOrigins, [...]))` after
- * `HttpRouter.serve`. A front end of another origin needs the answers of `HttpRouter.cors`, too. `LocalServer` trusts its
- * own `origins`.
+ * Provide it to the server or to its routes: `Layer.provide(Layer.succeed(AgentApi.TrustedOrigins, [...]))`. A front end
+ * of another origin needs the answers of `HttpRouter.cors`, too. `LocalServer` trusts its own `origins`.
  *
  * The server's own origin is known by the `Host` or `X-Forwarded-Host` of a request. Name the origin here if a proxy
  * changes the first and does not send the second.

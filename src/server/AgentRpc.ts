@@ -220,7 +220,9 @@ export const handlers = <
   Effect.map(OwnedRuns.make<R, Service["Identifier"]>(options), (runs) => {
     const handlers: Procedures<Tools, A, P, Service["Identifier"]> = procedures(agent, runs)
     return Object.fromEntries(
-      Object.entries(handlers).map(([procedure, handler]) => [`${name}.${procedure}`, guarded(procedure, handler)])
+      Object.entries(handlers).map((
+        [procedure, handler]
+      ) => [`${name}.${procedure}`, guarded(procedure, handler, runs.trusted)])
       // the type of an object that is made of entries does not know their names
     ) as unknown as Handlers<Name, Tools, A, P, Service["Identifier"]>
   })
@@ -228,14 +230,15 @@ export const handlers = <
 /** Refuses what a page of another site has sent, and what is not valid. A client in the same process has no request. */
 const guarded = (
   procedure: string,
-  handler: (request: any) => Effect.Effect<any, any, any> | Stream.Stream<any, any, any>
+  handler: (request: any) => Effect.Effect<any, any, any> | Stream.Stream<any, any, any>,
+  trusted: ReadonlyArray<string>
 ) => {
   const checked = (request: unknown): Effect.Effect<void, AgentApi.RunFailed> =>
     Effect.flatMap(Effect.serviceOption(HttpServerRequest.HttpServerRequest), (http) => {
       const valid = request instanceof Malformed
         ? Effect.fail(failed("invalid-request", 400, false, request.message))
         : Effect.void
-      return http._tag === "Some" ? Effect.andThen(CrossSite.check(http.value, crossSite), valid) : valid
+      return http._tag === "Some" ? Effect.andThen(CrossSite.check(http.value, crossSite, trusted), valid) : valid
     })
   return streaming.has(procedure)
     ? (request: unknown) => Stream.unwrap(Effect.map(checked(request), () => handler(request) as Stream.Stream<any>))

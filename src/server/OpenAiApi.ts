@@ -216,6 +216,7 @@ const serve = <R, Service extends Context.Key<any, any>>(
     const toModel = (id: string) => ({ id, object: "model" as const, created, owned_by: "effect-agents" })
     const at = router.prefixed(options.path ?? "/v1")
     const responses = new Responses(served)
+    const told = toldOf(served.runs.trusted)
     const withId = <R>(
       answer: (id: string) => Effect.Effect<HttpServerResponse.HttpServerResponse, Failures.Failure, R>
     ) => told(Effect.flatMap(HttpRouter.params, ({ id = "" }) => answer(id)))
@@ -258,11 +259,12 @@ export const unauthorized: HttpServerResponse.HttpServerResponse = Failures.toRe
   }
 })
 
-const told = <R>(
+const toldOf = (trusted: ReadonlyArray<string>) =>
+<R>(
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failures.Failure, R>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | HttpServerRequest.HttpServerRequest> =>
   HttpServerRequest.HttpServerRequest.pipe(
-    Effect.flatMap((request) => Effect.andThen(CrossSite.check(request, crossSite), answer)),
+    Effect.flatMap((request) => Effect.andThen(CrossSite.check(request, crossSite, trusted), answer)),
     Effect.match({ onFailure: Failures.toResponse, onSuccess: (response) => response })
   )
 

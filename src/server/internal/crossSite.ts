@@ -41,17 +41,21 @@ export const LocalOrigins = Context.Reference<ReadonlyArray<string>>("effect-age
 })
 
 /**
- * Fails with the refusal of a request that is forged.
+ * Fails with the refusal of a request that is forged. `known` are the origins that the layer of a wire was built with,
+ * which the context of a request may not have.
  *
  * @category guards
  * @since 0.1.0
  */
-export const check = <E>(request: Request, refuse: Effect.Effect<never, E>): Effect.Effect<void, E> =>
-  Effect.flatMap(
-    TrustedOrigins,
-    (trusted) =>
-      Effect.flatMap(LocalOrigins, (local) => isForged(request, [...trusted, ...local]) ? refuse : Effect.void)
-  )
+export const check = <E>(
+  request: Request,
+  refuse: Effect.Effect<never, E>,
+  known: ReadonlyArray<string> = []
+): Effect.Effect<void, E> =>
+  Effect.withFiber((fiber) => {
+    const trusted = [...known, ...fiber.getRef(TrustedOrigins), ...fiber.getRef(LocalOrigins)]
+    return isForged(request, trusted) ? refuse : Effect.void
+  })
 
 /**
  * Returns whether a page of another origin may have sent this request without the consent of the server.

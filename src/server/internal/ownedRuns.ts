@@ -27,6 +27,7 @@ import * as SessionStore from "../../SessionStore.ts"
 import * as AgentApi from "../AgentApi.ts"
 import * as ClientTools from "../ClientTools.ts"
 import * as RunHub from "../RunHub.ts"
+import * as CrossSite from "./crossSite.ts"
 import { Described } from "./described.ts"
 import * as FailureDetails from "./failureDetails.ts"
 import { failed } from "./failures.ts"
@@ -107,6 +108,8 @@ export class OwnedRuns<R, Request = never> {
   private readonly context: Context.Context<Exclude<R, Request> | RunHub.RunHub | SessionStore.SessionStore>
   private readonly hub: RunHub.RunHub["Service"]
   private readonly store: SessionStore.SessionStore["Service"]
+  /** The origins that the layer of the wire was built with. */
+  readonly trusted: ReadonlyArray<string>
   /** The runs that are beginning, by owner and id. */
   private readonly beginnings = new Map<string, Fiber.Fiber<unknown, unknown>>()
 
@@ -118,6 +121,7 @@ export class OwnedRuns<R, Request = never> {
     this.context = context
     this.hub = Context.get(context, RunHub.RunHub)
     this.store = Context.get(context, SessionStore.SessionStore)
+    this.trusted = Context.get(context, CrossSite.TrustedOrigins)
   }
 
   /**

@@ -97,7 +97,7 @@ export class Routes<Tools extends Record<string, Tool.Any>, E, R, A, P, Request>
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Asks | HttpServerRequest.HttpServerRequest> {
     const checked = Effect.flatMap(
       HttpServerRequest.HttpServerRequest,
-      (request) => Effect.flatMap(CrossSite.check(request, crossSite), answer)
+      (request) => Effect.flatMap(CrossSite.check(request, crossSite, this.runs.trusted), answer)
     )
     return checked.pipe(
       Effect.catch(({ code, message, retryable, status }) =>
