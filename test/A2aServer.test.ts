@@ -466,6 +466,7 @@ describe("A2aServer", () => {
         ["null"],
         ["[]"],
         [rpc({ message: { messageId: "1", parts: [{ data: "deep" }] } }).replace("\"deep\"", deep)],
+        [rpc({}).replace("\"7\"", deep.replaceAll("[", "[[[[[[[[[[").replaceAll("]", "]]]]]]]]]]"))],
         [rpc({ message: { messageId: "1", parts: [{ text: "x" }], taskId: "__proto__" } })]
       ]
       const told = yield* Effect.forEach(bodies, ([body, headers]) =>
@@ -487,6 +488,7 @@ describe("A2aServer", () => {
           -32600
         ],
         [200, "7", -32602],
+        [200, null, -32600],
         [200, "7", -32001]
       ])
       assert.deepStrictEqual(yield* hub.running, [])

@@ -76,11 +76,14 @@ const decodeBody = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Unkno
 const refusalOf = (body: string) => {
   const decoded = decodeBody(body)
   if (Result.isFailure(decoded)) return { code: -32700, message: "The request is not JSON." }
-  // whoever walks over it would run out of stack
-  if (Json.isTooDeep(decoded.success)) return { code: -32600, message: `${Json.tooDeep}.` }
-  return Predicate.isObject(decoded.success) && !Array.isArray(decoded.success)
-    ? undefined
-    : { code: -32600, message: "The request is no object." }
+  const request = decoded.success
+  if (!Predicate.isObject(request) || Array.isArray(request)) {
+    return { code: -32600, message: "The request is no object." }
+  }
+  // what is said about the parameters has the id of the request; the SDK would repeat an id that nobody can write
+  return Json.isTooDeep({ ...request, params: undefined })
+    ? { code: -32600, message: `${Json.tooDeep}.` }
+    : undefined
 }
 
 const isJson = (type: string | undefined): boolean => /^\s*application\/(a2a\+)?json\s*(;|$)/i.test(type ?? "")
