@@ -1,17 +1,26 @@
 /** Which wire has a word for which part of a run: every part has a row, also one that is added later. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Stream } from "effect"
+import { Effect, Exit, Schema, Stream } from "effect"
 import { Prompt, Response } from "effect/ai"
+import type { RpcSchema } from "effect/rpc"
 import { A2aServer } from "../src/a2a/index.ts"
 import { Agent, type AgentRun } from "../src/index.ts"
-import { AgUi, OpenAiApi, UiMessages } from "../src/server/index.ts"
+import { AgentRpc, AgUi, OpenAiApi, UiMessages } from "../src/server/index.ts"
 import * as Sse from "../src/server/internal/sse.ts"
 import * as EveryPart from "./fixtures/everyPart.ts"
 
 type Parts = ReadonlyArray<AgentRun.Part>
 
-const wires: Readonly<Record<string, (parts: Parts) => Stream.Stream<unknown>>> = {
+const rpcPart = AgentRpc.group("agent").requests.get("agent.run")!.successSchema as RpcSchema.Stream<
+  Schema.Codec<unknown, unknown>,
+  Schema.Top
+>
+const encodeRpc = Schema.encodeUnknownEffect(Schema.toCodecJson(rpcPart.success))
+
+const wires: Readonly<Record<string, (parts: Parts) => Stream.Stream<unknown, unknown>>> = {
   http: (parts) => Sse.events(Stream.fromIterable(parts.map((part, seq) => ({ seq, part })))),
+  rpc: (parts) =>
+    Stream.mapEffect(Stream.fromIterable(parts.map((part, seq) => ({ seq, part }))), (part) => encodeRpc(part)),
   ui: (parts) => UiMessages.fromParts(Stream.fromIterable(parts), { messageId: "m" }),
   agUi: (parts) => AgUi.fromParts(Stream.fromIterable(parts), { threadId: "t", tools: EveryPart.toolkit.tools }),
   chat: (parts) =>
@@ -31,30 +40,30 @@ const wires: Readonly<Record<string, (parts: Parts) => Stream.Stream<unknown>>> 
  * the run, and what begins or ends a text is told by the text itself where a wire has no word for it.
  */
 const table: Readonly<Record<AgentRun.Part["type"], string>> = {
-  "run-start": "http ui agUi chat responses a2a",
-  "step-start": "http ui agUi chat a2a",
-  "text-start": "http agUi a2a",
-  "text-delta": "http ui agUi chat responses a2a",
-  "text-end": "http ui agUi responses a2a",
-  "reasoning-start": "http agUi",
-  "reasoning-delta": "http ui agUi chat responses",
-  "reasoning-end": "http ui agUi responses",
-  "tool-params-start": "http ui agUi",
-  "tool-params-delta": "http ui agUi a2a",
-  "tool-params-end": "http",
-  "tool-call": "http ui agUi responses",
-  "tool-result": "http ui agUi responses",
-  "tool-approval-request": "http ui",
-  "agent-part": "http ui agUi",
-  "response-metadata": "http ui",
-  source: "http ui agUi chat responses a2a",
-  file: "http ui agUi a2a",
-  "output-partial": "http ui agUi a2a",
-  steering: "http ui agUi",
-  error: "http",
-  finish: "http",
-  "step-end": "http ui agUi",
-  "run-end": "http ui agUi chat responses a2a"
+  "run-start": "http rpc ui agUi chat responses a2a",
+  "step-start": "http rpc ui agUi chat a2a",
+  "text-start": "http rpc agUi a2a",
+  "text-delta": "http rpc ui agUi chat responses a2a",
+  "text-end": "http rpc ui agUi responses a2a",
+  "reasoning-start": "http rpc agUi",
+  "reasoning-delta": "http rpc ui agUi chat responses",
+  "reasoning-end": "http rpc ui agUi responses",
+  "tool-params-start": "http rpc ui agUi",
+  "tool-params-delta": "http rpc ui agUi a2a",
+  "tool-params-end": "http rpc",
+  "tool-call": "http rpc ui agUi responses",
+  "tool-result": "http rpc ui agUi responses",
+  "tool-approval-request": "http rpc ui",
+  "agent-part": "http rpc ui agUi",
+  "response-metadata": "http rpc ui",
+  source: "http rpc ui agUi chat responses a2a",
+  file: "http rpc ui agUi a2a",
+  "output-partial": "http rpc ui agUi a2a",
+  steering: "http rpc ui agUi",
+  error: "http rpc",
+  finish: "http rpc",
+  "step-end": "http rpc ui agUi",
+  "run-end": "http rpc ui agUi chat responses a2a"
 }
 
 /** The parts of runs with everything that the agents of the fixture do, and two that no scripted model says. */
