@@ -63,8 +63,8 @@
  * message of the user does not wait for a run that all pages have left: it stops it.
  *
  * A page of another origin than the server has to send the stop with a token (`Authorization: Bearer`) or with
- * `content-type: application/json`, or be one of `AgentApi.TrustedOrigins`. Otherwise it is refused with 403, because any
- * page can make a browser send it.
+ * `content-type: application/json`, or its origin has to be one of `AgentApi.TrustedOrigins`. Otherwise it is refused with
+ * 403, because any page can make a browser send it.
  *
  * A run that goes on with answers from another wire (`AgentHttp`) is joined without the message that it goes on with; the
  * stored conversation has all of it.
