@@ -171,6 +171,38 @@ describe("AiSdk over HTTP", () => {
         assert.deepStrictEqual(log, ["cancelled"])
       }))
 
+    it.effect("that was answered after its call had waited for it is closed too, and nothing of it is read", () =>
+      Effect.gen(function*() {
+        const log: Array<string> = []
+        const answer = Promise.withResolvers<{ readonly stream: ReadableStream<any> }>()
+        const asked = yield* Deferred.make<void>()
+        const stream = new ReadableStream<any>({
+          pull: (controller) => {
+            log.push("read")
+            controller.enqueue({ type: "text-start", id: "1" })
+          },
+          cancel: () => void log.push("cancelled")
+        }, { highWaterMark: 0 })
+        const model = {
+          ...sdkModel([]),
+          doStream: ({ abortSignal }: Sdk.LanguageModelV4CallOptions) => {
+            Deferred.doneUnsafe(asked, Effect.void)
+            abortSignal?.addEventListener("abort", () => setImmediate(() => answer.resolve({ stream })))
+            return answer.promise
+          }
+        }
+        const fiber = yield* LanguageModel.streamText({ prompt: "hi" }).pipe(
+          Stream.runDrain,
+          Effect.provide(AiSdk.layer(model)),
+          Effect.forkChild
+        )
+        yield* Deferred.await(asked)
+        // now the call waits for the answer
+        yield* Effect.yieldNow
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(log, ["cancelled"])
+      }))
+
     it.effect("that was answered to its end is not aborted", () =>
       Effect.gen(function*() {
         let signal: AbortSignal | undefined

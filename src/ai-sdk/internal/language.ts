@@ -156,6 +156,7 @@ type PartsPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>
 class Parts {
   private opening: Promise<Sdk.LanguageModelV4StreamResult> | undefined = undefined
   private pump: Pump<Sdk.LanguageModelV4StreamPart> | undefined = undefined
+  private isClosed = false
   private readonly call: Call.Call
   private readonly converter: Converted.Converter
   private readonly report: Report
@@ -181,6 +182,7 @@ class Parts {
    */
   close(end: () => void): Effect.Effect<void> {
     const { opening, pump } = this
+    this.isClosed = true
     if (opening === undefined || pump?.ended === true) {
       end()
       return Exit.void
@@ -199,6 +201,8 @@ class Parts {
     return Effect.callback((resume) => {
       opening.then(
         (result) => {
+          // `close` waits for this stream, and a stream that is read cannot be closed by anybody else
+          if (this.isClosed) return
           const made = Result.try(() => fromReadableStream(result.stream))
           if (Result.isFailure(made)) return resume(Effect.fail(this.call.error(unreadable(this.call, made.failure))))
           const pump = this.pump = made.success
