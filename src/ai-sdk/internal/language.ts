@@ -48,7 +48,6 @@ export const make = (
     const report = makeReport(model.modelId)
     const target = Target.of(model)
     const namesOf = Names.maker(target)
-    const requestOf = lastOf(Request.ofSettings)
 
     const start = (options: LanguageModel.ProviderOptions, method: string): Effect.Effect<Started, AiError.AiError> =>
       Effect.withFiber(({ context }) => {
@@ -67,7 +66,7 @@ export const make = (
               const prompt = Direct.isOfRun(options) ? options.prompt : Text.wellFormedPrompt(options.prompt)
               const conversation = Conversation.take(beside, target, options.tools, prompt.content, namesOf)
               const request = Request.make({ ...options, prompt }, {
-                settings: requestOf(settings),
+                settings: Request.ofSettings(settings),
                 conversation,
                 version: specificationVersion,
                 codecTransformer,
@@ -129,12 +128,6 @@ export const make = (
 
 const fromResult = <A, E>(made: Result.Result<A, unknown>, onFailure: (error: unknown) => E): Exit.Exit<A, E> =>
   Result.isSuccess(made) ? Exit.succeed(made.success) : Exit.fail(onFailure(made.failure))
-
-/** Keeps the last answer: most calls of a model have the settings of the call before. */
-const lastOf = <A extends object, B>(f: (a: A) => B): (a: A) => B => {
-  let last: { readonly a: A; readonly b: B } | undefined
-  return (a) => (last?.a === a ? last : last = { a, b: f(a) }).b
-}
 
 const reportOf = (call: Call.Call, beside: CallReport): Converted.Report => ({
   usage: (usage) => beside.usage(usage),

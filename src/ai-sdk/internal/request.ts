@@ -16,7 +16,7 @@ import * as Json from "../../internal/words/json.ts"
 import * as ObjectRoot from "../../internal/words/jsonSchema.ts"
 import * as Text from "../../internal/words/text.ts"
 import type * as AiSdk from "../AiSdk.ts"
-import type { Conversation, UserPart, WithOptions } from "./conversation.ts"
+import { type Conversation, copyMessage, copyTool, type UserPart, type WithOptions } from "./conversation.ts"
 import * as Extension from "./extension.ts"
 import * as Files from "./files.ts"
 import * as Names from "./names.ts"
@@ -58,7 +58,7 @@ export const make = (
   // each chunk of Google holds the usage so far, which is the only report for a response that is cut
   if (target.family === "google") call.includeRawChunks = true
   if (options.tools.length > 0) {
-    call.tools = (conversation.offered ??= options.tools.map((tool) => toTool(tool, names))).map(ownTool)
+    call.tools = (conversation.offered ??= options.tools.map((tool) => toTool(tool, names))).map(copyTool)
     call.toolChoice = toToolChoice(options.toolChoice, names)
   }
   if (options.responseFormat.type === "json") {
@@ -87,37 +87,10 @@ const toMessages = (conversation: Conversation, prompt: Prompt.Prompt): Array<Sd
     if (converted !== undefined) messages.push(converted)
     seen.push(message)
   }
-  const all = messages.map(ownMessage)
+  const all = messages.map(copyMessage)
   // more results of the same step may follow in the next call
-  if (conversation.files.length > 0) all.push(ownMessage({ role: "user", content: conversation.files }))
+  if (conversation.files.length > 0) all.push(copyMessage({ role: "user", content: conversation.files }))
   return all
-}
-
-// A provider, or a function around it, may write into its request: a cache mark on the last message, most often. The
-// next call of the run begins with what was converted, so each call gets a copy of its own.
-
-const ownMessage = (message: Sdk.LanguageModelV4Message): Sdk.LanguageModelV4Message => {
-  const own = ownOptions(message)
-  // the content of each role is copied as what it is
-  if (own.role !== "system") own.content = (own.content as Array<AssistantPart | ToolPart>).map(ownPart) as any
-  return own
-}
-
-const ownPart = (part: AssistantPart | ToolPart): AssistantPart | ToolPart => {
-  const own = ownOptions(part)
-  if (own.type !== "tool-result") return own
-  const { output } = own
-  own.output = output.type === "content" ? { ...output, value: output.value.map(ownOptions) } : ownOptions(output)
-  return own
-}
-
-const ownTool = <A extends Sdk.LanguageModelV4FunctionTool | Sdk.LanguageModelV4ProviderTool>(tool: A): A =>
-  tool.type === "provider" ? { ...tool, args: { ...tool.args } } : { ...tool }
-
-const ownOptions = <A extends { providerOptions?: Sdk.SharedV4ProviderOptions }>(value: A): A => {
-  const own = { ...value }
-  if (own.providerOptions !== undefined) own.providerOptions = { ...own.providerOptions }
-  return own
 }
 
 /** Adds the files when every call of the step has its result. */
