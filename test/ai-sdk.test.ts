@@ -438,6 +438,21 @@ describe("AiSdk", () => {
           }
         ])
       }))
+
+    it.effect("has the settings of the model as they are when it is made", () =>
+      Effect.gen(function*() {
+        const asked: Array<Sdk.LanguageModelV4CallOptions> = []
+        let token = 0
+        const settings = {
+          get headers() {
+            return { authorization: `Bearer ${++token}` }
+          }
+        }
+        const call = Stream.runDrain(LanguageModel.streamText({ prompt: "hi" }))
+        yield* Effect.provide(Effect.andThen(call, call), AiSdk.layer(sdkModel([finish()], { asked }), settings))
+        const [first, second] = asked.map(({ headers }) => headers?.authorization)
+        assert.notStrictEqual(first, second)
+      }))
   })
 
   describe("the response", () => {
