@@ -225,7 +225,7 @@ export const resolve = (toolkit: WithHandler, tool: Tool.Any, context: Context.C
   const owner = isMerged(toolkit)
     ? toolkit[MergedTypeId].find(({ tools }) => Object.hasOwn(tools, tool.name))!
     : toolkit
-  const own = (isDirect(owner) ? context : handlers.get(owner))?.mapUnsafe.get(tool.id)
+  const own = (isDirect(owner) ? context : madeWith(owner))?.mapUnsafe.get(tool.id)
   return isHandler(own)
     ? { handler: guarded(tool, direct(tool, own.handler), context), context: mergeContexts(own, context) }
     : { handler: guarded(tool, throughHandle(tool, owner), context), context }
@@ -288,7 +288,16 @@ export const fromToolkit = (toolkit: Toolkit.Toolkit<any>): WithHandler => {
 }
 
 // The key is a toolkit that was made with its handlers.
-const handlers = new WeakMap<object, Context.Context<never>>()
+const handlers = new WeakMap<
+  object,
+  { readonly context: Context.Context<never>; readonly handle: WithHandler["handle"] }
+>()
+
+/** The handlers of a toolkit that was made with them. A `handle` that replaces its own is called. */
+const madeWith = (toolkit: WithHandler): Context.Context<never> | undefined => {
+  const made = handlers.get(toolkit)
+  return made?.handle === toolkit.handle ? made?.context : undefined
+}
 
 /**
  * Resolves a toolkit with these handlers. A run calls them itself, like those in its context.
@@ -304,7 +313,7 @@ export const withHandlers = <Tools extends Record<string, Tool.Any>>(
     toolkit.toHandlers(functions),
     (context) =>
       Effect.map(Effect.provide(toolkit, context), (resolved) => {
-        handlers.set(resolved, context)
+        handlers.set(resolved, { context, handle: resolved.handle as WithHandler["handle"] })
         return resolved
       })
   )
