@@ -62,6 +62,21 @@ describe("AgentTool", () => {
         yield* ScriptedModel.assertDone
       }).pipe(Effect.provide(script([toolCalls(ask("why?")), text("because"), text("done")]))))
 
+    it.effect("is called by the handle that replaces the one of its toolkit", () =>
+      Effect.gen(function*() {
+        const toolkit = yield* AgentTool.toolkit(AgentTool.make(child, { name: "ask" }))
+        const { handle } = toolkit
+        const handled: Array<string> = []
+        Object.assign(toolkit, {
+          handle: (...call: Parameters<typeof handle>) => {
+            handled.push(String(call[0]))
+            return handle(...call)
+          }
+        })
+        yield* Agent.run(Agent.make("parent", { toolkit: Effect.succeed(toolkit) }), { prompt: "go" })
+        assert.deepStrictEqual(handled, ["ask"])
+      }).pipe(Effect.provide(script([toolCalls(ask("why?")), text("because"), text("done")]))))
+
     it("describes the tool as the agent describes itself", () => {
       const { tool } = AgentTool.make(Agent.make("child", { description: "Knows" }))
       assert.deepStrictEqual([tool.name, tool.description, tool.failureMode], ["child", "Knows", "error"])
