@@ -162,7 +162,7 @@ class Writer {
     }
     for (const key of Object.keys(value).slice(0, most.items)) {
       // the marks by which effect knows its own types
-      if (key.startsWith("~") || isError && shown.has(key)) continue
+      if (key.startsWith("~effect") || isError && shown.has(key)) continue
       put(key, read(() => (value as Record<string, unknown>)[key], "[unreadable]"))
     }
     if (isError) put("cause", read(() => value.cause, undefined))
