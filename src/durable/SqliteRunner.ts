@@ -31,8 +31,12 @@
 
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
 import type * as MessageStorage from "effect/cluster/MessageStorage"
-import type * as Sharding from "effect/cluster/Sharding"
-import * as SingleRunner from "effect/cluster/SingleRunner"
+import * as RunnerHealth from "effect/cluster/RunnerHealth"
+import * as Runners from "effect/cluster/Runners"
+import * as RunnerStorage from "effect/cluster/RunnerStorage"
+import * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
 import * as Digest from "effect/crypto/Digest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -45,6 +49,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as SqliteClient from "../sqlite/SqliteClient.ts"
 import * as ExecutionStore from "./ExecutionStore.ts"
+import { quiet } from "./internal/departure.ts"
 import * as Registry from "./internal/registry.ts"
 import * as UnknownAgents from "./internal/unknownAgents.ts"
 
@@ -102,16 +107,18 @@ export const layer = (options: Options): Layer.Layer<
 > => {
   const { filename, grace = "2 seconds", poll = "250 millis", synchronous = "NORMAL" } = options
   const engine = ClusterWorkflowEngine.layer.pipe(
-    Layer.provideMerge(SingleRunner.layer({
-      runnerStorage: "memory",
-      shardingConfig: {
-        // each record asks for new messages with the names of all shards in the statement, and there is one runner
-        shardsPerGroup: 1,
-        // an execution of an agent that is not known here has not failed
-        entityRegistrationTimeout: Duration.infinity,
-        entityMessagePollInterval: poll,
-        entityTerminationTimeout: grace
-      }
+    // effect's `SingleRunner`, with a storage of its one runner that is quiet when it stops
+    Layer.provideMerge(Sharding.layer),
+    Layer.provideMerge(Runners.layerNoop),
+    Layer.provideMerge(SqlMessageStorage.layer),
+    Layer.provide([Layer.provide(runners, RunnerStorage.layerMemory), RunnerHealth.layerNoop]),
+    Layer.provide(ShardingConfig.layerFromEnv({
+      // each record asks for new messages with the names of all shards in the statement, and there is one runner
+      shardsPerGroup: 1,
+      // an execution of an agent that is not known here has not failed
+      entityRegistrationTimeout: Duration.infinity,
+      entityMessagePollInterval: poll,
+      entityTerminationTimeout: grace
     })),
     // only the sharding is read from the environment, and it has defaults for all
     Layer.catchTag("ConfigError", (error) => Layer.effectDiscard(Effect.die(error)) as Layer.Layer<never>)
@@ -126,6 +133,8 @@ export const layer = (options: Options): Layer.Layer<
     ])
   ) as Layer.Layer<any, RunnerExists | SqlError.SqlError>
 }
+
+const runners = Layer.effect(RunnerStorage.RunnerStorage)(Effect.map(RunnerStorage.RunnerStorage, quiet))
 
 /** The operating system takes the lock away from a process that dies. */
 const lock = (filename: string): Layer.Layer<never, RunnerExists | SqlError.SqlError> =>

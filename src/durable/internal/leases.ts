@@ -20,6 +20,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
+import { quiet } from "./departure.ts"
 
 type Storage = RunnerStorage.RunnerStorage["Service"]
 
@@ -31,8 +32,6 @@ type Storage = RunnerStorage.RunnerStorage["Service"]
  *   leases are renewed, with one statement for all who ask.
  * - A renewal that is late is no loss, as long as the next one is in time.
  * - What another process had is asked for once more at once, because its leases end one after the other.
- * - A process that has left, and is the last one, is not told that nobody is there: the engine would warn about it until
- *   its calls in progress have ended.
  *
  * @category constructors
  * @since 0.1.0
@@ -46,7 +45,6 @@ export const make = Effect.fnUntraced(function*(
   const interval = Duration.toMillis(lease) / 3
   /** When each share of the executions was renewed last, by its name. */
   const renewed = new Map<string, { readonly share: ShardId.ShardId; readonly at: Moment }>()
-  let hasLeft = false
   let renewal: Fiber.Fiber<ReadonlyArray<ShardId.ShardId>, ClusterError.PersistenceError> | undefined
   const isYounger = (shares: ReadonlyArray<ShardId.ShardId>, now: Moment, age: number): boolean =>
     shares.every((share) => {
@@ -85,17 +83,7 @@ export const make = Effect.fnUntraced(function*(
       )
     })
   return {
-    ...storage,
-    unregister: (address) =>
-      Effect.suspend(() => {
-        hasLeft = true
-        return storage.unregister(address)
-      }),
-    getRunners: Effect.filterOrElse(
-      storage.getRunners,
-      (runners) => !hasLeft || runners.length > 0,
-      () => Effect.never
-    ),
+    ...quiet(storage),
     acquire: (address, some) =>
       Effect.gen(function*() {
         const shares = [...some]
